@@ -1,0 +1,131 @@
+"""The contracts a formulation or a strategy fulfils, and what it is given to work with.
+
+A *formulation* bounds or solves a problem. A *decision formulation* answers whether a bottleneck at or below
+a threshold is possible. A *strategy* drives formulations or searches. All three are frozen dataclasses whose
+fields are their parameters, and all three work on any `Problem`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from framework.bounds import Certificate, Outcome, Soundness
+from framework.model.problem import Partition, Problem
+
+
+class Feature(StrEnum):
+    """What an entry can do; a registry entry holds a frozenset of these."""
+
+    DUAL = "dual"
+    """Proves dual bounds."""
+    PRIMAL = "primal"
+    """Finds partitions."""
+    EXACT = "exact"
+    """Closes the gap given enough time."""
+    DECISION = "decision"
+    """Decides thresholds; `bisection` can lift it."""
+    ANYTIME = "anytime"
+    """Reports what it has before it ends."""
+    WARM_START = "warm-start"
+    """Starts from the interval in `Context`, and is better for it."""
+
+
+class Context(Protocol):
+    """What a running entry sees of the world: its limits, the shared interval, a place to report.
+
+    Reports are cheap and are verified by the receiver; report each improvement as soon as it is proven, so
+    that nothing is lost when the entry is ended.
+    """
+
+    @property
+    def seed(self) -> int:
+        """Seed for every random choice: same seed, same result, as long as no time limit strikes."""
+
+    @property
+    def threads(self) -> int:
+        """Number of threads the entry may use."""
+
+    @property
+    def dual(self) -> int | None:
+        """Best dual bound known to anyone, in ticks."""
+
+    @property
+    def incumbent(self) -> int | None:
+        """Best incumbent value known to anyone, in ticks."""
+
+    def best_partition(self) -> Partition | None:
+        """Return a partition of this problem whose bottleneck is (or was a moment ago) the best known."""
+
+    def remaining(self) -> float:
+        """Return the seconds left until the deadline; never negative, ``inf`` without a deadline."""
+
+    def should_stop(self) -> bool:
+        """Whether to return now: deadline passed, cancelled, or the gap is closed."""
+
+    def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
+        """Report a proven lower bound in ticks."""
+
+    def report_partition(self, partition: Partition) -> None:
+        """Report a partition of this problem; the receiver prices it."""
+
+    def progress(self, message: str) -> None:
+        """Say in a few words what is going on, for a live display."""
+
+
+@runtime_checkable
+class Formulation(Protocol):
+    """A way to bound or solve."""
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Prove and find what it can until ``context.should_stop()``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuted:
+    """No partition has a bottleneck of at most the threshold: ``optimum >= threshold + 1``."""
+
+    soundness: Soundness
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Satisfied:
+    """`partition` has a bottleneck of at most the threshold."""
+
+    partition: Partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """Neither was shown; `reason` says what struck."""
+
+    reason: str
+
+
+Decision: TypeAlias = Refuted | Satisfied | Undecided
+
+
+@runtime_checkable
+class DecisionFormulation(Protocol):
+    """A way to decide whether a bottleneck at or below a threshold is possible."""
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Decide `threshold` (ticks); undecided is an honest answer."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A way to drive formulations, or to search."""
+
+    def run(self, problem: Problem, context: Context) -> Outcome:
+        """Prove and find what it can until ``context.should_stop()``."""
+
+
+@runtime_checkable
+class CertificateChecker(Protocol):
+    """A formulation that can re-check its own certificates without repeating its search."""
+
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Return the dual bound in ticks that the certificate proves; ValueError if it proves none."""

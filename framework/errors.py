@@ -1,0 +1,32 @@
+"""Errors that a user can mend, and errors that are ours."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A user's mistake: one clear line and exit code 2.
+
+    Parameters
+    ----------
+    what
+        What is wrong, in a few words.
+    where
+        The file, line, node, field or option concerned; empty when `what` already says it.
+    mend
+        What to do about it; empty when it is obvious.
+    """
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.mend = mend
+        line = f"{where}: {what}" if where else what
+        super().__init__(f"{line} ({mend})" if mend else line)
+
+
+class ContradictionError(Exception):
+    """A dual bound above a verified incumbent: the worst bug there is, never noise."""
+
+
+class OutOfTimeError(Exception):
+    """The deadline passed, or the run was cancelled, before a result was complete."""

@@ -1,0 +1,114 @@
+"""Devices: what one pipeline stage runs on, and the presets shipped with their published figures."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from framework.errors import UserError
+
+_NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "fast_memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A roofline model of one stage's device; None where a figure is not given.
+
+    Attributes
+    ----------
+    name
+        Preset or file name.
+    peak_flops
+        Floating point operations per second.
+    memory_bandwidth
+        Bytes per second between the device and the memory a node's data comes from.
+    link_bandwidth
+        Bytes per second of the link between stages; parameters beyond the fast memory come over it too.
+    fast_memory
+        Bytes of parameters a stage holds without streaming; ``inf`` for no limit.
+    source
+        Where the figures are published.
+    """
+
+    name: str
+    peak_flops: float | None = None
+    memory_bandwidth: float | None = None
+    link_bandwidth: float | None = None
+    fast_memory: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for field in _NUMBERS:
+            value = getattr(self, field)
+            if value is None:
+                continue
+            lowest_ok = value >= 0 if field == "fast_memory" else value > 0 and math.isfinite(value)
+            if math.isnan(value) or not lowest_ok:
+                raise UserError(f"{field} is {value}", where=f"device {self.name}", mend="give a positive number")
+
+    def override(self, *, link_bandwidth: float | None = None, fast_memory: float | None = None) -> Device:
+        """Return this device with the given figures replaced."""
+        changes: dict[str, Any] = {}
+        if link_bandwidth is not None:
+            changes["link_bandwidth"] = link_bandwidth
+        if fast_memory is not None:
+            changes["fast_memory"] = fast_memory
+        return replace(self, **changes) if changes else self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures for a result file; an infinite fast memory becomes None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.fast_memory is not None and math.isinf(self.fast_memory):
+            values["fast_memory"] = None
+        return values
+
+
+@cache
+def preset_devices() -> dict[str, Device]:
+    """Return the presets by name, in the order of the file they are kept in."""
+    text = files("framework.model").joinpath("devices.toml").read_text(encoding="utf-8")
+    return {name: _device(name, table, "devices.toml") for name, table in tomllib.loads(text).items()}
+
+
+def load_device(name_or_file: str) -> Device:
+    """Return a preset by name, or the device described by a TOML file.
+
+    Raises
+    ------
+    UserError
+        If there is no such preset or file, or the file is malformed.
+    """
+    presets = preset_devices()
+    if name_or_file in presets:
+        return presets[name_or_file]
+    path = Path(name_or_file)
+    if path.suffix != ".toml":
+        raise UserError(
+            f"no device is called {name_or_file!r}", mend=f"choose one of {', '.join(presets)}, or give a .toml file"
+        )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(error.strerror or str(error), where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"not a TOML file: {error}", where=str(path)) from error
+    return _device(str(table.pop("name", path.stem)), table, str(path))
+
+
+def _device(name: str, table: dict[str, Any], where: str) -> Device:
+    unknown = set(table) - {*_NUMBERS, "source"}
+    if unknown:
+        raise UserError(
+            f"unknown field {sorted(unknown)[0]!r}", where=where, mend=f"the fields are {', '.join(_NUMBERS)}, source"
+        )
+    for field in _NUMBERS:
+        value = table.get(field)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise UserError(f"{field} is {value!r}", where=where, mend="give a number")
+    numbers = {field: float(table[field]) for field in _NUMBERS if field in table}
+    return Device(name=name, source=str(table.get("source", "")), **numbers)

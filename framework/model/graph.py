@@ -1,0 +1,173 @@
+"""ModelGraph: a model as a file describes it, before any device prices it.
+
+Either its costs are *physical* (FLOPs, bytes, perhaps measured seconds), and a `Device` prices them, or they
+are *priced* already in one unit of the file's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import UserError
+from framework.model.topology import IntArray, Topology, find_cycle
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PhysicalCosts:
+    """What a device needs to know to price a graph.
+
+    Attributes
+    ----------
+    flops
+        ``[n]`` floating point operations per inference (a multiply-add is two).
+    parameter_bytes, accessed_bytes
+        ``[n]`` size of the parameters; bytes read and written when the node runs, parameters included.
+    seconds
+        ``[n]`` measured running time; NaN where there is none and the roofline decides.
+    tensor_bytes
+        ``[m]`` size of each tensor.
+    """
+
+    flops: FloatArray
+    parameter_bytes: FloatArray
+    accessed_bytes: FloatArray
+    seconds: FloatArray
+    tensor_bytes: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PricedCosts:
+    """Costs in one unit of time already; integer arrays stay integers all the way.
+
+    Attributes
+    ----------
+    unit
+        Name of the unit, for reports ("ms", "ticks", ...).
+    work, parameter_cost
+        ``[n]`` running time; time to stream the parameters in.
+    tensor_cost
+        ``[m]`` time to send the tensor over a link once.
+    capacity
+        Parameter cost that a stage keeps in fast memory for free; None where there is no overflow.
+    """
+
+    unit: str
+    work: IntArray | FloatArray
+    parameter_cost: IntArray | FloatArray
+    tensor_cost: IntArray | FloatArray
+    capacity: int | float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelGraph:
+    """A validated computation graph: non-empty, acyclic, with finite non-negative costs.
+
+    Attributes
+    ----------
+    name, source
+        What it is, where it comes from (both for people).
+    node_names, ops
+        One per node, in the order of the input file.
+    topology
+        Its nodes and tensors; not necessarily numbered topologically.
+    costs
+        Physical or priced costs.
+    batch, dtype
+        As the file states them; informative.
+    default_stages
+        Number of stages that the file suggests, if it does.
+    remarks
+        What the reader wants the user to know (for instance that shared parameters are counted per user).
+    """
+
+    name: str
+    source: str
+    node_names: tuple[str, ...]
+    ops: tuple[str, ...]
+    topology: Topology
+    costs: PhysicalCosts | PricedCosts
+    batch: int | None = None
+    dtype: str | None = None
+    default_stages: int | None = None
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = self.topology.n
+        if n == 0:
+            raise UserError("the graph has no nodes", where=self.source)
+        if not (len(self.node_names) == len(self.ops) == n):
+            raise ValueError("node_names and ops must have one entry per node")
+        self._check_costs()
+        if not self.topology.is_topological and (cycle := find_cycle(self.topology)):
+            shown = [self.node_names[v] for v in [*cycle[:6], *([] if len(cycle) > 6 else cycle[:1])]]
+            tail = " -> ..." if len(cycle) > 6 else ""
+            raise UserError(
+                f"the graph has a cycle of {len(cycle)} nodes: {' -> '.join(shown)}{tail}",
+                where=self.source,
+                mend="a pipeline needs an acyclic graph; unroll or cut the loop",
+            )
+
+    def _check_costs(self) -> None:
+        per_node: dict[str, NDArray[np.generic]]
+        if isinstance(self.costs, PhysicalCosts):
+            per_node = {
+                "flops": self.costs.flops,
+                "parameter_bytes": self.costs.parameter_bytes,
+                "accessed_bytes": self.costs.accessed_bytes,
+                "seconds": np.nan_to_num(self.costs.seconds, nan=0.0, posinf=np.inf, neginf=-np.inf),
+            }
+            per_tensor: dict[str, NDArray[np.generic]] = {"bytes": self.costs.tensor_bytes}
+        else:
+            per_node = {"work": self.costs.work, "parameter_cost": self.costs.parameter_cost}
+            per_tensor = {"cost": self.costs.tensor_cost}
+            capacity = self.costs.capacity
+            if capacity is not None and not (np.isfinite(capacity) and capacity >= 0):
+                raise UserError(f"capacity is {capacity}", where=self.source, mend="give a number >= 0")
+        for field, values in per_node.items():
+            self._check_values(field, values, per_tensor=False)
+        for field, values in per_tensor.items():
+            self._check_values(field, values, per_tensor=True)
+
+    def _check_values(self, field: str, values: NDArray[np.generic], *, per_tensor: bool) -> None:
+        expected = self.topology.m if per_tensor else self.topology.n
+        if len(values) != expected:
+            raise ValueError(f"{field} must have {expected} entries, not {len(values)}")
+        numbers = values.astype(np.float64)
+        bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
+        if len(bad):
+            i = int(bad[0])
+            node = int(self.topology.producer[i]) if per_tensor else i
+            place = f"a tensor of node {self.node_names[node]!r}" if per_tensor else f"node {self.node_names[i]!r}"
+            raise UserError(
+                f"{place}: {field} is {numbers[i]:g}",
+                where=self.source,
+                mend="costs must be finite and not negative",
+            )
+
+    def sha256(self) -> str:
+        """Digest of structure and costs (names and order included), independent of the file format."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.name, self.node_names, self.ops)).encode())
+        for array in (self.topology.producer, self.topology.consumer_ptr, self.topology.consumers):
+            digest.update(array.tobytes())
+        if isinstance(self.costs, PhysicalCosts):
+            arrays = (
+                self.costs.flops,
+                self.costs.parameter_bytes,
+                self.costs.accessed_bytes,
+                self.costs.seconds,
+                self.costs.tensor_bytes,
+            )
+            for physical in arrays:
+                digest.update(physical.tobytes())
+        else:
+            digest.update(repr((self.costs.unit, self.costs.capacity)).encode())
+            for priced in (self.costs.work, self.costs.parameter_cost, self.costs.tensor_cost):
+                digest.update(priced.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,213 @@
+"""Instance: the Max-Throughput Partitioning Problem in exact int64 ticks.
+
+All kernels, bounds, thresholds and comparisons work on these integers; there is no tolerance anywhere.
+Magnitudes are bounded (`MAX_TOTAL`, `MAX_STAGES`) so that ``stages * bottleneck`` never leaves int64.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.model.topology import IntArray, Topology, build_topology, stable_topological_order
+
+UNLIMITED = 1 << 60
+"""Capacity of an instance without overflow: no sum of parameter costs reaches it."""
+
+MAX_TOTAL = 1 << 46
+"""Largest allowed sum of all costs an instance can ever charge (ticks)."""
+
+MAX_STAGES = 1 << 16
+"""Largest allowed number of stages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instance:
+    """Nodes with work and parameter costs, tensors with transfer costs, a capacity per stage; all in ticks.
+
+    Nodes are numbered topologically: a producer's index is below its consumers'. Tensors are distinct
+    as (producer, consumers) and have at least one consumer; a pure dependency is a tensor of cost 0.
+
+    Attributes
+    ----------
+    name
+        For reports.
+    unit, ticks_per_unit
+        The unit of the input and how many ticks one unit has; ``value = ticks / ticks_per_unit``.
+    work, parameter_cost
+        ``[n]`` ticks.
+    tensor_cost
+        ``[m]`` ticks.
+    capacity
+        Parameter cost a stage holds for free, in ticks; `UNLIMITED` when there is no overflow.
+    topology
+        Its structure.
+    node_of_input
+        ``[inputs]`` the node that stands for each node of the input this instance was made from (a file's
+        nodes, or the nodes of the instance it was reduced from).
+    """
+
+    name: str
+    unit: str
+    ticks_per_unit: float
+    work: IntArray
+    parameter_cost: IntArray
+    tensor_cost: IntArray
+    capacity: int
+    topology: Topology
+    node_of_input: IntArray
+
+    @property
+    def n(self) -> int:
+        """Number of nodes."""
+        return self.topology.n
+
+    @property
+    def m(self) -> int:
+        """Number of tensors."""
+        return self.topology.m
+
+    @property
+    def total_work(self) -> int:
+        """Sum of all work, in ticks."""
+        return int(self.work.sum())
+
+    @property
+    def total_parameter_cost(self) -> int:
+        """Sum of all parameter costs, in ticks."""
+        return int(self.parameter_cost.sum())
+
+    @property
+    def can_overflow(self) -> bool:
+        """Whether some stage can hold more parameters than the capacity."""
+        return self.total_parameter_cost > self.capacity
+
+    def in_units(self, ticks: int) -> float:
+        """Convert ticks to the input's unit."""
+        return ticks / self.ticks_per_unit
+
+    def sha256(self) -> str:
+        """Digest of the structure and costs; equal digests mean equal problems node by node."""
+        digest = hashlib.sha256(repr((self.n, self.m, self.capacity)).encode())
+        top = self.topology
+        for array in (self.work, self.parameter_cost, self.tensor_cost, top.producer, top.consumer_ptr, top.consumers):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def build_instance(
+    *,
+    name: str,
+    unit: str,
+    ticks_per_unit: float,
+    work: IntArray,
+    parameter_cost: IntArray,
+    tensor_cost: IntArray,
+    capacity: int,
+    producer: IntArray,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+) -> Instance:
+    """Number nodes topologically, drop unconsumed tensors, merge equal ones, and check magnitudes.
+
+    Rows of `consumers` must be distinct and free of their producer. None of the three steps changes the
+    cost of any partition: an unconsumed tensor is never cut, and tensors with the same producer and the
+    same consumers are cut by the same stages, so their costs add.
+
+    Raises
+    ------
+    OverflowError
+        If the sum of all chargeable costs exceeds `MAX_TOTAL`.
+    ValueError
+        If a cost is negative or the graph has a cycle.
+    """
+    n = len(work)
+    producer, consumer_ptr, consumers, tensor_cost = _drop_unconsumed(producer, consumer_ptr, consumers, tensor_cost)
+    raw = build_topology(n, producer, consumer_ptr, consumers)
+    order = stable_topological_order(raw)
+    rank = np.empty(n, np.int64)
+    rank[order] = np.arange(n)
+    renumbered = build_topology(n, rank[raw.producer], raw.consumer_ptr, rank[raw.consumers])
+    topology, merged_cost = _merge_equal_tensors(renumbered, np.asarray(tensor_cost, np.int64))
+    instance = Instance(
+        name=name,
+        unit=unit,
+        ticks_per_unit=ticks_per_unit,
+        work=np.ascontiguousarray(work[order], dtype=np.int64),
+        parameter_cost=np.ascontiguousarray(parameter_cost[order], dtype=np.int64),
+        tensor_cost=merged_cost,
+        capacity=min(int(capacity), UNLIMITED),
+        topology=topology,
+        node_of_input=rank,
+    )
+    _check_magnitudes(instance)
+    return instance
+
+
+def instance_from_lists(
+    work: Sequence[int],
+    tensors: Sequence[tuple[int, int, Sequence[int]]],
+    *,
+    parameter_cost: Sequence[int] | None = None,
+    capacity: int = UNLIMITED,
+    name: str = "instance",
+) -> Instance:
+    """Build an instance from plain lists; `tensors` holds (producer, cost, consumers). For tests and notebooks."""
+    lengths = [len(set(consumers)) for _, _, consumers in tensors]
+    return build_instance(
+        name=name,
+        unit="ticks",
+        ticks_per_unit=1.0,
+        work=np.array(work, np.int64),
+        parameter_cost=np.array(parameter_cost if parameter_cost is not None else [0] * len(work), np.int64),
+        tensor_cost=np.array([cost for _, cost, _ in tensors], np.int64),
+        capacity=capacity,
+        producer=np.array([producer for producer, _, _ in tensors], np.int64),
+        consumer_ptr=np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
+        consumers=np.array([v for _, _, consumers in tensors for v in sorted(set(consumers))], np.int64),
+    )
+
+
+def _drop_unconsumed(
+    producer: IntArray, consumer_ptr: IntArray, consumers: IntArray, tensor_cost: IntArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    counts = np.diff(consumer_ptr)
+    keep = counts > 0
+    pointers = np.concatenate(([0], np.cumsum(counts[keep]))).astype(np.int64)
+    return producer[keep], pointers, consumers, tensor_cost[keep]
+
+
+def _merge_equal_tensors(topology: Topology, cost: IntArray) -> tuple[Topology, IntArray]:
+    """Merge tensors that agree in producer and consumers; the result is sorted by (producer, consumers)."""
+    ptr = topology.consumer_ptr
+    groups: dict[tuple[int, bytes], int] = {}
+    producers = topology.producer.tolist()
+    for t in np.argsort(topology.producer, kind="stable").tolist():
+        key = (producers[t], topology.consumers[ptr[t] : ptr[t + 1]].astype(">i8").tobytes())
+        groups[key] = groups.get(key, 0) + int(cost[t])
+    keys = sorted(groups)
+    rows = [np.frombuffer(row, ">i8").astype(np.int64) for _, row in keys]
+    lengths = np.array([len(row) for row in rows], np.int64)
+    merged = build_topology(
+        topology.n,
+        np.array([u for u, _ in keys], np.int64),
+        np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        np.concatenate(rows) if rows else np.zeros(0, np.int64),
+    )
+    return merged, np.array([groups[key] for key in keys], np.int64)
+
+
+def _check_magnitudes(instance: Instance) -> None:
+    arrays = (instance.work, instance.parameter_cost, instance.tensor_cost)
+    if any(len(a) and int(a.min()) < 0 for a in arrays) or instance.capacity < 0:
+        raise ValueError("costs must not be negative")
+    # Python integers: the check itself must not overflow.
+    pins = np.diff(instance.topology.consumer_ptr).tolist()
+    tensors = instance.tensor_cost.tolist()
+    total = sum(instance.work.tolist()) + sum(instance.parameter_cost.tolist())
+    total += sum(c * (1 + q) for c, q in zip(tensors, pins, strict=True))
+    if total > MAX_TOTAL:
+        raise OverflowError(f"the costs add up to {total} ticks, more than {MAX_TOTAL}")

@@ -1,0 +1,109 @@
+"""Problem and Partition, and what each stage of a partition costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.errors import UserError
+from framework.model.instance import MAX_STAGES, Instance
+from framework.model.topology import IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """Partition `instance` into at most `stages` stages so that the most expensive one is cheapest."""
+
+    instance: Instance
+    stages: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stages <= MAX_STAGES:
+            raise UserError(f"the number of stages is {self.stages}", mend=f"choose 1 to {MAX_STAGES}")
+
+    @property
+    def useful_stages(self) -> int:
+        """``min(stages, n)``: more stages than nodes cannot lower the bottleneck, since stages may be empty."""
+        return min(self.stages, self.instance.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Partition:
+    """An assignment of nodes to stages.
+
+    Attributes
+    ----------
+    stage_of
+        ``[n]`` stage of each node, numbered from 0.
+    """
+
+    stage_of: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StageCosts:
+    """Cost of every stage of a partition; five arrays of shape ``[stages]`` in ticks."""
+
+    work: IntArray
+    inbound: IntArray
+    outbound: IntArray
+    overflow: IntArray
+
+    @property
+    def total(self) -> IntArray:
+        """``[stages]`` sum of the four parts."""
+        return self.work + self.inbound + self.outbound + self.overflow
+
+    @property
+    def bottleneck(self) -> int:
+        """Largest stage cost, in ticks."""
+        return int(self.total.max())
+
+
+def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
+    """Price a partition exactly, from its definition alone; the one evaluator everything is verified with.
+
+    Raises
+    ------
+    ValueError
+        If the assignment has the wrong length, a stage out of range, or an edge to an earlier stage.
+    """
+    instance, k = problem.instance, problem.stages
+    topology = instance.topology
+    stage = np.asarray(partition.stage_of, dtype=np.int64)
+    if stage.shape != (instance.n,):
+        raise ValueError(f"a partition of {instance.n} nodes has {stage.size} entries")
+    if stage.min() < 0 or stage.max() >= k:
+        raise ValueError(f"a stage is outside 0..{k - 1}")
+    tensor_of_pin = np.repeat(np.arange(instance.m), np.diff(topology.consumer_ptr))
+    home = stage[topology.producer]
+    pin_stage = stage[topology.consumers]
+    backward = np.flatnonzero(pin_stage < home[tensor_of_pin])
+    if len(backward):
+        pin = int(backward[0])
+        u, v = int(topology.producer[tensor_of_pin[pin]]), int(topology.consumers[pin])
+        raise ValueError(f"the edge {u} -> {v} goes from stage {stage[u]} back to stage {stage[v]}")
+    away = pin_stage != home[tensor_of_pin]
+    # One entry per (tensor, foreign stage that consumes it): a transfer is paid once per stage.
+    cut = np.unique(tensor_of_pin[away] * k + pin_stage[away])
+    cut_tensor, cut_stage = cut // k, cut % k
+    leaving = np.unique(cut_tensor)
+    parameters = _sum_by(stage, instance.parameter_cost, k)
+    return StageCosts(
+        work=_sum_by(stage, instance.work, k),
+        inbound=_sum_by(cut_stage, instance.tensor_cost[cut_tensor], k),
+        outbound=_sum_by(home[leaving], instance.tensor_cost[leaving], k),
+        overflow=np.maximum(parameters - instance.capacity, 0),
+    )
+
+
+def bottleneck(problem: Problem, partition: Partition) -> int:
+    """Return the largest stage cost of a partition, in ticks; raises as `stage_costs` does."""
+    return stage_costs(problem, partition).bottleneck
+
+
+def _sum_by(keys: IntArray, values: IntArray, k: int) -> IntArray:
+    sums = np.zeros(k, np.int64)
+    np.add.at(sums, keys, values)
+    return sums

@@ -1,0 +1,347 @@
+"""The registry: everything that can be run, by name, typed, with its parameters.
+
+Registering is one decorator on one frozen dataclass. Built-ins and a researcher's own package come in through
+the same entry-point group, ``pipebound.plugins``; a single file comes in through `load_plugin_file`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from framework.contracts import DecisionFormulation, Feature, Formulation, Strategy
+from framework.errors import UserError
+
+PLUGIN_GROUP = "pipebound.plugins"
+
+T = TypeVar("T", bound=type)
+
+
+class Kind(StrEnum):
+    """What an entry is."""
+
+    FORMULATION = "formulation"
+    STRATEGY = "strategy"
+    PORTFOLIO = "portfolio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of an entry: a field of its dataclass."""
+
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def type_name(self) -> str:
+        """The type as a person writes it."""
+        return getattr(self.type, "__name__", str(self.type)) if isinstance(self.type, type) else str(self.type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A registered class.
+
+    Attributes
+    ----------
+    name
+        Unique across all kinds; lower case with hyphens.
+    kind
+        Formulation, strategy or portfolio.
+    factory
+        The frozen dataclass; its fields are the parameters.
+    features
+        What it can do.
+    summary
+        One line for listings.
+    reference
+        Where the method comes from.
+    """
+
+    name: str
+    kind: Kind
+    factory: type
+    features: frozenset[Feature]
+    summary: str
+    reference: str
+
+    def supports(self, feature: Feature) -> bool:
+        """Whether the entry has a feature."""
+        return feature in self.features
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the parameters in the order of definition."""
+        hints = typing.get_type_hints(self.factory)
+        return tuple(
+            Parameter(name=field.name, type=hints[field.name], default=field.default)
+            for field in dataclasses.fields(self.factory)
+            if field.init
+        )
+
+
+class Registry:
+    """Entries by name; rejects duplicates, explains what it does not know."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry.
+
+        Raises
+        ------
+        UserError
+            If the name is taken by another class, is malformed, or the class does not fulfil its contract.
+        """
+        taken = self._entries.get(entry.name)
+        where = f"{entry.factory.__module__}.{entry.factory.__qualname__}"
+        if taken is not None:
+            raise UserError(
+                f"the name {entry.name!r} is taken by {taken.factory.__module__}.{taken.factory.__qualname__}",
+                where=where,
+                mend="register it under another name",
+            )
+        if not entry.name or set(entry.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
+            raise UserError(f"{entry.name!r} is no name", where=where, mend="use a-z, 0-9 and hyphens")
+        if not dataclasses.is_dataclass(entry.factory):
+            raise UserError("not a dataclass", where=where, mend="decorate it with @dataclass(frozen=True)")
+        method = {Kind.FORMULATION: "bound", Kind.STRATEGY: "run", Kind.PORTFOLIO: "members"}[entry.kind]
+        required = [method] + (["decide"] if entry.supports(Feature.DECISION) else [])
+        for name in required:
+            if not hasattr(entry.factory, name):
+                raise UserError(
+                    f"has no {name!r}", where=where, mend=f"a {entry.kind} needs it; see framework.contracts"
+                )
+        self._entries[entry.name] = entry
+
+    def get(self, name: str) -> Entry:
+        """Return the entry called `name`; a UserError lists the nearest names otherwise."""
+        if name not in self._entries:
+            import difflib
+
+            near = difflib.get_close_matches(name, self._entries, n=3, cutoff=0.5)
+            mend = f"did you mean {', '.join(near)}?" if near else "see `pipebound list`"
+            raise UserError(f"nothing is registered as {name!r}", mend=mend)
+        return self._entries[name]
+
+    def entries(self, kind: Kind | None = None, *, supporting: Iterable[Feature] = ()) -> tuple[Entry, ...]:
+        """Return the entries of a kind (all kinds if None) that support all given features, by name."""
+        wanted = frozenset(supporting)
+        return tuple(
+            entry
+            for _, entry in sorted(self._entries.items())
+            if (kind is None or entry.kind is kind) and wanted <= entry.features
+        )
+
+    def create(self, spec: EntrySpec | str) -> Any:
+        """Instantiate an entry with the parameters of a spec.
+
+        Raises
+        ------
+        UserError
+            For an unknown name, an unknown parameter, or a value the entry refuses.
+        """
+        if isinstance(spec, str):
+            spec = EntrySpec.parse(spec)
+        entry = self.get(spec.name)
+        known = {parameter.name: parameter for parameter in entry.parameters()}
+        arguments: dict[str, Any] = {}
+        for name, text in spec.arguments:
+            if name not in known:
+                options = ", ".join(known) or "none"
+                raise UserError(f"{spec.name} has no parameter {name!r}", mend=f"its parameters: {options}")
+            arguments[name] = _convert(text, known[name].type, where=f"{spec.name}:{name}")
+        try:
+            return entry.factory(**arguments)
+        except (TypeError, ValueError) as error:
+            raise UserError(str(error), where=str(spec)) from error
+
+    def create_formulation(self, spec: EntrySpec | str) -> Formulation:
+        """Instantiate an entry that must be a formulation."""
+        return typing.cast(Formulation, self._create_kind(spec, Kind.FORMULATION))
+
+    def create_strategy(self, spec: EntrySpec | str) -> Strategy:
+        """Instantiate an entry that must be a strategy."""
+        return typing.cast(Strategy, self._create_kind(spec, Kind.STRATEGY))
+
+    def create_decision(self, spec: EntrySpec | str) -> DecisionFormulation:
+        """Instantiate an entry that must support `Feature.DECISION`."""
+        name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
+        if not self.get(name).supports(Feature.DECISION):
+            able = ", ".join(entry.name for entry in self.entries(supporting=[Feature.DECISION]))
+            raise UserError(f"{name} decides no thresholds", mend=f"choose one of: {able}")
+        return typing.cast(DecisionFormulation, self.create(spec))
+
+    def _create_kind(self, spec: EntrySpec | str, kind: Kind) -> Any:
+        name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
+        entry = self.get(name)
+        if entry.kind is not kind:
+            raise UserError(f"{name} is a {entry.kind}, not a {kind}")
+        return self.create(spec)
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySpec:
+    """An entry with arguments, as written on a command line: ``superblocks:groups=4,windows=false``."""
+
+    name: str
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> EntrySpec:
+        """Parse ``name`` or ``name:param=value,param=value``; a bracketed value may hold commas."""
+        name, _, rest = text.partition(":")
+        arguments = []
+        for part in _split_outside_brackets(rest) if rest else []:
+            key, equals, value = part.partition("=")
+            if not equals or not key:
+                raise UserError(f"cannot read {part!r}", where=text, mend="write name:param=value,param=value")
+            arguments.append((key.strip().replace("-", "_"), value.strip()))
+        return cls(name.strip(), tuple(arguments))
+
+    def __str__(self) -> str:
+        if not self.arguments:
+            return self.name
+        return f"{self.name}:{','.join(f'{key}={value}' for key, value in self.arguments)}"
+
+
+registry = Registry()
+"""The one registry of the process."""
+
+
+def register_formulation(
+    name: str, *, features: Iterable[Feature], summary: str, reference: str = ""
+) -> Callable[[T], T]:
+    """Class decorator: register a frozen dataclass with a ``bound`` method (and ``decide``, if DECISION)."""
+    return _register(name, Kind.FORMULATION, features, summary, reference)
+
+
+def register_strategy(name: str, *, features: Iterable[Feature], summary: str, reference: str = "") -> Callable[[T], T]:
+    """Class decorator: register a frozen dataclass with a ``run`` method."""
+    return _register(name, Kind.STRATEGY, features, summary, reference)
+
+
+def register_portfolio(
+    name: str, *, features: Iterable[Feature], summary: str, reference: str = ""
+) -> Callable[[T], T]:
+    """Class decorator: register a frozen dataclass with a ``members`` method."""
+    return _register(name, Kind.PORTFOLIO, features, summary, reference)
+
+
+def _register(name: str, kind: Kind, features: Iterable[Feature], summary: str, reference: str) -> Callable[[T], T]:
+    def decorate(factory: T) -> T:
+        registry.add(
+            Entry(
+                name=name,
+                kind=kind,
+                factory=factory,
+                features=frozenset(features),
+                summary=summary,
+                reference=reference,
+            )
+        )
+        return factory
+
+    return decorate
+
+
+_loaded: dict[str, str] = {}
+
+
+def load_plugins() -> Mapping[str, str]:
+    """Import every entry point of the plugin group once; return the faults by entry point name.
+
+    A plugin of somebody else that fails to import must not take the command down: its fault is returned
+    for the caller to show.
+    """
+    for point in metadata.entry_points(group=PLUGIN_GROUP):
+        if point.name in _loaded:
+            continue
+        _loaded[point.name] = ""
+        try:
+            point.load()
+        except Exception as error:
+            _loaded[point.name] = f"{type(error).__name__}: {error}"
+    return {name: fault for name, fault in _loaded.items() if fault}
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, so that adding a file is all it takes to register an entry."""
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")
+
+
+def load_plugin_file(path: str | Path) -> None:
+    """Run one Python file that registers entries; loading the same file again does nothing.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or fails while it runs.
+    """
+    path = Path(path).resolve()
+    module_name = f"pipebound_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    if str(path) in _loaded:
+        return
+    if not path.is_file():
+        raise UserError("no such file", where=str(path), mend="give --plugin FILE.py")
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError("not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up while they are being defined.
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        del sys.modules[module_name]
+        raise
+    except Exception as error:
+        del sys.modules[module_name]
+        raise UserError(f"the plugin failed: {type(error).__name__}: {error}", where=str(path)) from error
+    _loaded[str(path)] = ""
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for i, char in enumerate(text):
+        depth += (char == "[") - (char == "]")
+        if char == "," and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    return [*parts, text[start:]]
+
+
+def _convert(text: str, annotation: Any, where: str) -> Any:
+    options = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
+    if options:
+        if type(None) in options and text.lower() == "none":
+            return None
+        (annotation,) = [option for option in options if option is not type(None)][:1]
+    if typing.get_origin(annotation) is typing.Literal:
+        choices = typing.get_args(annotation)
+        if text not in choices:
+            raise UserError(f"{text!r} is not one of {', '.join(map(str, choices))}", where=where)
+        return text
+    try:
+        if annotation is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+        if annotation in (int, float):
+            return annotation(text)
+    except (ValueError, KeyError):
+        raise UserError(f"{text!r} is no {annotation.__name__}", where=where) from None
+    if annotation is str:
+        return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    raise UserError(f"a parameter of type {annotation} cannot be given as text", where=where)

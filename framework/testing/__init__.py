@@ -1,0 +1,1 @@
+"""Tools to test formulations with: random instances and a brute-force optimum."""

@@ -1,0 +1,114 @@
+"""Random small instances: every shape a formulation must survive, reproducible from one integer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.model.graph import ModelGraph, PricedCosts
+from framework.model.instance import UNLIMITED, Instance, instance_from_lists
+from framework.model.pricing import price
+from framework.model.problem import Problem
+from framework.model.topology import build_topology
+
+
+def random_instance(seed: int, max_nodes: int = 9) -> Instance:
+    """Return a small instance drawn from `seed`: hyperedges, zero costs, overflow, ties, fractions.
+
+    A third has no overflow, half has small integer costs (many ties), a quarter is quantised from
+    fractional input, and disconnected graphs, single nodes and several tensors per node all occur.
+    """
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, max_nodes + 1))
+    density = rng.choice([0.1, 0.25, 0.5])
+    highest = int(rng.choice([2, 6, 50, 1000]))
+    zero_share = float(rng.choice([0.0, 0.2, 0.6]))
+
+    def cost() -> int:
+        return 0 if rng.random() < zero_share else int(rng.integers(0, highest + 1))
+
+    tensors: list[tuple[int, int, list[int]]] = []
+    for u in range(n):
+        for _ in range(int(rng.integers(1, 3))):
+            consumers = [v for v in range(u + 1, n) if rng.random() < density]
+            if consumers:
+                tensors.append((u, cost(), consumers))
+    work = [cost() for _ in range(n)]
+    parameters = [cost() for _ in range(n)]
+    has_capacity = rng.random() < 2 / 3
+    capacity = int(rng.integers(0, max(2, sum(parameters)))) if has_capacity else UNLIMITED
+    if rng.random() < 0.25:
+        return _fractional(rng, n, work, parameters, tensors, None if capacity == UNLIMITED else capacity)
+    shuffled = rng.permutation(n)
+    return instance_from_lists(
+        [work[v] for v in np.argsort(shuffled)],
+        [(int(shuffled[u]), c, [int(shuffled[v]) for v in consumers]) for u, c, consumers in tensors],
+        parameter_cost=[parameters[v] for v in np.argsort(shuffled)],
+        capacity=capacity,
+        name=f"random-{seed}",
+    )
+
+
+def random_problem(seed: int, max_nodes: int = 9, max_stages: int = 4) -> Problem:
+    """Return `random_instance(seed)` with a number of stages that may exceed its nodes."""
+    stages = int(np.random.default_rng([seed, 1]).integers(1, max_stages + 1))
+    return Problem(instance=random_instance(seed, max_nodes), stages=stages)
+
+
+def random_layered_instance(seed: int, n: int, *, width: int = 4, capacity_share: float | None = None) -> Instance:
+    """Return a larger chain-like instance: every node feeds on a few of the last `width` nodes.
+
+    Parameters
+    ----------
+    n
+        Number of nodes.
+    width
+        How far back an edge may reach; bounds the antichains roughly.
+    capacity_share
+        Capacity as a share of all parameter costs; None for no overflow.
+    """
+    rng = np.random.default_rng(seed)
+    consumers: dict[int, set[int]] = {u: set() for u in range(n)}
+    for v in range(1, n):
+        for u in rng.integers(max(0, v - width), v, size=int(rng.integers(1, 3))).tolist():
+            consumers[u].add(v)
+    parameters = rng.integers(0, 100, n).tolist()
+    capacity = UNLIMITED if capacity_share is None else int(capacity_share * sum(parameters))
+    return instance_from_lists(
+        rng.integers(1, 1000, n).tolist(),
+        [(u, int(rng.integers(1, 300)), sorted(vs)) for u, vs in consumers.items() if vs],
+        parameter_cost=parameters,
+        capacity=capacity,
+        name=f"layered-{n}-{seed}",
+    )
+
+
+def _fractional(
+    rng: np.random.Generator,
+    n: int,
+    work: list[int],
+    parameters: list[int],
+    tensors: list[tuple[int, int, list[int]]],
+    capacity: int | None,
+) -> Instance:
+    """The same shape with a random fraction added to every cost, priced as a reader would."""
+    lengths = [len(consumers) for _, _, consumers in tensors]
+    graph = ModelGraph(
+        name="random-fractional",
+        source="random",
+        node_names=tuple(f"v{v}" for v in range(n)),
+        ops=("",) * n,
+        topology=build_topology(
+            n,
+            np.array([u for u, _, _ in tensors], np.int64),
+            np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
+            np.array([v for _, _, consumers in tensors for v in consumers], np.int64),
+        ),
+        costs=PricedCosts(
+            unit="ms",
+            work=np.array(work) + rng.random(n),
+            parameter_cost=np.array(parameters) + rng.random(n),
+            tensor_cost=np.array([c for _, c, _ in tensors], float) + rng.random(len(tensors)),
+            capacity=None if capacity is None else capacity + 0.5,
+        ),
+    )
+    return price(graph)

@@ -1,0 +1,18 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of published inputs that this package does not ship; skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the published inputs are not at {SHARED_DATA.name}/ beside the checkout")
+    return SHARED_DATA
