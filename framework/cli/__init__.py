@@ -1,0 +1,39 @@
+"""The command line: one file a command, no logic of its own."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from framework.cli import compare, inspect, listing, solve, verify, versions, warm
+from framework.errors import UserError
+
+app = typer.Typer(
+    name="pipebound",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Split a neural network into pipeline stages, and prove how good the split is.",
+)
+app.command("solve")(solve.command)
+app.command("compare")(compare.command)
+app.command("list")(listing.command)
+app.command("inspect")(inspect.command)
+app.command("verify")(verify.command)
+app.command("versions")(versions.command)
+app.command("warm")(warm.command)
+
+
+def run() -> int:
+    """Run the application and return its exit code; a `UserError` is one line on standard error and 2."""
+    try:
+        code = app(standalone_mode=True)
+    except UserError as error:
+        print(f"pipebound: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe went away (`pipebound list | head`); nobody is left to tell.
+        sys.stderr.close()
+        return 1
+    return int(code or 0)

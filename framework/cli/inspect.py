@@ -1,0 +1,52 @@
+"""`pipebound inspect`: what can be said of a graph before anything is solved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framework.cli import options as opt
+
+
+def command(
+    graph: opt.GraphArgument,
+    max_ideals: Annotated[int, typer.Option("--max-ideals", min=1, help="Stop counting ideals here.")] = 300_000,
+    budget: Annotated[str, typer.Option("--budget", help="Time for each count of ideals.")] = "10s",
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the graph (.svg, .png, .pdf).")] = None,
+    device: opt.DeviceOption = None,
+    bandwidth: opt.BandwidthOption = None,
+    fast_memory: opt.FastMemoryOption = None,
+    format: opt.FormatOption = None,
+    dim: opt.DimOption = None,
+    training: opt.TrainingOption = False,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Show size, width, ideals, what exact reductions achieve, and which nodes may become the bottleneck."""
+    from rich.console import Console
+
+    from framework.model.pricing import price
+    from framework.report.inspection import inspect_graph, print_inspection
+
+    if plot is not None:
+        from framework.report.figures import check_suffix
+
+        check_suffix(plot)
+    model, _ = opt.read_input(graph, format=format, dims=dim, training=training)
+    priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    instance = price(model, priced_by)
+    console = Console(stderr=True, quiet=json_output)
+    with console.status("reading") as status:
+        facts = inspect_graph(
+            model, instance, max_ideals=max_ideals, seconds=opt.parse_seconds(budget), say=status.update
+        )
+    if json_output:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        print_inspection(facts)
+    if plot is not None:
+        from framework.report.figures import draw_graph
+
+        draw_graph(instance, plot, title=model.name)

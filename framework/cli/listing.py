@@ -1,0 +1,45 @@
+"""`pipebound list`: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from framework.cli.options import JsonOption, PluginOption, plugin_paths
+
+
+class Listable(StrEnum):
+    """What can be listed."""
+
+    ALL = "all"
+    FORMULATIONS = "formulations"
+    STRATEGIES = "strategies"
+    PORTFOLIOS = "portfolios"
+    DEVICES = "devices"
+    FORMATS = "formats"
+    TESTBED = "testbed"
+
+
+def command(
+    what: Annotated[Listable, typer.Argument(help="Which list.")] = Listable.ALL,
+    plugin: PluginOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List formulations, strategies, portfolios, devices, input formats and bundled graphs."""
+    from framework.registry import load_plugin_file, load_plugins
+    from framework.report.listings import listings, print_listings
+
+    faults = load_plugins()
+    for path in plugin_paths(plugin):
+        load_plugin_file(path)
+    chosen = [name for name in Listable if what in (Listable.ALL, name) and name is not Listable.ALL]
+    tables = listings([str(name) for name in chosen])
+    if json_output:
+        typer.echo(json.dumps(tables, indent=1))
+    else:
+        print_listings(tables)
+    for name, fault in faults.items():
+        typer.echo(f"pipebound: the plugin {name} failed to load: {fault}", err=True)

@@ -1,0 +1,138 @@
+"""Options that several commands share, and the units people write."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from framework.errors import UserError
+
+if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
+    from framework.model.device import Device
+    from framework.model.graph import ModelGraph
+    from framework.portfolio.result import GraphInput
+
+DEFAULT_DEVICE = "reference"
+
+_SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BYTES = {
+    "": 1.0,
+    "b": 1.0,
+    "k": 1e3,
+    "kb": 1e3,
+    "kib": 2.0**10,
+    "m": 1e6,
+    "mb": 1e6,
+    "mib": 2.0**20,
+    "g": 1e9,
+    "gb": 1e9,
+    "gib": 2.0**30,
+    "t": 1e12,
+    "tb": 1e12,
+    "tib": 2.0**40,
+}
+
+
+def parse_seconds(text: str) -> float:
+    """Read ``30``, ``30s``, ``500ms``, ``2m`` or ``1h`` as seconds."""
+    seconds = _parse(text, _SECONDS, "a time such as 30s, 2m or 500ms")
+    if seconds <= 0:
+        raise UserError(f"{text!r} is no time to run in", mend="give a positive time such as 30s")
+    return seconds
+
+
+def parse_bytes(text: str) -> float:
+    """Read ``16MiB``, ``1e9``, ``16GB`` or ``16GB/s`` as bytes (per second)."""
+    return _parse(text.removesuffix("/s"), _BYTES, "a size such as 16MiB, 16GB or 1e9")
+
+
+def _parse(text: str, units: dict[str, float], wanted: str) -> float:
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in units:
+        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}")
+    try:
+        return float(match[1]) * units[match[2]]
+    except ValueError:
+        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}") from None
+
+
+GraphArgument = Annotated[
+    str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
+]
+StagesOption = Annotated[
+    list[int], typer.Option("-k", "--stages", help="Number of stages; repeat for several.", show_default=False)
+]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="Input format; detected from the content if absent.")
+]
+DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Value of a symbolic ONNX dimension, NAME=VALUE.")]
+TrainingOption = Annotated[bool, typer.Option("--training", help="PipeDream profiles: add backward time to forward.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="Device preset or .toml file; `reference` where one is needed.")
+]
+BandwidthOption = Annotated[
+    str | None, typer.Option("--bandwidth", help="Link bandwidth in bytes per second; overrides the device's.")
+]
+FastMemoryOption = Annotated[
+    str | None, typer.Option("--fast-memory", help="Fast memory per stage in bytes; overrides the device's.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+PluginOption = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file that registers entries; repeatable.")
+]
+BudgetOption = Annotated[str, typer.Option("--budget", help="Time for everything: 30s, 2m, 500ms.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
+MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]
+PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
+
+
+def read_input(
+    path: str, *, format: str | None, dims: list[str] | None, training: bool
+) -> tuple[ModelGraph, GraphInput]:
+    """Read a graph as the options say."""
+    from framework.formats import read_graph
+    from framework.portfolio.result import GraphInput
+
+    values: dict[str, int] = {}
+    for text in dims or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value.isdigit():
+            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
+        values[name] = int(value)
+    graph = read_graph(path, format=format, dims=values, training=training)
+    return graph, GraphInput(path=path, format=format, dims=values, training=training)
+
+
+def choose_device(
+    graph: ModelGraph, *, device: str | None, bandwidth: str | None, fast_memory: str | None
+) -> Device | None:
+    """Return the device to price a graph with; None for a graph that carries its prices."""
+    from framework.model.device import Device, load_device
+    from framework.model.graph import PhysicalCosts
+    from framework.model.pricing import needs_device
+
+    if not isinstance(graph.costs, PhysicalCosts):
+        if device or bandwidth or fast_memory:
+            raise UserError(
+                "this graph carries its own prices",
+                where=graph.source,
+                mend="drop --device, --bandwidth, --fast-memory",
+            )
+        return None
+    if device is None and bandwidth is not None and not needs_device(graph):
+        base = Device(name="measured")
+    else:
+        base = load_device(device or DEFAULT_DEVICE)
+    return base.override(
+        link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
+        fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
+    )
+
+
+def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:
+    """Return absolute paths of plugin files."""
+    return tuple(str(path.resolve()) for path in plugins or [])

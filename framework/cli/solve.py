@@ -1,0 +1,102 @@
+"""`pipebound solve`: bound and partition one graph, for one or several numbers of stages."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framework.cli import options as opt
+
+
+def command(
+    graph: opt.GraphArgument,
+    stages: opt.StagesOption,
+    budget: opt.BudgetOption = "30s",
+    gap: Annotated[float, typer.Option("--gap", min=0.0, help="Stop at this relative gap.")] = 0.0,
+    with_entry: Annotated[
+        str, typer.Option("--with", help="Portfolio, formulation or strategy, as name:param=value.")
+    ] = "default",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the result to this JSON file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the stages and the gap over time (.svg, .png, .pdf).")
+    ] = None,
+    device: opt.DeviceOption = None,
+    bandwidth: opt.BandwidthOption = None,
+    fast_memory: opt.FastMemoryOption = None,
+    format: opt.FormatOption = None,
+    dim: opt.DimOption = None,
+    training: opt.TrainingOption = False,
+    seed: opt.SeedOption = 0,
+    workers: opt.WorkersOption = None,
+    memory: opt.MemoryOption = None,
+    presolve: opt.PresolveOption = True,
+    plugin: opt.PluginOption = None,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Prove a dual bound, find a partition, and say how good it is.
+
+    Ctrl-C ends the run, keeps what was proved so far (and writes it with -o), and exits with 130.
+    """
+    started = time.monotonic()
+    from framework.portfolio.solve import Interrupt, solve
+    from framework.report.live import live_display
+
+    seconds = opt.parse_seconds(budget)
+    memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
+    if plot is not None:
+        from framework.report.figures import check_suffix
+
+        check_suffix(plot)
+    model, source = opt.read_input(graph, format=format, dims=dim, training=training)
+    priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    results = []
+    interrupt = Interrupt()
+    for i, k in enumerate(stages):
+        with live_display(model.name, k, seconds, quiet=json_output) as on_change:
+            result = solve(
+                model,
+                k,
+                device=priced_by,
+                entry=with_entry,
+                budget=seconds,
+                gap=gap,
+                seed=seed,
+                workers=workers,
+                memory_bytes=memory_bytes,
+                presolve=presolve,
+                plugin_files=opt.plugin_paths(plugin),
+                # The first run pays for reading the graph; each has the whole budget otherwise.
+                started=started if i == 0 else time.monotonic(),
+                graph_input=source,
+                on_change=on_change,
+                interrupt=interrupt,
+            )
+        results.append(result)
+        if output is not None:
+            result.write(_numbered(output, k, len(stages)))
+        if plot is not None:
+            from framework.report.figures import draw_result
+
+            draw_result(result, _numbered(plot, k, len(stages)))
+        if interrupt.happened:
+            break
+    if json_output:
+        documents = [result.document for result in results]
+        typer.echo(json.dumps(documents[0] if len(stages) == 1 else documents, indent=1))
+    else:
+        from framework.report.tables import print_results
+
+        print_results(results)
+    if any(result.contradictions for result in results):
+        raise typer.Exit(1)
+    if interrupt.happened:
+        raise typer.Exit(130)
+
+
+def _numbered(path: Path, k: int, runs: int) -> Path:
+    """Give each of several runs a file of its own: out.json becomes out-k8.json."""
+    return path if runs == 1 else path.with_name(f"{path.stem}-k{k}{path.suffix}")

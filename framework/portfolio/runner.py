@@ -1,0 +1,331 @@
+"""The runner: one budget over presolve and members, each in its own process, sharing one verified board.
+
+Whatever happens to a member (a crash, a hang, a kill, a full memory, a false claim) costs that member only;
+what it had reported before is kept, and the fault is named in the record of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import Any
+
+import numpy as np
+
+from framework.bounds import Limit, Reason, Soundness, Termination
+from framework.model.instance import Instance
+from framework.model.problem import Partition, Problem
+from framework.model.topology import IntArray
+from framework.portfolio import wire
+from framework.portfolio.board import Board
+from framework.portfolio.members import Member
+from framework.portfolio.process import MemberProcess
+from framework.portfolio.shared import SharedState
+from framework.portfolio.worker import Job
+from framework.structure.start import balanced_partition, simple_bound
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 0.3
+"""How long members may take to send their last reports once they are asked to end."""
+PRESOLVE = "presolve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Limits and targets of one run.
+
+    Attributes
+    ----------
+    started, budget
+        When the run began, on the clock of `time.monotonic`, and how many seconds it may take from then.
+    gap
+        Relative gap at which to stop.
+    seed
+        Seed of every member.
+    workers
+        Members that may run at a time.
+    memory_bytes
+        Memory of each member; None for a fair share of the machine.
+    presolve
+        Whether to reduce the instance first.
+    plugin_files
+        Files with entries, loaded by every member.
+    """
+
+    started: float
+    budget: float
+    gap: float = 0.0
+    seed: int = 0
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    memory_bytes: int | None = None
+    presolve: bool = True
+    plugin_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberReport:
+    """How one member fared."""
+
+    name: str
+    entry: str
+    seconds: float
+    termination: Termination
+    details: dict[str, Any]
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What a run leaves behind beside its board."""
+
+    termination: Termination
+    members: tuple[MemberReport, ...]
+    seconds: float
+    reduced: Instance | None
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs the members of a portfolio on one problem.
+
+    Parameters
+    ----------
+    problem
+        The original problem.
+    members
+        In the order in which they should start.
+    options
+        Limits and targets.
+    on_change
+        Called after every report with the board and the label and words of who spoke; for live displays.
+    interrupted
+        Polled; once true the run ends and keeps what it has.
+    """
+
+    problem: Problem
+    members: tuple[Member, ...]
+    options: RunOptions
+    on_change: Callable[[Board, str, str], None] = lambda board, label, words: None
+    interrupted: Callable[[], bool] = lambda: False
+    board: Board = field(init=False)
+    _spaces: dict[str, tuple[Problem, SharedState]] = field(init=False, default_factory=dict)
+    _running: dict[str, tuple[Member, MemberProcess]] = field(init=False, default_factory=dict)
+    _reports: list[MemberReport] = field(init=False, default_factory=list)
+    _reduced: Instance | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.board = Board(self.problem, clock=self._clock)
+
+    @property
+    def deadline(self) -> float:
+        """When the budget ends, on the clock of `time.monotonic`."""
+        return self.options.started + self.options.budget
+
+    def run(self) -> RunRecord:
+        """Run until the gap is reached, every member has ended, the budget is spent, or the run is interrupted."""
+        self._open_space("original", self.problem)
+        self._start_from_scratch()
+        waiting = list(self.members)
+        if self.options.presolve:
+            presolve = Member(entry="", name=PRESOLVE, space="original")
+            waiting = [presolve, *waiting]
+        ended: set[str] = set()
+        termination: Termination | None = None
+        try:
+            while (termination := self._why_stop(waiting)) is None:
+                self._start_members(waiting, ended)
+                self._wait()
+                ended |= self._collect()
+        finally:
+            self._stop_members()
+        return RunRecord(
+            termination=termination or Termination(reason=Reason.INTERRUPTED),
+            members=tuple(self._reports),
+            seconds=self._clock(),
+            reduced=self._reduced,
+        )
+
+    def _clock(self) -> float:
+        return time.monotonic() - self.options.started
+
+    def _open_space(self, name: str, problem: Problem) -> None:
+        self._spaces[name] = (problem, SharedState(problem.instance.n))
+
+    def _start_from_scratch(self) -> None:
+        """Have both sides of the interval from the first moment, without a single kernel."""
+        value, certificate = simple_bound(self.problem)
+        self.board.report_dual(value, source="simple", soundness=Soundness.EXACT, certificate=certificate)
+        partition = balanced_partition(self.problem)
+        self.board.report_partition(partition, source="balanced")
+        self._publish(partition)
+
+    def _why_stop(self, waiting: list[Member]) -> Termination | None:
+        interval = self.board.interval
+        if self.interrupted():
+            return Termination(reason=Reason.INTERRUPTED)
+        if interval.closed:
+            return Termination(reason=Reason.OPTIMAL)
+        gap = interval.relative_gap
+        if gap is not None and gap <= self.options.gap:
+            return Termination(reason=Reason.LIMIT, limit=Limit.GAP, detail=f"relative gap {gap:.3g}")
+        if time.monotonic() >= self.deadline:
+            return Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        if not waiting and not self._running:
+            return Termination(reason=Reason.FINISHED, detail="every member has ended")
+        return None
+
+    def _start_members(self, waiting: list[Member], ended: set[str]) -> None:
+        names = {member.label for member in waiting} | set(self._running)
+        busy = sum(member.threads for member, _ in self._running.values())
+        for member in list(waiting):
+            blocked = any(name in names and name not in ended for name in member.after)
+            if member.label != PRESOLVE and PRESOLVE in names and PRESOLVE not in ended:
+                blocked = True
+            if blocked or (busy and busy + member.threads > self.options.workers):
+                continue
+            waiting.remove(member)
+            busy += member.threads
+            self._start(member)
+
+    def _start(self, member: Member) -> None:
+        problem, shared = self._spaces.get(member.space, self._spaces["original"])
+        now = time.monotonic()
+        job = Job(
+            entry=member.entry,
+            problem=problem,
+            deadline=min(self.deadline, now + member.share * self.options.budget),
+            seed=self.options.seed,
+            threads=member.threads,
+            plugin_files=self.options.plugin_files,
+            memory_bytes=self.options.memory_bytes or default_memory_bytes(self.options.workers),
+        )
+        try:
+            self._running[member.label] = (member, MemberProcess(member.label, job, shared))
+        except Exception as error:
+            fault = Termination(reason=Reason.FAULT, detail=f"could not start: {type(error).__name__}: {error}")
+            self._reports.append(
+                MemberReport(
+                    name=member.label, entry=member.entry, seconds=0.0, termination=fault, details={}, peak_bytes=None
+                )
+            )
+
+    def _wait(self) -> None:
+        handles: list[int] = []
+        for _, process in self._running.values():
+            handles += [process.sentinel] if process.inbox.closed else [process.inbox.descriptor, process.sentinel]
+        left = max(0.0, self.deadline - time.monotonic())
+        if handles:
+            wait(handles, timeout=min(POLL_SECONDS, left))
+
+    def _collect(self) -> set[str]:
+        """Take in reports, end members that are over a limit, and return the labels of those that ended."""
+        ended = set()
+        for label, (member, process) in list(self._running.items()):
+            alive = process.alive
+            reports = process.inbox.receive()
+            self._take_in(member, reports)
+            process.note_end(reports)
+            if not alive:
+                self._take_in(member, process.finish())
+                self._file(member, process)
+                ended.add(label)
+            elif time.monotonic() > process.job.deadline + GRACE_SECONDS:
+                process.kill("did not end at its deadline, and was ended")
+            elif process.job.memory_bytes and process.resident_bytes() > 1.25 * process.job.memory_bytes:
+                process.kill(f"held more than its {process.job.memory_bytes / 2**20:.0f} MiB, and was ended")
+        return ended
+
+    def _take_in(self, member: Member, reports: list[wire.Report]) -> None:
+        for report in reports:
+            words = ""
+            if isinstance(report, wire.DualReport):
+                self.board.report_dual(
+                    report.value,
+                    source=member.label,
+                    soundness=report.soundness,
+                    certificate=report.certificate,
+                )
+            elif isinstance(report, wire.PartitionReport):
+                self._take_partition(member, report)
+            elif isinstance(report, wire.ReducedReport):
+                self._reduced = report.instance
+                self._open_space("reduced", Problem(instance=report.instance, stages=self.problem.stages))
+                words = f"{report.details['nodes_before']} nodes reduced to {report.instance.n}"
+            elif isinstance(report, wire.ProgressReport):
+                words = report.text
+            self._publish()
+            self.on_change(self.board, member.label, words)
+
+    def _take_partition(self, member: Member, report: wire.PartitionReport) -> None:
+        stages = report.stage_of
+        if member.space == "reduced" and self._reduced is not None:
+            if stages.shape != (self._reduced.n,):
+                self.board.rejected.append(
+                    (member.label, f"a partition of {stages.shape}, not {self._reduced.n} nodes")
+                )
+                return
+            stages = stages[self._reduced.node_of_input]
+        if self.board.report_partition(Partition(stage_of=stages), source=member.label):
+            self._publish(Partition(stage_of=stages))
+
+    def _publish(self, partition: Partition | None = None) -> None:
+        interval = self.board.interval
+        for name, (_, shared) in self._spaces.items():
+            if partition is not None:
+                stages = partition.stage_of if name == "original" else self._project(partition)
+                if stages is not None:
+                    shared.publish_partition(stages)
+            shared.publish(interval.dual, interval.incumbent)
+
+    def _project(self, partition: Partition) -> IntArray | None:
+        """Express a partition on the reduced instance; None if it separates merged nodes."""
+        if self._reduced is None:
+            return None
+        stages = np.zeros(self._reduced.n, np.int64)
+        stages[self._reduced.node_of_input] = partition.stage_of
+        return stages if np.array_equal(stages[self._reduced.node_of_input], partition.stage_of) else None
+
+    def _file(self, member: Member, process: MemberProcess) -> None:
+        del self._running[member.label]
+        termination = process.termination or Termination(reason=Reason.FAULT, detail="unknown")
+        if member.label in self.board.quarantined:
+            detail = "claimed a dual bound above a verified incumbent; all its bounds are dropped"
+            termination = Termination(reason=Reason.FAULT, detail=detail)
+        self._reports.append(
+            MemberReport(
+                name=member.label,
+                entry=member.entry or PRESOLVE,
+                seconds=time.monotonic() - process.started,
+                termination=termination,
+                details=process.details,
+                peak_bytes=process.peak_bytes,
+            )
+        )
+
+    def _stop_members(self) -> None:
+        """Ask members to end, take their last reports for a short while, then end them."""
+        for _, shared in self._spaces.values():
+            shared.cancel()
+        settled = self.board.interval.closed
+        patience = time.monotonic() + (0.0 if settled else GRACE_SECONDS)
+        while self._running and time.monotonic() < patience:
+            self._wait_briefly()
+            self._collect()
+        for member, process in list(self._running.values()):
+            process.kill("")
+            process.termination = process.termination or Termination(
+                reason=Reason.INTERRUPTED, detail="ended with the run"
+            )
+            self._take_in(member, process.finish())
+            self._file(member, process)
+
+    def _wait_briefly(self) -> None:
+        wait([process.sentinel for _, process in self._running.values()], timeout=0.02)
+
+
+def default_memory_bytes(workers: int) -> int:
+    """Return a fair share of four fifths of the machine's memory."""
+    return int(0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / max(1, workers))

@@ -1,0 +1,52 @@
+"""Running everything once on small problems, so that numba has every kernel in its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from framework.model.instance import Instance, instance_from_lists
+from framework.model.problem import Problem
+from framework.portfolio.local import run_entry
+from framework.registry import Kind, load_plugins, registry
+
+SECONDS_EACH = 0.5
+
+
+def warm_entries(say: Callable[[str], None]) -> int:
+    """Run presolve and every formulation and strategy on two small instances; return how many entries ran.
+
+    Compilation happens in the first call of a kernel and is not interrupted by the time limit.
+    """
+    from framework.structure.reductions import reduce_exact
+
+    load_plugins()
+    instances = [_small(capacity=capacity) for capacity in (0, 10**6)]
+    say("reductions")
+    for instance in instances:
+        reduce_exact(instance)
+    entries = [*registry.entries(Kind.FORMULATION), *registry.entries(Kind.STRATEGY)]
+    for entry in entries:
+        say(entry.name)
+        for instance in instances:
+            problem = Problem(instance=instance, stages=3)
+            run_entry(registry.create(entry.name), problem, name=entry.name, seconds=SECONDS_EACH)
+    return len(entries)
+
+
+def _small(*, capacity: int) -> Instance:
+    """Three parallel chains with skips: wide enough that nothing is decided before a kernel runs."""
+    chains, length = 3, 5
+    tensors: list[tuple[int, int, list[int]]] = []
+    for chain in range(chains):
+        for step in range(length - 1):
+            v = chain * length + step
+            reach = [v + 1, v + 2] if step + 2 < length else [v + 1]
+            tensors.append((v, 3 + (v * 7) % 5, reach))
+    tensors += [(0, 4, [length]), (length, 2, [2 * length])]
+    nodes = chains * length
+    return instance_from_lists(
+        [5 + (v * 11) % 17 for v in range(nodes)],
+        tensors,
+        parameter_cost=[(v * 5) % 7 for v in range(nodes)],
+        capacity=capacity,
+    )

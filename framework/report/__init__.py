@@ -1,0 +1,1 @@
+"""What people see: rich tables, live displays, figures."""

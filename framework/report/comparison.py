@@ -1,0 +1,185 @@
+"""Entries side by side on one graph: every bound against every incumbent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from framework.model.device import Device
+from framework.model.graph import ModelGraph
+from framework.portfolio.result import GraphInput, Result
+from framework.portfolio.solve import Interrupt, solve
+from framework.report.live import OnChange
+from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
+from framework.report.tables import notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One entry at one number of stages, measured against the best partition of all entries.
+
+    Attributes
+    ----------
+    best
+        Best incumbent of all entries at this number of stages, in ticks.
+    """
+
+    entry: str
+    result: Result
+    best: int
+
+    @property
+    def proved(self) -> int | None:
+        """The dual bound that the entry itself proved (ticks), without what every run starts from."""
+        own = [row["ticks"] for row in self.result.document["bounds"] if self._is_own(row["source"])]
+        return max(own, default=None)
+
+    @property
+    def soundness(self) -> str | None:
+        """Soundness of that bound."""
+        own = [row for row in self.result.document["bounds"] if self._is_own(row["source"])]
+        return None if not own else str(max(own, key=lambda row: int(row["ticks"]))["soundness"])
+
+    @property
+    def found(self) -> int | None:
+        """The incumbent that the entry itself found (ticks)."""
+        return self.result.incumbent_ticks if self.result.document["incumbent_source"] != "balanced" else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Dual bound over the best incumbent of all entries."""
+        if self.proved is None:
+            return None
+        return self.proved / self.best if self.best else 1.0
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether a dual bound stands above a verified partition: a bug."""
+        return bool(self.result.contradictions) or (self.proved is not None and self.proved > self.best)
+
+    def _is_own(self, source: str) -> bool:
+        # Every run starts from `simple`; only a run of `simple` itself may claim it.
+        return source != "simple" or self.entry == "simple"
+
+
+def run_comparison(
+    graph: ModelGraph,
+    entries: Sequence[str],
+    stages: Sequence[int],
+    *,
+    device: Device | None,
+    budget: float,
+    seed: int,
+    workers: int | None,
+    memory_bytes: int | None,
+    presolve: bool,
+    plugin_files: tuple[str, ...],
+    graph_input: GraphInput | None,
+    interrupt: Interrupt,
+    display: Callable[[str, int], AbstractContextManager[OnChange]],
+    clock: Callable[[], float],
+) -> list[Comparison]:
+    """Run every entry for every number of stages, each with the whole budget, one after the other."""
+    runs: list[tuple[str, Result]] = []
+    for k in stages:
+        for entry in entries:
+            if interrupt.happened:
+                break
+            with display(f"{graph.name} {entry}", k) as on_change:
+                result = solve(
+                    graph,
+                    k,
+                    device=device,
+                    entry=entry,
+                    budget=budget,
+                    seed=seed,
+                    workers=workers,
+                    memory_bytes=memory_bytes,
+                    presolve=presolve,
+                    plugin_files=plugin_files,
+                    started=clock(),
+                    graph_input=graph_input,
+                    on_change=on_change,
+                    interrupt=interrupt,
+                )
+            runs.append((entry, result))
+    best: dict[int, int] = {}
+    for _, result in runs:
+        if result.incumbent_ticks is not None:
+            best[result.stages] = min(best.get(result.stages, result.incumbent_ticks), result.incumbent_ticks)
+    return [Comparison(entry=entry, result=result, best=best[result.stages]) for entry, result in runs]
+
+
+def print_comparison(graph: ModelGraph, rows: Sequence[Comparison]) -> None:
+    """Print a table of entries for each number of stages."""
+    console = Console()
+    for k in dict.fromkeys(row.result.stages for row in rows):
+        at_k = [row for row in rows if row.result.stages == k]
+        unit, factor = scaled_unit(at_k[0].result.unit, at_k[0].result.in_units(at_k[0].best) or 0.0)
+        table = Table(title=f"{graph.name}, k = {k}", title_justify="left")
+        table.add_column("entry")
+        for heading in (f"dual bound \\[{unit}]", "ratio", f"partition \\[{unit}]", "above best", "time"):
+            table.add_column(heading, justify="right")
+        table.add_column("soundness")
+        table.add_column("ended")
+        for row in at_k:
+            proved, found = row.result.in_units(row.proved), row.result.in_units(row.found)
+            above = None if row.found is None else (row.found / row.best - 1 if row.best else 0.0)
+            table.add_row(
+                row.entry,
+                quantity(None if proved is None else proved * factor),
+                f"[red]{ratio(row.ratio)}[/]" if row.contradicted else ratio(row.ratio),
+                quantity(None if found is None else found * factor),
+                percent(above),
+                seconds(row.result.seconds),
+                row.soundness or "-",
+                _ending(row.result),
+            )
+        console.print(table)
+    for line in notes([row.result for row in rows]):
+        console.print(line, style="yellow", highlight=False)
+    for row in rows:
+        if row.contradicted:
+            console.print(
+                f"CONTRADICTION: {row.entry} claims {row.proved} ticks at k = {row.result.stages}, above {row.best}.",
+                style="bold red",
+                highlight=False,
+            )
+
+
+def comparison_document(graph: ModelGraph, rows: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the comparison as JSON-compatible data."""
+    return {
+        "graph": {"name": graph.name, "sha256": graph.sha256()},
+        "runs": [
+            {
+                "entry": row.entry,
+                "stages": row.result.stages,
+                "dual_bound_ticks": row.proved,
+                "dual_bound": row.result.in_units(row.proved),
+                "incumbent_ticks": row.found,
+                "incumbent": row.result.in_units(row.found),
+                "best_incumbent_ticks": row.best,
+                "ratio": row.ratio,
+                "soundness": row.soundness,
+                "status": row.result.status,
+                "seconds": row.result.seconds,
+                "contradicted": row.contradicted,
+                "result": row.result.document,
+            }
+            for row in rows
+        ],
+    }
+
+
+def _ending(result: Result) -> str:
+    """How the run's one or last member ended; the run's status where there is no more to say."""
+    members = [member for member in result.document["members"] if member["name"] != "presolve"]
+    if len(members) == 1 and members[0]["reason"] != "finished":
+        return str(members[0]["detail"] or members[0]["limit"] or members[0]["reason"])
+    return result.status.replace("_", " ")

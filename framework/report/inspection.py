@@ -1,0 +1,135 @@
+"""What can be said of a graph before anything is solved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from framework.model.graph import ModelGraph
+from framework.model.instance import Instance
+from framework.model.problem import Problem
+from framework.report.numbers import percent, quantity, scaled_unit
+from framework.structure.start import simple_bound
+
+CANDIDATES = 8
+STAGES = (2, 4, 8, 16, 32, 64)
+
+
+def inspect_graph(
+    graph: ModelGraph, instance: Instance, *, max_ideals: int, seconds: float, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Measure size, depth, width, ideals before and after exact reduction, and what may become the bottleneck.
+
+    Parameters
+    ----------
+    max_ideals
+        Stop counting ideals beyond this many.
+    seconds
+        Time for each of the two counts.
+    say
+        Told what is being done, for a progress display.
+    """
+    from framework.structure.reductions import reduce_exact
+    from framework.structure.shape import depths, width
+
+    say("exact reductions")
+    reduced = reduce_exact(instance)
+    shape: dict[str, Any] = {}
+    for name, item in (("as read", instance), ("reduced", reduced)):
+        say(f"{name}: width and ideals")
+        ideals, complete = _count_ideals(item, max_ideals, seconds)
+        shape[name] = {
+            "nodes": item.n,
+            "tensors": item.m,
+            "edges": item.topology.edges,
+            "depth": int(depths(item).max()) + 1,
+            "width": width(item),
+            "ideals": ideals,
+            "ideals_complete": complete,
+        }
+    names = [""] * instance.n
+    for i, v in enumerate(instance.node_of_input.tolist()):
+        names[v] = graph.node_names[i]
+    return {
+        "name": graph.name,
+        "source": graph.source,
+        "remarks": list(graph.remarks),
+        "unit": instance.unit,
+        "ticks_per_unit": instance.ticks_per_unit,
+        "total_work": instance.in_units(instance.total_work),
+        "total_parameter_cost": instance.in_units(instance.total_parameter_cost),
+        "capacity": instance.in_units(instance.capacity) if instance.can_overflow else None,
+        "shape": shape,
+        "bottleneck_candidates": _candidates(instance, names),
+        "simple_bounds": {
+            str(k): instance.in_units(simple_bound(Problem(instance=instance, stages=k))[0]) for k in STAGES
+        },
+    }
+
+
+def print_inspection(facts: dict[str, Any]) -> None:
+    """Print the facts as tables."""
+    console = Console()
+    unit, factor = scaled_unit(facts["unit"], facts["total_work"])
+    console.print(f"[bold]{facts['name']}[/] ({facts['source']})", highlight=False)
+    parts = [f"work {quantity(facts['total_work'] * factor)} {unit}"]
+    if facts["total_parameter_cost"]:
+        parts.append(f"parameters {quantity(facts['total_parameter_cost'] * factor)} {unit} to stream")
+    if facts["capacity"] is not None:
+        parts.append(f"a stage holds {quantity(facts['capacity'] * factor)} {unit} of them")
+    console.print(", ".join(parts), highlight=False)
+    shape = Table(title="shape", title_justify="left")
+    for heading in ("", "nodes", "tensors", "edges", "depth", "width", "ideals"):
+        shape.add_column(heading, justify="right" if heading else "left")
+    for name, row in facts["shape"].items():
+        ideals = f"{row['ideals']:,}" if row["ideals_complete"] else f"> {row['ideals']:,}"
+        shape.add_row(name, *(f"{row[key]:,}" for key in ("nodes", "tensors", "edges", "depth", "width")), ideals)
+    console.print(shape)
+    candidates = Table(title=f"bottleneck candidates, in {unit}", title_justify="left")
+    for heading in ("node", "work", "alone in a stage", "of all work"):
+        candidates.add_column(heading, justify="left" if heading == "node" else "right", overflow="fold")
+    for row in facts["bottleneck_candidates"]:
+        candidates.add_row(
+            row["node"], quantity(row["work"] * factor), quantity(row["alone"] * factor), percent(row["share"])
+        )
+    console.print(candidates)
+    bounds = Table(title=f"simple bound by number of stages, in {unit}", title_justify="left")
+    for k in facts["simple_bounds"]:
+        bounds.add_column(f"k = {k}", justify="right")
+    bounds.add_row(*(quantity(value * factor) for value in facts["simple_bounds"].values()))
+    console.print(bounds)
+    for remark in facts["remarks"]:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def _count_ideals(instance: Instance, max_ideals: int, seconds: float) -> tuple[int, bool]:
+    from framework.structure.ideals import count_ideals
+
+    deadline = time.monotonic() + seconds
+    return count_ideals(instance, max_ideals=max_ideals, should_stop=lambda: time.monotonic() > deadline)
+
+
+def _candidates(instance: Instance, names: list[str]) -> list[dict[str, Any]]:
+    """The nodes with the most work, and what a stage that holds nothing else would cost."""
+    top = instance.topology
+    tensor_of_pin = np.repeat(np.arange(instance.m), np.diff(top.consumer_ptr))
+    touched = np.zeros(instance.n, np.int64)
+    np.add.at(touched, top.consumers, instance.tensor_cost[tensor_of_pin])
+    np.add.at(touched, top.producer, instance.tensor_cost)
+    alone = instance.work + touched + np.maximum(instance.parameter_cost - instance.capacity, 0)
+    total = max(1, instance.total_work)
+    chosen = np.argsort(-instance.work, kind="stable")[:CANDIDATES].tolist()
+    return [
+        {
+            "node": names[v],
+            "work": instance.in_units(int(instance.work[v])),
+            "alone": instance.in_units(int(alone[v])),
+            "share": int(instance.work[v]) / total,
+        }
+        for v in chosen
+    ]

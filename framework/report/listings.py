@@ -1,0 +1,70 @@
+"""Listings of what there is to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from framework.model.device import preset_devices
+from framework.registry import Entry, Kind, registry
+from framework.report.numbers import quantity
+
+Rows = list[dict[str, Any]]
+
+_KINDS = {
+    "formulations": Kind.FORMULATION,
+    "strategies": Kind.STRATEGY,
+    "portfolios": Kind.PORTFOLIO,
+}
+
+
+def listings(names: Sequence[str]) -> dict[str, Rows]:
+    """Return the rows of each listing by its name."""
+    return {name: _rows(name) for name in names}
+
+
+def print_listings(tables: Mapping[str, Rows]) -> None:
+    """Print each listing as a table."""
+    console = Console()
+    for name, rows in tables.items():
+        table = Table(title=name, title_justify="left")
+        for heading in rows[0] if rows else []:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row.values()))
+        console.print(table if rows else f"{name}: none")
+
+
+def _rows(name: str) -> Rows:
+    if name in _KINDS:
+        return [_entry_row(entry) for entry in registry.entries(_KINDS[name])]
+    if name == "devices":
+        return [device.as_dict() for device in preset_devices().values()]
+    if name == "formats":
+        from framework.formats import FORMATS
+
+        return [{"name": item.name, "files": item.patterns, "description": item.description} for item in FORMATS]
+    from framework.testbed.catalogue import bundled_graphs
+
+    return [row.as_dict() for row in bundled_graphs()]
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "features": ", ".join(sorted(entry.features)),
+        "parameters": ", ".join(
+            f"{parameter.name}: {parameter.type_name} = {parameter.default!r}" for parameter in entry.parameters()
+        ),
+        "summary": entry.summary,
+        "reference": entry.reference,
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return quantity(value)
+    return "-" if value is None else str(value)

@@ -1,0 +1,105 @@
+"""Tables of results for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from framework.portfolio.result import Result
+from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
+
+_STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red"}
+
+
+def print_results(results: Sequence[Result]) -> None:
+    """Print one row a run, then, for a single run, its stages, and what went wrong in any."""
+    console = Console()
+    first = results[0].document
+    console.print(_summary_table(results))
+    if len(results) == 1:
+        if first["stage_costs"]:
+            console.print(_stage_table(results[0]))
+        console.print(verdict(results[0]))
+    for line in notes(results):
+        console.print(line, style="yellow", highlight=False)
+
+
+def verdict(result: Result) -> str:
+    """Say in one sentence how good the partition is."""
+    unit, factor = _unit_of(result)
+    gap, k = result.relative_gap, result.stages
+    dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+    if gap is None or dual is None or incumbent is None:
+        return "No statement is possible: one side of the interval is unknown."
+    best = f"{quantity(incumbent * factor)} {unit}"
+    if result.status == "optimal":
+        return f"Proven optimal: no partition into {k} stages has a bottleneck below {best}."
+    least = f"{quantity(dual * factor)} {unit}"
+    return (
+        f"The bottleneck is {best}; no partition into {k} stages gets below {least}, "
+        f"so at most {percent(gap)} can still be gained."
+    )
+
+
+def notes(results: Sequence[Result]) -> list[str]:
+    """Return contradictions, faults and the reader's remarks, each once."""
+    lines: list[str] = []
+    for result in results:
+        for bug in result.contradictions:
+            lines.append(
+                f"CONTRADICTION at k = {result.stages}: {bug['source']} claimed {bug['dual_bound_ticks']} ticks, above "
+                f"the verified {bug['incumbent_ticks']} of {bug['incumbent_source']}. Please report this as a bug."
+            )
+        lines += [f"k = {result.stages}: {fault['member']}: {fault['detail']}" for fault in result.faults]
+        lines += [f"note: {remark}" for remark in result.document["remarks"]]
+    return list(dict.fromkeys(lines))
+
+
+def _unit_of(result: Result) -> tuple[str, float]:
+    return scaled_unit(result.unit, result.in_units(result.incumbent_ticks) or 0.0)
+
+
+def _summary_table(results: Sequence[Result]) -> Table:
+    first = results[0].document
+    unit, factor = _unit_of(results[0])
+    device = first["device"]
+    priced = "its own prices" if device is None else f"device {device['name']}"
+    table = Table(title=f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}", title_justify="left")
+    for heading in ("k", "status", f"dual bound [{unit}]", f"incumbent [{unit}]", "gap", "ratio", "time"):
+        table.add_column(heading.replace("[", "\\["), justify="left" if heading == "status" else "right")
+    table.add_column("bound by")
+    table.add_column("partition by")
+    for result in results:
+        dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+        best = result.document["bounds"][:1]
+        table.add_row(
+            str(result.stages),
+            f"[{_STATUS_STYLE.get(result.status, 'yellow')}]{result.status.replace('_', ' ')}[/]",
+            quantity(None if dual is None else dual * factor),
+            quantity(None if incumbent is None else incumbent * factor),
+            percent(result.relative_gap),
+            ratio(result.document["ratio"]),
+            seconds(result.seconds),
+            f"{best[0]['source']} ({best[0]['soundness']})" if best else "-",
+            str(result.document["incumbent_source"] or "-"),
+        )
+    return table
+
+
+def _stage_table(result: Result) -> Table:
+    unit, factor = _unit_of(result)
+    table = Table(title=f"stages, in {unit}", title_justify="left")
+    for heading in ("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck"):
+        table.add_column(heading, justify="right")
+    rows = result.document["stage_costs"]
+    sizes = [0] * len(rows)
+    for stage in result.document["stage_of"]:
+        sizes[stage] += 1
+    largest = max(row["total"] for row in rows) or 1.0
+    for b, row in enumerate(rows):
+        values = [quantity(row[part] * factor, 5) for part in ("work", "in", "out", "overflow", "total")]
+        style = "bold" if row["total"] == largest else ""
+        table.add_row(str(b), str(sizes[b]), *values, f"{100 * row['total'] / largest:.1f}%", style=style)
+    return table

@@ -1,0 +1,41 @@
+"""The built-in portfolios, read from ``portfolios.toml``: which entry runs when is data, not code."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from framework.contracts import Feature
+from framework.model.problem import Problem
+from framework.portfolio.members import Member
+from framework.registry import register_portfolio
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(files("strategies").joinpath("portfolios.toml").read_text(encoding="utf-8"))
+
+
+def _members(name: str) -> tuple[Member, ...]:
+    return tuple(
+        Member(**{key: tuple(value) if key == "after" else value for key, value in row.items()})
+        for row in _tables()[name]["members"]
+    )
+
+
+@register_portfolio(
+    "default",
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.EXACT, Feature.ANYTIME],
+    summary=_tables()["default"]["summary"],
+    reference=_tables()["default"]["reference"],
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Default:
+    """What `pipebound solve` runs unless told otherwise."""
+
+    def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
+        """Return the members listed under ``[default]``."""
+        return _members("default")
