@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from framework.model.topology import IntArray, Topology, build_topology, stable_topological_order
+from framework.model.topology import IntArray, Topology, build_topology, stable_topological_order, take_rows
 
 UNLIMITED = 1 << 60
 """Capacity of an instance without overflow: no sum of parameter costs reaches it."""
@@ -130,8 +131,12 @@ def build_instance(
     order = stable_topological_order(raw)
     rank = np.empty(n, np.int64)
     rank[order] = np.arange(n)
-    renumbered = build_topology(n, rank[raw.producer], raw.consumer_ptr, rank[raw.consumers])
-    topology, merged_cost = _merge_equal_tensors(renumbered, np.asarray(tensor_cost, np.int64))
+    renumbered = raw
+    if not raw.is_topological:
+        renumbered = build_topology(n, rank[raw.producer], raw.consumer_ptr, rank[raw.consumers])
+    *tensors, merged_cost = merge_equal_tensors(
+        renumbered.producer, renumbered.consumer_ptr, renumbered.consumers, np.asarray(tensor_cost, np.int64)
+    )
     instance = Instance(
         name=name,
         unit=unit,
@@ -140,7 +145,7 @@ def build_instance(
         parameter_cost=np.ascontiguousarray(parameter_cost[order], dtype=np.int64),
         tensor_cost=merged_cost,
         capacity=min(int(capacity), UNLIMITED),
-        topology=topology,
+        topology=build_topology(n, *tensors),
         node_of_input=rank,
     )
     _check_magnitudes(instance)
@@ -180,24 +185,40 @@ def _drop_unconsumed(
     return producer[keep], pointers, consumers, tensor_cost[keep]
 
 
-def _merge_equal_tensors(topology: Topology, cost: IntArray) -> tuple[Topology, IntArray]:
-    """Merge tensors that agree in producer and consumers; the result is sorted by (producer, consumers)."""
-    ptr = topology.consumer_ptr
-    groups: dict[tuple[int, bytes], int] = {}
-    producers = topology.producer.tolist()
-    for t in np.argsort(topology.producer, kind="stable").tolist():
-        key = (producers[t], topology.consumers[ptr[t] : ptr[t + 1]].astype(">i8").tobytes())
-        groups[key] = groups.get(key, 0) + int(cost[t])
-    keys = sorted(groups)
-    rows = [np.frombuffer(row, ">i8").astype(np.int64) for _, row in keys]
-    lengths = np.array([len(row) for row in rows], np.int64)
-    merged = build_topology(
-        topology.n,
-        np.array([u for u, _ in keys], np.int64),
-        np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
-        np.concatenate(rows) if rows else np.zeros(0, np.int64),
+def merge_equal_tensors(
+    producer: IntArray, consumer_ptr: IntArray, consumers: IntArray, tensor_cost: IntArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Merge tensors that agree in producer and consumers, adding their costs.
+
+    Rows of `consumers` must be ascending and not empty. The result is sorted by producer, then by number of
+    consumers, then by a fixed digest of the row: independent of the order given.
+    """
+    if not len(producer):
+        return producer, consumer_ptr, consumers, tensor_cost
+    lengths = np.diff(consumer_ptr)
+    digest = np.add.reduceat(_scramble(consumers), consumer_ptr[:-1])
+    order = np.lexsort((digest, lengths, producer))
+    before, after = order[:-1], order[1:]
+    equal = (
+        (producer[before] == producer[after]) & (lengths[before] == lengths[after]) & (digest[before] == digest[after])
     )
-    return merged, np.array([groups[key] for key in keys], np.int64)
+    suspects = np.flatnonzero(equal)
+    if len(suspects):
+        ptr, left = take_rows(consumer_ptr, consumers, before[suspects])
+        _, right = take_rows(consumer_ptr, consumers, after[suspects])
+        equal[suspects] = ~np.logical_or.reduceat(left != right, ptr[:-1])
+    firsts = np.flatnonzero(np.concatenate(([True], ~equal)))
+    kept = order[firsts]
+    return producer[kept], *take_rows(consumer_ptr, consumers, kept), np.add.reduceat(tensor_cost[order], firsts)
+
+
+def _scramble(values: IntArray) -> NDArray[np.uint64]:
+    """Return 64 well-mixed bits per value (the finaliser of splitmix64), so that sums of them tell sets apart."""
+    x = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    scrambled: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+    return scrambled
 
 
 def _check_magnitudes(instance: Instance) -> None:

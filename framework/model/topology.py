@@ -109,6 +109,14 @@ def build_topology(n: int, producer: IntArray, consumer_ptr: IntArray, consumers
     )
 
 
+def take_rows(ptr: IntArray, items: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the pair (ptr, items) that holds the given rows in the given order."""
+    lengths = ptr[rows + 1] - ptr[rows]
+    taken = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    return taken, items[np.arange(taken[-1]) + np.repeat(ptr[rows] - taken[:-1], lengths)]
+
+
 def _row_pointers(rows: IntArray, n: int) -> IntArray:
     pointers = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=n), out=pointers[1:])

@@ -1,0 +1,205 @@
+"""What all readers share: numbers checked by column, and a builder that refuses what no graph may hold.
+
+A reader turns a file into nodes, tensors and columns of costs; whether these make a graph (unique ids, no
+dangling reference, no self loop, finite non-negative costs, no cycle) is decided here and in `ModelGraph`, once.
+"""
+
+from __future__ import annotations
+
+import json
+import numbers
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+import numpy as np
+
+from framework.errors import UserError
+from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
+from framework.model.topology import IntArray, build_topology
+
+MISSING = object()
+"""Stands in a column for a field that the file does not have (JSON null is None)."""
+
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+
+
+def column(values: Sequence[object], field: str, place: Callable[[int], str], where: str) -> IntArray | FloatArray:
+    """Turn one value per node (or tensor) into an array: int64 if all are integers, else float64.
+
+    Parameters
+    ----------
+    values
+        Anything a file may hold; numpy's scalars count as numbers, booleans and strings do not.
+    field
+        What the column is called in the file.
+    place
+        Describes row ``i``, for the error.
+    where
+        The file.
+
+    Raises
+    ------
+    UserError
+        If an entry is missing, is no number, or is an integer beyond 64 bits. Sign and finiteness are left
+        to `ModelGraph`.
+    """
+    cleaned: list[int | float] = []
+    whole = True
+    for i, value in enumerate(values):
+        kind = type(value)
+        if kind is float:
+            whole = False
+            cleaned.append(value)  # type: ignore[arg-type]
+            continue
+        number = value if kind is int else _as_number(value)
+        if number is None:
+            raise _no_number(value, field, place(i), where)
+        if isinstance(number, float):
+            whole = False
+        elif not _INT64_MIN <= number <= _INT64_MAX:  # type: ignore[operator]
+            raise UserError(
+                f"{field} is an integer beyond 64 bits", where=f"{where}, {place(i)}", mend="use a larger unit"
+            )
+        cleaned.append(number)  # type: ignore[arg-type]
+    if whole:
+        return np.array(cleaned, np.int64)
+    # Adding zero turns -0.0 into 0.0: equal graphs must have equal digests.
+    return np.array(cleaned, np.float64) + 0.0
+
+
+def float_column(values: Sequence[object], field: str, place: Callable[[int], str], where: str) -> FloatArray:
+    """Return `column` as float64, for physical costs."""
+    return column(values, field, place, where).astype(np.float64)
+
+
+def _as_number(value: object) -> int | float | None:
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else None
+
+
+def _no_number(value: object, field: str, place: str, where: str) -> UserError:
+    if value is MISSING:
+        return UserError(f"there is no {field!r}", where=f"{where}, {place}", mend="give a number")
+    return UserError(f"{field} is {shown(value)}", where=f"{where}, {place}", mend="give a number")
+
+
+def shown(value: object) -> str:
+    """Show a value of a file in an error, as the file spells it, in a few characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+class GraphBuilder:
+    """Collects the nodes and tensors of one file, in its order.
+
+    Parameters
+    ----------
+    where
+        The file, for errors.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.names: list[str] = []
+        self._ops: list[str] = []
+        self._index: dict[Hashable, int] = {}
+        self._taken: set[str] = set()
+        self._producers: list[int] = []
+        self._row_lengths: list[int] = []
+        self._consumers: list[int] = []
+
+    def add_node(self, key: Hashable, *, name: str, op: str = "", place: str) -> int:
+        """Add a node and return its index.
+
+        Parameters
+        ----------
+        key
+            What the file's edges call it; must be new.
+        name
+            What people call it; must be new.
+        place
+            Where it stands in the file, for errors.
+        """
+        index = len(self.names)
+        if self._index.setdefault(key, index) != index:
+            raise UserError(
+                f"the id {key!r} is used twice", where=f"{self.where}, {place}", mend="ids must be distinct"
+            )
+        self._taken.add(name)
+        if len(self._taken) == index:
+            raise UserError(
+                f"two nodes are called {name!r}", where=f"{self.where}, {place}", mend="names must be distinct"
+            )
+        self.names.append(name)
+        self._ops.append(op)
+        return index
+
+    def node(self, key: Hashable, *, place: str) -> int:
+        """Return the index of the node that an edge calls `key`."""
+        index = self._index.get(key)
+        if index is None:
+            raise UserError(
+                f"there is no node {key!r}", where=f"{self.where}, {place}", mend="add the node or remove the edge"
+            )
+        return index
+
+    def add_tensor(self, producer: int, consumers: Iterable[int], *, place: str) -> None:
+        """Add a tensor; a consumer that uses it twice is named once, and the producer may not consume it."""
+        row = sorted(set(consumers))
+        if producer in row:
+            raise UserError(
+                f"node {self.names[producer]!r} consumes its own output",
+                where=f"{self.where}, {place}",
+                mend="remove the self loop",
+            )
+        self._producers.append(producer)
+        self._row_lengths.append(len(row))
+        self._consumers.extend(row)
+
+    def describe(self, index: int) -> str:
+        """Describe a node as the place of an error."""
+        return f"node {self.names[index]!r}"
+
+    def describe_tensor(self, index: int) -> str:
+        """Describe a tensor as the place of an error."""
+        return f"tensor {index} (of node {self.names[self._producers[index]]!r})"
+
+    def build(
+        self,
+        costs: PhysicalCosts | PricedCosts,
+        *,
+        name: str,
+        source: str,
+        batch: int | None = None,
+        dtype: str | None = None,
+        default_stages: int | None = None,
+        remarks: Sequence[str] = (),
+    ) -> ModelGraph:
+        """Return the graph; raises `UserError` naming the file if it is empty, cyclic or has an impossible cost."""
+        pointers = np.zeros(len(self._producers) + 1, np.int64)
+        np.cumsum(self._row_lengths, out=pointers[1:])
+        try:
+            return ModelGraph(
+                name=name,
+                source=source,
+                node_names=tuple(self.names),
+                ops=tuple(self._ops),
+                topology=build_topology(
+                    len(self.names),
+                    np.array(self._producers, np.int64),
+                    pointers,
+                    np.array(self._consumers, np.int64),
+                ),
+                costs=costs,
+                batch=batch,
+                dtype=dtype,
+                default_stages=default_stages,
+                remarks=tuple(remarks),
+            )
+        except UserError as error:
+            raise UserError(error.what, where=self.where, mend=error.mend) from None

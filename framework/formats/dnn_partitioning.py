@@ -1,0 +1,131 @@
+"""The JSON inputs of Tarnawski et al., "Efficient Algorithms for Device Placement of DNN Graph Operators", NeurIPS 2020.
+
+Read as accelerators only: the work of a node is its ``fpgaLatency``; a node with out-edges has one tensor, whose cost is
+the ``cost`` of those edges (the largest, should they differ); nothing overflows. ``maxFPGAs`` is the suggested number
+of stages. CPUs, node sizes and the memory limit are ignored, and so is ``colorClass`` (nodes that must share a device):
+a remark says so where two nodes share a class. Nodes with ``isBackwardNode`` are nodes like any other, with a remark.
+
+The files state times without naming the unit; "time units" here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from framework.errors import UserError
+from framework.formats.builder import MISSING, GraphBuilder, column, shown
+from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
+from framework.model.graph import ModelGraph, PricedCosts
+
+UNIT = "time units"
+
+
+def read(path: PathLike) -> ModelGraph:
+    """Read one input file of dnn-partitioning."""
+    return parse(read_bytes(path), path)
+
+
+def parse(data: bytes, path: PathLike) -> ModelGraph:
+    """Read dnn-partitioning JSON from the (decompressed) content of the file `path`."""
+    where = os.fspath(path)
+    top = parse_json(data, where)
+    if not isinstance(top, dict):
+        raise UserError("the file is not a JSON object", where=where, mend="it should hold nodes and edges")
+    nodes, edges = _objects(top, "nodes", where), _objects(top, "edges", where)
+    builder = GraphBuilder(where)
+    ids = [_identifier(node, "id", f"{where}, nodes[{i}]") for i, node in enumerate(nodes)]
+    for i, (key, name) in enumerate(zip(ids, _names(nodes, ids), strict=True)):
+        builder.add_node(key, name=name, place=f"nodes[{i}]")
+    work = column([node.get("fpgaLatency", MISSING) for node in nodes], "fpgaLatency", builder.describe, where)
+    tensor_cost = _add_tensors(builder, edges)
+    return builder.build(
+        PricedCosts(
+            unit=UNIT,
+            work=work,
+            parameter_cost=np.zeros(len(nodes), np.int64),
+            tensor_cost=tensor_cost,
+            capacity=None,
+        ),
+        name=graph_name(path),
+        source=where,
+        default_stages=_default_stages(top, where),
+        remarks=_remarks(nodes),
+    )
+
+
+def _objects(top: dict[str, Any], field: str, where: str) -> list[dict[str, Any]]:
+    rows = top.get(field)
+    if not isinstance(rows, list):
+        raise UserError(f"there is no list {field!r}", where=where, mend="a dnn-partitioning file has nodes and edges")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
+    return rows
+
+
+def _identifier(row: dict[str, Any], field: str, where: str) -> int | str:
+    value = row.get(field, MISSING)
+    if type(value) is int or type(value) is str:
+        return value
+    said = f"there is no {field!r}" if value is MISSING else f"{field} is {shown(value)}"
+    raise UserError(said, where=where, mend="give an integer")
+
+
+def _names(nodes: list[dict[str, Any]], ids: list[int | str]) -> list[str]:
+    """Names are debug information in these files: fall back on the id where they are absent or not distinct."""
+    given = [node.get("name") for node in nodes]
+    distinct = all(isinstance(name, str) for name in given) and len(set(given)) == len(given)
+    return [str(name) for name in given] if distinct else [str(key) for key in ids]
+
+
+def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> np.ndarray[Any, Any]:
+    where = builder.where
+    costs = column([edge.get("cost", MISSING) for edge in edges], "cost", lambda i: f"edges[{i}]", where)
+    negative = np.flatnonzero(~(np.isfinite(costs) & (costs >= 0)))
+    if len(negative):
+        # Before the largest cost of a node hides it.
+        i = int(negative[0])
+        raise UserError(
+            f"cost is {costs[i]:g}", where=f"{where}, edges[{i}]", mend="costs must be finite and not negative"
+        )
+    consumers: dict[int, list[int]] = {}
+    dearest: dict[int, int | float] = {}
+    for i, (edge, cost) in enumerate(zip(edges, costs.tolist(), strict=True)):
+        place = f"edges[{i}]"
+        ends = [_identifier(edge, field, f"{where}, {place}") for field in ("sourceId", "destId")]
+        tail, head = (builder.node(key, place=place) for key in ends)
+        if tail == head:
+            builder.add_tensor(tail, [head], place=place)
+        consumers.setdefault(tail, []).append(head)
+        dearest[tail] = max(cost, dearest.get(tail, 0))
+    for tail in sorted(consumers):
+        builder.add_tensor(tail, consumers[tail], place=f"edges of node {builder.names[tail]!r}")
+    return np.array([dearest[tail] for tail in sorted(consumers)], costs.dtype)
+
+
+def _default_stages(top: dict[str, Any], where: str) -> int | None:
+    stages = top.get("maxFPGAs")
+    if stages is None:
+        return None
+    if type(stages) is not int or stages < 0:
+        raise UserError(f"maxFPGAs is {shown(stages)}", where=where, mend="give an integer of at least 1")
+    return stages or None
+
+
+def _remarks(nodes: list[dict[str, Any]]) -> list[str]:
+    remarks = ["read as accelerators only: CPUs, node sizes and the memory limit are ignored"]
+    colours = Counter(str(node["colorClass"]) for node in nodes if node.get("colorClass") is not None)
+    shared = sum(count for count in colours.values() if count > 1)
+    if shared:
+        remarks.append(f"{shared} nodes share a colorClass with another; that they belong together is ignored")
+    backward = sum(bool(node.get("isBackwardNode")) for node in nodes)
+    if backward:
+        remarks.append(f"{backward} backward nodes are treated as nodes like any other")
+    unsupported = sum(not node.get("supportedOnFpga", True) for node in nodes)
+    if unsupported:
+        remarks.append(f"{unsupported} nodes are marked as not supported on accelerators; their fpgaLatency is used")
+    return remarks

@@ -1,0 +1,253 @@
+"""The native format, version 1: one JSON object, physical or already priced, optionally gzipped.
+
+Physical costs are FLOPs and bytes per node and bytes per tensor, or a measured time (``seconds``)::
+
+    {"format": "pipebound-graph", "version": 1, "name": "resnet50", "source": "torchvision 0.28.0", "batch": 1,
+     "dtype": "float32",
+     "nodes":   [{"name": "conv1", "op": "Conv", "flops": 236027904, "parameter_bytes": 37632,
+                  "accessed_bytes": 3851008, "seconds": null}],
+     "tensors": [{"producer": 0, "bytes": 3211264, "consumers": [1, 5]}]}
+
+A priced graph has a top-level ``cost_unit``, then ``work`` and ``parameter_cost`` per node and ``cost`` per tensor,
+all in that unit of time, and an optional top-level ``capacity``. Integers stay integers: no rounding ever happens.
+
+Required are ``format``, ``version``, ``nodes``, ``tensors``; of a tensor all its fields; of a physical node
+``parameter_bytes``, and ``flops`` and ``accessed_bytes`` unless it has ``seconds``; of a priced node ``work``, and
+``parameter_cost`` if there is a capacity. Nodes are called by their position (from 0) in ``producer`` and
+``consumers``; ``name`` must be distinct where given. ``default_stages`` and ``remarks`` may stand at the top. Fields
+not named here are ignored, so that other programs may keep notes of their own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from framework.errors import UserError
+from framework.formats.builder import MISSING, GraphBuilder, column, float_column, shown
+from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
+from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
+from framework.model.topology import IntArray
+
+FORMAT = "pipebound-graph"
+VERSION = 1
+
+
+def read(path: PathLike) -> ModelGraph:
+    """Read a native graph file, ``.json`` or ``.json.gz``."""
+    return parse(read_bytes(path), path)
+
+
+def parse(data: bytes, path: PathLike) -> ModelGraph:
+    """Read a native graph from the (decompressed) content of the file `path`."""
+    where = os.fspath(path)
+    top = parse_json(data, where)
+    if not isinstance(top, dict):
+        raise UserError("the file is not a JSON object", where=where, mend='it should start with {"format": ...')
+    _check_version(top, where)
+    nodes = _objects(top, "nodes", where)
+    tensors = _objects(top, "tensors", where)
+    builder = GraphBuilder(where)
+    for i, node in enumerate(nodes):
+        name = _text(node, "name", f"{where}, nodes[{i}]") or f"node{i}"
+        builder.add_node(i, name=name, op=_text(node, "op", f"{where}, nodes[{i}]") or "", place=f"nodes[{i}]")
+    for i, tensor in enumerate(tensors):
+        _add_tensor(builder, tensor, f"tensors[{i}]")
+    unit = _text(top, "cost_unit", where)
+    if unit is None and top.get("capacity") is not None:
+        raise UserError("there is a capacity, but no cost_unit", where=where, mend="name the unit of the costs")
+    default_stages = _whole(top, "default_stages", where)
+    return builder.build(
+        _physical(nodes, tensors, builder) if unit is None else _priced(top, unit, nodes, tensors, builder),
+        name=_text(top, "name", where) or graph_name(path),
+        source=_text(top, "source", where) or where,
+        batch=_whole(top, "batch", where),
+        dtype=_text(top, "dtype", where),
+        default_stages=default_stages,
+        remarks=_remarks(top, where),
+    )
+
+
+def _check_version(top: dict[str, Any], where: str) -> None:
+    if top.get("format") != FORMAT:
+        raise UserError(
+            f"the format is {shown(top.get('format'))}",
+            where=where,
+            mend=f'a native graph says "format": "{FORMAT}"',
+        )
+    version = top.get("version", MISSING)
+    if type(version) is not int or version != VERSION:
+        said = "there is no version" if version is MISSING else f"the version is {shown(version)}"
+        raise UserError(said, where=where, mend=f"this program reads version {VERSION}")
+
+
+def _objects(top: dict[str, Any], field: str, where: str) -> list[dict[str, Any]]:
+    rows = top.get(field, MISSING)
+    if not isinstance(rows, list):
+        said = f"there is no {field!r}" if rows is MISSING else f"{field} is {shown(rows)}"
+        raise UserError(said, where=where, mend="give a list of objects")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
+    return rows
+
+
+def _text(row: dict[str, Any], field: str, where: str) -> str | None:
+    value = row.get(field)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{field} is {shown(value)}", where=where, mend="give a string")
+    return value
+
+
+def _whole(row: dict[str, Any], field: str, where: str) -> int | None:
+    value = row.get(field)
+    if value is not None and (type(value) is not int or value < 1):
+        raise UserError(f"{field} is {shown(value)}", where=where, mend="give an integer of at least 1")
+    return value
+
+
+def _remarks(top: dict[str, Any], where: str) -> Sequence[str]:
+    remarks = top.get("remarks") or []
+    if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
+        raise UserError(f"remarks is {shown(remarks)}", where=where, mend="give a list of strings")
+    return remarks
+
+
+def _add_tensor(builder: GraphBuilder, tensor: dict[str, Any], place: str) -> None:
+    consumers = tensor.get("consumers", MISSING)
+    if not isinstance(consumers, list):
+        said = "there is no 'consumers'" if consumers is MISSING else f"consumers is {shown(consumers)}"
+        raise UserError(said, where=f"{builder.where}, {place}", mend="give a list of node positions")
+    indices = []
+    for field, position in [("producer", tensor.get("producer", MISSING)), *(("consumers", v) for v in consumers)]:
+        if type(position) is not int:
+            said = f"there is no {field!r}" if position is MISSING else f"{field} holds {shown(position)}"
+            raise UserError(said, where=f"{builder.where}, {place}", mend="give the position of a node, from 0")
+        indices.append(builder.node(position, place=f"{place}, {field}"))
+    builder.add_tensor(indices[0], indices[1:], place=place)
+
+
+def _physical(
+    nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builder: GraphBuilder
+) -> PhysicalCosts:
+    where, place = builder.where, builder.describe
+    measured = [node.get("seconds") is not None for node in nodes]
+    seconds = float_column([node.get("seconds") or 0 for node in nodes], "seconds", place, where)
+    if np.isnan(seconds).any():
+        first = int(np.flatnonzero(np.isnan(seconds))[0])
+        raise UserError("seconds is NaN", where=f"{where}, {place(first)}", mend="give a number, or null")
+    known = np.array(measured, bool)
+
+    def roofline(field: str) -> FloatArray:
+        rows = [node.get(field, 0 if timed else MISSING) for node, timed in zip(nodes, measured, strict=True)]
+        return float_column(rows, field, place, where)
+
+    return PhysicalCosts(
+        flops=roofline("flops"),
+        parameter_bytes=float_column([n.get("parameter_bytes", MISSING) for n in nodes], "parameter_bytes", place, where),
+        accessed_bytes=roofline("accessed_bytes"),
+        seconds=np.where(known, seconds, math.nan),
+        tensor_bytes=float_column([t.get("bytes", MISSING) for t in tensors], "bytes", builder.describe_tensor, where),
+    )
+
+
+def _priced(
+    top: dict[str, Any],
+    unit: str,
+    nodes: list[dict[str, Any]],
+    tensors: list[dict[str, Any]],
+    builder: GraphBuilder,
+) -> PricedCosts:
+    where, place = builder.where, builder.describe
+    capacity = top.get("capacity")
+    absent = 0 if capacity is None else MISSING
+    costs = PricedCosts(
+        unit=unit,
+        work=column([n.get("work", MISSING) for n in nodes], "work", place, where),
+        parameter_cost=column([n.get("parameter_cost", absent) for n in nodes], "parameter_cost", place, where),
+        tensor_cost=column([t.get("cost", MISSING) for t in tensors], "cost", builder.describe_tensor, where),
+        capacity=None if capacity is None else column([capacity], "capacity", lambda _: "top level", where)[0].item(),
+    )
+    return costs
+
+
+def write_native(graph: ModelGraph, path: PathLike) -> None:
+    """Write a graph so that reading it back gives the same digest; gzipped if the name ends in ``.gz``.
+
+    Equal graphs give equal bytes: fields in a fixed order, one node or tensor a line, no time stamp.
+
+    Raises
+    ------
+    UserError
+        If two nodes have the same name (the file could not be read again), or the file cannot be written.
+    """
+    where = os.fspath(path)
+    if len(set(graph.node_names)) < len(graph.node_names):
+        raise UserError("two nodes have the same name", where=where, mend="rename one")
+    data = native_text(graph).encode()
+    if where.endswith(".gz"):
+        packed = io.BytesIO()
+        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=9, mtime=0) as stream:
+            stream.write(data)
+        data = packed.getvalue()
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror or error}", where=where) from None
+
+
+def native_text(graph: ModelGraph) -> str:
+    """Return the file `write_native` writes, before compression."""
+    costs = graph.costs
+    head: dict[str, object] = {"format": FORMAT, "version": VERSION, "name": graph.name, "source": graph.source}
+    optional = {"batch": graph.batch, "dtype": graph.dtype, "default_stages": graph.default_stages}
+    head |= {field: value for field, value in optional.items() if value is not None}
+    if graph.remarks:
+        head["remarks"] = list(graph.remarks)
+    if isinstance(costs, PricedCosts):
+        head["cost_unit"] = costs.unit
+        if costs.capacity is not None:
+            head["capacity"] = costs.capacity
+        columns = {"work": costs.work.tolist(), "parameter_cost": costs.parameter_cost.tolist()}
+        tensor_field, tensor_costs = "cost", costs.tensor_cost.tolist()
+    else:
+        columns = {
+            "flops": _compact(costs.flops),
+            "parameter_bytes": _compact(costs.parameter_bytes),
+            "accessed_bytes": _compact(costs.accessed_bytes),
+            "seconds": [None if math.isnan(s) else s for s in costs.seconds.tolist()],
+        }
+        tensor_field, tensor_costs = "bytes", _compact(costs.tensor_bytes)
+    nodes = [
+        {"name": name, "op": op} | {field: values[i] for field, values in columns.items()}
+        for i, (name, op) in enumerate(zip(graph.node_names, graph.ops, strict=True))
+    ]
+    topology = graph.topology
+    pointers, consumers = topology.consumer_ptr.tolist(), topology.consumers.tolist()
+    tensors = [
+        {"producer": u, tensor_field: cost, "consumers": consumers[pointers[t] : pointers[t + 1]]}
+        for t, (u, cost) in enumerate(zip(topology.producer.tolist(), tensor_costs, strict=True))
+    ]
+    fields = [f"{json.dumps(field)}: {_dumps(value)}" for field, value in head.items()]
+    fields += [f'"{field}": [\n{_lines(rows)}]' for field, rows in (("nodes", nodes), ("tensors", tensors))]
+    return "{" + ",\n".join(fields) + "}\n"
+
+
+_dumps: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def _lines(rows: Sequence[object]) -> str:
+    return ",\n".join(map(_dumps, rows)) + ("\n" if rows else "")
+
+
+def _compact(values: FloatArray | IntArray) -> list[int | float]:
+    """Write whole numbers as such; a double of at most 2^63 that is whole survives the round trip."""
+    return [int(v) if v.is_integer() and v < 2**63 else v for v in values.astype(np.float64).tolist()]

@@ -1,0 +1,133 @@
+r"""PipeDream profiles, ``graph.txt``: measured times of layers, sizes of activations and parameters.
+
+A node is a line ``id -- description -- forward_compute_time=ms, backward_compute_time=ms, activation_size=bytes,
+parameter_size=bytes``, an edge a tab-indented ``\tid -- id`` from producer to consumer. Several outputs are written
+``activation_size=[a; b; c]`` and summed: the profile does not say which consumer reads which, so a node has one tensor.
+A trailing `` -- stage_id=...`` (of PipeDream's own partitioner) is ignored.
+
+The measured time is the forward pass; with `training` the backward pass is added. Activations are then still sent
+once: gradients, which travel back over the same links, are not charged.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.errors import UserError
+from framework.formats.builder import GraphBuilder, shown
+from framework.formats.source import PathLike, decode_text, graph_name, read_bytes
+from framework.model.graph import ModelGraph, PhysicalCosts
+
+_NODE = re.compile(r"(?P<id>\S+) -- (?P<what>.*) -- (?P<fields>\w+=[^-]*(?:e-[^-]*)*)(?: -- stage_id=\S+)?\s*")
+_FIELD = re.compile(r"\s*(\w+)=(\[[^\]]*\]|[^,\[]*)\s*(?:,|$)")
+_EDGE = re.compile(r"\s+(\S+) -- (\S+)\s*")
+_MILLISECONDS = 1000.0
+
+
+def read(path: PathLike, *, training: bool = False) -> ModelGraph:
+    """Read a PipeDream profile; `training` adds the backward times."""
+    return parse(read_bytes(path), path, training=training)
+
+
+def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
+    """Read a profile from the (decompressed) content of the file `path`."""
+    where = os.fspath(path)
+    builder = GraphBuilder(where)
+    layers: list[_Layer] = []
+    edges: list[tuple[int, str, str]] = []
+    for number, line in enumerate(decode_text(data, where).splitlines(), start=1):
+        if not line.strip():
+            continue
+        if line[0].isspace():
+            edge = _EDGE.fullmatch(line)
+            if edge is None:
+                raise _malformed(line, where, number, "an edge is a tab, then 'id -- id'")
+            edges.append((number, edge[1], edge[2]))
+            continue
+        node = _NODE.fullmatch(line)
+        if node is None:
+            raise _malformed(line, where, number, "a node is 'id -- description -- forward_compute_time=..., ...'")
+        builder.add_node(node["id"], name=node["id"], op=_operator(node["what"]), place=f"line {number}")
+        layers.append(_layer(node["fields"], f"{where}, line {number}", training))
+    activations = _add_tensors(builder, edges, [layer.activation for layer in layers])
+    zeros = np.zeros(len(layers))
+    return builder.build(
+        PhysicalCosts(
+            flops=zeros,
+            parameter_bytes=np.array([layer.parameters for layer in layers], np.float64),
+            accessed_bytes=zeros,
+            seconds=np.array([layer.milliseconds for layer in layers], np.float64) / _MILLISECONDS,
+            tensor_bytes=np.array(activations, np.float64),
+        ),
+        name=graph_name(path),
+        source=where,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    milliseconds: float
+    activation: float
+    parameters: float
+
+
+def _malformed(line: str, where: str, number: int, mend: str) -> UserError:
+    return UserError(f"cannot be understood: {shown(line.strip())}", where=f"{where}, line {number}", mend=mend)
+
+
+def _operator(description: str) -> str:
+    """The layer's class: ``Conv2d(3, 64, ...)`` is a Conv2d."""
+    return description.split("(", 1)[0].strip()
+
+
+def _layer(text: str, where: str, training: bool) -> _Layer:
+    fields: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        match = _FIELD.match(text, position)
+        if match is None or match[1] in fields:
+            raise UserError(f"cannot be understood: {shown(text[position:])}", where=where, mend="write field=number, ...")
+        fields[match[1]] = match[2].strip()
+        position = match.end()
+    forward = _number(fields, "forward_compute_time", where)
+    backward = _number(fields, "backward_compute_time", where) if training else 0.0
+    return _Layer(
+        milliseconds=forward + backward,
+        activation=_number(fields, "activation_size", where),
+        parameters=_number(fields, "parameter_size", where),
+    )
+
+
+def _number(fields: dict[str, str], field: str, where: str) -> float:
+    text = fields.get(field)
+    if text is None:
+        raise UserError(f"there is no {field!r}", where=where, mend="give a number")
+    parts = text[1:-1].split(";") if text.startswith("[") else [text]
+    total = 0.0
+    for part in parts:
+        try:
+            value = float(part)
+        except ValueError:
+            raise UserError(f"{field} is {shown(text)}", where=where, mend="give a number") from None
+        if not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{field} is {text}", where=where, mend="costs must be finite and not negative")
+        total += value
+    return total
+
+
+def _add_tensors(builder: GraphBuilder, edges: list[tuple[int, str, str]], activations: list[float]) -> list[float]:
+    consumers: dict[int, list[int]] = {}
+    for number, tail_key, head_key in edges:
+        place = f"line {number}"
+        tail, head = builder.node(tail_key, place=place), builder.node(head_key, place=place)
+        if tail == head:
+            builder.add_tensor(tail, [head], place=place)
+        consumers.setdefault(tail, []).append(head)
+    for tail in sorted(consumers):
+        builder.add_tensor(tail, consumers[tail], place=f"edges of node {builder.names[tail]!r}")
+    return [activations[tail] for tail in sorted(consumers)]

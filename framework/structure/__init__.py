@@ -1,0 +1,1 @@
+"""Combinatorial tools on an instance: orders, closure, contraction, reductions, slicing, ideals, cuts."""

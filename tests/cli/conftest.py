@@ -1,0 +1,50 @@
+"""A small priced graph on disk, and a way to run the command as a user does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def graph_file(tmp_path: Path) -> Path:
+    """Twelve nodes in two braided chains, with integer prices in milliseconds."""
+    nodes = [{"name": f"v{v}", "op": "x", "work": 5 + (v * 7) % 11, "parameter_cost": v % 3} for v in range(12)]
+    tensors = [
+        {"producer": v, "cost": 1 + v % 4, "consumers": [u for u in (v + 1, v + 2) if u < 12]} for v in range(11)
+    ]
+    document = {
+        "format": "pipebound-graph",
+        "version": 1,
+        "name": "braid",
+        "cost_unit": "ms",
+        "nodes": nodes,
+        "tensors": tensors,
+    }
+    path = tmp_path / "braid.graph.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture
+def pipebound(tmp_path: Path) -> Run:
+    """Run ``pipebound`` in a process of its own, in an empty folder."""
+
+    def run(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "framework", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
