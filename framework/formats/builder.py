@@ -152,14 +152,44 @@ class GraphBuilder:
         """Add a tensor; a consumer that uses it twice is named once, and the producer may not consume it."""
         row = sorted(set(consumers))
         if producer in row:
-            raise UserError(
-                f"node {self.names[producer]!r} consumes its own output",
-                where=f"{self.where}, {place}",
-                mend="remove the self loop",
-            )
+            raise self._self_loop(producer, place)
         self._producers.append(producer)
         self._row_lengths.append(len(row))
         self._consumers.extend(row)
+
+    def add_edges(self, edges: Sequence[tuple[Hashable, Hashable]], place: Callable[[int], str]) -> list[int]:
+        """Add one tensor for each node that has out-edges, consumed by all their heads; repeated edges are one.
+
+        Parameters
+        ----------
+        edges
+            Pairs (tail, head) of node ids.
+        place
+            Describes edge ``i``, for errors.
+
+        Returns
+        -------
+        producers
+            The tensors' producers, ascending.
+        """
+        heads: dict[int, set[int]] = {}
+        for i, (tail_key, head_key) in enumerate(edges):
+            tail, head = self._index.get(tail_key), self._index.get(head_key)
+            if tail is None or head is None or tail == head:
+                tail, head = self.node(tail_key, place=place(i)), self.node(head_key, place=place(i))
+                raise self._self_loop(tail, place(i))
+            heads.setdefault(tail, set()).add(head)
+        producers = sorted(heads)
+        for tail in producers:
+            self.add_tensor(tail, heads[tail], place=self.describe(tail))
+        return producers
+
+    def _self_loop(self, node: int, place: str) -> UserError:
+        return UserError(
+            f"node {self.names[node]!r} consumes its own output",
+            where=f"{self.where}, {place}",
+            mend="remove the self loop",
+        )
 
     def describe(self, index: int) -> str:
         """Describe a node as the place of an error."""

@@ -19,7 +19,8 @@ import numpy as np
 from framework.errors import UserError
 from framework.formats.builder import MISSING, GraphBuilder, column, shown
 from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
-from framework.model.graph import ModelGraph, PricedCosts
+from framework.model.graph import FloatArray, ModelGraph, PricedCosts
+from framework.model.topology import IntArray
 
 UNIT = "time units"
 
@@ -82,7 +83,7 @@ def _names(nodes: list[dict[str, Any]], ids: list[int | str]) -> list[str]:
     return [str(name) for name in given] if distinct else [str(key) for key in ids]
 
 
-def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> np.ndarray[Any, Any]:
+def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> IntArray | FloatArray:
     where = builder.where
     costs = column([edge.get("cost", MISSING) for edge in edges], "cost", lambda i: f"edges[{i}]", where)
     negative = np.flatnonzero(~(np.isfinite(costs) & (costs >= 0)))
@@ -92,19 +93,16 @@ def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> np.ndarr
         raise UserError(
             f"cost is {costs[i]:g}", where=f"{where}, edges[{i}]", mend="costs must be finite and not negative"
         )
-    consumers: dict[int, list[int]] = {}
+    ends = [
+        tuple(_identifier(edge, field, f"{where}, edges[{i}]") for field in ("sourceId", "destId"))
+        for i, edge in enumerate(edges)
+    ]
+    producers = builder.add_edges([(tail, head) for tail, head in ends], lambda i: f"edges[{i}]")
     dearest: dict[int, int | float] = {}
-    for i, (edge, cost) in enumerate(zip(edges, costs.tolist(), strict=True)):
-        place = f"edges[{i}]"
-        ends = [_identifier(edge, field, f"{where}, {place}") for field in ("sourceId", "destId")]
-        tail, head = (builder.node(key, place=place) for key in ends)
-        if tail == head:
-            builder.add_tensor(tail, [head], place=place)
-        consumers.setdefault(tail, []).append(head)
-        dearest[tail] = max(cost, dearest.get(tail, 0))
-    for tail in sorted(consumers):
-        builder.add_tensor(tail, consumers[tail], place=f"edges of node {builder.names[tail]!r}")
-    return np.array([dearest[tail] for tail in sorted(consumers)], costs.dtype)
+    for (tail, _), cost in zip(ends, costs.tolist(), strict=True):
+        node = builder.node(tail, place="edges")
+        dearest[node] = max(cost, dearest.get(node, 0))
+    return np.array([dearest[node] for node in producers], costs.dtype)
 
 
 def _default_stages(top: dict[str, Any], where: str) -> int | None:

@@ -135,9 +135,7 @@ def _add_tensor(builder: GraphBuilder, tensor: dict[str, Any], place: str) -> No
     builder.add_tensor(indices[0], indices[1:], place=place)
 
 
-def _physical(
-    nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builder: GraphBuilder
-) -> PhysicalCosts:
+def _physical(nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builder: GraphBuilder) -> PhysicalCosts:
     where, place = builder.where, builder.describe
     measured = [node.get("seconds") is not None for node in nodes]
     seconds = float_column([node.get("seconds") or 0 for node in nodes], "seconds", place, where)
@@ -152,7 +150,9 @@ def _physical(
 
     return PhysicalCosts(
         flops=roofline("flops"),
-        parameter_bytes=float_column([n.get("parameter_bytes", MISSING) for n in nodes], "parameter_bytes", place, where),
+        parameter_bytes=float_column(
+            [n.get("parameter_bytes", MISSING) for n in nodes], "parameter_bytes", place, where
+        ),
         accessed_bytes=roofline("accessed_bytes"),
         seconds=np.where(known, seconds, math.nan),
         tensor_bytes=float_column([t.get("bytes", MISSING) for t in tensors], "bytes", builder.describe_tensor, where),

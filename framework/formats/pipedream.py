@@ -23,7 +23,7 @@ from framework.formats.builder import GraphBuilder, shown
 from framework.formats.source import PathLike, decode_text, graph_name, read_bytes
 from framework.model.graph import ModelGraph, PhysicalCosts
 
-_NODE = re.compile(r"(?P<id>\S+) -- (?P<what>.*) -- (?P<fields>\w+=[^-]*(?:e-[^-]*)*)(?: -- stage_id=\S+)?\s*")
+_NODE = re.compile(r"(?P<id>\S+) -- (?P<what>.*?) -- (?P<fields>forward_compute_time=.*?)(?: -- stage_id=\S+)?\s*")
 _FIELD = re.compile(r"\s*(\w+)=(\[[^\]]*\]|[^,\[]*)\s*(?:,|$)")
 _EDGE = re.compile(r"\s+(\S+) -- (\S+)\s*")
 _MILLISECONDS = 1000.0
@@ -39,7 +39,8 @@ def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
     where = os.fspath(path)
     builder = GraphBuilder(where)
     layers: list[_Layer] = []
-    edges: list[tuple[int, str, str]] = []
+    edges: list[tuple[str, str]] = []
+    edge_lines: list[int] = []
     for number, line in enumerate(decode_text(data, where).splitlines(), start=1):
         if not line.strip():
             continue
@@ -47,14 +48,15 @@ def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
             edge = _EDGE.fullmatch(line)
             if edge is None:
                 raise _malformed(line, where, number, "an edge is a tab, then 'id -- id'")
-            edges.append((number, edge[1], edge[2]))
+            edges.append((edge[1], edge[2]))
+            edge_lines.append(number)
             continue
         node = _NODE.fullmatch(line)
         if node is None:
             raise _malformed(line, where, number, "a node is 'id -- description -- forward_compute_time=..., ...'")
         builder.add_node(node["id"], name=node["id"], op=_operator(node["what"]), place=f"line {number}")
         layers.append(_layer(node["fields"], f"{where}, line {number}", training))
-    activations = _add_tensors(builder, edges, [layer.activation for layer in layers])
+    producers = builder.add_edges(edges, lambda i: f"line {edge_lines[i]}")
     zeros = np.zeros(len(layers))
     return builder.build(
         PhysicalCosts(
@@ -62,7 +64,7 @@ def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
             parameter_bytes=np.array([layer.parameters for layer in layers], np.float64),
             accessed_bytes=zeros,
             seconds=np.array([layer.milliseconds for layer in layers], np.float64) / _MILLISECONDS,
-            tensor_bytes=np.array(activations, np.float64),
+            tensor_bytes=np.array([layers[v].activation for v in producers], np.float64),
         ),
         name=graph_name(path),
         source=where,
@@ -91,7 +93,9 @@ def _layer(text: str, where: str, training: bool) -> _Layer:
     while position < len(text):
         match = _FIELD.match(text, position)
         if match is None or match[1] in fields:
-            raise UserError(f"cannot be understood: {shown(text[position:])}", where=where, mend="write field=number, ...")
+            raise UserError(
+                f"cannot be understood: {shown(text[position:])}", where=where, mend="write field=number, ..."
+            )
         fields[match[1]] = match[2].strip()
         position = match.end()
     forward = _number(fields, "forward_compute_time", where)
@@ -118,16 +122,3 @@ def _number(fields: dict[str, str], field: str, where: str) -> float:
             raise UserError(f"{field} is {text}", where=where, mend="costs must be finite and not negative")
         total += value
     return total
-
-
-def _add_tensors(builder: GraphBuilder, edges: list[tuple[int, str, str]], activations: list[float]) -> list[float]:
-    consumers: dict[int, list[int]] = {}
-    for number, tail_key, head_key in edges:
-        place = f"line {number}"
-        tail, head = builder.node(tail_key, place=place), builder.node(head_key, place=place)
-        if tail == head:
-            builder.add_tensor(tail, [head], place=place)
-        consumers.setdefault(tail, []).append(head)
-    for tail in sorted(consumers):
-        builder.add_tensor(tail, consumers[tail], place=f"edges of node {builder.names[tail]!r}")
-    return [activations[tail] for tail in sorted(consumers)]

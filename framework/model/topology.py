@@ -98,13 +98,13 @@ def build_topology(n: int, producer: IntArray, consumer_ptr: IntArray, consumers
         producer=producer,
         consumer_ptr=consumer_ptr,
         consumers=pins,
-        in_ptr=_row_pointers(pins, n),
+        in_ptr=row_pointers(pins, n),
         in_tensors=tensor_of_pin[by_consumer],
-        out_ptr=_row_pointers(producer, n),
+        out_ptr=row_pointers(producer, n),
         out_tensors=by_producer.astype(np.int64),
-        succ_ptr=_row_pointers(heads, n),
+        succ_ptr=row_pointers(heads, n),
         succs=tails,
-        pred_ptr=_row_pointers(tails, n),
+        pred_ptr=row_pointers(tails, n),
         preds=heads[by_tail],
     )
 
@@ -117,7 +117,8 @@ def take_rows(ptr: IntArray, items: IntArray, rows: IntArray) -> tuple[IntArray,
     return taken, items[np.arange(taken[-1]) + np.repeat(ptr[rows] - taken[:-1], lengths)]
 
 
-def _row_pointers(rows: IntArray, n: int) -> IntArray:
+def row_pointers(rows: IntArray, n: int) -> IntArray:
+    """Return the ``[n + 1]`` pointers of n rows, given the row of every item."""
     pointers = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=n), out=pointers[1:])
     return pointers

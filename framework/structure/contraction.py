@@ -17,7 +17,7 @@ from numba import njit
 
 from framework.model.instance import Instance, merge_equal_tensors
 from framework.model.problem import Partition
-from framework.model.topology import IntArray, build_topology, row_pointers
+from framework.model.topology import IntArray, build_topology, row_pointers, stable_topological_order
 from framework.structure.closure import redundant_arcs
 
 
@@ -66,16 +66,24 @@ def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> 
         return label
     groups = int(label.max()) + 1
     arcs = np.unique(label[tails] * groups + label[heads])
-    smallest = np.full(groups, len(label), np.int64)
-    np.minimum.at(smallest, label, np.arange(len(label), dtype=np.int64))
-    ptr = row_pointers(arcs // groups, groups)
-    component, count = _strong_components(ptr, arcs % groups)
-    return _rank_components(ptr, arcs % groups, component, count, smallest)[label]
+    component = _strong_components(row_pointers(arcs // groups, groups), arcs % groups)
+    count = int(component.max()) + 1
+    smallest = np.full(count, len(label), np.int64)
+    np.minimum.at(smallest, component[label], np.arange(len(label), dtype=np.int64))
+    component = _ranks(np.argsort(smallest))[component]
+    arcs = np.unique(component[arcs // groups] * count + component[arcs % groups])
+    arcs = arcs[arcs // count != arcs % count]
+    quotient = build_topology(count, arcs // count, np.arange(len(arcs) + 1, dtype=np.int64), arcs % count)
+    return _ranks(stable_topological_order(quotient))[component[label]]
 
 
-def _map_tensors(
-    instance: Instance, node_of_input: IntArray, n: int
-) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+def _ranks(order: IntArray) -> IntArray:
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order), dtype=np.int64)
+    return ranks
+
+
+def _map_tensors(instance: Instance, node_of_input: IntArray, n: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Return producer, consumer_ptr, consumers and costs of the tensors between the nodes of the result."""
     top = instance.topology
     producer = node_of_input[top.producer]
@@ -123,8 +131,8 @@ def _sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
 
 
 @njit(cache=True)
-def _strong_components(ptr: IntArray, heads: IntArray) -> tuple[IntArray, int]:
-    """Tarjan's strongly connected components, without recursion: component of each node, their number."""
+def _strong_components(ptr: IntArray, heads: IntArray) -> IntArray:
+    """Tarjan's algorithm without recursion: the strongly connected component of each node, numbered from 0."""
     n = len(ptr) - 1
     component = np.full(n, -1, np.int64)
     found = np.full(n, -1, np.int64)
@@ -165,4 +173,4 @@ def _strong_components(ptr: IntArray, heads: IntArray) -> tuple[IntArray, int]:
                     opened -= 1
                     component[open_nodes[opened]] = count
                 count += 1
-    return component, count
+    return component

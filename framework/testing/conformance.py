@@ -1,0 +1,226 @@
+"""The conformance suite: what every formulation and strategy must survive, for free for a researcher's own.
+
+In a test file of your own::
+
+    from framework.testing.conformance import Conformance
+
+    class TestMine(Conformance):
+        entry = "my-bound:depth=3"
+
+or, without pytest, ``pipebound check my-bound --plugin mine.py``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from framework.bounds import Outcome
+from framework.contracts import CertificateChecker, Feature, Refuted, Satisfied, Undecided
+from framework.model.instance import Instance, instance_from_lists
+from framework.model.problem import Problem, bottleneck
+from framework.portfolio.board import Board
+from framework.portfolio.local import LocalContext, run_entry
+from framework.registry import EntrySpec, load_plugins, registry
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_layered_instance, random_problem
+
+SLACK_SECONDS = 5.0
+"""How far past its deadline an entry may run: a kernel's step on a loaded machine, not a second search."""
+
+
+class Conformance:
+    """Inherit, set `entry`, and let pytest collect the tests.
+
+    Attributes
+    ----------
+    entry
+        An entry spec, ``name:param=value``; formulation or strategy.
+    seeds
+        Seeds of the random small problems.
+    seconds
+        Time limit of each run on a small problem.
+    """
+
+    entry: str = ""
+    seeds: range = range(60)
+    seconds: float = 20.0
+
+    def test_bounds_and_partitions_are_true_on_random_problems(self) -> None:
+        """No dual bound above the brute-force optimum; an exact entry that finishes equals it."""
+        exact = registry.get(EntrySpec.parse(self.entry).name).supports(Feature.EXACT)
+        for seed in self.seeds:
+            problem = random_problem(seed)
+            self._assert_true(problem, exact=exact, label=f"random_problem({seed})")
+
+    def test_special_cases(self) -> None:
+        """k = 1, k >= n, one node, zero costs, no edges, disconnected parts, ties, no capacity at all."""
+        for label, instance in special_instances():
+            for stages in (1, 2, instance.n, instance.n + 3):
+                self._assert_true(Problem(instance=instance, stages=stages), exact=False, label=f"{label}, k={stages}")
+
+    def test_decisions_are_true_on_random_problems(self) -> None:
+        """A decision formulation refutes nothing that is possible, and satisfies only with a partition."""
+        if not registry.get(EntrySpec.parse(self.entry).name).supports(Feature.DECISION):
+            return
+        formulation = registry.create_decision(self.entry)
+        for seed in self.seeds:
+            problem = random_problem(seed)
+            optimum = brute_force_optimum(problem)
+            for threshold in {optimum - 1, optimum, optimum + 1, optimum // 2}:
+                if threshold < 0:
+                    continue
+                context = LocalContext(_board(problem), self.entry, seconds=self.seconds)
+                decision = formulation.decide(problem, threshold, context)
+                label = f"random_problem({seed}), threshold {threshold}, optimum {optimum}: {decision}"
+                if isinstance(decision, Satisfied):
+                    assert bottleneck(problem, decision.partition) <= threshold, label
+                elif isinstance(decision, Refuted):
+                    assert threshold < optimum, label
+                else:
+                    assert isinstance(decision, Undecided), label
+                    assert decision.reason, label
+
+    def test_certificates_prove_what_they_claim(self) -> None:
+        """Where certificates are given and can be checked, the check proves at least the bound."""
+        for seed in self.seeds:
+            problem = random_problem(seed)
+            _, board = self._run(problem)
+            for bound in board.bounds:
+                if bound.certificate is None:
+                    continue
+                assert bound.certificate.instance == problem.instance.sha256(), f"random_problem({seed})"
+                checker = registry.create(EntrySpec(bound.certificate.kind))
+                assert isinstance(checker, CertificateChecker), f"{bound.certificate.kind} checks no certificates"
+                assert checker.check(problem, bound.certificate) >= bound.value, f"random_problem({seed})"
+
+    def test_the_deadline_is_kept(self) -> None:
+        """On a problem too hard to finish, it returns soon after its deadline, even one in the past."""
+        problem = hard_problem()
+        self._run(problem, seconds=0.2)  # compiles what is not compiled yet
+        for seconds in (0.0, 1.0):
+            started = time.monotonic()
+            self._run(problem, seconds=seconds)
+            assert time.monotonic() - started <= seconds + SLACK_SECONDS
+
+    def test_cancelling_is_obeyed(self) -> None:
+        """It returns soon after the run is cancelled, without a deadline."""
+        problem = hard_problem()
+        self._run(problem, seconds=0.2)
+        started = time.monotonic()
+        context = LocalContext(_board(problem), self.entry, cancelled=lambda: time.monotonic() > started + 0.5)
+        self._call(problem, context)
+        assert time.monotonic() - started <= 0.5 + SLACK_SECONDS
+
+    def test_the_same_seed_gives_the_same_result(self) -> None:
+        """Two runs that no limit stops agree in bound, incumbent and partition."""
+        for seed in (1, 2):
+            problem = Problem(instance=random_layered_instance(seed, 24, capacity_share=0.2), stages=3)
+            first, second = (self._run(problem, seconds=60.0)[1] for _ in range(2))
+            assert first.interval == second.interval
+            if first.incumbent is not None and second.incumbent is not None:
+                assert (first.incumbent.partition.stage_of == second.incumbent.partition.stage_of).all()
+
+    def test_the_problem_is_left_as_it_was(self) -> None:
+        """An entry must not write into the arrays it is given."""
+        problem = random_problem(11)
+        before = problem.instance.sha256()
+        self._run(problem)
+        assert problem.instance.sha256() == before
+
+    def test_it_can_be_pickled(self) -> None:
+        """Members are sent to other processes and machines."""
+        made = registry.create(self.entry)
+        assert pickle.loads(pickle.dumps(made)) == made
+
+    def _run(self, problem: Problem, seconds: float | None = None) -> tuple[Outcome, Board]:
+        limit = self.seconds if seconds is None else seconds
+        return run_entry(registry.create(self.entry), problem, name=self.entry, seconds=limit, seed=7)
+
+    def _call(self, problem: Problem, context: LocalContext) -> Outcome:
+        made: Any = registry.create(self.entry)
+        outcome: Outcome = made.run(problem, context) if hasattr(made, "run") else made.bound(problem, context)
+        return outcome
+
+    def _assert_true(self, problem: Problem, *, exact: bool, label: str) -> None:
+        optimum = brute_force_optimum(problem)
+        outcome, board = self._run(problem)
+        where = f"{self.entry} on {label}: optimum {optimum}, {board.interval}, {outcome.termination}"
+        assert not board.contradictions, where
+        assert not board.rejected, f"{where}, {board.rejected}"
+        assert board.dual is None or board.dual.value <= optimum, where
+        assert board.incumbent is None or board.incumbent.value >= optimum, where
+        if exact:
+            assert board.interval.closed, where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformanceCheck:
+    """The outcome of one test of the suite."""
+
+    name: str
+    passed: bool
+    seconds: float
+    detail: str
+
+
+def run_conformance(
+    entry: str, *, seeds: int = 60, say: Callable[[str], None] = lambda text: None
+) -> list[ConformanceCheck]:
+    """Run the whole suite on one entry without pytest."""
+    load_plugins()
+    registry.create(entry)
+    suite = type("Suite", (Conformance,), {"entry": entry, "seeds": range(seeds)})()
+    checks = []
+    for name in conformance_tests():
+        say(name)
+        started = time.monotonic()
+        detail = ""
+        try:
+            getattr(suite, name)()
+        except AssertionError as error:
+            detail = str(error) or traceback.format_exc().strip().splitlines()[-2].strip()
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+        checks.append(
+            ConformanceCheck(
+                name=name.removeprefix("test_").replace("_", " "),
+                passed=not detail,
+                seconds=time.monotonic() - started,
+                detail=detail,
+            )
+        )
+    return checks
+
+
+def conformance_tests() -> tuple[str, ...]:
+    """Return the names of the suite's tests, in the order of definition."""
+    return tuple(name for name in vars(Conformance) if name.startswith("test_"))
+
+
+def special_instances() -> Iterator[tuple[str, Instance]]:
+    """Yield the shapes that break careless code, with a name each."""
+    yield "one node", instance_from_lists([5], [])
+    yield "one node without work", instance_from_lists([0], [], parameter_cost=[4], capacity=1)
+    yield "zero costs", instance_from_lists([0, 0, 0], [(0, 0, [1]), (1, 0, [2])])
+    yield "no edges", instance_from_lists([3, 1, 4, 1, 5], [])
+    yield "two parts", instance_from_lists([3, 1, 4, 1], [(0, 2, [1]), (2, 7, [3])])
+    yield "free work, dear tensors", instance_from_lists([0, 0, 0, 0], [(0, 9, [1, 2]), (1, 9, [3]), (2, 9, [3])])
+    yield "equal nodes", instance_from_lists([2] * 6, [(0, 1, [1, 2, 3, 4]), *((v, 1, [5]) for v in range(1, 5))])
+    yield "a star", instance_from_lists([1] * 7, [(0, 10, list(range(1, 7)))])
+    yield "no capacity", instance_from_lists([1, 2, 3], [(0, 1, [1, 2])], parameter_cost=[5, 0, 9], capacity=0)
+    yield "large numbers", instance_from_lists([1 << 40, 3, 1 << 41], [(0, 1 << 39, [1]), (1, 1, [2])])
+
+
+def hard_problem() -> Problem:
+    """Return a wide problem that nothing closes within a second."""
+    return Problem(instance=random_layered_instance(3, 160, width=60), stages=6)
+
+
+def _board(problem: Problem) -> Board:
+    started = time.monotonic()
+    return Board(problem, clock=lambda: time.monotonic() - started)

@@ -1,0 +1,60 @@
+"""Every built-in formulation and strategy through the conformance suite, and the suite against bad entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from framework.bounds import DualBound, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, Feature
+from framework.model.problem import Problem
+from framework.registry import Kind, load_plugins, register_formulation, registry
+from framework.testing.conformance import Conformance, conformance_tests, run_conformance
+
+load_plugins()
+BUILT_INS = [
+    entry.name
+    for kind in (Kind.FORMULATION, Kind.STRATEGY)
+    for entry in registry.entries(kind)
+    if not entry.name.startswith("test-")
+]
+
+
+@pytest.mark.parametrize("test", conformance_tests())
+@pytest.mark.parametrize("entry", BUILT_INS)
+def test_built_ins_conform(entry: str, test: str) -> None:
+    suite = type("Suite", (Conformance,), {"entry": entry})()
+    getattr(suite, test)()
+
+
+@register_formulation("test-conformance-high", features=[Feature.DUAL], summary="a bound that is one too high")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneTooHigh:
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        from framework.testing.brute_force import brute_force_optimum
+
+        value = brute_force_optimum(problem) + 1 if problem.instance.n <= 9 else 0
+        bound = DualBound(value=value, source="test-conformance-high", soundness=Soundness.EXACT)
+        return Outcome(dual=bound, termination=Termination(reason=Reason.FINISHED))
+
+
+@register_formulation("test-conformance-writes", features=[Feature.DUAL], summary="writes into its input")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writes:
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        problem.instance.work[0] += 1
+        return Outcome(termination=Termination(reason=Reason.FINISHED))
+
+
+@pytest.mark.parametrize(
+    ("entry", "caught"),
+    [
+        ("test-conformance-high", "bounds and partitions are true on random problems"),
+        ("test-conformance-writes", "the problem is left as it was"),
+    ],
+)
+def test_the_suite_catches(entry: str, caught: str) -> None:
+    failed = {check.name: check.detail for check in run_conformance(entry, seeds=5) if not check.passed}
+    assert caught in failed
+    assert failed[caught]
