@@ -20,10 +20,11 @@ def _tables() -> dict[str, Any]:
 
 
 def _members(name: str) -> tuple[Member, ...]:
-    return tuple(
-        Member(**{key: tuple(value) if key == "after" else value for key, value in row.items()})
-        for row in _tables()[name]["members"]
-    )
+    members = []
+    for row in _tables()[name]["members"]:
+        arguments: dict[str, Any] = {**row, "after": tuple(row.get("after", ()))}
+        members.append(Member(**arguments))
+    return tuple(members)
 
 
 @register_portfolio(
