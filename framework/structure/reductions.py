@@ -183,10 +183,10 @@ def _find_dominated(
     root: IntArray,
     lowered: IntArray,
 ) -> None:
-    """Fill `root` with a forest of dominated nodes, fully resolved, and `lowered` with the excess over 0.
+    """Fill `root` with the root of the tree each node is in, and `lowered` with the excess of (1) or (2) over 0.
 
-    `root` serves as union-find while it is built: only roots move, and only to the root of another tree, so
-    that no chain of targets returns.
+    While it is built, `root` is a union-find whose links are the moves: a node without a target is the root of
+    its tree, and it may move to any node of another tree without closing a chain.
     """
     n = len(root)
     direct_in = np.zeros(n, np.int64)
@@ -197,4 +197,60 @@ def _find_dominated(
                 direct_out[u] += 1
                 direct_in[succs[e]] += 1
     for x in range(n):
-        ...
+        target = -1
+        least = slack[x] + 1
+        if direct_out[x] == 1:
+            v = succs[succ_ptr[x]]
+            excess = load[x]
+            for i in range(out_ptr[x], out_ptr[x + 1]):
+                t = out_tensors[i]
+                if not _consumes(t, v, consumer_ptr, consumers):
+                    excess += cost[t]
+                elif consumer_ptr[t + 1] - consumer_ptr[t] == 1:
+                    excess -= cost[t]
+            for i in range(in_ptr[x], in_ptr[x + 1]):
+                if excess >= least:
+                    break
+                if not _consumes(in_tensors[i], v, consumer_ptr, consumers):
+                    excess += cost[in_tensors[i]]
+            if excess < least and _find(root, v) != x:
+                target, least = v, excess
+        if direct_in[x] == 1:
+            u = preds[pred_ptr[x + 1] - 1]
+            excess = load[x]
+            for i in range(out_ptr[x], out_ptr[x + 1]):
+                excess += cost[out_tensors[i]]
+            for i in range(in_ptr[x], in_ptr[x + 1]):
+                t = in_tensors[i]
+                if producer[t] == u:
+                    if consumer_ptr[t + 1] - consumer_ptr[t] == 1:
+                        excess -= cost[t]
+                elif not _consumes(t, u, consumer_ptr, consumers):
+                    excess += cost[t]
+            if excess < least and _find(root, u) != x:
+                target, least = u, excess
+        if target >= 0:
+            root[x] = target
+            lowered[x] = max(0, least)
+    for x in range(n):
+        root[x] = _find(root, x)
+
+
+@njit(cache=True)
+def _consumes(t: int, v: int, consumer_ptr: IntArray, consumers: IntArray) -> bool:
+    low, high = consumer_ptr[t], consumer_ptr[t + 1]
+    while low < high:
+        middle = (low + high) >> 1
+        if consumers[middle] < v:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < consumer_ptr[t + 1] and consumers[low] == v)
+
+
+@njit(cache=True)
+def _find(root: IntArray, x: int) -> int:
+    while root[x] != x:
+        root[x] = root[root[x]]
+        x = root[x]
+    return x
