@@ -1,0 +1,269 @@
+"""Topological orders to slice: the given one, depth first, breadth first, and greedy minimum cut.
+
+Every order can also be built from the sinks and flipped. Ties are broken in favour of the smallest node index,
+so that an order without noise is a function of the instance alone.
+
+*Greedy minimum cut* always takes the ready node that leaves the cost of the tensors crossing the boundary least;
+among equals the one that became ready last (it continues what was begun), then the smallest index. A score
+changes only when a tensor is down to its last consumer (forwards) or gets its first one (backwards), and then only
+falls, so a binary heap with decrease-key does O((nodes + pins) log nodes) steps however wide the graph is.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+from numba import njit
+
+from framework.model.graph import FloatArray
+from framework.model.instance import Instance
+from framework.model.problem import Partition
+from framework.model.topology import IntArray
+
+
+class OrderKind(StrEnum):
+    """How the next node is chosen among the ready ones."""
+
+    GIVEN = "given"
+    """By index: the numbering of the instance, which keeps the order of the input file where it can."""
+    DFS = "dfs"
+    """The one that became ready last."""
+    BFS = "bfs"
+    """The one that became ready first."""
+    GREEDY_MIN_CUT = "greedy-min-cut"
+    """The one after which the least tensor cost crosses the boundary."""
+
+
+def topological_order(
+    instance: Instance, kind: OrderKind, *, reverse: bool = False, noise: float = 0.0, seed: int = 0
+) -> IntArray:
+    """Return a topological order as ``[n]`` node indices, first to last.
+
+    Parameters
+    ----------
+    reverse
+        Build from the sinks with the roles of producers and consumers exchanged, and flip the result. It makes no
+        difference to the given order.
+    noise
+        Greedy minimum cut: width of the interval around 0 that each node's score is shifted by, in units of
+        the mean tensor cost. Depth and breadth first: nodes that become ready together come in random order
+        if it is positive. The given order has none.
+    seed
+        Seed of the noise.
+    """
+    if not noise >= 0:
+        raise ValueError(f"noise must be at least 0, not {noise}")
+    n, top = instance.n, instance.topology
+    if kind is OrderKind.GIVEN:
+        return np.arange(n, dtype=np.int64)
+    succ_ptr, succs = (top.pred_ptr, top.preds) if reverse else (top.succ_ptr, top.succs)
+    missing = np.diff(top.succ_ptr if reverse else top.pred_ptr)
+    order = np.empty(n, np.int64)
+    rng = np.random.default_rng(seed)
+    if kind is OrderKind.GREEDY_MIN_CUT:
+        mean_cost = int(instance.tensor_cost.sum()) / max(1, instance.m)
+        shift = np.rint((rng.random(n) - 0.5) * (noise * mean_cost)).astype(np.int64)
+        _order_by_cut(
+            reverse,
+            instance.tensor_cost,
+            top.consumer_ptr,
+            top.consumers,
+            top.in_ptr,
+            top.in_tensors,
+            top.out_ptr,
+            top.out_tensors,
+            succ_ptr,
+            succs,
+            missing,
+            shift,
+            order,
+        )
+    else:
+        draws = rng.random(n) if noise > 0 else np.zeros(0)
+        _order_by_readiness(kind is OrderKind.DFS, succ_ptr, succs, missing, draws, order)
+    return order[::-1].copy() if reverse else order
+
+
+def order_of_partition(instance: Instance, partition: Partition) -> IntArray:
+    """Return the nodes stage by stage, by index within a stage: a topological order that the stages slice."""
+    if partition.stage_of.shape != (instance.n,):
+        raise ValueError(f"a partition of {instance.n} nodes has {partition.stage_of.size} entries")
+    return np.argsort(partition.stage_of, kind="stable").astype(np.int64)
+
+
+def is_topological_order(instance: Instance, order: IntArray) -> bool:
+    """Whether `order` holds every node once, and every producer before its consumers."""
+    top = instance.topology
+    if len(order) != instance.n or not np.array_equal(np.sort(order), np.arange(instance.n)):
+        return False
+    position = np.empty(instance.n, np.int64)
+    position[order] = np.arange(instance.n)
+    return bool(np.all(np.repeat(position[top.producer], np.diff(top.consumer_ptr)) < position[top.consumers]))
+
+
+@njit(cache=True)
+def _order_by_readiness(
+    deepest_first: bool,
+    succ_ptr: IntArray,
+    succs: IntArray,
+    missing: IntArray,
+    draws: FloatArray,
+    order: IntArray,
+) -> None:
+    """Fill `order`, taking ready nodes from a stack or a queue; `missing` counts unplaced predecessors."""
+    n = len(order)
+    ready = np.empty(n, np.int64)
+    new = np.empty(n, np.int64)
+    first = last = fresh = 0
+    for v in range(n):
+        if missing[v] == 0:
+            new[fresh] = v
+            fresh += 1
+    for placed in range(n):
+        if len(draws):
+            for i in range(fresh):
+                j = i + int(draws[new[i]] * (fresh - i))
+                new[i], new[j] = new[j], new[i]
+        for i in range(fresh):
+            # A stack gives back what it got last.
+            ready[last] = new[fresh - 1 - i] if deepest_first else new[i]
+            last += 1
+        if deepest_first:
+            last -= 1
+            v = ready[last]
+        else:
+            v = ready[first]
+            first += 1
+        order[placed] = v
+        fresh = 0
+        for e in range(succ_ptr[v], succ_ptr[v + 1]):
+            u = succs[e]
+            missing[u] -= 1
+            if missing[u] == 0:
+                new[fresh] = u
+                fresh += 1
+
+
+@njit(cache=True)
+def _order_by_cut(
+    reverse: bool,
+    cost: IntArray,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+    in_ptr: IntArray,
+    in_tensors: IntArray,
+    out_ptr: IntArray,
+    out_tensors: IntArray,
+    succ_ptr: IntArray,
+    succs: IntArray,
+    missing: IntArray,
+    score: IntArray,
+    order: IntArray,
+) -> None:
+    """Fill `order`; `score` comes with the noise and holds by how much a node changes the crossing cost.
+
+    Forwards, a node opens the tensors it produces and closes those it is the last to consume. Backwards, it
+    closes the tensors it produces and opens those of which no consumer is placed yet.
+    """
+    n = len(order)
+    sign = -1 if reverse else 1
+    unplaced = np.empty(len(cost), np.int64)
+    index_sum = np.zeros(len(cost), np.int64)
+    for t in range(len(cost)):
+        unplaced[t] = consumer_ptr[t + 1] - consumer_ptr[t]
+        for i in range(consumer_ptr[t], consumer_ptr[t + 1]):
+            index_sum[t] += consumers[i]
+    for v in range(n):
+        for i in range(out_ptr[v], out_ptr[v + 1]):
+            score[v] += sign * cost[out_tensors[i]]
+        for i in range(in_ptr[v], in_ptr[v + 1]):
+            t = in_tensors[i]
+            if reverse:
+                score[v] += cost[t]
+            elif unplaced[t] == 1:
+                score[v] -= cost[t]
+    heap = np.empty(n, np.int64)
+    place = np.full(n, -1, np.int64)
+    ready_since = np.zeros(n, np.int64)
+    size = 0
+    for v in range(n):
+        if missing[v] == 0:
+            size = _push(heap, place, size, v, score, ready_since)
+    for placed in range(n):
+        v = heap[0]
+        size = _pop(heap, place, size, score, ready_since)
+        order[placed] = v
+        for i in range(in_ptr[v], in_ptr[v + 1]):
+            t = in_tensors[i]
+            unplaced[t] -= 1
+            index_sum[t] -= v
+            if reverse:
+                if unplaced[t] == consumer_ptr[t + 1] - consumer_ptr[t] - 1:
+                    for j in range(consumer_ptr[t], consumer_ptr[t + 1]):
+                        _lower(heap, place, consumers[j], cost[t], score, ready_since)
+            elif unplaced[t] == 1:
+                _lower(heap, place, index_sum[t], cost[t], score, ready_since)
+        for e in range(succ_ptr[v], succ_ptr[v + 1]):
+            u = succs[e]
+            missing[u] -= 1
+            if missing[u] == 0:
+                ready_since[u] = placed + 1
+                size = _push(heap, place, size, u, score, ready_since)
+
+
+@njit(cache=True)
+def _precedes(u: int, v: int, score: IntArray, ready_since: IntArray) -> bool:
+    if score[u] != score[v]:
+        return bool(score[u] < score[v])
+    if ready_since[u] != ready_since[v]:
+        return bool(ready_since[u] > ready_since[v])
+    return u < v
+
+
+@njit(cache=True)
+def _rise(heap: IntArray, place: IntArray, i: int, score: IntArray, ready_since: IntArray) -> None:
+    v = heap[i]
+    while i > 0 and _precedes(v, heap[(i - 1) >> 1], score, ready_since):
+        heap[i] = heap[(i - 1) >> 1]
+        place[heap[i]] = i
+        i = (i - 1) >> 1
+    heap[i] = v
+    place[v] = i
+
+
+@njit(cache=True)
+def _push(heap: IntArray, place: IntArray, size: int, v: int, score: IntArray, ready_since: IntArray) -> int:
+    heap[size] = v
+    _rise(heap, place, size, score, ready_since)
+    return size + 1
+
+
+@njit(cache=True)
+def _lower(heap: IntArray, place: IntArray, v: int, amount: int, score: IntArray, ready_since: IntArray) -> None:
+    score[v] -= amount
+    if place[v] >= 0:
+        _rise(heap, place, place[v], score, ready_since)
+
+
+@njit(cache=True)
+def _pop(heap: IntArray, place: IntArray, size: int, score: IntArray, ready_since: IntArray) -> int:
+    """Remove the first node and return the new size."""
+    size -= 1
+    place[heap[0]] = -1
+    if size == 0:
+        return size
+    v = heap[size]
+    i = 0
+    while 2 * i + 1 < size:
+        child = 2 * i + 1
+        if child + 1 < size and _precedes(heap[child + 1], heap[child], score, ready_since):
+            child += 1
+        if not _precedes(heap[child], v, score, ready_since):
+            break
+        heap[i] = heap[child]
+        place[heap[i]] = i
+        i = child
+    heap[i] = v
+    place[v] = i
+    return size
