@@ -1,9 +1,10 @@
-"""The JSON inputs of Tarnawski et al., "Efficient Algorithms for Device Placement of DNN Graph Operators", NeurIPS 2020.
+"""The JSON inputs of dnn-partitioning, the code of Tarnawski et al., NeurIPS 2020.
 
-Read as accelerators only: the work of a node is its ``fpgaLatency``; a node with out-edges has one tensor, whose cost is
-the ``cost`` of those edges (the largest, should they differ); nothing overflows. ``maxFPGAs`` is the suggested number
-of stages. CPUs, node sizes and the memory limit are ignored, and so is ``colorClass`` (nodes that must share a device):
-a remark says so where two nodes share a class. Nodes with ``isBackwardNode`` are nodes like any other, with a remark.
+("Efficient Algorithms for Device Placement of DNN Graph Operators".) Read as accelerators only: the work of a node is
+its ``fpgaLatency``; a node with out-edges has one tensor, whose cost is the ``cost`` of those edges (the largest, if
+they differ); nothing overflows. ``maxFPGAs`` is the suggested number of stages. CPUs, node sizes and the memory limit
+are ignored, and so is ``colorClass`` (nodes that must share a device): a remark says so where two nodes share a class.
+Nodes with ``isBackwardNode`` are nodes like any other, with a remark.
 
 The files state times without naming the unit; "time units" here.
 """
@@ -102,7 +103,8 @@ def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> IntArray
     for (tail, _), cost in zip(ends, costs.tolist(), strict=True):
         node = builder.node(tail, place="edges")
         dearest[node] = max(cost, dearest.get(node, 0))
-    return np.array([dearest[node] for node in producers], costs.dtype)
+    largest = [dearest[node] for node in producers]
+    return np.array(largest, np.int64) if np.issubdtype(costs.dtype, np.integer) else np.array(largest, np.float64)
 
 
 def _default_stages(top: dict[str, Any], where: str) -> int | None:

@@ -169,14 +169,13 @@ def _priced(
     where, place = builder.where, builder.describe
     capacity = top.get("capacity")
     absent = 0 if capacity is None else MISSING
-    costs = PricedCosts(
+    return PricedCosts(
         unit=unit,
         work=column([n.get("work", MISSING) for n in nodes], "work", place, where),
         parameter_cost=column([n.get("parameter_cost", absent) for n in nodes], "parameter_cost", place, where),
         tensor_cost=column([t.get("cost", MISSING) for t in tensors], "cost", builder.describe_tensor, where),
         capacity=None if capacity is None else column([capacity], "capacity", lambda _: "top level", where)[0].item(),
     )
-    return costs
 
 
 def write_native(graph: ModelGraph, path: PathLike) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,38 +41,89 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     """Read a cost graph from the (decompressed) content of the file `path`."""
     where = os.fspath(path)
     document = Document(decode_text(data, where), where)
-    nodes = _messages(document, document.root, "node")
-    builder = GraphBuilder(where)
-    for node in nodes:
+    reader = _Reader(document, GraphBuilder(where))
+    for name, token, value in document:
+        if name == "node":
+            reader.add_node(_as_message(document, name, token, value))
+    return reader.graph(graph_name(path), where)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The nodes read so far, in columns; edges wait in `inputs` until all nodes are known."""
+
+    document: Document
+    builder: GraphBuilder
+    compute_cost: list[int] = field(default_factory=list)
+    persistent: list[int] = field(default_factory=list)
+    output_sizes: list[list[int]] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    """Flat: consumer's index, producer's id, port, token; four integers an edge."""
+
+    def add_node(self, node: Message) -> None:
+        document = self.document
         if "op" in node.fields or "input" in node.fields:
             raise document.error(
                 node.token, "this is a GraphDef, which holds no costs", "export the CostGraphDef of a run instead"
             )
         key = _integer(document, node, "id")
         try:
-            builder.add_node(key, name=_string(document, node, "name") or f"id {key}", place="")
+            index = self.builder.add_node(key, name=_string(document, node, "name") or f"id {key}", place="")
         except UserError as error:
             raise _at_line(document, node.token, error) from None
-    sizes = [
-        [_integer(document, output, "size") for output in _messages(document, node, "output_info")] for node in nodes
-    ]
-    tensor_bytes = _add_tensors(document, builder, nodes, sizes)
-    zeros = np.zeros(len(nodes))
+        self.compute_cost.append(_integer(document, node, "compute_cost"))
+        memory = ("host_persistent_memory_size", "device_persistent_memory_size")
+        self.persistent.append(sum(_integer(document, node, kind) for kind in memory))
+        outputs = [_as_message(document, "output_info", *found) for found in node.fields.get("output_info", ())]
+        self.output_sizes.append([_integer(document, output, "size") for output in outputs])
+        for token, value in node.fields.get("input_info", ()):
+            info = _as_message(document, "input_info", token, value)
+            producer, port = _integer(document, info, "preceding_node"), _integer(document, info, "preceding_port")
+            self.inputs += (index, producer, port, token)
+        for token, value in node.fields.get("control_input", ()):
+            self.inputs += (index, _as_integer(document, "control_input", token, value), _CONTROL_PORT, token)
 
-    def numbers(field: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return float_column([_integer(document, node, field) for node in nodes], field, builder.describe, where)
+    def graph(self, name: str, source: str) -> ModelGraph:
+        tensor_bytes = self._add_tensors()
+        builder = self.builder
+        zeros = np.zeros(len(self.compute_cost))
+        place = builder.describe
+        return builder.build(
+            PhysicalCosts(
+                flops=zeros,
+                parameter_bytes=float_column(self.persistent, "persistent memory", place, source),
+                accessed_bytes=zeros,
+                seconds=float_column(self.compute_cost, "compute_cost", place, source) / _MICROSECONDS,
+                tensor_bytes=float_column(tensor_bytes, "size", builder.describe_tensor, source),
+            ),
+            name=name,
+            source=source,
+        )
 
-    return builder.build(
-        PhysicalCosts(
-            flops=zeros,
-            parameter_bytes=numbers("host_persistent_memory_size") + numbers("device_persistent_memory_size"),
-            accessed_bytes=zeros,
-            seconds=numbers("compute_cost") / _MICROSECONDS,
-            tensor_bytes=float_column(tensor_bytes, "size", builder.describe_tensor, where),
-        ),
-        name=graph_name(path),
-        source=where,
-    )
+    def _add_tensors(self) -> list[int]:
+        """Add a tensor for each output port that is read, and one for the dependencies on each node; return sizes."""
+        builder, document = self.builder, self.document
+        readers: dict[tuple[int, int], set[int]] = {}
+        inputs = iter(self.inputs)
+        for consumer, key, port, token in zip(inputs, inputs, inputs, inputs, strict=True):
+            try:
+                producer = builder.node(key, place="")
+                if producer == consumer:
+                    builder.add_tensor(producer, [consumer], place="")
+            except UserError as error:
+                raise _at_line(document, token, error) from None
+            if not _CONTROL_PORT <= port < len(self.output_sizes[producer]):
+                raise document.error(
+                    token,
+                    f"node {builder.names[producer]!r} has no output port {port}",
+                    f"it has {len(self.output_sizes[producer])} output_info",
+                )
+            readers.setdefault((producer, port), set()).add(consumer)
+        tensor_bytes = []
+        for producer, port in sorted(readers):
+            builder.add_tensor(producer, readers[producer, port], place=builder.describe(producer))
+            tensor_bytes.append(0 if port == _CONTROL_PORT else self.output_sizes[producer][port])
+        return tensor_bytes
 
 
 def _at_line(document: Document, token: int, error: UserError) -> UserError:
@@ -79,87 +131,44 @@ def _at_line(document: Document, token: int, error: UserError) -> UserError:
     return document.error(token, error.what, error.mend)
 
 
-def _messages(document: Document, parent: Message, field: str) -> list[Message]:
-    messages = []
-    for token, value in parent.fields.get(field, ()):
-        if isinstance(value, str):
-            raise document.error(token, f"{field} is {shown(value)}", f"write '{field} {{ ... }}'")
-        messages.append(value)
-    return messages
+def _as_message(document: Document, name: str, token: int, value: str | Message) -> Message:
+    if isinstance(value, str):
+        raise document.error(token, f"{name} is {shown(value)}", f"write '{name} {{ ... }}'")
+    return value
 
 
-def _scalars(document: Document, message: Message, field: str) -> list[tuple[int, str]]:
-    scalars = []
-    for token, value in message.fields.get(field, ()):
-        if isinstance(value, Message):
-            raise document.error(token, f"{field} is a message", "give a plain value")
-        scalars.append((token, value))
-    return scalars
-
-
-def _single(document: Document, message: Message, field: str) -> tuple[int, str] | None:
-    found = _scalars(document, message, field)
+def _single(document: Document, message: Message, name: str) -> tuple[int, str | Message] | None:
+    found = message.fields.get(name)
+    if found is None:
+        return None
     if len(found) > 1:
-        raise document.error(found[1][0], f"{field} is given twice", "keep one")
+        raise document.error(found[1][0], f"{name} is given twice", "keep one")
     return found[0] if found else None
 
 
-def _integer(document: Document, message: Message, field: str) -> int:
-    found = _single(document, message, field)
-    return 0 if found is None else _as_integer(document, field, *found)
+def _integer(document: Document, message: Message, name: str) -> int:
+    found = _single(document, message, name)
+    return 0 if found is None else _as_integer(document, name, *found)
 
 
-def _as_integer(document: Document, field: str, token: int, text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise document.error(token, f"{field} is {shown(text)}", "give an integer")
-    digits = text.lstrip("-")
-    base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10
-    try:
-        return int(text, base)
-    except ValueError:
-        raise document.error(token, f"{field} is {shown(text)}", "give an integer") from None
+def _as_integer(document: Document, name: str, token: int, value: str | Message) -> int:
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        digits = value.lstrip("-")
+        base = 10 if digits[0] != "0" else 16 if digits[1:2] in ("x", "X") else 8
+        try:
+            return int(value, base)
+        except ValueError:
+            pass
+    said = "a message" if isinstance(value, Message) else shown(value)
+    raise document.error(token, f"{name} is {said}", "give an integer")
 
 
-def _string(document: Document, message: Message, field: str) -> str:
-    found = _single(document, message, field)
+def _string(document: Document, message: Message, name: str) -> str:
+    found = _single(document, message, name)
     if found is None:
         return ""
-    text = unquote(found[1])
+    token, value = found
+    text = unquote(value) if isinstance(value, str) else None
     if text is None:
-        raise document.error(found[0], f"{field} is {shown(found[1])}", "give a string in quotes")
+        raise document.error(token, f"{name} is {shown(value)}", "give a string in quotes")
     return text
-
-
-def _add_tensors(document: Document, builder: GraphBuilder, nodes: list[Message], sizes: list[list[int]]) -> list[int]:
-    """Add a tensor for each output port that is read, then one for the dependencies of each node; return sizes."""
-    readers: dict[tuple[int, int], set[int]] = {}
-    for consumer, node in enumerate(nodes):
-        for info in _messages(document, node, "input_info"):
-            port = _integer(document, info, "preceding_port")
-            producer = _producer(document, builder, info.token, _integer(document, info, "preceding_node"), consumer)
-            if port < _CONTROL_PORT or port >= len(sizes[producer]):
-                raise document.error(
-                    info.token,
-                    f"node {builder.names[producer]!r} has no output port {port}",
-                    f"it has {len(sizes[producer])} output_info",
-                )
-            readers.setdefault((producer, port), set()).add(consumer)
-        for token, text in _scalars(document, node, "control_input"):
-            key = _as_integer(document, "control_input", token, text)
-            producer = _producer(document, builder, token, key, consumer)
-            readers.setdefault((producer, _CONTROL_PORT), set()).add(consumer)
-    tensor_bytes = []
-    for producer, port in sorted(readers):
-        builder.add_tensor(producer, readers[producer, port], place=builder.describe(producer))
-        tensor_bytes.append(0 if port == _CONTROL_PORT else sizes[producer][port])
-    return tensor_bytes
-
-
-def _producer(document: Document, builder: GraphBuilder, token: int, key: int, consumer: int) -> int:
-    try:
-        producer = builder.node(key, place="")
-        if producer == consumer:
-            builder.add_tensor(producer, [consumer], place="")
-    except UserError as error:
-        raise _at_line(document, token, error) from None
-    return producer

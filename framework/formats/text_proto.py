@@ -8,6 +8,7 @@ optional commas and semicolons, extension names in brackets. What a value means 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, Union
 
@@ -27,6 +28,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSING = {"{": "}", "<": ">"}
+_QUOTES = frozenset("\"'")
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
@@ -38,7 +40,7 @@ class Message:
     Attributes
     ----------
     token
-        Position of its first token; `Document.line` makes a line number of it.
+        Position of its first token; `Document.place` makes a line number of it.
     fields
         For each field name its occurrences: the position of the value's token, and the value: raw text as in
         the file (a number, a name, a quoted string), or a nested message.
@@ -49,7 +51,7 @@ class Message:
 
 
 class Document:
-    """A whole text-format file.
+    """A text-format file, parsed as it is iterated over: no more than one top-level field is held at a time.
 
     Parameters
     ----------
@@ -57,119 +59,131 @@ class Document:
         Its content.
     where
         The file, for errors.
-
-    Raises
-    ------
-    UserError
-        With the line, if the text breaks the grammar.
     """
 
     def __init__(self, text: str, where: str) -> None:
         self._text = text
-        self.where = where
-        self._tokens: list[str] = [token for token in _TOKEN.findall(text) if token[0] != "#"]
-        fields, end = self._fields(0, "", 0)
-        if end < len(self._tokens):
-            raise self.error(end, f"unexpected {self._tokens[end]!r}", "remove it, or open what it closes")
-        self.root = Message(0, fields)
+        self._where = where
+        self._tokens: list[str] = _TOKEN.findall(text)
+        if "#" in text:
+            self._tokens = [token for token in self._tokens if token[0] != "#"]
+        # A sentinel spares every look at the next token a look at the length.
+        self._end = len(self._tokens)
+        self._tokens += ["", ""]
+        self._at = 0
 
-    def line(self, token: int) -> int:
-        """Return the line number of a token (the last line, past the end)."""
-        starts = [match.start() for match in _TOKEN.finditer(self._text) if match[0][0] != "#"]
-        return self._text.count("\n", 0, starts[token] if token < len(starts) else len(self._text.rstrip())) + 1
+    def __iter__(self) -> Iterator[tuple[str, int, Value]]:
+        """Iterate over the top-level fields: name, position of the value's token, value.
+
+        Raises
+        ------
+        UserError
+            With the line, where the text breaks the grammar.
+        """
+        self._at = 0
+        while self._at < self._end:
+            field: dict[str, list[tuple[int, Value]]] = {}
+            self._field(field, 0)
+            for name, occurrences in field.items():
+                for token, value in occurrences:
+                    yield name, token, value
 
     def place(self, token: int) -> str:
-        """Return the file and line of a token, as the place of an error."""
-        return f"{self.where}, line {self.line(token)}"
+        """Return the file and line of a token (of the last line, past the end), as the place of an error."""
+        starts = [match.start() for match in _TOKEN.finditer(self._text) if match[0][0] != "#"]
+        line = self._text.count("\n", 0, starts[token] if token < len(starts) else len(self._text.rstrip())) + 1
+        return f"{self._where}, line {line}"
 
     def error(self, token: int, what: str, mend: str) -> UserError:
         """Return an error that names the line of a token."""
         return UserError(what, where=self.place(token), mend=mend)
 
-    def _fields(self, at: int, closing: str, depth: int) -> tuple[dict[str, list[tuple[int, Value]]], int]:
-        """Parse fields up to `closing` (the end, if empty); return them and the position of what ended them."""
-        if depth > MAX_DEPTH:
-            raise self.error(at, f"messages are nested more than {MAX_DEPTH} deep", "this is no cost graph")
-        tokens, end = self._tokens, len(self._tokens)
+    def _unexpected(self, expected: str, mend: str) -> UserError:
+        found = self._tokens[self._at]
+        if found in ('"', "'"):
+            return self.error(self._at, "a string does not end", "close it on the same line")
+        said = repr(found) if found else "the end of the file"
+        return self.error(self._at, f"expected {expected}, not {said}", mend)
+
+    def _field(self, fields: dict[str, list[tuple[int, Value]]], depth: int) -> None:
+        tokens, at = self._tokens, self._at
+        name = tokens[at]
+        if name == "[":
+            name = self._extension_name()
+        elif not (name[:1].isalpha() or name[:1] == "_"):
+            raise self._unexpected("a field name", "write 'name: value' or 'name { ... }'")
+        else:
+            self._at = at = at + 1
+        at = self._at
+        colon = tokens[at] == ":"
+        if colon:
+            self._at = at = at + 1
+        occurrences = fields.setdefault(name, [])
+        if tokens[at] in _CLOSING:
+            occurrences.append((at, self._message(depth)))
+        elif not colon:
+            raise self._unexpected(f"':' or '{{' after {name!r}", "the file may be cut off")
+        elif tokens[at] == "[":
+            self._list(depth, occurrences)
+        else:
+            occurrences.append((at, self._scalar()))
+        if tokens[self._at] in (",", ";"):
+            self._at += 1
+
+    def _message(self, depth: int) -> Message:
+        tokens, start = self._tokens, self._at
+        closing = _CLOSING[tokens[start]]
+        if depth >= MAX_DEPTH:
+            raise self.error(start, f"messages are nested more than {MAX_DEPTH} deep", "this is no cost graph")
         fields: dict[str, list[tuple[int, Value]]] = {}
-        while at < end:
-            name = tokens[at]
-            if name in ("}", ">"):
-                break
-            if name == "[":
-                name, at = self._extension_name(at)
-            elif not (name[0].isalpha() or name[0] == "_"):
-                raise self.error(at, f"expected a field name, not {name!r}", "write 'name: value' or 'name { ... }'")
-            at += 1
-            colon = at < end and tokens[at] == ":"
-            at += colon
-            opener = tokens[at] if at < end else ""
-            occurrences = fields.setdefault(name, [])
-            if opener in _CLOSING:
-                message, at = self._message(at, depth)
-                occurrences.append((message.token, message))
-            elif colon and opener == "[":
-                at = self._list(at, depth, occurrences)
-            elif colon:
-                token = at
-                value, at = self._scalar(at)
-                occurrences.append((token, value))
-            else:
-                raise self.error(at, f"expected ':' or '{{' after {name!r}", "the file may be cut off")
-            if at < end and tokens[at] in (",", ";"):
-                at += 1
-        if (tokens[at] if at < end else "") != closing:
-            found = repr(tokens[at]) if at < end else "the end of the file"
-            raise self.error(
-                at, f"expected {closing!r}, not {found}" if closing else f"unexpected {found}", "balance the brackets"
-            )
-        return fields, at
+        self._at = start + 1
+        while tokens[self._at] != closing:
+            if tokens[self._at] in ("", "}", ">", "]"):
+                raise self._unexpected(f"a field or {closing!r}", "balance the brackets; the file may be cut off")
+            self._field(fields, depth + 1)
+        self._at += 1
+        return Message(start, fields)
 
-    def _message(self, at: int, depth: int) -> tuple[Message, int]:
-        fields, end = self._fields(at + 1, _CLOSING[self._tokens[at]], depth + 1)
-        return Message(at, fields), end + 1
-
-    def _list(self, at: int, depth: int, occurrences: list[tuple[int, Value]]) -> int:
+    def _list(self, depth: int, occurrences: list[tuple[int, Value]]) -> None:
         tokens = self._tokens
-        at += 1
-        first = True
-        while at < len(tokens):
-            if tokens[at] == "]":
-                return at + 1
-            if not first:
-                if tokens[at] != ",":
-                    raise self.error(at, f"expected ',' or ']', not {tokens[at]!r}", "separate the values of a list")
-                at += 1
-            first = False
-            token = at
-            value: Value
-            if at < len(tokens) and tokens[at] in _CLOSING:
-                value, at = self._message(at, depth)
-            else:
-                value, at = self._scalar(at)
+        self._at += 1
+        if tokens[self._at] == "]":
+            self._at += 1
+            return
+        while True:
+            token = self._at
+            value = self._message(depth) if tokens[token] in _CLOSING else self._scalar()
             occurrences.append((token, value))
-        raise self.error(at, "a list does not end", "close it with ']'")
+            if tokens[self._at] not in (",", "]"):
+                raise self._unexpected("',' or ']'", "separate the values of a list")
+            self._at += 1
+            if tokens[self._at - 1] == "]":
+                return
 
-    def _scalar(self, at: int) -> tuple[str, int]:
+    def _scalar(self) -> str:
         tokens = self._tokens
-        token = tokens[at] if at < len(tokens) else ""
-        if token == "-" and at + 1 < len(tokens):
-            return "-" + tokens[at + 1], at + 2
-        if not token or not (token[0].isalnum() or token[0] in "_-." or (token[0] in "\"'" and len(token) > 1)):
-            found = {"": "the end of the file", '"': "a string that does not end", "'": "a string that does not end"}
-            raise self.error(at, f"expected a value, not {found.get(token, repr(token))}", "give a number or a string")
-        at += 1
-        if token[0] in "\"'":
-            while at < len(tokens) and tokens[at][0] in "\"'" and len(tokens[at]) > 1:
-                token += tokens[at]
-                at += 1
-        return token, at
+        token = tokens[self._at]
+        first = token[:1]
+        if first in _QUOTES and len(token) > 1:
+            while tokens[self._at + 1][:1] in _QUOTES and len(tokens[self._at + 1]) > 1:
+                self._at += 1
+                token += tokens[self._at]
+        elif token == "-":
+            self._at += 1
+            token += tokens[self._at]
+        elif not (first.isalnum() or (first and first in "_-." and len(token) > 1)):
+            raise self._unexpected("a value", "give a number or a string")
+        self._at += 1
+        return token
 
-    def _extension_name(self, at: int) -> tuple[str, int]:
-        for end in range(at, len(self._tokens)):
-            if self._tokens[end] == "]":
-                return "".join(self._tokens[at : end + 1]), end
-        raise self.error(at, "an extension name does not end", "close it with ']'")
+    def _extension_name(self) -> str:
+        start = self._at
+        while self._tokens[self._at] not in ("]", ""):
+            self._at += 1
+        if not self._tokens[self._at]:
+            raise self._unexpected("']'", "close the extension name")
+        self._at += 1
+        return "".join(self._tokens[start : self._at])
 
 
 def unquote(text: str) -> str | None:

@@ -1,0 +1,205 @@
+"""Input formats: a table of them, detection by content, and `read_graph`, which reads any of them.
+
+Each format is one module with ``parse(data, path, ...)`` and ``read(path, ...)``; it is imported when a file needs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from framework.errors import UserError
+from framework.formats.source import PathLike, parse_json, read_bytes
+from framework.model.graph import ModelGraph
+from framework.testbed.catalogue import bundled_path
+
+BUNDLED_SCHEME = "testbed:"
+"""``testbed:NAME`` stands for the bundled graph of that name, wherever a path is expected."""
+
+_HEAD = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One input format.
+
+    Attributes
+    ----------
+    name
+        What ``--format`` calls it.
+    description
+        One line for people.
+    patterns
+        Usual file names (``.gz`` may follow); a hint only where the content decides nothing.
+    sniff
+        Whether (decompressed) content looks like this format.
+    options
+        Options of `read_graph` that it understands.
+    """
+
+    name: str
+    description: str
+    patterns: tuple[str, ...]
+    sniff: Callable[[bytes], bool]
+    options: frozenset[str] = frozenset()
+
+
+def _starts_like_json(data: bytes) -> bool:
+    return data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+
+
+def _looks_native(data: bytes) -> bool:
+    return _starts_like_json(data) and re.search(rb'"format"\s*:\s*"pipebound-graph"', data) is not None
+
+
+def _looks_like_dnn_partitioning(data: bytes) -> bool:
+    keys = (b'"fpgaLatency"', b'"sourceId"', b'"maxFPGAs"')
+    return _starts_like_json(data) and any(key in data for key in keys)
+
+
+def _looks_like_pipedream(data: bytes) -> bool:
+    return re.search(rb"^\S+ -- .* -- forward_compute_time=", data[:_HEAD], re.MULTILINE) is not None
+
+
+def _looks_like_cost_graph(data: bytes) -> bool:
+    return (
+        re.match(rb"(?:\s+|#[^\n]*)*+(?:node|cost)\s*:?\s*[{<]", data[:_HEAD].removeprefix(b"\xef\xbb\xbf")) is not None
+    )
+
+
+def _looks_like_onnx(data: bytes) -> bool:
+    # A ModelProto starts with its ir_version (field 1, a small number), then some field of at most 25.
+    return len(data) > 3 and data[0] == 0x08 and 0 < data[1] < 0x40 and data[2] & 0x07 in (0, 2) and data[2] >= 0x10
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="native",
+        description="pipebound's own JSON, physical or priced",
+        patterns=("*.graph.json",),
+        sniff=_looks_native,
+    ),
+    Format(
+        name="onnx",
+        description="ONNX models; weights may be absent, symbolic dimensions are set with --dim",
+        patterns=("*.onnx",),
+        sniff=_looks_like_onnx,
+        options=frozenset({"dims"}),
+    ),
+    Format(
+        name="dnn-partitioning",
+        description="JSON inputs of Tarnawski et al., NeurIPS 2020, read as accelerators only",
+        patterns=("*.json",),
+        sniff=_looks_like_dnn_partitioning,
+    ),
+    Format(
+        name="pipedream",
+        description="PipeDream profiles: measured times of layers (--training adds the backward pass)",
+        patterns=("*graph.txt",),
+        sniff=_looks_like_pipedream,
+        options=frozenset({"training"}),
+    ),
+    Format(
+        name="tensorflow-cost-graph",
+        description="TensorFlow CostGraphDef in text format, as in the REGAL data set",
+        patterns=("*.pbtxt",),
+        sniff=_looks_like_cost_graph,
+    ),
+)
+
+
+def read_graph(
+    path: PathLike, *, format: str | None = None, dims: Mapping[str, int] | None = None, training: bool = False
+) -> ModelGraph:
+    """Read a graph of any format.
+
+    Parameters
+    ----------
+    path
+        A file, gzipped or not, or ``testbed:NAME`` for a bundled graph.
+    format
+        Name of the format; by default the content decides.
+    dims
+        Sizes of symbolic dimensions by name (ONNX).
+    training
+        Whether to add backward times (PipeDream).
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, is of no known format, or is not a valid graph.
+    """
+    where = os.fspath(path)
+    if where.startswith(BUNDLED_SCHEME):
+        path = bundled_path(where.removeprefix(BUNDLED_SCHEME))
+    chosen = None if format is None else _by_name(format)
+    data = read_bytes(path)
+    if not data.strip():
+        raise UserError("the file is empty", where=where)
+    if chosen is None:
+        chosen = detect(data, path)
+    given: dict[str, Any] = {"dims": dims or None, "training": training or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in chosen.options:
+            flag = {"dims": "--dim", "training": "--training"}[name]
+            raise UserError(f"{flag} means nothing to a {chosen.name} file", where=where, mend=f"leave {flag} out")
+    module = import_module(f"framework.formats.{chosen.name.replace('-', '_')}")
+    graph: ModelGraph = module.parse(data, path, **options)
+    return graph
+
+
+def detect(data: bytes, path: PathLike) -> Format:
+    """Return the format of a file by its (decompressed) content, or by its name where the content decides nothing.
+
+    Raises
+    ------
+    UserError
+        If it is none of them.
+    """
+    where = os.fspath(path)
+    for candidate in FORMATS:
+        if candidate.sniff(data):
+            return candidate
+    if _starts_like_json(data):
+        raise _foreign_json(data, where)
+    name = Path(where).name.removesuffix(".gz")
+    for candidate in FORMATS:
+        if any(fnmatch.fnmatch(name, pattern) for pattern in candidate.patterns):
+            return candidate
+    raise UserError(
+        "of no known format",
+        where=where,
+        mend=f"the formats are {', '.join(f.name for f in FORMATS)}; --format forces one",
+    )
+
+
+def _foreign_json(data: bytes, where: str) -> UserError:
+    top = parse_json(data, where)
+    said = top.get("format") if isinstance(top, dict) else None
+    if said == "pipebound-result":
+        return UserError("this is a result, not a graph", where=where, mend="'pipebound verify' reads results")
+    return UserError(
+        "JSON, but not a graph",
+        where=where,
+        mend='a native graph says "format": "pipebound-graph", a dnn-partitioning file has nodes and edges',
+    )
+
+
+def _by_name(name: str) -> Format:
+    for candidate in FORMATS:
+        if candidate.name == name:
+            return candidate
+    names = [candidate.name for candidate in FORMATS]
+    near = difflib.get_close_matches(name, names, 1)
+    raise UserError(
+        f"no format is called {name!r}",
+        mend=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}",
+    )

@@ -1,0 +1,118 @@
+"""The wiring of an ONNX graph: names of nodes, the values each uses, and whether all of them are computed in time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+
+from framework.errors import UserError
+from framework.formats.builder import GraphBuilder
+from framework.model.graph import PhysicalCosts
+
+STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+"""Domains whose operators the onnx package can infer the shapes of."""
+
+
+def node_labels(graph: onnx.GraphProto) -> list[str]:
+    """Return a distinct name for each node of an ONNX graph, in its order."""
+    counts = Counter(node.name for node in graph.node if node.name)
+    taken = {name for name, count in counts.items() if count == 1}
+    labels = []
+    for index, node in enumerate(graph.node):
+        label = node.name if counts[node.name] == 1 else next((name for name in node.output if name), "")
+        if label != node.name and (not label or label in taken):
+            label = f"{node.op_type}#{index}"
+        taken.add(label)
+        labels.append(label)
+    return labels
+
+
+def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs a node holds as attributes (If, Loop, Scan)."""
+    held = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return held + [graph for attribute in node.attribute for graph in attribute.graphs]
+
+
+def free_names(graph: onnx.GraphProto) -> set[str]:
+    """Return the values a subgraph takes from the graphs around it."""
+    inner = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    inner |= {sparse.values.name for sparse in graph.sparse_initializer}
+    inner |= {name for node in graph.node for name in node.output}
+    used = {value.name for value in graph.output}
+    for node in graph.node:
+        used |= set(node.input)
+        for held in subgraphs(node):
+            used |= free_names(held)
+    return used - inner - {""}
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Iterate over a graph and all graphs held inside it."""
+    yield graph
+    for node in graph.node:
+        for held in subgraphs(node):
+            yield from all_graphs(held)
+
+
+def used_values(node: onnx.NodeProto) -> list[str]:
+    """Return the distinct values a node uses, those of its subgraphs included, in order."""
+    names = [name for name in node.input if name]
+    for held in subgraphs(node):
+        names += sorted(free_names(held))
+    return list(dict.fromkeys(names))
+
+
+def check_order(graph: onnx.GraphProto, where: str) -> None:
+    """Refuse values that are used before they are computed, never computed, or computed twice; show a cycle."""
+    labels = node_labels(graph)
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    known |= {sparse.values.name for sparse in graph.sparse_initializer}
+    maker: dict[str, int] = {}
+    for index, node in enumerate(graph.node):
+        for name in node.output:
+            if name and maker.setdefault(name, index) != index:
+                raise UserError(
+                    f"the value {name!r} is computed twice",
+                    where=f"{where}, node {labels[index]!r}",
+                    mend="ONNX demands that every value has one origin",
+                )
+    late: tuple[int, str] | None = None
+    for index, node in enumerate(graph.node):
+        for name in used_values(node):
+            if name not in known and name not in maker:
+                raise UserError(
+                    f"nothing computes the value {name!r}",
+                    where=f"{where}, node {labels[index]!r}",
+                    mend="add it to the inputs or the initializers",
+                )
+            if name in maker and maker[name] >= index:
+                late = late or (index, name)
+    if late is not None:
+        _show_cycle(graph, labels, maker, where)
+        index, name = late
+        raise UserError(
+            f"the value {name!r} is used before it is computed",
+            where=f"{where}, node {labels[index]!r}",
+            mend="ONNX demands topological order; sort the nodes",
+        )
+
+
+def _show_cycle(graph: onnx.GraphProto, labels: list[str], maker: dict[str, int], where: str) -> None:
+    builder = GraphBuilder(where)
+    for index, label in enumerate(labels):
+        builder.add_node(index, name=label, place=f"node {label!r}")
+    edges = [
+        (maker[name], index) for index, node in enumerate(graph.node) for name in used_values(node) if name in maker
+    ]
+    tensors = len(builder.add_edges(edges, lambda i: builder.describe(edges[i][1])))
+    zeros = np.zeros(len(labels))
+    builder.build(
+        PhysicalCosts(
+            flops=zeros, parameter_bytes=zeros, accessed_bytes=zeros, seconds=zeros, tensor_bytes=np.zeros(tensors)
+        ),
+        name="",
+        source=where,
+    )

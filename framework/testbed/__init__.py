@@ -1,0 +1,1 @@
+"""The public testbed: graphs shipped with the package, and their catalogue."""
