@@ -1,10 +1,10 @@
 """Topological orders to slice: the given one, depth first, breadth first, and greedy minimum cut.
 
-Every order can also be built from the sinks and flipped. Ties are broken in favour of the smallest node index,
-so that an order without noise is a function of the instance alone.
+Every order can also be built from the sinks and flipped. Ties are broken in favour of the given order: by the
+smallest index forwards, by the largest backwards. An order without noise is a function of the instance alone.
 
 *Greedy minimum cut* always takes the ready node that leaves the cost of the tensors crossing the boundary least;
-among equals the one that became ready last (it continues what was begun), then the smallest index. A score
+among equals the one that became ready last (it continues what was begun), then by index as above. A score
 changes only when a tensor is down to its last consumer (forwards) or gets its first one (backwards), and then only
 falls, so a binary heap with decrease-key does O((nodes + pins) log nodes) steps however wide the graph is.
 """
@@ -81,7 +81,7 @@ def topological_order(
         )
     else:
         draws = rng.random(n) if noise > 0 else np.zeros(0)
-        _order_by_readiness(kind is OrderKind.DFS, succ_ptr, succs, missing, draws, order)
+        _order_by_readiness(kind is OrderKind.DFS, reverse, succ_ptr, succs, missing, draws, order)
     return order[::-1].copy() if reverse else order
 
 
@@ -105,6 +105,7 @@ def is_topological_order(instance: Instance, order: IntArray) -> bool:
 @njit(cache=True)
 def _order_by_readiness(
     deepest_first: bool,
+    reverse: bool,
     succ_ptr: IntArray,
     succs: IntArray,
     missing: IntArray,
@@ -126,8 +127,8 @@ def _order_by_readiness(
                 j = i + int(draws[new[i]] * (fresh - i))
                 new[i], new[j] = new[j], new[i]
         for i in range(fresh):
-            # A stack gives back what it got last.
-            ready[last] = new[fresh - 1 - i] if deepest_first else new[i]
+            # They are in ascending order, and a stack gives back first what it got last.
+            ready[last] = new[i] if deepest_first == reverse else new[fresh - 1 - i]
             last += 1
         if deepest_first:
             last -= 1
@@ -185,14 +186,15 @@ def _order_by_cut(
                 score[v] -= cost[t]
     heap = np.empty(n, np.int64)
     place = np.full(n, -1, np.int64)
-    ready_since = np.zeros(n, np.int64)
+    priority = np.empty(n, np.int64)
     size = 0
     for v in range(n):
+        priority[v] = v if reverse else n - 1 - v
         if missing[v] == 0:
-            size = _push(heap, place, size, v, score, ready_since)
+            size = _push(heap, place, size, v, score, priority)
     for placed in range(n):
         v = heap[0]
-        size = _pop(heap, place, size, score, ready_since)
+        size = _pop(heap, place, size, score, priority)
         order[placed] = v
         for i in range(in_ptr[v], in_ptr[v + 1]):
             t = in_tensors[i]
@@ -201,30 +203,28 @@ def _order_by_cut(
             if reverse:
                 if unplaced[t] == consumer_ptr[t + 1] - consumer_ptr[t] - 1:
                     for j in range(consumer_ptr[t], consumer_ptr[t + 1]):
-                        _lower(heap, place, consumers[j], cost[t], score, ready_since)
+                        _lower(heap, place, consumers[j], cost[t], score, priority)
             elif unplaced[t] == 1:
-                _lower(heap, place, index_sum[t], cost[t], score, ready_since)
+                _lower(heap, place, index_sum[t], cost[t], score, priority)
         for e in range(succ_ptr[v], succ_ptr[v + 1]):
             u = succs[e]
             missing[u] -= 1
             if missing[u] == 0:
-                ready_since[u] = placed + 1
-                size = _push(heap, place, size, u, score, ready_since)
+                priority[u] += (placed + 1) * n
+                size = _push(heap, place, size, u, score, priority)
 
 
 @njit(cache=True)
-def _precedes(u: int, v: int, score: IntArray, ready_since: IntArray) -> bool:
+def _precedes(u: int, v: int, score: IntArray, priority: IntArray) -> bool:
     if score[u] != score[v]:
         return bool(score[u] < score[v])
-    if ready_since[u] != ready_since[v]:
-        return bool(ready_since[u] > ready_since[v])
-    return u < v
+    return bool(priority[u] > priority[v])
 
 
 @njit(cache=True)
-def _rise(heap: IntArray, place: IntArray, i: int, score: IntArray, ready_since: IntArray) -> None:
+def _rise(heap: IntArray, place: IntArray, i: int, score: IntArray, priority: IntArray) -> None:
     v = heap[i]
-    while i > 0 and _precedes(v, heap[(i - 1) >> 1], score, ready_since):
+    while i > 0 and _precedes(v, heap[(i - 1) >> 1], score, priority):
         heap[i] = heap[(i - 1) >> 1]
         place[heap[i]] = i
         i = (i - 1) >> 1
@@ -233,21 +233,21 @@ def _rise(heap: IntArray, place: IntArray, i: int, score: IntArray, ready_since:
 
 
 @njit(cache=True)
-def _push(heap: IntArray, place: IntArray, size: int, v: int, score: IntArray, ready_since: IntArray) -> int:
+def _push(heap: IntArray, place: IntArray, size: int, v: int, score: IntArray, priority: IntArray) -> int:
     heap[size] = v
-    _rise(heap, place, size, score, ready_since)
+    _rise(heap, place, size, score, priority)
     return size + 1
 
 
 @njit(cache=True)
-def _lower(heap: IntArray, place: IntArray, v: int, amount: int, score: IntArray, ready_since: IntArray) -> None:
+def _lower(heap: IntArray, place: IntArray, v: int, amount: int, score: IntArray, priority: IntArray) -> None:
     score[v] -= amount
     if place[v] >= 0:
-        _rise(heap, place, place[v], score, ready_since)
+        _rise(heap, place, place[v], score, priority)
 
 
 @njit(cache=True)
-def _pop(heap: IntArray, place: IntArray, size: int, score: IntArray, ready_since: IntArray) -> int:
+def _pop(heap: IntArray, place: IntArray, size: int, score: IntArray, priority: IntArray) -> int:
     """Remove the first node and return the new size."""
     size -= 1
     place[heap[0]] = -1
@@ -257,9 +257,9 @@ def _pop(heap: IntArray, place: IntArray, size: int, score: IntArray, ready_sinc
     i = 0
     while 2 * i + 1 < size:
         child = 2 * i + 1
-        if child + 1 < size and _precedes(heap[child + 1], heap[child], score, ready_since):
+        if child + 1 < size and _precedes(heap[child + 1], heap[child], score, priority):
             child += 1
-        if not _precedes(heap[child], v, score, ready_since):
+        if not _precedes(heap[child], v, score, priority):
             break
         heap[i] = heap[child]
         place[heap[i]] = i
