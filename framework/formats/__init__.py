@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.formats.bundled import bundled_path
 from framework.formats.source import PathLike, parse_json, read_bytes
 from framework.model.graph import ModelGraph
-from framework.testbed.catalogue import bundled_path
 
 BUNDLED_SCHEME = "testbed:"
 """``testbed:NAME`` stands for the bundled graph of that name, wherever a path is expected."""

@@ -137,12 +137,12 @@ def _add_tensor(builder: GraphBuilder, tensor: dict[str, Any], place: str) -> No
 
 def _physical(nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builder: GraphBuilder) -> PhysicalCosts:
     where, place = builder.where, builder.describe
-    measured = [node.get("seconds") is not None for node in nodes]
-    seconds = float_column([node.get("seconds") or 0 for node in nodes], "seconds", place, where)
+    timings = [node.get("seconds") for node in nodes]
+    seconds = float_column([0 if timing is None else timing for timing in timings], "seconds", place, where)
     if np.isnan(seconds).any():
         first = int(np.flatnonzero(np.isnan(seconds))[0])
         raise UserError("seconds is NaN", where=f"{where}, {place(first)}", mend="give a number, or null")
-    known = np.array(measured, bool)
+    measured = [timing is not None for timing in timings]
 
     def roofline(field: str) -> FloatArray:
         rows = [node.get(field, 0 if timed else MISSING) for node, timed in zip(nodes, measured, strict=True)]
@@ -154,7 +154,7 @@ def _physical(nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builde
             [n.get("parameter_bytes", MISSING) for n in nodes], "parameter_bytes", place, where
         ),
         accessed_bytes=roofline("accessed_bytes"),
-        seconds=np.where(known, seconds, math.nan),
+        seconds=np.where(np.array(measured, bool), seconds, math.nan),
         tensor_bytes=float_column([t.get("bytes", MISSING) for t in tensors], "bytes", builder.describe_tensor, where),
     )
 

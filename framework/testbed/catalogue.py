@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-from framework.errors import UserError
+from framework.formats.bundled import DATA, bundled_path
 
-DATA = Path(__file__).parent / "data"
-SUFFIX = ".graph.json.gz"
+__all__ = ["CatalogueRow", "bundled_graphs", "bundled_path"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +55,3 @@ def bundled_graphs() -> tuple[CatalogueRow, ...]:
     """Return the catalogue, by name."""
     rows = json.loads((DATA / "catalogue.json").read_text(encoding="utf-8"))
     return tuple(CatalogueRow(**row) for row in rows)
-
-
-def bundled_path(name: str) -> Path:
-    """Return the file of a bundled graph.
-
-    Raises
-    ------
-    UserError
-        If there is none of that name; near names are offered.
-    """
-    names = [row.name for row in bundled_graphs()]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 3)
-        raise UserError(
-            f"no bundled graph is called {name!r}",
-            mend=f"did you mean {', '.join(near)}?" if near else "'pipebound testbed list' names them",
-        )
-    return DATA / f"{name}{SUFFIX}"
