@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.sparse import csr_array  # type: ignore[import-untyped]
+from scipy.sparse.csgraph import maximum_bipartite_matching  # type: ignore[import-untyped]
 
 from framework.formats import bundled
 from framework.formats.native import write_native

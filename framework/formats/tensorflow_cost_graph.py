@@ -67,8 +67,9 @@ class _Reader:
                 node.token, "this is a GraphDef, which holds no costs", "export the CostGraphDef of a run instead"
             )
         key = _integer(document, node, "id")
+        name = _string(document, node, "name") or f"id {key}"
         try:
-            index = self.builder.add_node(key, name=_string(document, node, "name") or f"id {key}", place="")
+            index = self.builder.add_node(key, name=name, place="")
         except UserError as error:
             raise _at_line(document, node.token, error) from None
         self.compute_cost.append(_integer(document, node, "compute_cost"))
