@@ -1,13 +1,24 @@
 """Imported once by the fork server, so that every member finds the heavy packages in memory already."""
 
-import importlib
-import pkgutil
+import gc
 
-import numba  # noqa: F401
+# Importing allocates much and frees nothing; collecting on the way is a tenth of the start-up time.
+gc.disable()
 
-import framework.registry
-import framework.structure
+from framework.structure.warmth import initialise_numba  # noqa: E402
+
+initialise_numba()
+
+import importlib  # noqa: E402
+import pkgutil  # noqa: E402
+
+import framework.registry  # noqa: E402
+import framework.structure  # noqa: E402
 
 framework.registry.load_plugins()
 for module in pkgutil.iter_modules(framework.structure.__path__):
     importlib.import_module(f"framework.structure.{module.name}")
+
+# Members share these pages until someone writes to them; the collector must not.
+gc.freeze()
+gc.enable()

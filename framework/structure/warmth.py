@@ -1,0 +1,29 @@
+"""Numba's own start-up, paid once in the process that all members fork from instead of once in each."""
+
+from __future__ import annotations
+
+import sys
+
+from numba import njit
+
+
+def initialise_numba() -> None:
+    """Load one trivial kernel, which makes numba set up its typing and code generation (about 0.3 s).
+
+    On the way numba looks for BLAS in scipy, whose import would take as long again. No kernel here uses
+    linear algebra, so scipy.linalg is hidden for that moment; whoever wants it afterwards can import it.
+    """
+    hidden = "scipy.linalg"
+    if hidden in sys.modules:
+        _identity(0)
+        return
+    sys.modules[hidden] = None  # type: ignore[assignment]
+    try:
+        _identity(0)
+    finally:
+        del sys.modules[hidden]
+
+
+@njit(cache=True)
+def _identity(value: int) -> int:
+    return value
