@@ -165,6 +165,8 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
             raise UserError(f"--dim {name}={size} is negative", where=where, mend="give a size")
     bound = {dim.dim_param for value in feeds for dim in value.type.tensor_type.shape.dim} & set(dims)
     _check_feeds(feeds, dims, where)
+    declared = onnx.GraphProto(output=graph.output)
+    known = _symbols(model)
     if bound:
         _forget_inferred(graph)
     for held in all_graphs(graph):
@@ -182,7 +184,10 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
         raise UserError(
             f"shape inference fails: {reason}", where=where, mend="check the model with onnx.checker"
         ) from None
-    _check_names(inferred, dims, bound, where)
+    for value, before in zip(inferred.graph.output, declared.output, strict=True):
+        if not value.type.tensor_type.HasField("shape"):
+            value.type.CopyFrom(before.type)
+    _check_names(dims, known | _symbols(inferred), where)
     return inferred
 
 
@@ -191,6 +196,10 @@ def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], wher
     symbols: list[str] = []
     shapes: list[str] = []
     for value in feeds:
+        if not value.type.tensor_type.HasField("shape"):
+            raise UserError(
+                f"the input {value.name!r} has no shape", where=where, mend="declare it as a tensor with a shape"
+            )
         shape = value.type.tensor_type.shape
         missing = [dim.dim_param for dim in shape.dim if _resolved(dim, dims) is None]
         symbols += missing
@@ -205,25 +214,27 @@ def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], wher
 def _forget_inferred(graph: onnx.GraphProto) -> None:
     """Drop stored shapes that inference finds again: they may still speak of the sizes before binding."""
     own = {name for node in graph.node if node.domain in STANDARD_DOMAINS for name in node.output}
+    for value in graph.output:
+        if value.name in own:
+            value.type.tensor_type.ClearField("shape")
     kept = [value for value in graph.value_info if value.name not in own]
     del graph.value_info[:]
     graph.value_info.extend(kept)
 
 
-def _check_names(inferred: onnx.ModelProto, dims: Mapping[str, int], bound: set[str], where: str) -> None:
-    unused = [name for name in dims if name not in bound]
-    if not unused:
-        return
-    symbols = {
+def _symbols(model: onnx.ModelProto) -> set[str]:
+    return {
         dim.dim_param
-        for graph in all_graphs(inferred.graph)
+        for graph in all_graphs(model.graph)
         for value in (*graph.input, *graph.output, *graph.value_info)
         for dim in value.type.tensor_type.shape.dim
-    } | bound
-    for name in unused:
-        if name not in symbols:
-            near = difflib.get_close_matches(name, sorted(symbols - {""}), 3)
-            known = (
-                f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(sorted(symbols - {''})) or 'none'}"
-            )
-            raise UserError(f"the model has no dimension {name!r}", where=where, mend=known)
+        if dim.dim_param
+    }
+
+
+def _check_names(dims: Mapping[str, int], known: set[str], where: str) -> None:
+    for name in dims:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), 3)
+            mend = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
+            raise UserError(f"the model has no dimension {name!r}", where=where, mend=mend)
