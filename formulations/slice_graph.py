@@ -6,7 +6,7 @@ one, depth first, breadth first and greedy minimum cut, all but the given one fr
 order is asked first for a slicing below the incumbent, and solved only where there is one.
 
 Source: Archer, Fahrbach, Liu, Prabhu, "Practical Performance Guarantees for Pipelined DNN Inference", ICML 2024
-(SliceGraph); the greedy minimum cut order as in methods.md B6 of this project.
+(SliceGraph); the choice of orders is this project's own.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ and contracting a whole forest of pairs keeps the optimum. Applied to the partit
 topological order, the same moves show that no cycle arises and that the trees, numbered like the roots that
 no node of them leaves, are in topological order.
 
-Sources: dominance as in methods.md B1 and B2 of this project.
+Source: the dominance rules and their relaxation are this project's own.
 """
 
 from __future__ import annotations
