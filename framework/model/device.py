@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tomllib
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -95,7 +96,8 @@ def load_device(name_or_file: str) -> Device:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(error.strerror or str(error), where=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Broken syntax or encoding, an integer of thousands of digits, absurd nesting.
         raise UserError(f"not a TOML file: {error}", where=str(path)) from error
     return _device(str(table.pop("name", path.stem)), table, str(path))
 
@@ -110,5 +112,7 @@ def _device(name: str, table: dict[str, Any], where: str) -> Device:
         value = table.get(field)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise UserError(f"{field} is {value!r}", where=where, mend="give a number")
+        if value is not None and abs(value) > sys.float_info.max and isinstance(value, int):
+            raise UserError(f"{field} is beyond the largest number", where=where, mend="give it in bytes or FLOP/s")
     numbers = {field: float(table[field]) for field in _NUMBERS if field in table}
     return Device(name=name, source=str(table.get("source", "")), **numbers)

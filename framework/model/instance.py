@@ -127,6 +127,7 @@ def build_instance(
     """
     n = len(work)
     producer, consumer_ptr, consumers, tensor_cost = _drop_unconsumed(producer, consumer_ptr, consumers, tensor_cost)
+    _check_magnitudes(work, parameter_cost, tensor_cost, consumer_ptr, capacity)
     raw = build_topology(n, producer, consumer_ptr, consumers)
     order = stable_topological_order(raw)
     rank = np.empty(n, np.int64)
@@ -137,7 +138,7 @@ def build_instance(
     *tensors, merged_cost = merge_equal_tensors(
         renumbered.producer, renumbered.consumer_ptr, renumbered.consumers, np.asarray(tensor_cost, np.int64)
     )
-    instance = Instance(
+    return Instance(
         name=name,
         unit=unit,
         ticks_per_unit=ticks_per_unit,
@@ -148,8 +149,6 @@ def build_instance(
         topology=build_topology(n, *tensors),
         node_of_input=rank,
     )
-    _check_magnitudes(instance)
-    return instance
 
 
 def instance_from_lists(
@@ -221,14 +220,14 @@ def _scramble(values: IntArray) -> NDArray[np.uint64]:
     return scrambled
 
 
-def _check_magnitudes(instance: Instance) -> None:
-    arrays = (instance.work, instance.parameter_cost, instance.tensor_cost)
-    if any(len(a) and int(a.min()) < 0 for a in arrays) or instance.capacity < 0:
+def _check_magnitudes(
+    work: IntArray, parameter_cost: IntArray, tensor_cost: IntArray, consumer_ptr: IntArray, capacity: int
+) -> None:
+    """Refuse costs before anything adds them up in 64 bits."""
+    if any(len(a) and int(a.min()) < 0 for a in (work, parameter_cost, tensor_cost)) or capacity < 0:
         raise ValueError("costs must not be negative")
     # Python integers: the check itself must not overflow.
-    pins = np.diff(instance.topology.consumer_ptr).tolist()
-    tensors = instance.tensor_cost.tolist()
-    total = sum(instance.work.tolist()) + sum(instance.parameter_cost.tolist())
-    total += sum(c * (1 + q) for c, q in zip(tensors, pins, strict=True))
+    total = sum(work.tolist()) + sum(parameter_cost.tolist())
+    total += sum(c * (1 + q) for c, q in zip(tensor_cost.tolist(), np.diff(consumer_ptr).tolist(), strict=True))
     if total > MAX_TOTAL:
         raise OverflowError(f"the costs add up to {total} ticks, more than {MAX_TOTAL}")

@@ -21,6 +21,9 @@ from framework.model.topology import IntArray
 TARGET_WORK = 1e12
 """Total work, in ticks, that a quantised instance aims at."""
 
+_LARGEST_EXPONENT = 300
+"""Costs so small that they need a larger scale than a float holds are rounded to nothing."""
+
 
 def price(graph: ModelGraph, device: Device | None = None) -> Instance:
     """Price a graph on a device and quantise it.
@@ -40,9 +43,12 @@ def price(graph: ModelGraph, device: Device | None = None) -> Instance:
         If the device lacks a figure that the graph needs, or the costs do not fit into 64-bit integers.
     """
     costs = graph.costs
-    priced = costs if isinstance(costs, PricedCosts) else _apply_roofline(graph, costs, device)
+    with np.errstate(over="ignore"):
+        priced = costs if isinstance(costs, PricedCosts) else _apply_roofline(graph, costs, device)
+        total = _chargeable_total(graph, priced)
+    if not math.isfinite(total):
+        raise UserError("the costs add up to infinity", where=graph.source, mend="scale the costs down")
     work, parameters, tensors = priced.work, priced.parameter_cost, priced.tensor_cost
-    total = _chargeable_total(graph, priced)
     capacity: int | float | None = priced.capacity
     if _all_integers(priced) and total <= MAX_TOTAL:
         scale = 1.0
@@ -121,9 +127,9 @@ def _chargeable_total(graph: ModelGraph, priced: PricedCosts) -> float:
 def _choose_scale(total_work: float, total: float) -> float:
     if total <= 0:
         return 1.0
-    exponent = round(math.log10(TARGET_WORK / (total_work if total_work > 0 else total)))
+    exponent = round(math.log10(TARGET_WORK) - math.log10(total_work if total_work > 0 else total))
     # Costs other than work may dwarf it; half the limit leaves room for rounding up.
-    exponent = min(exponent, math.floor(math.log10(MAX_TOTAL / 2 / total)))
+    exponent = min(exponent, math.floor(math.log10(MAX_TOTAL / 2) - math.log10(total)), _LARGEST_EXPONENT)
     return float(10.0**exponent)
 
 

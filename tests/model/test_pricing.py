@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.errors import UserError
+from framework.model.device import Device
+from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
+from framework.model.instance import MAX_TOTAL, UNLIMITED
+from framework.model.pricing import TARGET_WORK, needs_device, price
+from framework.model.topology import build_topology
+
+
+def chain(costs: PhysicalCosts | PricedCosts, n: int) -> ModelGraph:
+    """A chain of n nodes with one tensor between neighbours."""
+    return ModelGraph(
+        name="chain",
+        source="here",
+        node_names=tuple(f"v{v}" for v in range(n)),
+        ops=("",) * n,
+        topology=build_topology(n, np.arange(n - 1), np.arange(n), np.arange(1, n)),
+        costs=costs,
+    )
+
+
+def priced(work: Any, tensors: Any, parameters: Any = None, capacity: float | None = None) -> ModelGraph:
+    costs = PricedCosts(
+        unit="ms",
+        work=np.array(work),
+        parameter_cost=np.array(parameters if parameters is not None else [0] * len(work)),
+        tensor_cost=np.array(tensors, np.int64 if not len(tensors) else None),
+        capacity=capacity,
+    )
+    return chain(costs, len(work))
+
+
+def physical(**changes: Any) -> ModelGraph:
+    values = {
+        "flops": np.array([8e9, 2e9]),
+        "parameter_bytes": np.array([4e6, 2e6]),
+        "accessed_bytes": np.array([1e6, 9e6]),
+        "seconds": np.array([np.nan, np.nan]),
+        "tensor_bytes": np.array([1e6]),
+    }
+    return chain(PhysicalCosts(**(values | changes)), 2)
+
+
+DEVICE = Device(name="d", peak_flops=1e12, memory_bandwidth=1e9, link_bandwidth=1e8, fast_memory=1e6)
+
+
+def test_integers_keep_their_unit() -> None:
+    instance = price(priced([3, 4], [5], [6, 7], 8))
+    assert (instance.unit, instance.ticks_per_unit) == ("ms", 1.0)
+    assert instance.work.tolist() == [3, 4]
+    assert instance.tensor_cost.tolist() == [5]
+    assert instance.parameter_cost.tolist() == [6, 7]
+    assert instance.capacity == 8
+    assert instance.in_units(7) == 7.0
+    assert price(priced([0, 0], [0])).total_work == 0
+
+
+def test_integers_up_to_the_limit_stay_exact_and_beyond_are_scaled() -> None:
+    quarter = MAX_TOTAL // 4
+    exact = price(priced([quarter, quarter], [quarter]))
+    assert exact.ticks_per_unit == 1.0
+    assert exact.total_work == 2 * quarter
+    scaled = price(priced([quarter, quarter], [quarter + 1]))
+    assert scaled.ticks_per_unit < 1
+    assert scaled.in_units(int(scaled.work[0])) == pytest.approx(quarter)
+    largest = price(priced([2**63 - 1, 2**63 - 1], [2**63 - 1]))
+    assert largest.in_units(int(largest.work[0])) == pytest.approx(2**63)
+
+
+def test_fractions_are_scaled_to_about_the_target_and_rounded_to_nearest() -> None:
+    instance = price(priced([0.1, 0.2], [1 / 3], [0.25, 0.0], 0.125))
+    assert math.log10(instance.ticks_per_unit) == round(math.log10(instance.ticks_per_unit))
+    assert TARGET_WORK / 10 <= instance.total_work <= TARGET_WORK * 10
+    scale = instance.ticks_per_unit
+    assert instance.work.tolist() == [round(0.1 * scale), round(0.2 * scale)]
+    assert instance.tensor_cost.tolist() == [round(scale / 3)]
+    assert instance.capacity == round(0.125 * scale)
+    # One fractional cost, or a fractional capacity, is enough.
+    assert price(priced([1, 2], [3], capacity=0.5)).ticks_per_unit > 1
+    assert price(priced([1, 2], [3.0])).ticks_per_unit > 1
+
+
+def test_dear_tensors_lower_the_scale() -> None:
+    instance = price(priced([1e-6, 1e-6], [1e9]))
+    assert int(instance.tensor_cost[0]) * 2 <= MAX_TOTAL
+    assert instance.in_units(int(instance.tensor_cost[0])) == pytest.approx(1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize("magnitude", [5e-324, 1e-310, 1e-200, 1e-9, 1.0, 1e9, 1e200, 1e300])
+def test_any_magnitude_is_priced(magnitude: float) -> None:
+    instance = price(priced([magnitude, magnitude], [magnitude]))
+    assert instance.total_work <= MAX_TOTAL
+    if magnitude > 1e-250:
+        assert instance.in_units(int(instance.work[0])) == pytest.approx(magnitude, rel=1e-9)
+
+
+@pytest.mark.parametrize("field", ["work", "parameters", "tensors"])
+def test_sums_beyond_floating_point_are_refused(field: str) -> None:
+    costs: dict[str, Any] = {"work": [1.0, 1.0], "parameters": [1.0, 1.0], "tensors": [1.0]}
+    costs[field] = [1.7e308] * len(costs[field])
+    with pytest.raises(UserError, match=r"^here: .*\(scale the costs down\)$"):
+        price(priced(**costs))
+
+
+def test_capacity_beyond_the_limit_is_unlimited() -> None:
+    assert price(priced([0.5, 0.5], [0.5], [0.5, 0.5], 1e300)).capacity == UNLIMITED
+    assert price(priced([1, 1], [1], [1, 1], 2**62)).capacity == UNLIMITED
+    assert price(priced([0.5, 0.5], [0.5])).capacity == UNLIMITED
+
+
+def test_roofline() -> None:
+    instance = price(physical(), DEVICE)
+    seconds = [instance.in_units(int(w)) for w in instance.work]
+    assert instance.unit == "s"
+    assert seconds == [pytest.approx(8e-3), pytest.approx(9e-3)]
+    assert instance.in_units(int(instance.tensor_cost[0])) == pytest.approx(1e-2)
+    assert [instance.in_units(int(p)) for p in instance.parameter_cost] == [pytest.approx(4e-2), pytest.approx(2e-2)]
+    assert instance.in_units(instance.capacity) == pytest.approx(1e-2)
+
+
+def test_measured_seconds_win() -> None:
+    graph = physical(seconds=np.array([0.5, np.nan]))
+    assert needs_device(graph)
+    instance = price(graph, DEVICE)
+    assert [instance.in_units(int(w)) for w in instance.work] == [pytest.approx(0.5), pytest.approx(9e-3)]
+    measured = physical(seconds=np.array([0.5, 0.0]))
+    assert not needs_device(measured)
+    link = Device(name="link", link_bandwidth=1e6)
+    assert price(measured, link).capacity == UNLIMITED
+    assert not needs_device(priced([1], []))
+
+
+def test_unlimited_memory() -> None:
+    assert price(physical(), DEVICE.override(fast_memory=math.inf)).capacity == UNLIMITED
+    assert price(physical(), DEVICE.override(fast_memory=0)).capacity == 0
+
+
+def test_missing_figures_are_asked_for() -> None:
+    with pytest.raises(UserError, match=r"no link bandwidth is given.*--bandwidth"):
+        price(physical())
+    with pytest.raises(UserError, match="no link bandwidth is given"):
+        price(physical(), Device(name="d", peak_flops=1e12))
+    with pytest.raises(UserError, match="node 'v1' has no measured time, and device d no peak_flops"):
+        price(physical(seconds=np.array([1.0, np.nan])), Device(name="d", link_bandwidth=1.0))
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_quantisation_errs_by_half_a_tick(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 6))
+    work, parameters = rng.random(n) * 10.0 ** rng.integers(-12, 12), rng.random(n)
+    tensors = rng.random(n - 1) * 10.0 ** rng.integers(-6, 6)
+    instance = price(priced(work, tensors, parameters, float(rng.random())))
+    for exact, ticks in [(work, instance.work), (parameters, instance.parameter_cost), (tensors, instance.tensor_cost)]:
+        error = np.abs(ticks - exact * instance.ticks_per_unit)
+        assert bool(np.all(error <= 0.5 + 1e-15 * np.abs(ticks)))
