@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
-from types import ModuleType
 from typing import IO, Any
 
 from framework.bounds import Reason, Termination
 from framework.portfolio import wire
+from framework.portfolio.nursery import process_context, without_main_module
 from framework.portfolio.shared import SharedState
 from framework.portfolio.worker import Job, enter_process, run_job
-
-
-def process_context() -> ForkServerContext:
-    """Return the fork server's context: one clean process imports the heavy packages, members fork from it.
-
-    Members start in about 10 ms, and never from a process that has threads.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["framework.portfolio.preload"])
-    return context
-
-
-def start_fork_server() -> None:
-    """Start the fork server without waiting for it; call this as early as possible."""
-    from multiprocessing import forkserver
-
-    process_context()
-    with _without_main_module():
-        forkserver.ensure_running()
-
-
-@contextmanager
-def _without_main_module() -> Iterator[None]:
-    """Hide the user's main module while a process starts.
-
-    Members find everything through the registry and never need it; the standard library would run the
-    user's script again in every member, which demands a guard in each script.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 class MemberProcess:
@@ -88,7 +49,7 @@ class MemberProcess:
             target=_main, args=(job, shared, _Descriptor(writer), _Descriptor(self._words.fileno())), daemon=True
         )
         try:
-            with _without_main_module():
+            with without_main_module():
                 self._process.start()
         finally:
             os.close(writer)

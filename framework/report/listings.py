@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -49,7 +50,7 @@ def _rows(name: str) -> Rows:
         return [{"name": item.name, "files": item.patterns, "description": item.description} for item in FORMATS]
     from framework.testbed.catalogue import bundled_graphs
 
-    return [row.as_dict() for row in bundled_graphs()]
+    return [asdict(row) for row in bundled_graphs()]
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Conformance:
             self._assert_true(problem, exact=exact, label=f"random_problem({seed})")
 
     def test_special_cases(self) -> None:
-        """One stage, more stages than nodes, one node, zero costs, no edges, disconnected parts, ties, no capacity at all."""
+        """One stage, more stages than nodes, one node, zero costs, no edges, separate parts, ties, no capacity."""
         for label, instance in special_instances():
             for stages in (1, 2, instance.n, instance.n + 3):
                 self._assert_true(Problem(instance=instance, stages=stages), exact=False, label=f"{label}, k={stages}")
