@@ -28,7 +28,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import inliner
 
 from framework.errors import UserError
-from framework.formats.builder import GraphBuilder
+from framework.formats.builder import GraphBuilder, float_column
 from framework.formats.onnx_flops import COUNTED, PARTIAL_READS, SHAPE_ONLY, attribute, node_flops
 from framework.formats.onnx_structure import (
     STANDARD_DOMAINS,
@@ -39,7 +39,7 @@ from framework.formats.onnx_structure import (
 )
 from framework.formats.onnx_values import TensorType, Values, infer, type_name
 from framework.formats.source import PathLike, graph_name, read_bytes
-from framework.model.graph import ModelGraph, PhysicalCosts
+from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -128,13 +128,17 @@ class _Reader:
                         builder.add_tensor(index, consumers[output], place=place)
                         tensor_bytes.append(nbytes)
             costs.append(self._cost(node, place))
+
+        def numbers(values: list[int], what: str) -> FloatArray:
+            return float_column(values, what, builder.describe, self._where)
+
         return builder.build(
             PhysicalCosts(
-                flops=np.array([cost.flops for cost in costs], np.float64),
-                parameter_bytes=np.array([cost.parameters for cost in costs], np.float64),
-                accessed_bytes=np.array([cost.accessed for cost in costs], np.float64),
+                flops=numbers([cost.flops for cost in costs], "the number of operations"),
+                parameter_bytes=numbers([cost.parameters for cost in costs], "the size of its parameters"),
+                accessed_bytes=numbers([cost.accessed for cost in costs], "the number of bytes accessed"),
                 seconds=np.full(len(costs), math.nan),
-                tensor_bytes=np.array(tensor_bytes, np.float64),
+                tensor_bytes=float_column(tensor_bytes, "its size", builder.describe_tensor, self._where),
             ),
             name=name,
             source=self._where,

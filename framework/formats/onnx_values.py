@@ -161,8 +161,9 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
                 # Old exporters write an unknown size as 0 or -1.
                 dim.dim_param = f"{value.name}.{axis}"
     for name, size in dims.items():
-        if size < 0:
-            raise UserError(f"--dim {name}={size} is negative", where=where, mend="give a size")
+        if not 0 <= size < 1 << 63:
+            said = "negative" if size < 0 else "beyond 64 bits"
+            raise UserError(f"--dim {name}={size} is {said}", where=where, mend="give a size")
     bound = {dim.dim_param for value in feeds for dim in value.type.tensor_type.shape.dim} & set(dims)
     _check_feeds(feeds, dims, where)
     declared = onnx.GraphProto(output=graph.output)

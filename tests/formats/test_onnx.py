@@ -174,6 +174,11 @@ def test_symbolic_dimensions() -> None:
     assert graph.batch == 2
     assert "no dimension 'hight' (did you mean height?)" in refusal(text, {"N": 2, "height": 5, "hight": 5})
     assert "--dim N=-1 is negative" in refusal(text, {"N": -1})
+    assert "is beyond 64 bits (give a size)" in refusal(text, {"N": 2**63, "height": 1})
+    assert "node 'y': the number of operations is an integer beyond 64 bits" in refusal(text, {"N": 2**62, "height": 2})
+    assert "an integer beyond 64 bits" in refusal(
+        "g (float[" + ", ".join(["N"] * 20) + "] x) => (float[M] y) { y = Relu (x) }", {"N": 2**62, "M": 1}
+    )
 
 
 def test_dimensions_without_a_name_are_called_by_input_and_axis() -> None:
