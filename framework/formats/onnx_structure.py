@@ -32,6 +32,8 @@ def node_labels(graph: onnx.GraphProto) -> list[str]:
 
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     """Return the graphs a node holds as attributes (If, Loop, Scan)."""
+    if not node.attribute:
+        return []
     held = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
     return held + [graph for attribute in node.attribute for graph in attribute.graphs]
 

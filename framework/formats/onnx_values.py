@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import onnx
 from onnx import shape_inference
@@ -47,19 +48,20 @@ class TensorType:
         return -(-self.elements * self.bits // 8)
 
 
+@cache
 def element_bits(elem_type: int) -> int | None:
     """Return the size of an ONNX element type, None for strings and undefined; its name tells: FLOAT8E4M3FN has 8."""
-    try:
-        name = type_name(elem_type).upper()
-    except ValueError:
-        return None
+    name = type_name(elem_type).upper()
     digits = re.match(r"[A-Z]+(\d+)", name)
     return 8 if name == "BOOL" else int(digits[1]) if digits else None
 
 
 def type_name(elem_type: int) -> str:
     """Return the name of an element type, as numpy spells it."""
-    name = str(onnx.TensorProto.DataType.Name(elem_type)).lower()
+    try:
+        name = str(onnx.TensorProto.DataType.Name(elem_type)).lower()
+    except ValueError:
+        return "undefined"
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
@@ -72,11 +74,11 @@ class Values:
         self._types: dict[str, onnx.TypeProto] = {}
         for value in (*graph.input, *graph.output, *graph.value_info):
             self._types[value.name] = value.type
-        self._constants: dict[str, TensorType | None] = {}
+        self._known: dict[str, TensorType | None] = {}
         self._element_types: dict[str, int] = {}
         for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
             bits = element_bits(tensor.data_type)
-            self._constants[tensor.name] = None if bits is None else TensorType(bits, tuple(tensor.dims))
+            self._known[tensor.name] = None if bits is None else TensorType(bits, tuple(tensor.dims))
             self._element_types[tensor.name] = tensor.data_type
 
     def inside(self, graph: onnx.GraphProto) -> Values:
@@ -85,8 +87,11 @@ class Values:
 
     def get(self, name: str) -> TensorType | None:
         """Return the type of a value if its shape is known."""
-        if name in self._constants:
-            return self._constants[name]
+        if name not in self._known:
+            self._known[name] = self._look_up(name)
+        return self._known[name]
+
+    def _look_up(self, name: str) -> TensorType | None:
         if name not in self._types:
             return None if self._outer is None else self._outer.get(name)
         tensor = self._types[name].tensor_type
