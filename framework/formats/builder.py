@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import numbers
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,18 @@ def _no_number(value: object, field: str, place: str, where: str) -> UserError:
     if value is MISSING:
         return UserError(f"there is no {field!r}", where=f"{where}, {place}", mend="give a number")
     return UserError(f"{field} is {shown(value)}", where=f"{where}, {place}", mend="give a number")
+
+
+def objects_of(top: dict[str, Any], field: str, where: str) -> list[dict[str, Any]]:
+    """Return a list of objects that a JSON object holds under `field`; raises `UserError` if it is none."""
+    rows = top.get(field, MISSING)
+    if not isinstance(rows, list):
+        said = f"there is no list {field!r}" if rows is MISSING else f"{field} is {shown(rows)}"
+        raise UserError(said, where=where, mend="give a list of objects")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
+    return rows
 
 
 def shown(value: object) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import MISSING, GraphBuilder, column, shown
+from framework.formats.builder import MISSING, GraphBuilder, column, objects_of, shown
 from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.topology import IntArray
@@ -37,7 +37,7 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     top = parse_json(data, where)
     if not isinstance(top, dict):
         raise UserError("the file is not a JSON object", where=where, mend="it should hold nodes and edges")
-    nodes, edges = _objects(top, "nodes", where), _objects(top, "edges", where)
+    nodes, edges = objects_of(top, "nodes", where), objects_of(top, "edges", where)
     builder = GraphBuilder(where)
     ids = [_identifier(node, "id", f"{where}, nodes[{i}]") for i, node in enumerate(nodes)]
     for i, (key, name) in enumerate(zip(ids, _names(nodes, ids), strict=True)):
@@ -57,16 +57,6 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
         default_stages=_default_stages(top, where),
         remarks=_remarks(nodes),
     )
-
-
-def _objects(top: dict[str, Any], field: str, where: str) -> list[dict[str, Any]]:
-    rows = top.get(field)
-    if not isinstance(rows, list):
-        raise UserError(f"there is no list {field!r}", where=where, mend="a dnn-partitioning file has nodes and edges")
-    for i, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
-    return rows
 
 
 def _identifier(row: dict[str, Any], field: str, where: str) -> int | str:

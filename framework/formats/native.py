@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import MISSING, GraphBuilder, column, float_column, shown
+from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of, shown
 from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.topology import IntArray
@@ -53,8 +53,8 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     if not isinstance(top, dict):
         raise UserError("the file is not a JSON object", where=where, mend='it should start with {"format": ...')
     _check_version(top, where)
-    nodes = _objects(top, "nodes", where)
-    tensors = _objects(top, "tensors", where)
+    nodes = objects_of(top, "nodes", where)
+    tensors = objects_of(top, "tensors", where)
     builder = GraphBuilder(where)
     for i, node in enumerate(nodes):
         name = _text(node, "name", f"{where}, nodes[{i}]") or f"node{i}"
@@ -87,17 +87,6 @@ def _check_version(top: dict[str, Any], where: str) -> None:
     if type(version) is not int or version != VERSION:
         said = "there is no version" if version is MISSING else f"the version is {shown(version)}"
         raise UserError(said, where=where, mend=f"this program reads version {VERSION}")
-
-
-def _objects(top: dict[str, Any], field: str, where: str) -> list[dict[str, Any]]:
-    rows = top.get(field, MISSING)
-    if not isinstance(rows, list):
-        said = f"there is no {field!r}" if rows is MISSING else f"{field} is {shown(rows)}"
-        raise UserError(said, where=where, mend="give a list of objects")
-    for i, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
-    return rows
 
 
 def _text(row: dict[str, Any], field: str, where: str) -> str | None:

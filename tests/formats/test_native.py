@@ -124,7 +124,7 @@ def test_unknown_fields_are_notes_of_others() -> None:
         (["version"], 2, "the version is 2 (this program reads version 1)"),
         (["version"], True, "the version is true"),
         (["version"], ..., "there is no version"),
-        (["nodes"], ..., "there is no 'nodes'"),
+        (["nodes"], ..., "there is no list 'nodes'"),
         (["nodes"], {"a": 1}, 'nodes is {"a": 1}'),
         (["tensors"], None, "tensors is null"),
         (["nodes", 1], 7, "nodes[1]: this is 7"),
