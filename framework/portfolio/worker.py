@@ -144,10 +144,11 @@ def _run_presolve(job: Job, context: WorkerContext) -> Outcome:
     before = job.problem.instance
     reduced = reduce_exact(before, should_stop=context.should_stop)
     details = {"nodes": reduced.n, "tensors": reduced.m, "nodes_before": before.n, "tensors_before": before.m}
+    if context.should_stop():
+        # A reduction cut short is valid, but nobody could make it again to check certificates against it.
+        return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.TIME), details=details)
     wire.send(context.pipe, wire.ReducedReport(reduced, details))
-    stopped = context.should_stop()
-    reason = Termination(reason=Reason.LIMIT, limit=Limit.TIME) if stopped else Termination(reason=Reason.FINISHED)
-    return Outcome(termination=reason, details=details)
+    return Outcome(termination=Termination(reason=Reason.FINISHED), details=details)
 
 
 def _limit_memory(memory_bytes: int | None) -> None:

@@ -1,0 +1,256 @@
+"""`cp-sat`: the exact model in CP-SAT, minimising the bottleneck or deciding a threshold.
+
+Validity: the model of `framework.structure.stage_model` is exact but for a coarsening that only lowers costs, and
+windows that no partition at or below the threshold violates; so an infeasible model refutes the threshold, and the
+solver's proven lower bound on the coarse bottleneck, times the unit, is a lower bound. While minimising, only
+partitions better than the incumbent are looked for: when there are none, the incumbent is optimal. CP-SAT reasons
+in exact integers; its word is what the soundness `solver` stands for. Source: OR-Tools; the model: this project.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
+from framework.errors import OutOfTimeError
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.registry import register_formulation
+from framework.structure.start import balanced_partition, simple_bound
+
+if TYPE_CHECKING:
+    from framework.structure.stage_model import ModelParts, StageModel
+
+NAME = "cp-sat"
+POLL_SECONDS = 0.05
+_parts: dict[str, ModelParts] = {}
+
+
+@register_formulation(
+    NAME,
+    features=[
+        Feature.EXACT,
+        Feature.DUAL,
+        Feature.PRIMAL,
+        Feature.DECISION,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+    ],
+    summary="Exact constraint model: minimises the bottleneck, or decides a threshold",
+    reference="OR-Tools CP-SAT; the model: this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpSat:
+    """Cumulative stage literals, clauses for transfers, one load row a stage.
+
+    Attributes
+    ----------
+    resolution
+        Coarsen until the largest bottleneck considered has at most this many coarse ticks.
+    max_size
+        Give up on models with more literals and clauses than this.
+    """
+
+    resolution: int = 1 << 26
+    max_size: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        if self.resolution < 1:
+            raise ValueError("resolution must be at least 1")
+        if self.max_size < 1:
+            raise ValueError("max_size must be at least 1")
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Minimise the bottleneck below the incumbent: with coarse ticks, then with exact ones for what stays open."""
+        search = _Search(problem, context)
+        for unit in self._units(search.value):
+            if search.closed:
+                break
+            try:
+                model = self._build(
+                    problem, context, threshold=search.value - 1, unit=unit, minimise=True, lower=search.lower
+                )
+            except OutOfTimeError:
+                return search.outcome(_stopped())
+            if isinstance(model, Termination):
+                return search.outcome(model)
+            if not search.take(model):
+                return search.outcome(_stopped())
+        return search.outcome(Termination(reason=Reason.OPTIMAL))
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Decide one threshold (ticks)."""
+        if threshold < simple_bound(problem)[0]:
+            return Refuted(soundness=Soundness.EXACT)
+        for unit in self._units(threshold):
+            try:
+                model = self._build(problem, context, threshold=threshold, unit=unit, minimise=False, lower=0)
+            except OutOfTimeError:
+                return Undecided(reason="out of time while building")
+            if isinstance(model, Termination):
+                return Undecided(reason=model.detail)
+            if model.trivially_infeasible:
+                return Refuted(soundness=Soundness.EXACT)
+            run = _Run(problem, context, model)
+            status = run.solve()
+            if status == "INFEASIBLE":
+                return Refuted(soundness=Soundness.SOLVER)
+            if run.partition is not None and run.value <= threshold:
+                return Satisfied(partition=run.partition)
+            if run.partition is None:
+                break
+            # Satisfied only up to the coarse unit: ask again with exact ticks.
+        return Undecided(reason="out of time")
+
+    def _units(self, largest: int) -> tuple[int, ...]:
+        coarse = max(1, -(-largest // self.resolution))
+        return (coarse, 1) if coarse > 1 else (1,)
+
+    def _build(
+        self, problem: Problem, context: Context, *, threshold: int, unit: int, minimise: bool, lower: int
+    ) -> StageModel | Termination:
+        from framework.structure.stage_model import ModelParts, StageModel, estimated_size
+
+        size = estimated_size(problem)
+        if size > self.max_size:
+            detail = f"about {size} literals and clauses, more than max_size = {self.max_size}"
+            return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
+        key = problem.instance.sha256()
+        if key not in _parts:
+            # Thresholds of one instance come one after the other; only the last instance is kept.
+            parts = ModelParts(problem, context.should_stop)
+            _parts.clear()
+            _parts[key] = parts
+        return StageModel(
+            problem,
+            _parts[key],
+            threshold=threshold,
+            unit=unit,
+            minimise=minimise,
+            lower=lower,
+            should_stop=context.should_stop,
+        )
+
+
+class _Search:
+    """What `bound` knows: the ends of the interval, and what of it is its own proof."""
+
+    def __init__(self, problem: Problem, context: Context) -> None:
+        self.problem, self.context = problem, context
+        self.partition = context.best_partition() or balanced_partition(problem)
+        self.value = bottleneck(problem, self.partition)
+        self.proven, self.soundness = simple_bound(problem)[0], Soundness.EXACT
+        self.details: dict[str, Any] = {"units": [], "branches": 0, "conflicts": 0}
+
+    @property
+    def lower(self) -> int:
+        """Best dual bound known to anyone, in ticks."""
+        return max(self.proven, self.context.dual or 0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the incumbent is proven optimal."""
+        return self.lower >= self.value
+
+    def take(self, model: StageModel) -> bool:
+        """Solve a model that looks for anything better than the incumbent; return whether it was solved."""
+        self.details["units"].append(model.unit)
+        if model.trivially_infeasible:
+            self.proven = self.value
+            return True
+        model.hint(self.partition)
+        run = _Run(self.problem, self.context, model)
+        status = run.solve()
+        self.details["branches"] += run.branches
+        self.details["conflicts"] += run.conflicts
+        if status == "INFEASIBLE":
+            # Nothing is better than the incumbent that the model was built against.
+            self.proven, self.soundness = self.value, Soundness.SOLVER
+            return True
+        if run.bound is not None and run.bound > self.proven:
+            self.proven, self.soundness = run.bound, Soundness.SOLVER
+        if run.partition is not None and run.value < self.value:
+            self.value, self.partition = run.value, run.partition
+        return status == "OPTIMAL"
+
+    def outcome(self, termination: Termination) -> Outcome:
+        return Outcome(
+            dual=DualBound(value=self.proven, source=NAME, soundness=self.soundness),
+            incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
+            termination=termination,
+            details=self.details,
+        )
+
+
+class _Run:
+    """One call of the solver: reports as it goes, stops when the context says so."""
+
+    def __init__(self, problem: Problem, context: Context, model: StageModel) -> None:
+        self.problem, self.context, self.model = problem, context, model
+        self.partition: Partition | None = None
+        self.value = 0
+        self.bound: int | None = None
+        self.branches = self.conflicts = 0
+
+    def solve(self) -> str:
+        """Return the name of the status; `partition`, `value` and `bound` (ticks) hold what was found."""
+        from ortools.sat.python import cp_model
+
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = self.context.threads
+        solver.parameters.random_seed = self.context.seed % (1 << 31)
+        remaining = self.context.remaining()
+        if remaining != float("inf"):
+            solver.parameters.max_time_in_seconds = max(0.01, remaining)
+        if self.model.bottleneck is not None:
+            solver.best_bound_callback = self._take_bound
+        finished = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(solver.stop_search, finished), daemon=True)
+        watch.start()
+        try:
+            status = solver.solve(self.model.model, _callback(self._take_solution))
+        finally:
+            finished.set()
+            watch.join()
+        self.branches, self.conflicts = solver.num_branches, solver.num_conflicts
+        name = str(solver.status_name(status))
+        if self.model.bottleneck is not None and name in ("OPTIMAL", "FEASIBLE", "UNKNOWN"):
+            self._take_bound(solver.best_objective_bound)
+        return name
+
+    def _take_bound(self, coarse: float) -> None:
+        # A bound of a coarse integer problem: what it proves is the next integer below, and never more
+        # than the largest value the model allows.
+        proven = min(int(coarse), self.model.limit) * self.model.unit
+        if proven > (self.bound or 0):
+            self.bound = proven
+            self.context.report_dual(proven, Soundness.SOLVER)
+
+    def _take_solution(self, value: Callable[[Any], bool]) -> None:
+        partition = self.model.partition(value)
+        cost = bottleneck(self.problem, partition)
+        if self.partition is None or cost < self.value:
+            self.partition, self.value = partition, cost
+            self.context.report_partition(partition)
+
+    def _watch(self, stop: Callable[[], None], finished: threading.Event) -> None:
+        while not finished.wait(POLL_SECONDS):
+            if self.context.should_stop():
+                stop()
+
+
+def _callback(take: Callable[[Callable[[Any], bool]], None]) -> Any:
+    from ortools.sat.python import cp_model
+
+    class Callback(cp_model.CpSolverSolutionCallback):
+        def on_solution_callback(self) -> None:
+            take(self.boolean_value)
+
+    return Callback()
+
+
+def _stopped() -> Termination:
+    return Termination(reason=Reason.LIMIT, limit=Limit.TIME)

@@ -1,0 +1,261 @@
+"""The exact constraint model of a partition for CP-SAT, coarsened soundly where ticks are too fine.
+
+Variables: y[v, b] = "v is in stage b or an earlier one", for the stages in the window of v; x[v, b] = y[v, b] -
+y[v, b-1] is then "v is in b". An edge u -> v orders them (y[v, b] implies y[u, b]). A tensor of u costs its stage b
+``out`` if u is in b and some consumer is not in b or earlier, and a stage b ``in`` if some consumer is in b and u is in
+an earlier one: both are clauses. Among the consumers, ancestors of another consumer are implied in the former.
+
+Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(capacity / g). For every node set S the
+coarse cost is an integer and at most f(S) / g, since floors only lower sums, and max(0, p(S) - capacity) falls
+when p falls and the capacity grows. So a partition of cost at most T has a coarse cost of at most floor(T / g):
+a coarse refutation of floor(T / g) refutes T, and g times a coarse dual bound is a dual bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import UNLIMITED
+from framework.model.problem import Partition, Problem
+from framework.model.topology import IntArray
+from framework.structure.closure import Closure, closure, transitive_reduction
+from framework.structure.windows import StageWindows
+
+_CHECK_EVERY = 512
+
+
+class ModelParts:
+    """What all models of one instance share: windows, direct edges, last consumers.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` strikes while they are computed.
+    """
+
+    def __init__(self, problem: Problem, should_stop: Callable[[], bool]) -> None:
+        instance = problem.instance
+        self.windows = StageWindows(instance, should_stop)
+        tails, heads = transitive_reduction(instance)
+        self.edges = list(zip(tails.tolist(), heads.tolist(), strict=True))
+        self.last_consumers = _last_consumers(problem, closure(instance, should_stop=should_stop))
+
+
+class StageModel:
+    """One model: a threshold decision, or the search for something better than an upper limit.
+
+    Parameters
+    ----------
+    threshold
+        Largest cost of a stage in ticks; with `minimise`, of the best partition looked for.
+    unit
+        Ticks per coarse tick.
+    minimise
+        Whether the bottleneck is a variable to minimise, or just at most the threshold.
+    lower
+        A dual bound in ticks, for the bottleneck variable.
+
+    Attributes
+    ----------
+    trivially_infeasible
+        Whether the windows alone refute the threshold; then there is no model.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        parts: ModelParts,
+        *,
+        threshold: int,
+        unit: int,
+        minimise: bool,
+        lower: int,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.problem, self.unit, self.k = problem, unit, problem.useful_stages
+        self.limit = threshold // unit
+        self._parts, self._should_stop, self._steps = parts, should_stop, 0
+        windows = parts.windows.at(self.k, threshold)
+        self.trivially_infeasible = windows is None
+        if windows is None:
+            return
+        self.earliest, self.latest = windows.earliest.tolist(), windows.latest.tolist()
+        self.model = cp_model.CpModel()
+        self.bottleneck = self.model.new_int_var(min(lower // unit, self.limit), self.limit, "T") if minimise else None
+        self._add_nodes()
+        self._loads: list[list[tuple[Any, int]]] = [[] for _ in range(self.k)]
+        self._constant = [0] * self.k
+        self._add_work()
+        self._add_transfers()
+        self._add_overflow()
+        self._add_limits()
+        if self.bottleneck is not None:
+            self.model.minimize(self.bottleneck)
+
+    def hint(self, partition: Partition) -> None:
+        """Suggest a partition to start from, clipped to the windows."""
+        self.model.clear_hints()
+        for v, b in enumerate(partition.stage_of.tolist()):
+            for j, literal in self._before[v].items():
+                self.model.add_hint(literal, b <= j)
+
+    def partition(self, value: Callable[[Any], bool]) -> Partition:
+        """Read a partition off a solution, given the value of a literal."""
+        stages = [
+            next((b for b in range(self.earliest[v], self.latest[v]) if value(self._before[v][b])), self.latest[v])
+            for v in range(self.problem.instance.n)
+        ]
+        return Partition(stage_of=np.array(stages, np.int64))
+
+    def _literal(self, v: int, b: int) -> Any:
+        """y[v, b]: a literal, or True or False where the window decides."""
+        if b < self.earliest[v]:
+            return False
+        return True if b >= self.latest[v] else self._before[v][b]
+
+    def _add_nodes(self) -> None:
+        self._before = [
+            {b: self.model.new_bool_var("") for b in range(self.earliest[v], self.latest[v])}
+            for v in range(self.problem.instance.n)
+        ]
+        for literals in self._before:
+            row = list(literals.values())
+            for first, second in pairwise(row):
+                self.model.add_implication(first, second)
+        for u, v in self._parts.edges:
+            self._tick()
+            for b in range(self.earliest[v], self.latest[u]):
+                self._add_clause([self._literal(v, b)], [self._literal(u, b)])
+
+    def _add_clause(self, when: list[Any], then: list[Any]) -> bool:
+        """All of `when` imply one of `then`; returns whether a clause was needed."""
+        if any(literal is False for literal in when) or any(literal is True for literal in then):
+            return False
+        body = [literal.negated() for literal in when if literal is not True]
+        self.model.add_bool_or(body + [literal for literal in then if literal is not False])
+        return True
+
+    def _load(self, b: int, literal: Any, cost: int) -> None:
+        if literal is True:
+            self._constant[b] += cost
+        elif literal is not False:
+            self._loads[b].append((literal, cost))
+
+    def _add_work(self) -> None:
+        for v, work in enumerate((self.problem.instance.work // self.unit).tolist()):
+            if work:
+                for b in range(self.earliest[v], self.latest[v] + 1):
+                    self._load(b, self._literal(v, b), work)
+                    self._load(b, self._literal(v, b - 1), -work)
+
+    def _add_transfers(self) -> None:
+        instance, top = self.problem.instance, self.problem.instance.topology
+        costs = (instance.tensor_cost // self.unit).tolist()
+        ptr, pins = top.consumer_ptr.tolist(), top.consumers.tolist()
+        for t, u in enumerate(top.producer.tolist()):
+            if not costs[t]:
+                continue
+            consumers = pins[ptr[t] : ptr[t + 1]]
+            for b in range(self.earliest[u], self.latest[u] + 1):
+                self._tick()
+                out = self.model.new_bool_var("")
+                here = [self._literal(u, b), _negated(self._literal(u, b - 1))]
+                clauses = [
+                    self._add_clause([*here, _negated(self._literal(v, b))], [out])
+                    for v in self._parts.last_consumers[t]
+                ]
+                if any(clauses):
+                    self._load(b, out, costs[t])
+            for b in range(self.earliest[u] + 1, self.k):
+                if self._literal(u, b - 1) is False:
+                    continue
+                self._tick()
+                inward = self.model.new_bool_var("")
+                clauses = [
+                    self._add_clause(
+                        [self._literal(v, b), _negated(self._literal(v, b - 1)), self._literal(u, b - 1)], [inward]
+                    )
+                    for v in consumers
+                ]
+                if any(clauses):
+                    self._load(b, inward, costs[t])
+
+    def _add_overflow(self) -> None:
+        instance = self.problem.instance
+        if not instance.can_overflow or instance.capacity >= UNLIMITED:
+            return
+        parameters = (instance.parameter_cost // self.unit).tolist()
+        capacity = -(-instance.capacity // self.unit)
+        for b in range(self.k):
+            terms: list[tuple[Any, int]] = []
+            constant = 0
+            for v, cost in enumerate(parameters):
+                if not cost or not self.earliest[v] <= b <= self.latest[v]:
+                    continue
+                for literal, sign in ((self._literal(v, b), cost), (self._literal(v, b - 1), -cost)):
+                    if literal is True:
+                        constant += sign
+                    elif literal is not False:
+                        terms.append((literal, sign))
+            if constant + sum(cost for _, cost in terms if cost > 0) <= capacity:
+                continue
+            overflow = self.model.new_int_var(0, self.limit, "")
+            self.model.add(_weighted(terms) + constant - capacity <= overflow)
+            self._loads[b].append((overflow, 1))
+
+    def _add_limits(self) -> None:
+        top: Any = self.limit if self.bottleneck is None else self.bottleneck
+        work = (self.problem.instance.work // self.unit).tolist()
+        total = sum(work)
+        for b in range(self.k):
+            self.model.add(_weighted(self._loads[b]) + self._constant[b] <= top)
+        # What the stages up to b hold fits into b + 1 stages, and the rest into the others: implied by the sum
+        # of the rows above, but a row that propagates windows at once.
+        for b in range(self.k - 1):
+            terms, constant = [], 0
+            for v, cost in enumerate(work):
+                literal = self._literal(v, b)
+                if literal is True:
+                    constant += cost
+                elif literal is not False and cost:
+                    terms.append((literal, cost))
+            self.model.add(_weighted(terms) + constant <= (b + 1) * top)
+            self.model.add(_weighted(terms) + constant >= total - (self.k - b - 1) * top)
+
+    def _tick(self) -> None:
+        """Building is part of the budget as well."""
+        self._steps += 1
+        if self._steps % _CHECK_EVERY == 0 and self._should_stop():
+            raise OutOfTimeError("stopped while building the model")
+
+
+def estimated_size(problem: Problem) -> int:
+    """Return roughly how many literals and clauses a model without windows has."""
+    instance, k = problem.instance, problem.useful_stages
+    return k * (2 * instance.n + instance.topology.edges + 2 * instance.m + 2 * instance.topology.pins)
+
+
+def _negated(literal: Any) -> Any:
+    return (not literal) if isinstance(literal, bool) else literal.negated()
+
+
+def _weighted(terms: list[tuple[Any, int]]) -> Any:
+    return cp_model.LinearExpr.weighted_sum([literal for literal, _ in terms], [cost for _, cost in terms])
+
+
+def _last_consumers(problem: Problem, reach: Closure) -> list[list[int]]:
+    """Return the consumers of each tensor that are no ancestors of another one."""
+    top = problem.instance.topology
+    rows = []
+    for t in range(top.m):
+        consumers: IntArray = top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]]
+        members = np.zeros(reach.ancestors.shape[1], np.uint64)
+        np.bitwise_or.at(members, consumers >> 6, np.uint64(1) << (consumers & 63).astype(np.uint64))
+        rows.append([v for v in consumers.tolist() if not bool((reach.descendants[v] & members).any())])
+    return rows

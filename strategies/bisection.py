@@ -1,0 +1,179 @@
+"""`bisection`: lifts any decision formulation to an anytime certified interval.
+
+Validity: a refuted threshold T means that every partition costs at least T + 1, so [largest refuted T + 1, incumbent]
+holds the optimum at every moment; a satisfied one comes with its partition. Undecided thresholds claim nothing: they
+form a band that later decisions, with more time, narrow from both ends. Source: bisection on the bottleneck as
+usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
+this project's (methods.md D).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, DecisionFormulation, Feature, Refuted, Satisfied
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.portfolio.child import ChildContext
+from framework.registry import register_strategy, registry
+from framework.structure.start import balanced_partition, simple_bound
+
+NAME = "bisection"
+SMALLEST_STEP = 1e-3
+"""Share of the way from the dual bound to the band below which climbing is given up until there is more time."""
+TRIES_ABOVE = 2
+"""Undecided thresholds above the band before the same is said of the other end."""
+
+
+@register_strategy(
+    NAME,
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    summary="Bisects the bottleneck with any formulation that decides thresholds",
+    reference="this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bisection:
+    """Decide thresholds between the two ends of the shared interval until they meet.
+
+    Attributes
+    ----------
+    over
+        Spec of the decision formulation, in brackets if it has parameters: ``bisection:over=[cp-sat:unit=1]``.
+    first_seconds
+        Time limit of the first decisions; doubled each time all open thresholds have been tried.
+    max_rounds
+        Give up after this many doublings without any decision.
+    """
+
+    over: str = "cp-sat"
+    first_seconds: float = 0.5
+    max_rounds: int = 12
+
+    def __post_init__(self) -> None:
+        if self.first_seconds <= 0:
+            raise ValueError("first_seconds must be positive")
+        if self.max_rounds < 1:
+            raise ValueError("max_rounds must be at least 1")
+
+    def run(self, problem: Problem, context: Context) -> Outcome:
+        """Narrow the interval until it closes or the context says stop."""
+        search = _Search(problem, context, registry.create_decision(self.over))
+        limit = self.first_seconds
+        rounds = 0
+        while rounds < self.max_rounds and not search.over():
+            progress = search.sweep(limit)
+            if not progress:
+                limit *= 2
+                rounds += 1
+        return search.outcome(self.over)
+
+
+@dataclass(slots=True)
+class _Search:
+    """The state of one bisection.
+
+    `band` holds thresholds that stayed undecided since the interval last moved.
+    """
+
+    problem: Problem
+    context: Context
+    decider: DecisionFormulation
+    dual: int = 0
+    proven: int = 0
+    soundness: Soundness = Soundness.EXACT
+    value: int = 0
+    partition: Partition = field(init=False)
+    band: list[int] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=lambda: {"refuted": 0, "satisfied": 0, "undecided": 0})
+    stuck_because: str = ""
+
+    def __post_init__(self) -> None:
+        self.dual = self.proven = simple_bound(self.problem)[0]
+        self.partition = self.context.best_partition() or balanced_partition(self.problem)
+        self.value = bottleneck(self.problem, self.partition)
+
+    def over(self) -> bool:
+        """Take over what others found; whether nothing is left to do."""
+        self.dual = max(self.dual, self.context.dual or 0)
+        if self.context.incumbent is not None and self.context.incumbent < self.value:
+            other = self.context.best_partition()
+            if other is not None and (value := bottleneck(self.problem, other)) < self.value:
+                self.partition, self.value = other, value
+        return self.dual >= self.value or self.context.should_stop()
+
+    def sweep(self, seconds: float) -> bool:
+        """Decide thresholds with one time limit until both ends are stuck; return whether any was decided."""
+        self.band = []
+        progress = False
+        step, failures_above = 1.0, 0
+        while not self.over() and (threshold := self._next(step, failures_above)) is not None:
+            above = bool(self.band) and threshold > max(self.band)
+            decided = self._decide(threshold, seconds)
+            progress |= decided is not None
+            if decided is None and above:
+                failures_above += 1
+            elif decided is None:
+                step /= 4
+            elif decided is False:
+                step = min(1.0, 2 * step)
+            self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
+        return progress
+
+    def _next(self, step: float, failures_above: int) -> int | None:
+        """Choose a threshold between dual bound and incumbent but outside the undecided band; None if stuck."""
+        low, high = self.dual, self.value - 1
+        if not self.band:
+            # The incumbent is optimal more often than not: one refutation right below it ends everything.
+            untried = not any(self.counts.values())
+            return high if untried else low + (high - low) // 2
+        ceiling, floor = min(self.band), max(self.band)
+        if low < ceiling and step >= SMALLEST_STEP:
+            return low + int(step * (ceiling - low) / 2)
+        if floor < high and failures_above < TRIES_ABOVE:
+            return floor + 1 + (high - floor - 1) // 2
+        return None
+
+    def _decide(self, threshold: int, seconds: float) -> bool | None:
+        """Return True if satisfied, False if refuted, None if undecided."""
+
+        def pointless() -> bool:
+            dual, incumbent = self.context.dual, self.context.incumbent
+            return (dual is not None and dual > threshold) or (incumbent is not None and incumbent <= threshold)
+
+        child = ChildContext(self.context, seconds, pointless)
+        answer = self.decider.decide(self.problem, threshold, child)
+        if isinstance(answer, Refuted):
+            self.counts["refuted"] += 1
+            self.dual = self.proven = threshold + 1
+            self.soundness = answer.soundness
+            self.context.report_dual(self.dual, answer.soundness, answer.certificate)
+            return False
+        if isinstance(answer, Satisfied):
+            self.counts["satisfied"] += 1
+            self.partition, self.value = answer.partition, bottleneck(self.problem, answer.partition)
+            self.context.report_partition(answer.partition)
+            return True
+        self.counts["undecided"] += 1
+        self.stuck_because = answer.reason
+        self.band.append(threshold)
+        return None
+
+    def outcome(self, over: str) -> Outcome:
+        """Say what is proven and why it ended."""
+        details: dict[str, Any] = {"over": over, **self.counts}
+        if self.band and self.dual < self.value:
+            details["undecided_band"] = [min(self.band), max(self.band)]
+        if self.dual >= self.value:
+            termination = Termination(reason=Reason.OPTIMAL)
+        elif self.context.should_stop():
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        else:
+            detail = f"{over} decides nothing more: {self.stuck_because}"
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=detail)
+        return Outcome(
+            dual=DualBound(value=self.proven, source=NAME, soundness=self.soundness),
+            incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
+            termination=termination,
+            details=details,
+        )
