@@ -49,7 +49,7 @@ class CpSat:
     Attributes
     ----------
     resolution
-        Coarsen until the largest bottleneck considered has at most this many coarse ticks.
+        Coarsen until the threshold has at most this many coarse ticks; 2^26 keeps CP-SAT's arithmetic safe.
     max_size
         Give up on models with more literals and clauses than this.
     """
@@ -58,20 +58,24 @@ class CpSat:
     max_size: int = 2_000_000
 
     def __post_init__(self) -> None:
-        if self.resolution < 1:
-            raise ValueError("resolution must be at least 1")
+        if not 1 <= self.resolution <= 1 << 30:
+            raise ValueError("resolution must be 1 to 2^30: beyond, products of coefficients and bounds overflow")
         if self.max_size < 1:
             raise ValueError("max_size must be at least 1")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Minimise the bottleneck below the incumbent: with coarse ticks, then with exact ones for what stays open."""
+        """Minimise the bottleneck in coarse ticks, then look for anything better in exact ones until there is none."""
         search = _Search(problem, context)
-        for unit in self._units(search.value):
-            if search.closed:
-                break
+        minimise = True
+        while not search.closed:
             try:
                 model = self._build(
-                    problem, context, threshold=search.value - 1, unit=unit, minimise=True, lower=search.lower
+                    problem,
+                    context,
+                    threshold=search.value - 1,
+                    minimise=minimise,
+                    exact=not minimise,
+                    lower=search.lower,
                 )
             except OutOfTimeError:
                 return search.outcome(_stopped())
@@ -79,15 +83,16 @@ class CpSat:
                 return search.outcome(model)
             if not search.take(model):
                 return search.outcome(_stopped())
+            minimise = False
         return search.outcome(Termination(reason=Reason.OPTIMAL))
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
-        """Decide one threshold (ticks)."""
+        """Decide one threshold (ticks): in coarse ticks, and in exact ones if that leaves it open."""
         if threshold < simple_bound(problem)[0]:
             return Refuted(soundness=Soundness.EXACT)
-        for unit in self._units(threshold):
+        for exact in (False, True):
             try:
-                model = self._build(problem, context, threshold=threshold, unit=unit, minimise=False, lower=0)
+                model = self._build(problem, context, threshold=threshold, exact=exact)
             except OutOfTimeError:
                 return Undecided(reason="out of time while building")
             if isinstance(model, Termination):
@@ -98,21 +103,23 @@ class CpSat:
             status = run.solve()
             if status == "INFEASIBLE":
                 return Refuted(soundness=Soundness.SOLVER)
-            if run.partition is not None and run.value <= threshold:
-                return Satisfied(partition=run.partition)
             if run.partition is None:
                 break
-            # Satisfied only up to the coarse unit: ask again with exact ticks.
+            if run.value <= threshold:
+                return Satisfied(partition=run.partition)
         return Undecided(reason="out of time")
 
-    def _units(self, largest: int) -> tuple[int, ...]:
-        coarse = max(1, -(-largest // self.resolution))
-        return (coarse, 1) if coarse > 1 else (1,)
-
     def _build(
-        self, problem: Problem, context: Context, *, threshold: int, unit: int, minimise: bool, lower: int
+        self,
+        problem: Problem,
+        context: Context,
+        *,
+        threshold: int,
+        minimise: bool = False,
+        exact: bool = False,
+        lower: int = 0,
     ) -> StageModel | Termination:
-        from framework.structure.stage_model import ModelParts, StageModel, estimated_size
+        from framework.structure.stage_model import SAFE_RESOLUTION, ModelParts, StageModel, estimated_size
 
         size = estimated_size(problem)
         if size > self.max_size:
@@ -128,8 +135,9 @@ class CpSat:
             problem,
             _parts[key],
             threshold=threshold,
-            unit=unit,
+            resolution=SAFE_RESOLUTION if exact else self.resolution,
             minimise=minimise,
+            exact=exact,
             lower=lower,
             should_stop=context.should_stop,
         )
@@ -143,7 +151,7 @@ class _Search:
         self.partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
         self.proven, self.soundness = simple_bound(problem)[0], Soundness.EXACT
-        self.details: dict[str, Any] = {"units": [], "branches": 0, "conflicts": 0}
+        self.details: dict[str, Any] = {"models": 0, "branches": 0, "conflicts": 0}
 
     @property
     def lower(self) -> int:
@@ -157,7 +165,7 @@ class _Search:
 
     def take(self, model: StageModel) -> bool:
         """Solve a model that looks for anything better than the incumbent; return whether it was solved."""
-        self.details["units"].append(model.unit)
+        self.details["models"] += 1
         if model.trivially_infeasible:
             self.proven = self.value
             return True
@@ -174,7 +182,8 @@ class _Search:
             self.proven, self.soundness = run.bound, Soundness.SOLVER
         if run.partition is not None and run.value < self.value:
             self.value, self.partition = run.value, run.partition
-        return status == "OPTIMAL"
+        # A coarse model is solved when it is optimal, an exact decision with its first solution.
+        return status == "OPTIMAL" or (model.bottleneck is None and run.partition is not None)
 
     def outcome(self, termination: Termination) -> Outcome:
         return Outcome(

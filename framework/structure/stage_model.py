@@ -9,6 +9,18 @@ Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(ca
 coarse cost is an integer and at most f(S) / g, since floors only lower sums, and max(0, p(S) - capacity) falls
 when p falls and the capacity grows. So a partition of cost at most T has a coarse cost of at most floor(T / g):
 a coarse refutation of floor(T / g) refutes T, and g times a coarse dual bound is a dual bound.
+
+Overflow needs no variable: max(0, x) <= y exactly if 0 <= y and x <= y, so a stage has two rows, one without parameters
+and one with all of them against the limit plus the capacity.
+
+Exactness with small numbers: CP-SAT 9.15 multiplies coefficients with bounds in its presolve, and with ticks of 10^12
+that overflows and makes it claim too much (a regression test keeps the instance). So no number beyond 2^31 or
+so may reach it. Where coarse ticks leave a decision open, rows are written in two digits to the base g instead:
+with hi = sum of floor(a/g), lo = sum of (a mod g), the row sum a <= R holds exactly if for some integer q >= 0
+
+    lo <= g q + g - 1,  and  hi + q <= floor(R/g) - 1  or  (hi + q <= floor(R/g) and lo <= g q + R mod g).
+
+From left to right take q = floor(lo/g); from right to left, sum a = g hi + lo <= R in either case.
 """
 
 from __future__ import annotations
@@ -21,12 +33,13 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from framework.errors import OutOfTimeError
-from framework.model.instance import UNLIMITED
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
 from framework.structure.closure import Closure, closure, transitive_reduction
 from framework.structure.windows import StageWindows
 
+SAFE_RESOLUTION = 1 << 26
+"""Coarse ticks in a limit: products of a coefficient or a sum of work with a limit stay far below 2^62."""
 _CHECK_EVERY = 512
 
 
@@ -54,10 +67,12 @@ class StageModel:
     ----------
     threshold
         Largest cost of a stage in ticks; with `minimise`, of the best partition looked for.
-    unit
-        Ticks per coarse tick.
+    resolution
+        Largest number of coarse ticks in a limit; decides the unit, which is the base of the two digits if `exact`.
     minimise
         Whether the bottleneck is a variable to minimise, or just at most the threshold.
+    exact
+        Whether to count in exact ticks though the unit is not 1; only without `minimise`.
     lower
         A dual bound in ticks, for the bottleneck variable.
 
@@ -73,13 +88,20 @@ class StageModel:
         parts: ModelParts,
         *,
         threshold: int,
-        unit: int,
-        minimise: bool,
-        lower: int,
+        resolution: int,
+        minimise: bool = False,
+        exact: bool = False,
+        lower: int = 0,
         should_stop: Callable[[], bool],
     ) -> None:
-        self.problem, self.unit, self.k = problem, unit, problem.useful_stages
-        self.limit = threshold // unit
+        if exact and minimise:
+            raise ValueError("exact ticks are for decisions")
+        instance = problem.instance
+        largest = threshold + (instance.capacity if instance.can_overflow else 0)
+        self.problem, self.k = problem, problem.useful_stages
+        self.unit = max(1, -(-largest // resolution))
+        self.threshold, self.limit = threshold, threshold // self.unit
+        self._digits = exact and self.unit > 1
         self._parts, self._should_stop, self._steps = parts, should_stop, 0
         windows = parts.windows.at(self.k, threshold)
         self.trivially_infeasible = windows is None
@@ -87,14 +109,20 @@ class StageModel:
             return
         self.earliest, self.latest = windows.earliest.tolist(), windows.latest.tolist()
         self.model = cp_model.CpModel()
-        self.bottleneck = self.model.new_int_var(min(lower // unit, self.limit), self.limit, "T") if minimise else None
+        self.bottleneck = (
+            self.model.new_int_var(min(lower // self.unit, self.limit), self.limit, "T") if minimise else None
+        )
         self._add_nodes()
+        # Terms of each stage's row in exact ticks; the literal True stands for a constant.
         self._loads: list[list[tuple[Any, int]]] = [[] for _ in range(self.k)]
-        self._constant = [0] * self.k
-        self._add_work()
+        self._parameters: list[list[tuple[Any, int]]] = [[] for _ in range(self.k)]
+        # A node beyond the largest limit breaks any row it is in, by however much: clipping keeps numbers small.
+        self._add_stage_terms(np.minimum(instance.work, largest + 1), self._loads)
+        if instance.can_overflow:
+            self._add_stage_terms(np.minimum(instance.parameter_cost, largest + 1), self._parameters)
         self._add_transfers()
-        self._add_overflow()
         self._add_limits()
+        self._add_prefix_limits()
         if self.bottleneck is not None:
             self.model.minimize(self.bottleneck)
 
@@ -141,22 +169,17 @@ class StageModel:
         self.model.add_bool_or(body + [literal for literal in then if literal is not False])
         return True
 
-    def _load(self, b: int, literal: Any, cost: int) -> None:
-        if literal is True:
-            self._constant[b] += cost
-        elif literal is not False:
-            self._loads[b].append((literal, cost))
-
-    def _add_work(self) -> None:
-        for v, work in enumerate((self.problem.instance.work // self.unit).tolist()):
-            if work:
+    def _add_stage_terms(self, costs: IntArray, rows: list[list[tuple[Any, int]]]) -> None:
+        """Add what each node costs the stage it is in: cost * (y[v, b] - y[v, b-1])."""
+        for v, cost in enumerate(costs.tolist()):
+            if cost:
                 for b in range(self.earliest[v], self.latest[v] + 1):
-                    self._load(b, self._literal(v, b), work)
-                    self._load(b, self._literal(v, b - 1), -work)
+                    rows[b].append((self._literal(v, b), cost))
+                    rows[b].append((self._literal(v, b - 1), -cost))
 
     def _add_transfers(self) -> None:
         instance, top = self.problem.instance, self.problem.instance.topology
-        costs = (instance.tensor_cost // self.unit).tolist()
+        costs = instance.tensor_cost.tolist()
         ptr, pins = top.consumer_ptr.tolist(), top.consumers.tolist()
         for t, u in enumerate(top.producer.tolist()):
             if not costs[t]:
@@ -171,7 +194,7 @@ class StageModel:
                     for v in self._parts.last_consumers[t]
                 ]
                 if any(clauses):
-                    self._load(b, out, costs[t])
+                    self._loads[b].append((out, costs[t]))
             for b in range(self.earliest[u] + 1, self.k):
                 if self._literal(u, b - 1) is False:
                     continue
@@ -184,49 +207,45 @@ class StageModel:
                     for v in consumers
                 ]
                 if any(clauses):
-                    self._load(b, inward, costs[t])
-
-    def _add_overflow(self) -> None:
-        instance = self.problem.instance
-        if not instance.can_overflow or instance.capacity >= UNLIMITED:
-            return
-        parameters = (instance.parameter_cost // self.unit).tolist()
-        capacity = -(-instance.capacity // self.unit)
-        for b in range(self.k):
-            terms: list[tuple[Any, int]] = []
-            constant = 0
-            for v, cost in enumerate(parameters):
-                if not cost or not self.earliest[v] <= b <= self.latest[v]:
-                    continue
-                for literal, sign in ((self._literal(v, b), cost), (self._literal(v, b - 1), -cost)):
-                    if literal is True:
-                        constant += sign
-                    elif literal is not False:
-                        terms.append((literal, sign))
-            if constant + sum(cost for _, cost in terms if cost > 0) <= capacity:
-                continue
-            overflow = self.model.new_int_var(0, self.limit, "")
-            self.model.add(_weighted(terms) + constant - capacity <= overflow)
-            self._loads[b].append((overflow, 1))
+                    self._loads[b].append((inward, costs[t]))
 
     def _add_limits(self) -> None:
+        capacity = self.problem.instance.capacity
+        for b in range(self.k):
+            self._add_row(self._loads[b], 0)
+            if self._parameters[b]:
+                self._add_row(self._loads[b] + self._parameters[b], capacity)
+
+    def _add_row(self, terms: list[tuple[Any, int]], allowance: int) -> None:
+        """Add that the terms sum to at most the bottleneck plus an allowance, coarsely or in two digits."""
+        unit = self.unit
+        high = [(literal, _toward_zero(cost, unit)) for literal, cost in terms]
+        if self.bottleneck is not None:
+            self.model.add(_weighted(high) <= self.bottleneck + -(-allowance // unit))
+            return
+        if not self._digits:
+            self.model.add(_weighted(high) <= self.limit + -(-allowance // unit))
+            return
+        limit, rest = divmod(self.threshold + allowance, unit)
+        low = [(literal, cost - unit * digit) for (literal, cost), (_, digit) in zip(terms, high, strict=True)]
+        carry = self.model.new_int_var(0, len(terms) + 1, "")
+        full = self.model.new_bool_var("")
+        self.model.add(_weighted(low) <= unit * carry + unit - 1)
+        self.model.add(_weighted(high) + carry <= limit)
+        self.model.add(_weighted(high) + carry <= limit - 1).only_enforce_if(full.negated())
+        self.model.add(_weighted(low) <= unit * carry + rest).only_enforce_if(full)
+
+    def _add_prefix_limits(self) -> None:
+        """What the stages up to b hold fits into b + 1 stages, and the rest into the others.
+
+        The rows of the stages imply it, but one row for each prefix propagates windows at once.
+        """
         top: Any = self.limit if self.bottleneck is None else self.bottleneck
         work = (self.problem.instance.work // self.unit).tolist()
-        total = sum(work)
-        for b in range(self.k):
-            self.model.add(_weighted(self._loads[b]) + self._constant[b] <= top)
-        # What the stages up to b hold fits into b + 1 stages, and the rest into the others: implied by the sum
-        # of the rows above, but a row that propagates windows at once.
         for b in range(self.k - 1):
-            terms, constant = [], 0
-            for v, cost in enumerate(work):
-                literal = self._literal(v, b)
-                if literal is True:
-                    constant += cost
-                elif literal is not False and cost:
-                    terms.append((literal, cost))
-            self.model.add(_weighted(terms) + constant <= (b + 1) * top)
-            self.model.add(_weighted(terms) + constant >= total - (self.k - b - 1) * top)
+            prefix = _weighted([(self._literal(v, b), cost) for v, cost in enumerate(work) if cost])
+            self.model.add(prefix <= (b + 1) * top)
+            self.model.add(prefix >= sum(work) - (self.k - b - 1) * top)
 
     def _tick(self) -> None:
         """Building is part of the budget as well."""
@@ -246,7 +265,14 @@ def _negated(literal: Any) -> Any:
 
 
 def _weighted(terms: list[tuple[Any, int]]) -> Any:
-    return cp_model.LinearExpr.weighted_sum([literal for literal, _ in terms], [cost for _, cost in terms])
+    constant = sum(cost for literal, cost in terms if literal is True)
+    free = [(literal, cost) for literal, cost in terms if not isinstance(literal, bool) and cost]
+    return cp_model.LinearExpr.weighted_sum([literal for literal, _ in free], [cost for _, cost in free]) + constant
+
+
+def _toward_zero(cost: int, unit: int) -> int:
+    """Divide so that y[v, b] and y[v, b-1] keep opposite coefficients."""
+    return cost // unit if cost >= 0 else -(-cost // unit)
 
 
 def _last_consumers(problem: Problem, reach: Closure) -> list[list[int]]:

@@ -1,0 +1,83 @@
+"""`ideal-dp`: exact where there are not too many ideals, honest where there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.bounds import Limit, Reason
+from framework.contracts import Refuted, Satisfied, Undecided
+from framework.formats import read_graph
+from framework.model.instance import instance_from_lists
+from framework.model.pricing import price
+from framework.model.problem import Problem
+from framework.portfolio.board import Board
+from framework.portfolio.local import LocalContext, run_entry
+from framework.registry import load_plugins, registry
+from framework.structure.reductions import reduce_exact
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_problem
+
+load_plugins()
+ANTICHAIN = Problem(instance=instance_from_lists([1] * 30, []), stages=4)
+
+OPTIMA = [
+    ("LayerGraphs/bert24", 2, 47.479),
+    ("LayerGraphs/bert24", 8, 14.2039),
+    ("LayerGraphs/gnmt", 2, 93.1943),
+    ("LayerGraphs/gnmt", 8, 25.8496),
+    ("LayerGraphs/resnet50", 2, 101.281),
+    ("LayerGraphs/resnet50", 8, 26.7612),
+    ("OperatorGraphs/bert_l-3", 2, 33.2567),
+    ("OperatorGraphs/bert_l-3", 8, 27.1861),
+    ("OperatorGraphs/bert_l-6", 2, 46.2854),
+    ("OperatorGraphs/bert_l-6", 8, 27.1861),
+    ("OperatorGraphs/resnet50", 2, 165.882),
+    ("OperatorGraphs/resnet50", 8, 89.3106),
+]
+
+
+def test_it_equals_exhaustion() -> None:
+    for seed in range(10_000, 10_800):
+        problem = random_problem(seed)
+        optimum = brute_force_optimum(problem)
+        outcome, board = run_entry(registry.create("ideal-dp"), problem)
+        assert outcome.termination.reason is Reason.OPTIMAL
+        assert (board.interval.dual, board.interval.incumbent) == (optimum, optimum), f"random_problem({seed})"
+
+
+@pytest.mark.parametrize(("name", "stages", "published"), OPTIMA)
+def test_published_optima(shared_data: Path, name: str, stages: int, published: float) -> None:
+    graph = read_graph(str(shared_data / "dnn-partitioning" / f"{name}_inference.json"))
+    instance = price(graph)
+    problem = Problem(instance=reduce_exact(instance), stages=stages)
+    outcome, board = run_entry(registry.create("ideal-dp"), problem)
+    assert outcome.termination.reason is Reason.OPTIMAL
+    assert board.interval.closed
+    assert board.incumbent is not None
+    # The published figures are rounded to six digits.
+    assert instance.in_units(board.incumbent.value) == pytest.approx(published, rel=5e-6)
+
+
+def test_too_many_ideals_is_a_size_limit() -> None:
+    outcome, board = run_entry(registry.create("ideal-dp:max_ideals=1000"), ANTICHAIN)
+    assert outcome.termination.limit is Limit.SIZE
+    assert outcome.termination.detail == "more than 1000 ideals"
+    assert board.dual is None
+
+
+def test_too_much_memory_is_a_memory_limit() -> None:
+    outcome, _ = run_entry(registry.create("ideal-dp:max_ideals=100000000,max_megabytes=1"), ANTICHAIN)
+    assert outcome.termination.limit is Limit.MEMORY
+
+
+def test_it_decides_thresholds() -> None:
+    problem = random_problem(17)
+    optimum = brute_force_optimum(problem)
+    decider = registry.create_decision("ideal-dp")
+    context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
+    assert isinstance(decider.decide(problem, optimum, context), Satisfied)
+    assert isinstance(decider.decide(problem, optimum - 1, context), Refuted)
+    answer = registry.create_decision("ideal-dp:max_ideals=100").decide(ANTICHAIN, 8, context)
+    assert answer == Undecided(reason="too many ideals")
