@@ -74,10 +74,12 @@ def test_edges_add_each_available_node(seed: int) -> None:
 
 
 def test_more_than_one_word_and_growing_arrays() -> None:
-    instance = random_layered_instance(5, 150, width=3)
+    # Two chains of 75 nodes: an ideal is a prefix of each.
+    chains = [(v, 1, [v + 1]) for v in [*range(74), *range(75, 149)]]
+    instance = instance_from_lists([1] * 150, chains)
     lattice = enumerate_ideals(instance, max_ideals=100_000)
     assert lattice.complete
-    assert len(lattice) > 1024
+    assert len(lattice) == 76 * 76
     assert lattice.bits.shape[1] == 3
     assert count_ideals(instance, max_ideals=100_000) == (len(lattice), True)
 
