@@ -125,7 +125,7 @@ def read_graph(
     Parameters
     ----------
     path
-        A file, gzipped or not, or ``testbed:NAME`` for a bundled graph, or a generated one (``testbed:regal-er-150-100``).
+        A file, gzipped or not; or ``testbed:NAME``, NAME being a bundled graph or a generated one (`read_regal`).
     format
         Name of the format; by default the content decides.
     dims

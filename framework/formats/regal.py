@@ -1,9 +1,9 @@
 """Random graphs like those of REGAL: a name holds family, number of nodes and seed, and the graph follows from it.
 
-Four classic families of random graphs are made acyclic by directing every edge from the lower to the higher node. Costs
-of nodes and sizes of tensors are whole numbers drawn from a normal distribution with mean 50 and deviation 10; there are
-no parameters. Paliwal et al., "Reinforced Genetic Algorithm Learning for Optimizing Computation Graphs", ICLR 2020
-(arXiv 1905.02494, appendix) describe such a generator; the densities here are this project's choice:
+Four classic families of random graphs are made acyclic by directing every edge from the lower to the higher node.
+Costs of nodes and sizes of tensors are whole numbers drawn from a normal distribution with mean 50 and deviation 10;
+there are no parameters. Paliwal et al., "Reinforced Genetic Algorithm Learning for Optimizing Computation Graphs",
+ICLR 2020 (arXiv 1905.02494, appendix), describe such a generator; the densities here are this project's choice:
 
 * ``er``: Erdos-Renyi, every pair is an edge with probability 0.05;
 * ``ba``: Barabasi-Albert, a new node joins two old ones, drawn in proportion to their degrees, after a star of three;
