@@ -70,7 +70,7 @@ class AnchoredCut:
             termination = search.run(self.max_anchors)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        if search is None or search.best is None:
+        if search is None:
             return Outcome(termination=termination)
         return Outcome(dual=search.best, termination=termination, details=search.details)
 
