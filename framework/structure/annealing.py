@@ -25,7 +25,7 @@ from framework.model.topology import IntArray
 
 HOTTEST, COLDEST = 0.5, 0.02
 """Temperatures of a full cooling, in units of the energy of a stage at the reference."""
-COMPOUND_SHARE, SWAP_SHARE = 0.15, 0.2
+COMPOUND_SHARE, SWAP_SHARE = 0.15, 0.3
 LARGEST_TABLE = 1 << 27
 """Entries of the table of consumers per tensor and stage; beyond, it would not fit into a member's memory."""
 LARGEST_GROUP = 60
