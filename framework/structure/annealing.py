@@ -93,8 +93,7 @@ class Annealer:
             work=instance.work,
             parameters=instance.parameter_cost,
             tensor_cost=instance.tensor_cost,
-            # A capacity that everything fits into keeps sums small.
-            capacity=min(instance.capacity, instance.total_parameter_cost),
+            capacity=instance.bounded_capacity,
             producer=top.producer,
             consumer_ptr=top.consumer_ptr,
             in_ptr=top.in_ptr,
