@@ -51,6 +51,8 @@ class ChainSearch:
         self.instance = instance
         self.lattice = lattice
         self.steps = 0
+        # Without overflow, a capacity that all parameters fit into keeps every product inside int64.
+        self._capacity = min(instance.capacity, instance.total_parameter_cost)
         self._stages_to = np.empty(len(lattice), np.int64)
         self._origin = np.empty(len(lattice), np.int64)
         self._queue = np.empty(len(lattice), np.int64)
@@ -84,7 +86,7 @@ class ChainSearch:
                 top.consumers,
                 top.in_ptr,
                 top.in_tensors,
-                instance.capacity,
+                self._capacity,
                 stages,
                 threshold,
                 self._stages_to,
