@@ -33,7 +33,10 @@ from framework.structure.ideals import BitArray, IdealLattice, SmallArray
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
+REFILL = 4
+"""Extensions per edge of the lattice after which `least` is filled anew, without the ideals reached meanwhile."""
 _REFUTED, _REACHED, _PAUSED = 0, 1, 2
+_NEVER = 1 << 62
 
 
 class ChainSearch:
@@ -56,6 +59,7 @@ class ChainSearch:
         self._stages_to = np.empty(len(lattice), np.int64)
         self._origin = np.empty(len(lattice), np.int64)
         self._queue = np.empty(len(lattice), np.int64)
+        self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
         """Return a partition into at most `stages` stages of cost at most `threshold` each, or None if there is none.
@@ -69,8 +73,8 @@ class ChainSearch:
         self._stages_to.fill(stages + 1)
         self._stages_to[0] = 0
         self._queue[0] = 0
-        # Counters: ideals in the queue, ideals taken from it, extensions.
-        counters = np.array([1, 0, 0], np.int64)
+        # Counters: ideals in the queue, taken from it, extensions, extensions since `least` was filled, its level.
+        counters = np.array([1, 0, 0, 0, -1], np.int64)
         while True:
             outcome = _advance(
                 lattice.work,
@@ -92,6 +96,7 @@ class ChainSearch:
                 self._stages_to,
                 self._origin,
                 self._queue,
+                self._least,
                 counters,
                 STEPS_A_CALL,
             )
@@ -137,6 +142,7 @@ def _advance(
     stages_to: IntArray,
     origin: IntArray,
     queue: IntArray,
+    least: IntArray,
     counters: IntArray,
     limit: int,
 ) -> int:
@@ -145,6 +151,7 @@ def _advance(
     goal = len(work) - 1
     total, all_parameters = work[goal], parameters[goal]
     m = len(tensor_cost)
+    overflows = len(least) > 1
     # Per tensor that crosses the ideal: consumers inside the stage so far, consumers outside the ideal still missing.
     inside = np.zeros(m, np.int64)
     missing = np.zeros(m, np.int64)
@@ -160,9 +167,18 @@ def _advance(
             counters[2] += steps
             return _PAUSED
         start = queue[counters[1]]
-        counters[1] += 1
         b = stages_to[start]
         left = k - b
+        if b > counters[4]:
+            _sort_by_promise(work, cut, queue, counters[1], counters[0])
+            start = queue[counters[1]]
+        if left > 1 and (b > counters[4] or counters[3] > REFILL * len(edge_ideal)):
+            _fill_least(
+                work, parameters, cut, edge_ptr, edge_ideal, capacity, threshold, b + 1, left - 1, stages_to, least
+            )
+            counters[3] = 0
+        counters[4] = b
+        counters[1] += 1
         rest = total - work[start] + max(0, all_parameters - parameters[start] - left * capacity)
         if rest + cut[start] > left * threshold:
             continue
@@ -174,8 +190,11 @@ def _advance(
             origin[goal] = start
             counters[2] += steps
             return _REACHED
-        if left == 1:
+        room = threshold + work[start] + cut[start]
+        more_room = room + parameters[start] + capacity
+        if left == 1 or least[0, start] > room or (overflows and least[1, start] > more_room):
             continue
+        before = steps
         depth = 0
         at[0] = start
         edge[0] = edge_ptr[start]
@@ -202,6 +221,9 @@ def _advance(
                 continue
             there = edge_ideal[e]
             steps += 1
+            cuts = inbound[depth] + done[depth]
+            if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
+                continue
             own = work[there] - work[start] + max(0, parameters[there] - parameters[start] - capacity)
             if own + inbound[depth] > threshold:
                 continue
@@ -222,7 +244,12 @@ def _advance(
                     missing[t] -= 1
                     if missing[t] == 0:
                         new_done += tensor_cost[t]
-            if own + new_inbound > threshold:
+            cuts = new_inbound + new_done
+            if (
+                own + new_inbound > threshold
+                or least[0, there] + cuts > room
+                or (overflows and least[1, there] + cuts > more_room)
+            ):
                 for i in range(in_ptr[v], in_ptr[v + 1]):
                     t = in_tensors[i]
                     if inside[t] > 0:
@@ -244,5 +271,47 @@ def _advance(
             added[depth] = v
             inbound[depth] = new_inbound
             done[depth] = new_done
+        counters[3] += steps - before
     counters[2] += steps
     return _REFUTED
+
+
+@njit(cache=True)
+def _sort_by_promise(work: IntArray, cut: IntArray, queue: IntArray, low: int, high: int) -> None:
+    """Sort a level so that what is likely to reach most comes first."""
+    level = queue[low:high].copy()
+    queue[low:high] = level[np.argsort(-(work[level] + cut[level]), kind="mergesort")]
+
+
+@njit(cache=True)
+def _fill_least(
+    work: IntArray,
+    parameters: IntArray,
+    cut: IntArray,
+    edge_ptr: IntArray,
+    edge_ideal: SmallArray,
+    capacity: int,
+    threshold: int,
+    stages: int,
+    left: int,
+    stages_to: IntArray,
+    least: IntArray,
+) -> None:
+    """Fill `least` over the ideals worth reaching with so many stages, so many being left."""
+    goal = len(work) - 1
+    total, all_parameters = work[goal], parameters[goal]
+    for ideal in range(goal, -1, -1):
+        first = second = _NEVER
+        if stages_to[ideal] > stages:
+            after = total - work[ideal] + cut[ideal]
+            after += max(0, all_parameters - parameters[ideal] - left * capacity)
+            if after <= left * threshold:
+                first = work[ideal] + cut[ideal]
+                second = first + parameters[ideal]
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            first = min(first, least[0, edge_ideal[e]])
+        least[0, ideal] = first
+        if len(least) > 1:
+            for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+                second = min(second, least[1, edge_ideal[e]])
+            least[1, ideal] = second
