@@ -171,42 +171,43 @@ class FluidSearch:
         lattice = self.lattice
         kernels.fill_need(facts, limits, left, self._need)
         self._slot.fill(-1)
-        new = [np.empty(len(lattice), np.int64) for _ in range(4)]
+        size = len(lattice)
+        new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
         found = kernels.carry(facts, int(limits[1]), ideals, values, self._need, self._best, self._slot, *new)
         kernels.fill_least(facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, self._least)
         promise = values + facts[kernels.WEIGHT, ideals] + facts[kernels.CUT, ideals]
         order = np.argsort(-promise, kind="stable")
         counters = np.array([0, found, 0, 0], np.int64)
-        while not kernels.walk(
-            facts,
-            limits,
-            lattice.bits,
-            lattice.edge_ptr,
-            lattice.edge_node,
-            lattice.edge_ideal,
-            self.core.net_cost,
-            self.core.net_ptr,
-            self.core.net_pins,
-            *self._entering,
-            self.core.instance.can_overflow,
-            order,
-            ideals,
-            values,
-            hurdles,
-            self._need,
-            self._best,
-            self._least,
-            self._slot,
-            *new,
-            counters,
-            REFILL * len(lattice.edge_node),
-            STEPS_A_CALL,
-        ):
+        complete = False
+        while not complete:
+            complete = kernels.walk(
+                facts,
+                limits,
+                lattice.bits,
+                lattice.edge_ptr,
+                lattice.edge_node,
+                lattice.edge_ideal,
+                self.core.net_cost,
+                self.core.net_ptr,
+                self.core.net_pins,
+                *self._entering,
+                self.core.instance.can_overflow,
+                order,
+                ideals,
+                values,
+                hurdles,
+                self._need,
+                self._best,
+                self._least,
+                self._slot,
+                *new,
+                counters,
+                REFILL * len(lattice.edge_node),
+                STEPS_A_CALL,
+            )
             if should_stop():
                 raise OutOfTimeError("the decision was stopped")
         self.steps += int(counters[2])
-        if should_stop():
-            raise OutOfTimeError("the decision was stopped")
         count = int(counters[1])
         ideals, values, origins, hurdles = (array[:count].copy() for array in new)
         return ideals, values, origins, hurdles

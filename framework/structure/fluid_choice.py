@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
-from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, BoolArray, closure
@@ -29,6 +29,7 @@ from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_id
 
 SHARES = (0.02, 0.3, 3.0)
 """Shares of the mean tensor cost worth trying: from cheap tensors first to most incomparable first."""
+DEFAULT_SHARE = 0.3
 _PAIRS_A_CALL = 10_000_000
 
 
@@ -49,22 +50,24 @@ class FluidChoice:
     """
 
     def __init__(self, instance: Instance, *, share: float, should_stop: Callable[[], bool] = lambda: False) -> None:
-        self._instance, self._should_stop = instance, should_stop
+        self._instance = instance
         self._tensors = incident_cost(instance)
-        self._ranking = self._rank(share)
+        self._ranking = self._rank(share, should_stop)
         self._prefix = instance.n - 1
 
-    def choose(self, max_ideals: int) -> tuple[BoolArray, IdealLattice]:
+    def choose(
+        self, max_ideals: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[BoolArray, IdealLattice]:
         """Return the mask of fluid nodes and the lattice of the core; ask for more ideals from call to call."""
         low, high = -1, self._prefix
-        mask, lattice = self._attempt(self._mask(high), max_ideals)
+        mask, lattice = self._attempt(self._mask(high), max_ideals, should_stop)
         if mask is None:
             # Fewer ideals than before were asked for.
             high = self._instance.n - 1
-            mask, lattice = self._attempt(self._mask(high), max(2, max_ideals))
+            mask, lattice = self._attempt(self._mask(high), max(2, max_ideals), should_stop)
         while high - low > 1:
             middle = (low + high) // 2 if low >= 0 else (0 if high <= 4 else high // 2)
-            attempt, found = self._attempt(self._mask(middle), max_ideals)
+            attempt, found = self._attempt(self._mask(middle), max_ideals, should_stop)
             if attempt is None:
                 low = middle
             else:
@@ -72,22 +75,26 @@ class FluidChoice:
         self._prefix = high
         if mask is None or lattice is None:
             raise AssertionError("a single node has two ideals")
-        return self._give_back(mask, lattice, max_ideals)
+        return self._give_back(mask, lattice, max_ideals, should_stop)
 
     def _mask(self, length: int) -> BoolArray:
         mask = np.zeros(self._instance.n, np.bool_)
         mask[self._ranking[:length]] = True
         return mask
 
-    def _attempt(self, mask: BoolArray, max_ideals: int) -> tuple[BoolArray | None, IdealLattice | None]:
+    def _attempt(
+        self, mask: BoolArray, max_ideals: int, should_stop: Callable[[], bool]
+    ) -> tuple[BoolArray | None, IdealLattice | None]:
         """Return the mask and the lattice of its core, or twice None if that is too large."""
-        order, _, _ = core_order(self._instance, mask, should_stop=self._should_stop)
-        lattice = enumerate_ideals(order, max_ideals=max_ideals, should_stop=self._should_stop)
+        order, _, _ = core_order(self._instance, mask, should_stop=should_stop)
+        lattice = enumerate_ideals(order, max_ideals=max_ideals, should_stop=should_stop)
         if lattice.status is LatticeStatus.STOPPED:
             raise OutOfTimeError("stopped while the fluid was being chosen")
         return (mask, lattice) if lattice.complete else (None, None)
 
-    def _give_back(self, mask: BoolArray, lattice: IdealLattice, max_ideals: int) -> tuple[BoolArray, IdealLattice]:
+    def _give_back(
+        self, mask: BoolArray, lattice: IdealLattice, max_ideals: int, should_stop: Callable[[], bool]
+    ) -> tuple[BoolArray, IdealLattice]:
         """Return nodes to the core in chunks, smaller ones where a chunk is too much."""
         candidates = np.flatnonzero(mask)
         candidates = candidates[np.argsort(-self._tensors[candidates], kind="stable")]
@@ -97,7 +104,7 @@ class FluidChoice:
             some = candidates[position : position + chunk]
             trial = mask.copy()
             trial[some] = False
-            attempt, found = self._attempt(trial, max_ideals)
+            attempt, found = self._attempt(trial, max_ideals, should_stop)
             if attempt is not None and found is not None:
                 mask, lattice = attempt, found
             elif len(some) > 1 and chunk > 1:
@@ -106,19 +113,19 @@ class FluidChoice:
             position += len(some)
         return mask, lattice
 
-    def _rank(self, share: float) -> IntArray:
+    def _rank(self, share: float, should_stop: Callable[[], bool]) -> IntArray:
         instance = self._instance
         n = instance.n
-        reach = closure(instance, should_stop=self._should_stop)
+        reach = closure(instance, should_stop=should_stop)
         comparable = reach.ancestors | reach.descendants
         incomparable = n - 1 - np.bitwise_count(comparable).sum(axis=1, dtype=np.int64)
         mean = float(self._tensors.mean())
-        price = self._tensors + share * mean + 1.0
+        price = np.asarray(self._tensors + (share * mean + 1.0), np.float64)
         ranking = np.empty(n, np.int64)
         alive = np.ones(n, np.bool_)
         step = max(1, _PAIRS_A_CALL // n)
         for first in range(0, n, step):
-            if self._should_stop():
+            if should_stop():
                 raise OutOfTimeError("stopped while nodes were being ranked")
             _take_out(comparable, price, incomparable, alive, ranking, first, min(n, first + step))
         return ranking
@@ -136,7 +143,7 @@ def incident_cost(instance: Instance) -> IntArray:
 @njit(cache=True)
 def _take_out(
     comparable: BitArray,
-    price: FloatArray,
+    price: NDArray[np.float64],
     incomparable: IntArray,
     alive: BoolArray,
     ranking: IntArray,

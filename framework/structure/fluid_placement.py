@@ -128,7 +128,7 @@ def _place(
 @njit(cache=True)
 def _reads(t: int, s: int, first: int, last: int, consumers: IntArray, stage: IntArray) -> bool:
     """Whether a consumer in the given part of the row is in stage s."""
+    readers = 0
     for x in range(first, last):
-        if stage[consumers[x]] == s:
-            return True
-    return False
+        readers += stage[consumers[x]] == s
+    return readers > 0
