@@ -174,10 +174,13 @@ class FluidSearch:
         size = len(lattice)
         new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
         found = kernels.carry(facts, int(limits[1]), ideals, values, self._need, self._best, self._slot, *new)
-        kernels.fill_least(facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, self._least)
+        first = int(ideals.min())
+        last = kernels.fill_least(
+            facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
+        )
         promise = values + facts[kernels.WEIGHT, ideals] + facts[kernels.CUT, ideals]
         order = np.argsort(-promise, kind="stable")
-        counters = np.array([0, found, 0, 0], np.int64)
+        counters = np.array([0, found, 0, 0, first, last], np.int64)
         complete = False
         while not complete:
             complete = kernels.walk(
@@ -202,7 +205,7 @@ class FluidSearch:
                 self._slot,
                 *new,
                 counters,
-                REFILL * len(lattice.edge_node),
+                REFILL,
                 STEPS_A_CALL,
             )
             if should_stop():

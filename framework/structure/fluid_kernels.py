@@ -112,28 +112,42 @@ def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArra
 
 @njit(cache=True)
 def fill_least(
-    facts: IntArray, edge_ptr: IntArray, edge_ideal: SmallArray, need: IntArray, best: IntArray, least: IntArray
-) -> None:
+    facts: IntArray,
+    edge_ptr: IntArray,
+    edge_ideal: SmallArray,
+    need: IntArray,
+    best: IntArray,
+    first: int,
+    final: int,
+    least: IntArray,
+) -> int:
     """Fill, for each ideal, minima over the ideals above it (itself included) that a better value could be found for.
 
-    Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn.
+    From ideal `first` to the last one with such a value, which is returned and is at most `final`. Above an ideal there
+    are only ideals with larger numbers. Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn.
     """
-    for ideal in range(facts.shape[1] - 1, -1, -1):
+    last = first - 1
+    for ideal in range(final, first - 1, -1):
         a = b = c = d = NEVER
-        if need[ideal] != NEVER:
-            wanted = max(need[ideal], best[ideal] + 1)
-            if wanted <= facts[MOST, ideal]:
-                a = facts[WEIGHT, ideal] + facts[CUT, ideal] + wanted
-                b = facts[WORK, ideal] + facts[CUT, ideal]
-                c = b + facts[PARAMETERS, ideal]
-                d = -facts[LEAST, ideal]
+        wanted = max(need[ideal], best[ideal] + 1)
+        if wanted <= facts[MOST, ideal]:
+            a = facts[WEIGHT, ideal] + facts[CUT, ideal] + wanted
+            b = facts[WORK, ideal] + facts[CUT, ideal]
+            c = b + facts[PARAMETERS, ideal]
+            d = -facts[LEAST, ideal]
+            last = max(last, ideal)
+        elif last < first:
+            continue
         for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
             there = edge_ideal[e]
+            if there > last:
+                continue
             a = min(a, least[0, there])
             b = min(b, least[1, there])
             c = min(c, least[2, there])
             d = min(d, least[3, there])
         least[0, ideal], least[1, ideal], least[2, ideal], least[3, ideal] = a, b, c, d
+    return last
 
 
 @njit(cache=True)
@@ -215,7 +229,8 @@ def walk(
 ) -> bool:
     """Extend the states of a level in the given order; return whether all are done.
 
-    ``counters``: states taken, states of the new level, extensions, extensions since ``least`` was filled.
+    ``counters``: states taken, states of the new level, extensions; and of ``least``: extensions since it was filled
+    (after `refill` times its edges it is filled anew), the first ideal of the level, the last one worth reaching.
     """
     one = np.uint64(1)
     threshold, limit, capacity, _, apart = limits
@@ -234,8 +249,8 @@ def walk(
         if steps > most_steps:
             counters[2] += steps
             return False
-        if counters[3] > refill:
-            fill_least(facts, edge_ptr, edge_ideal, need, best, least)
+        if counters[3] > refill * (edge_ptr[counters[5] + 1] - edge_ptr[counters[4]]):
+            counters[5] = fill_least(facts, edge_ptr, edge_ideal, need, best, counters[4], counters[5], least)
             counters[3] = 0
         s = order[counters[0]]
         counters[0] += 1
@@ -244,8 +259,10 @@ def walk(
         room = value + limit + facts[WEIGHT, start] + crossing
         core_room = threshold + facts[WORK, start] + crossing
         full_room = core_room + facts[PARAMETERS, start] + capacity
+        last_useful = counters[5]
         if (
-            least[0, start] > room
+            start > last_useful
+            or least[0, start] > room
             or least[1, start] > core_room
             or (overflows and least[2, start] > full_room)
             or -least[3, start] <= hurdle
@@ -273,6 +290,8 @@ def walk(
                 continue
             there = edge_ideal[e]
             steps += 1
+            if there > last_useful:
+                continue
             cuts = inbound[depth] + done[depth]
             if (
                 least[0, there] + cuts > room

@@ -16,6 +16,16 @@ An ideal I reached with b stages leads to the end within k only if the work and 
 k - b stages: W - w(I) + max(0, P - p(I) - (k-b) capacity) + cut(I) <= (k - b) T, since the stages left pay for every
 tensor that crosses I at least once; the mirror image holds for the b stages before. Reaching an ideal with fewest
 stages is all that matters, as what can follow depends on the ideal and the number of stages left alone.
+
+So an ideal J is worth reaching from level b only if it was not reached with b + 1 stages and passes the test for
+b + 1. It is one stage away from I only if w(J) - w(I) + in + cut(J) - cut(I) + done <= T, and in + done only grows
+along a walk:
+
+    in + done  <=  T + w(I) + cut(I) - least{w(J') + cut(J'): J' worth reaching, J' above the ideal the walk is at},
+
+else the walk turns back (likewise with w + p, and T + capacity, since overflow is at least p - capacity). The minima
+are one sweep over the lattice, filled for each level and again as ideals are reached. On lattices of some ten thousand
+ideals this leaves a tenth of the walks or less.
 """
 
 from __future__ import annotations
@@ -73,8 +83,9 @@ class ChainSearch:
         self._stages_to.fill(stages + 1)
         self._stages_to[0] = 0
         self._queue[0] = 0
-        # Counters: ideals in the queue, taken from it, extensions, extensions since `least` was filled, its level.
-        counters = np.array([1, 0, 0, 0, -1], np.int64)
+        # Counters: ideals in the queue, taken from it, extensions; and of `least`: extensions since it was filled,
+        # its level, the first ideal of that level and the last one worth reaching.
+        counters = np.array([1, 0, 0, 0, -1, 0, 0], np.int64)
         while True:
             outcome = _advance(
                 lattice.work,
@@ -170,14 +181,29 @@ def _advance(
         b = stages_to[start]
         left = k - b
         if b > counters[4]:
+            counters[5] = queue[counters[1] : counters[0]].min()
+            counters[6] = goal
             _sort_by_promise(work, cut, queue, counters[1], counters[0])
             start = queue[counters[1]]
-        if left > 1 and (b > counters[4] or counters[3] > REFILL * len(edge_ideal)):
-            _fill_least(
-                work, parameters, cut, edge_ptr, edge_ideal, capacity, threshold, b + 1, left - 1, stages_to, least
+        if left > 1 and (b > counters[4] or counters[3] > REFILL * (edge_ptr[counters[6] + 1] - edge_ptr[counters[5]])):
+            counters[6] = _fill_least(
+                work,
+                parameters,
+                cut,
+                edge_ptr,
+                edge_ideal,
+                capacity,
+                threshold,
+                b + 1,
+                left - 1,
+                stages_to,
+                counters[5],
+                counters[6],
+                least,
             )
             counters[3] = 0
         counters[4] = b
+        last_useful = counters[6]
         counters[1] += 1
         rest = total - work[start] + max(0, all_parameters - parameters[start] - left * capacity)
         if rest + cut[start] > left * threshold:
@@ -192,7 +218,7 @@ def _advance(
             return _REACHED
         room = threshold + work[start] + cut[start]
         more_room = room + parameters[start] + capacity
-        if left == 1 or least[0, start] > room or (overflows and least[1, start] > more_room):
+        if left == 1 or start > last_useful or least[0, start] > room or (overflows and least[1, start] > more_room):
             continue
         before = steps
         depth = 0
@@ -221,6 +247,8 @@ def _advance(
                 continue
             there = edge_ideal[e]
             steps += 1
+            if there > last_useful:
+                continue
             cuts = inbound[depth] + done[depth]
             if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
                 continue
@@ -295,23 +323,32 @@ def _fill_least(
     stages: int,
     left: int,
     stages_to: IntArray,
+    first: int,
+    final: int,
     least: IntArray,
-) -> None:
-    """Fill `least` over the ideals worth reaching with so many stages, so many being left."""
+) -> int:
+    """Fill `least` from ideal `first` to the last ideal worth reaching with so many stages, and return that.
+
+    `left` stages follow. No ideal after `final` is worth reaching. Above an ideal there are only ideals with larger
+    numbers.
+    """
     goal = len(work) - 1
     total, all_parameters = work[goal], parameters[goal]
-    for ideal in range(goal, -1, -1):
-        first = second = _NEVER
+    last = first - 1
+    for ideal in range(final, first - 1, -1):
+        useful = False
         if stages_to[ideal] > stages:
             after = total - work[ideal] + cut[ideal]
             after += max(0, all_parameters - parameters[ideal] - left * capacity)
-            if after <= left * threshold:
-                first = work[ideal] + cut[ideal]
-                second = first + parameters[ideal]
-        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
-            first = min(first, least[0, edge_ideal[e]])
-        least[0, ideal] = first
-        if len(least) > 1:
+            useful = after <= left * threshold
+        if last < first:
+            if not useful:
+                continue
+            last = ideal
+        for row in range(len(least)):
+            value = work[ideal] + cut[ideal] + row * parameters[ideal] if useful else _NEVER
             for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
-                second = min(second, least[1, edge_ideal[e]])
-            least[1, ideal] = second
+                if edge_ideal[e] <= last:
+                    value = min(value, least[row, edge_ideal[e]])
+            least[row, ideal] = value
+    return last
