@@ -12,7 +12,7 @@ refute the best bound known to anyone, then gallops upwards in doubling steps an
 are cheap to refute, and those near the limit of a core dear. What is not refuted is a partition of the core; the fluid
 is put where it fits, and the order sliced, for an incumbent.
 
-Source: this project (methods.md B5).
+Source: this project.
 """
 
 from __future__ import annotations

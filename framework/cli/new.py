@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -85,10 +86,17 @@ def command(
 
     It passes `pipebound check NAME --plugin NAME.py` as it is.
     """
+    from framework.registry import load_plugins, registry
+
     if not name.replace("-", "").isalnum() or name != name.lower() or not name.isascii() or not name[0].isalpha():
         raise UserError(f"{name!r} is no name", mend="use a-z, 0-9 and hyphens, a letter first")
+    load_plugins()
+    if any(entry.name == name for entry in registry.entries()):
+        raise UserError(f"the name {name!r} is taken", mend="see `pipebound list`")
     path = output if output is not None else Path(f"{name.replace('-', '_')}.py")
     class_name = "".join(part.capitalize() for part in name.split("-"))
+    if keyword.iskeyword(class_name):
+        class_name += "Bound"
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(FORMULATION.format(name=name, class_name=class_name))

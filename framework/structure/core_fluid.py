@@ -31,7 +31,7 @@ cost. These minima are one sweep over the lattice, repeated as values rise.
 stage I -> J can be exchanged with it (Mx grows with J), unless Y + T - f < Mn(J) forbids that. So a state that is only
 carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y.
 
-Source: this project (methods.md B5).
+Source: this project.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ taken out one by one, highest first, with the counts kept up to date. The shorte
 has at most so many ideals is found by bisection (a longer prefix never has more ideals: its ideals are restrictions of
 those of a shorter one). Then nodes are given back, dearest tensors first, as long as the ideals stay few.
 
-Every choice is valid; this one is a heuristic. Source: this project (methods.md B5).
+Every choice is valid; this one is a heuristic. Source: this project.
 """
 
 from __future__ import annotations

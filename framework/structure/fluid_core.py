@@ -20,7 +20,7 @@ of u and v each pay for one of its two tensors, wherever f is.)
 What is left of a fluid node is its work and parameters, and two facts about its place: it comes after its
 ancestors in the core, and before its descendants there.
 
-Source: this project (methods.md B5).
+Source: this project.
 """
 
 from __future__ import annotations
