@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from framework.cli import check, compare, inspect, listing, solve, verify, versions, warm
+from framework.cli import check, compare, inspect, listing, new, solve, verify, versions, warm
 from framework.errors import UserError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("solve")(solve.command)
 app.command("compare")(compare.command)
 app.command("check")(check.command)
+app.command("new")(new.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
 app.command("verify")(verify.command)
