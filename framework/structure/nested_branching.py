@@ -1,10 +1,11 @@
 """Branching on nested ideals: windows closed under precedence, which choice to try, and trying it.
 
-A choice is a pair (v, j): either v lies in group j or an earlier one, with all its ancestors, or in a later one, with all
-its descendants. *Probing* a choice starts from the maximal flow of the node, adds the infinite arcs that one side
-of the choice brings, and lets the flow grow: what it reaches, or has reached when its steps are spent, bounds that side from
-below. A side whose bound exceeds the limit is refuted; then the other one is imposed on the node itself, flow and all. The
-best choice is the one whose two sides gain most, by the product of the gains as is usual in strong branching.
+A choice is a pair (v, j): either v lies in group j or an earlier one, with all its ancestors, or in a later one, with
+all its descendants. *Probing* a choice starts from the maximal flow of the node, adds the infinite arcs that one side
+of the choice brings, and lets the flow grow: what it reaches, or has reached when its steps are spent, bounds that
+side from below. A side whose bound exceeds the limit is refuted; then the other one is imposed on the node itself,
+flow and all. The best choice is the one whose two sides gain most, by the product of the gains as is usual in strong
+branching.
 """
 
 from __future__ import annotations
@@ -76,9 +77,7 @@ class Brancher:
     def __init__(self, network: NestedNetwork) -> None:
         top = network.instance.topology
         self._nested = network
-        self._neighbours = Neighbours(
-            pred_ptr=top.pred_ptr, preds=top.preds, succ_ptr=top.succ_ptr, succs=top.succs
-        )
+        self._neighbours = Neighbours(pred_ptr=top.pred_ptr, preds=top.preds, succ_ptr=top.succ_ptr, succs=top.succs)
         self._wiring = _Wiring(
             from_source=np.ascontiguousarray(network.from_source), to_sink=np.ascontiguousarray(network.to_sink)
         )
@@ -91,9 +90,32 @@ class Brancher:
         ends = (earliest, latest)
         return bool(_restrict(v, j, later, *ends, self._neighbours, self._trail[0], self._stack) >= 0)
 
-    def candidates(
-        self, earliest: IntArray, latest: IntArray, low: IntArray, high: IntArray, most: int
-    ) -> IntArray:
+    def tighten(self, earliest: IntArray, latest: IntArray, threshold: int) -> bool:
+        """Tighten windows in place by what is fixed to a group, before and behind a boundary; False if that refutes.
+
+        No group weighs more than its size times T in work, or than that plus what it holds in work and parameters;
+        nor do all groups up to a boundary, or beyond it, together.
+        """
+        instance, sizes = self._nested.instance, self._nested.sizes.tolist()
+        weights, limits = [instance.work], [[threshold * r for r in sizes]]
+        if instance.can_overflow:
+            weights.append(instance.work + instance.parameter_cost)
+            limits.append([threshold * r + c for r, c in zip(sizes, self._nested.capacities.tolist(), strict=True)])
+        # Everything weighs less than this, and the sums of all groups stay in range.
+        clip = int(sum(weights[-1].tolist())) + 1
+        return bool(
+            _tighten(
+                earliest,
+                latest,
+                np.stack(weights),
+                np.array([[min(limit, clip) for limit in row] for row in limits], np.int64),
+                self._neighbours,
+                self._trail[0],
+                self._stack,
+            )
+        )
+
+    def candidates(self, earliest: IntArray, latest: IntArray, low: IntArray, high: IntArray, most: int) -> IntArray:
         """Return up to `most` open choices, the most promising first, as ``[choices, 2]`` pairs (v, j).
 
         Parameters
@@ -102,9 +124,7 @@ class Brancher:
             ``[n]`` groups in two minimum cuts; choices on which they disagree come first.
         """
         reach = self._nested.reach
-        score, v, j = _score(
-            earliest, latest, low, high, self._nested.boundaries, reach.ancestors, reach.descendants
-        )
+        score, v, j = _score(earliest, latest, low, high, self._nested.boundaries, reach.ancestors, reach.descendants)
         if len(score) > most:
             best = np.argpartition(-score, most)[:most]
             score, v, j = score[best], v[best], j[best]
@@ -208,9 +228,54 @@ def _restrict(
 
 
 @njit(cache=True)
-def _open_arcs(
-    j: int, later: bool, trail: IntArray, length: int, wiring: _Wiring, residual: IntArray
-) -> None:
+def _tighten(
+    earliest: IntArray,
+    latest: IntArray,
+    weights: IntArray,
+    limits: IntArray,
+    neighbours: Neighbours,
+    trail: IntArray,
+    stack: IntArray,
+) -> bool:
+    """Repeat until nothing changes; rows of `weights` and `limits` belong together."""
+    n, groups = len(earliest), limits.shape[1]
+    fixed, before, behind = np.empty(groups, np.int64), np.empty(groups, np.int64), np.empty(groups, np.int64)
+    changed = True
+    while changed:
+        changed = False
+        for row in range(len(weights)):
+            fixed[:] = 0
+            before[:] = 0
+            behind[:] = 0
+            for v in range(n):
+                if earliest[v] == latest[v]:
+                    fixed[latest[v]] += weights[row, v]
+                before[latest[v]] += weights[row, v]
+                behind[earliest[v]] += weights[row, v]
+            # From here on: the limit minus what is fixed; negative where it is broken.
+            room, room_behind = 0, 0
+            for g in range(groups):
+                fixed[g] = limits[row, g] - fixed[g]
+                room += limits[row, g] - before[g]
+                before[g] = room
+            for g in range(groups - 1, -1, -1):
+                room_behind += limits[row, g] - behind[g]
+                behind[g] = room_behind
+            if fixed.min() < 0 or before.min() < 0 or behind.min() < 0:
+                return False
+            for v in range(n):
+                weight = weights[row, v]
+                while earliest[v] < latest[v] and min(fixed[earliest[v]], before[earliest[v]]) < weight:
+                    _restrict(v, earliest[v], True, earliest, latest, neighbours, trail, stack)
+                    changed = True
+                while earliest[v] < latest[v] and min(fixed[latest[v]], behind[latest[v]]) < weight:
+                    _restrict(v, latest[v] - 1, False, earliest, latest, neighbours, trail, stack)
+                    changed = True
+    return True
+
+
+@njit(cache=True)
+def _open_arcs(j: int, later: bool, trail: IntArray, length: int, wiring: _Wiring, residual: IntArray) -> None:
     """Add the infinite arcs of a side to residual capacities."""
     for i in range(length):
         u, old = trail[i, 0], trail[i, 1]
@@ -370,4 +435,4 @@ def _ones(bits: int) -> int:
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return int((x * np.uint64(0x0101010101010101)) >> np.uint64(56))

@@ -1,20 +1,21 @@
 """Nested minimum cuts: a weighted sum of stage costs, bounded over all partitions by one minimum cut.
 
 Group the k stages into m groups of r_1, ..., r_m consecutive ones. A partition is a chain of m - 1 nested ideals, the
-boundaries: x[v, j] = 1 if v lies in group j or an earlier one. Let f_g be the cost of all nodes of group g as one stage of
-capacity r_g * capacity. Merging stages never adds a cut, and max(0, sum p_i - r c) <= sum max(0, p_i - c), so a
-partition of bottleneck T has f_g <= r_g T for every g. For multipliers lambda >= 0 and 0 <= mu <= lambda,
+boundaries: x[v, j] = 1 if v lies in group j or an earlier one. Let f_g be the cost of all nodes of group g as one
+stage of capacity r_g * capacity. Merging stages never adds a cut, and max(0, sum p_i - r c) <= sum max(0, p_i - c),
+so a partition of bottleneck T has f_g <= r_g T for every g. For multipliers lambda >= 0 and 0 <= mu <= lambda,
 
     T sum_g lambda_g r_g  >=  sum_g lambda_g f_g  >=  sum_g lambda_g (w + cut)(g) + mu_g (p(g) - r_g c),
 
 and what follows is a lower bound of the right side that one minimum cut minimises over all partitions. Work and
 parameters are linear in x. Let a tensor be produced in group p and consumed last in group q.
 
-* It costs lambda_p + lambda_q if p < q. For any beta >= 0 with sum_{p<=j<q} beta_j <= lambda_p + lambda_q for all p < q that
-  the windows allow, it costs at least the sum of beta_j over the boundaries j that it crosses: arcs from (producer, j)
-  to the last consumers at j, infinite behind a vertex of its own if there are several. With m = 2 this is exact.
-* If the windows say p < q for certain, lambda_p is linear in the producer's x. So is lambda_q in the consumer's if there is
-  one last consumer; of several, the largest increasing function below lambda_q is taken.
+* It costs lambda_p + lambda_q if p < q. For any beta >= 0 with sum_{p<=j<q} beta_j <= lambda_p + lambda_q for all p <
+  q that the windows allow, it costs at least the sum of beta_j over the boundaries j that it crosses: arcs from
+  (producer, j) to the last consumers at j, infinite behind a vertex of its own if there are several. With m = 2 this
+  is exact.
+* If the windows say p < q for certain, lambda_p is linear in the producer's x. So is lambda_q in the consumer's if
+  there is one last consumer; of several, the largest increasing function below lambda_q is taken.
 * A consumer fixed in a group b < q adds lambda_b if the producer is in an earlier group.
 
 Infinite arcs run from (v, j) to (v, j + 1), since ideals are nested, and from (v, j) to (u, j) for each edge u -> v of
@@ -42,6 +43,8 @@ from framework.structure.max_flow import INFINITE, FlowNetwork
 FINEST = 64
 """Multipliers are counted in this part of the average one, or coarser where the costs are huge."""
 MOST_GROUPS = 64
+SMOOTHING = 0.15
+"""Weight of the latest cut in the running share of cuts in which a tensor crosses a boundary."""
 _LARGEST_CUT = 1 << 58
 
 
@@ -134,14 +137,20 @@ class NestedNetwork:
         n = self.instance.n
         return np.zeros(n, np.int64), np.full(n, self.boundaries, np.int64)
 
+    def multipliers(self, loads: FloatArray, shares: FloatArray) -> Multipliers:
+        """Round multipliers: `loads` to any scale, `shares` as mu / lambda in 0..1; ``[groups]`` each."""
+        rounded = np.rint(loads * (self.resolution / loads.sum())).astype(np.int64)
+        if not rounded.any():
+            rounded[:] = 1
+        overflow = np.minimum(np.rint(shares * rounded).astype(np.int64), rounded)
+        return Multipliers(loads=rounded, overflow=overflow)
+
     def even_priority(self) -> FloatArray:
         """Return the ``[tensors, boundaries]`` order in which beta is spent before anything is known: middle first."""
         middle = np.abs(np.arange(self.boundaries) - (self.boundaries - 1) / 2)
         return np.tile(0.5 - 0.1 * middle / self.groups, (len(self.tensors.cost), 1))
 
-    def prepare(
-        self, multipliers: Multipliers, earliest: IntArray, latest: IntArray, priority: FloatArray
-    ) -> int:
+    def prepare(self, multipliers: Multipliers, earliest: IntArray, latest: IntArray, priority: FloatArray) -> int:
         """Set the capacities for some multipliers and windows; return what is to be added to the value of a cut.
 
         Parameters
@@ -166,9 +175,7 @@ class NestedNetwork:
             self._tensor_arcs,
             self.network.residual,
         )
-        return int(base) - sum(
-            int(mu) * int(c) for mu, c in zip(multipliers.overflow, self.capacities, strict=True)
-        )
+        return int(base) - sum(int(mu) * int(c) for mu, c in zip(multipliers.overflow, self.capacities, strict=True))
 
     def weight(self, multipliers: Multipliers) -> int:
         """Return what a value is divided by to bound the bottleneck: the sum of lambda times group sizes."""
@@ -229,7 +236,9 @@ class NestedNetwork:
         infinite_heads = ((layer * n + tails).ravel(), (layer * n + pin_node).ravel(), nodes[n:])
         self.network = FlowNetwork(
             sink + 1,
-            np.concatenate((np.full(len(nodes), source), nodes, shift + np.tile(tensors.producer, copies), *infinite_tails)),
+            np.concatenate(
+                (np.full(len(nodes), source), nodes, shift + np.tile(tensors.producer, copies), *infinite_tails)
+            ),
             np.concatenate((nodes, np.full(len(nodes), sink), target, *infinite_heads)),
             source,
             sink,
@@ -365,9 +374,7 @@ def _set_capacities(
 
 
 @njit(cache=True)
-def _give_beta(
-    j: int, first_p: int, last_p: int, first_q: int, last_q: int, loads: IntArray, beta: IntArray
-) -> None:
+def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loads: IntArray, beta: IntArray) -> None:
     """Give boundary j the most that the pairs (p, q) across it leave; -1 stands for nothing, but seen."""
     most = INFINITE
     for p in range(first_p, min(j, last_p) + 1):

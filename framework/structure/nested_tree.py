@@ -1,9 +1,9 @@
 """Branch and bound over nested ideals, best bound first.
 
-The relaxed problem: split the nodes into groups of r_1, ..., r_m stages so that the largest ceil(f_g / r_g) is least. It
-equals the problem itself if every group is one stage, and bounds it from below otherwise (`nested_cuts`). A tree
-looks for a grouping of at most T, or shows that there is none, under windows that hold for partitions of at most T. The
-bound of a node is the value of a minimum cut divided by its weight, rounded up; at every moment
+The relaxed problem: split the nodes into groups of r_1, ..., r_m stages so that the largest ceil(f_g / r_g) is least.
+It equals the problem itself if every group is one stage, and bounds it from below otherwise (`nested_cuts`). A tree
+looks for a grouping of at most T, or shows that there is none, under windows that hold for partitions of at most T.
+The bound of a node is the value of a minimum cut divided by its weight, rounded up; at every moment
 
     min(T + 1, least bound of an open node)
 
@@ -28,9 +28,8 @@ import numpy as np
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
 from framework.structure.nested_branching import Brancher
-from framework.structure.nested_cuts import Multipliers, NestedNetwork
+from framework.structure.nested_cuts import SMOOTHING, Multipliers, NestedNetwork
 
-_SMOOTHING = 0.15
 _SMALLEST_LOAD = 0.02
 
 
@@ -57,12 +56,8 @@ class Effort:
     choices: int
 
 
-TWO_GROUPS = Effort(
-    root_tunings=12, top_tunings=8, tunings=5, root_step=0.0, step=0.0, top_choices=16, choices=8
-)
-MANY_GROUPS = Effort(
-    root_tunings=60, top_tunings=12, tunings=6, root_step=0.5, step=0.25, top_choices=24, choices=12
-)
+TWO_GROUPS = Effort(root_tunings=12, top_tunings=8, tunings=5, root_step=0.0, step=0.0, top_choices=16, choices=8)
+MANY_GROUPS = Effort(root_tunings=60, top_tunings=12, tunings=6, root_step=0.5, step=0.25, top_choices=24, choices=12)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +97,7 @@ class NestedTree:
     earliest, latest
         ``[n]`` windows in groups for partitions of at most T, closed under precedence.
     offer
-        Called with the ``[n]`` groups of every minimum cut.
+        Called with the ``[n]`` groups of every minimum cut and the largest ceil(f_g / r_g).
     should_stop
         Asked during flows.
 
@@ -121,9 +116,8 @@ class NestedTree:
         earliest: IntArray,
         latest: IntArray,
         *,
-        offer: Callable[[IntArray], None] = lambda group_of: None,
+        offer: Callable[[IntArray, int], None] = lambda group_of, value: None,
         should_stop: Callable[[], bool] = lambda: False,
-        warm: tuple[FloatArray, FloatArray, FloatArray] | None = None,
     ) -> None:
         self.network, self.threshold = network, threshold
         self.found: tuple[int, IntArray] | None = None
@@ -131,15 +125,14 @@ class NestedTree:
         self._offer, self._should_stop = offer, should_stop
         self._brancher = Brancher(network)
         self._effort = TWO_GROUPS if network.groups == 2 else MANY_GROUPS
-        loads = network.sizes * 0 + 1.0
-        shares = np.zeros(network.groups)
-        priority = network.even_priority()
-        if warm is not None:
-            loads, shares, priority = warm
         root = _Node(
-            depth=0, earliest=earliest, latest=latest, loads=loads, shares=shares, priority=priority
+            depth=0,
+            earliest=earliest,
+            latest=latest,
+            loads=np.ones(network.groups),
+            shares=np.zeros(network.groups),
+            priority=network.even_priority(),
         )
-        self.root = root
         self._open: list[tuple[int, int, _Node]] = [(0, 0, root)]
         self._serial = 0
 
@@ -161,7 +154,7 @@ class NestedTree:
         OutOfTimeError
             If it is told to stop; the node stays open.
         """
-        bound, serial, node = self._open[0]
+        bound, _, node = self._open[0]
         if bound > self.threshold:
             return
         children = self._branch(node, bound)
@@ -188,6 +181,8 @@ class NestedTree:
         step = effort.root_step if depth == 0 else effort.step
         attempts = 0
         while True:
+            if not self._brancher.tighten(earliest, latest, self.threshold):
+                return []
             tuned = self._tune(state, tunings, step)
             if tuned is None:
                 return []
@@ -252,7 +247,7 @@ class NestedTree:
                 tuner.keep()
             costs = [self._take(group_of) for group_of in ends]
             crossed = network.crossings(ends[0])
-            state.priority += _SMOOTHING * (crossed - state.priority)
+            state.priority += SMOOTHING * (crossed - state.priority)
             if not tuner.update(costs, self.threshold):
                 break
         if best is None:
@@ -271,7 +266,7 @@ class NestedTree:
         if value <= self.threshold:
             self.threshold = value - 1
             self.found = (value, group_of.copy())
-        self._offer(group_of)
+        self._offer(group_of, value)
         return costs, parameters
 
 
@@ -287,11 +282,7 @@ class _Tuner:
 
     def multipliers(self) -> Multipliers:
         """Round the current point."""
-        loads = np.rint(self.loads * (self.network.resolution / self.loads.sum())).astype(np.int64)
-        if not loads.any():
-            loads[:] = 1
-        overflow = np.minimum(np.rint(self.shares * loads).astype(np.int64), loads)
-        return Multipliers(loads=loads, overflow=overflow)
+        return self.network.multipliers(self.loads, self.shares)
 
     def keep(self) -> None:
         """The current point is the best so far."""
