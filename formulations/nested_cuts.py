@@ -301,16 +301,19 @@ class _Relaxation:
         base = network.prepare(rounded, *self._windows, self._priority)
         value = base + network.network.augment(should_stop=self._stop)
         weight = network.weight(rounded)
-        group_of = network.smallest()
+        group_of, largest = network.smallest(), network.largest()
         costs, parameters = network.costs(group_of)
+        # Costs at both ends of the minimum are supergradients; so is their mean, and it zigzags less.
+        mean = (costs + network.costs(largest)[0]) / 2
         self._priority += SMOOTHING * (network.crossings(group_of) - self._priority)
         self._overflow = (self._overflow + (parameters > network.capacities)) / 2
         self._search.offer(group_of, 0)
+        self._search.offer(largest, 0)
         return RelaxedPoint(
             # Windows hold for partitions of at most the threshold only.
             bound=min(self._threshold + 1, -(-value // weight)),
             value=value / weight,
-            loads=costs / sizes,
+            loads=mean / sizes,
             soundness=Soundness.EXACT,
             partition=self._search.partition,
         )
