@@ -60,6 +60,8 @@ class FlowNetwork:
 
     Attributes
     ----------
+    source, sink
+        As given.
     forward, backward
         ``[arcs]`` position of each arc, and of its reverse, in `residual`.
     source, sink
@@ -151,6 +153,10 @@ class FlowNetwork:
             if should_stop():
                 raise OutOfTimeError("stopped during a maximum flow")
 
+    def ends(self) -> tuple[IntArray, IntArray]:
+        """Return the tail and the head of every arc, ``[arcs]`` each."""
+        return self._head[self.backward].astype(np.int64), self._head[self.forward].astype(np.int64)
+
     def flow_value(self, flow: IntArray, capacities: IntArray) -> int:
         """Return what a flow sends from the source to the sink, after checking that it is one.
 
@@ -171,8 +177,9 @@ class FlowNetwork:
         if bool((flow > capacities[self.forward]).any() or (-flow > capacities[self.backward]).any()):
             raise ValueError("the flow exceeds a capacity")
         excess = np.zeros(len(self._level), np.int64)
-        np.add.at(excess, self._head[self.forward], flow)
-        np.subtract.at(excess, self._head[self.backward], flow)
+        tails, heads = self.ends()
+        np.add.at(excess, heads, flow)
+        np.subtract.at(excess, tails, flow)
         inner = np.ones(len(excess), np.bool_)
         inner[[self.source, self.sink]] = False
         if excess[inner].any():
