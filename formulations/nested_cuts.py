@@ -90,7 +90,7 @@ class NestedCuts:
         """Decide one threshold with one tree: `groups` of them, or as many as stages up to `max_groups`."""
         from framework.structure.nested_repair import balanced_sizes
 
-        if threshold < simple_bound(problem)[0]:
+        if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
         start = balanced_partition(problem)
         if bottleneck(problem, start) <= threshold:
@@ -175,7 +175,7 @@ class _Search:
         self.problem, self.context = problem, context
         self.partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
-        self.dual = simple_bound(problem)[0]
+        self.dual = simple_bound(problem)
         self.trees: list[NestedTree] = []
         self._repair = Repair(problem)
 

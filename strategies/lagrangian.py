@@ -125,7 +125,7 @@ class _Search:
         self.problem, self.context = problem, context
         self.partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
-        self.dual, self.soundness = simple_bound(problem)[0], Soundness.EXACT
+        self.dual, self.soundness = simple_bound(problem), Soundness.EXACT
         self.steps = 0
 
     @property

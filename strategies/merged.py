@@ -80,7 +80,7 @@ class _MergedContext:
         capacity = UNLIMITED if instance.capacity >= UNLIMITED else min(UNLIMITED, instance.capacity * self.factor)
         self.smaller = Problem(instance=replace(instance, capacity=capacity), stages=stages)
         self._dual: DualBound | None = None
-        self._lifted = simple_bound(problem)[0]
+        self._lifted = simple_bound(problem)
         self._soundness = Soundness.EXACT
         self._partition: Partition | None = None
         self._incumbent: int | None = None
