@@ -90,7 +90,7 @@ def test_a_model_that_fits_to_the_last_digit_is_not_infeasible() -> None:
         weighed=True,
     )
     for solver in ("highs", "scip"):
-        solution = solve_mip(builder.build(), solver=solver, base=10**9, seconds=10.0)  # type: ignore[arg-type]
+        solution = solve_mip(builder.build(), solver=solver, base=10**9, seconds=10.0)
         assert solution.status is Status.OPTIMAL
         assert solution.values is not None
         assert solution.values.round().tolist() == [1, 1, 1]
