@@ -32,7 +32,7 @@ SLACK = 5e-6
 """Added to the limits of cost rows of a model without objective, relative to the base and to the limit."""
 FINEST = 1 << 29
 """Largest base: HiGHS drops matrix entries below 1e-9, so costs are whole multiples of 1 / 2^29 of the base."""
-GRACE_SECONDS = 0.3
+GRACE_SECONDS = 0.1
 """How long a solver may go on after it should have stopped before its process is killed."""
 _POLL_SECONDS = 0.02
 _ENDED = {

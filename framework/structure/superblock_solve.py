@@ -20,7 +20,7 @@ from framework.structure.superblock_model import Layout, SuperblockModel, Superb
 from framework.structure.windows import Windows
 
 Solver = Literal["highs", "scip", "cp-sat"]
-_END_EARLY = 0.3
+_END_EARLY = 0.5
 """Seconds kept back at most, so that a solver ends, and is heard, before the deadline."""
 
 
