@@ -121,33 +121,41 @@ class SuperblockSearch:
         """Minimise T for each layout; the best of their bounds holds, since each of them does."""
         from framework.structure.superblock_solve import Question, ask
 
-        unfinished = ""
+        missing = ""
         try:
             parts = self._prepare(layouts)
-            for layout, context in self._turns(layouts):
-                question = Question(
-                    upper=self.value,
-                    minimise=True,
-                    lower=self.proven,
-                    windows=parts.windows.at(self.problem.useful_stages, self.value) if windows else None,
-                )
-                answer = ask(
-                    parts,
-                    layout,
-                    question,
-                    solver=self._solver,
-                    effort=self._effort(context),
-                    assignment=self._assignment,
-                    take=self._take,
-                )
-                self.details["models"] += 1
-                self._take(answer)
-                unfinished = unfinished or _what_is_missing(answer)
+            pending = list(layouts)
+            while pending:
+                unfinished: list[Layout] = []
+                for layout, context in self._turns(pending):
+                    self._catch_up()
+                    question = Question(
+                        upper=self.value,
+                        minimise=True,
+                        lower=self.proven,
+                        windows=parts.windows.at(self.problem.useful_stages, self.value) if windows else None,
+                    )
+                    answer = ask(
+                        parts,
+                        layout,
+                        question,
+                        solver=self._solver,
+                        effort=self._effort(context),
+                        assignment=self._assignment,
+                        take=self._take,
+                    )
+                    self.details["models"] += 1
+                    self._take(answer)
+                    missing = _what_is_missing(answer)
+                    if answer.solution.status == "stopped":
+                        unfinished.append(layout)
+                # What had too little time tries again with what the others left, and from their interval.
+                pending = [] if self._over() else unfinished
         except OutOfTimeError:
-            unfinished = "out of time while building"
+            missing = "out of time while building"
         except _TooLargeError as error:
             return self._outcome(Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=str(error)))
-        return self._outcome(self._termination(unfinished))
+        return self._outcome(self._termination(missing))
 
     def decide(self, layouts: Sequence[Layout], threshold: int, *, windows: bool) -> Decision:
         """Refute a threshold with one of the layouts, or find a partition on the way."""
@@ -202,9 +210,19 @@ class SuperblockSearch:
     def _turns(self, layouts: Sequence[Layout]) -> Iterator[tuple[Layout, Context]]:
         """Yield the layouts, each with an equal share of the time that is left."""
         for i, layout in enumerate(layouts):
-            if self.context.should_stop() or self.proven >= self.value:
+            if self._over():
                 return
             yield layout, ChildContext(self.context, self.context.remaining() / (len(layouts) - i))
+
+    def _over(self) -> bool:
+        return self.proven >= self.value or self.context.should_stop()
+
+    def _catch_up(self) -> None:
+        """Take over a better partition from anyone: the largest T of interest is its bottleneck."""
+        if self.context.incumbent is not None and self.context.incumbent < self.value:
+            other = self.context.best_partition()
+            if other is not None and (value := bottleneck(self.problem, other)) < self.value:
+                self.partition, self.value = other, value
 
     def _effort(self, context: Context) -> Effort:
         from framework.structure.superblock_solve import Effort
@@ -229,13 +247,13 @@ class SuperblockSearch:
         self.partition, self.value = partition, bottleneck(self.problem, partition)
         self.context.report_partition(partition)
 
-    def _termination(self, unfinished: str) -> Termination:
+    def _termination(self, missing: str) -> Termination:
         if self.proven >= self.value:
             return Termination(reason=Reason.OPTIMAL)
         if self.context.should_stop():
             return Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        if unfinished:
-            return Termination(reason=Reason.LIMIT, limit=Limit.TIME, detail=unfinished)
+        if missing:
+            return Termination(reason=Reason.LIMIT, limit=Limit.TIME, detail=missing)
         return Termination(reason=Reason.FINISHED)
 
     def _outcome(self, termination: Termination) -> Outcome:
