@@ -140,7 +140,7 @@ class SuperblockSearch:
                         layout,
                         question,
                         solver=self._solver,
-                        effort=self._effort(context),
+                        effort=effort_of(context),
                         assignment=self._assignment,
                         take=self._take,
                     )
@@ -176,7 +176,7 @@ class SuperblockSearch:
                     layout,
                     question,
                     solver=self._solver,
-                    effort=self._effort(context),
+                    effort=effort_of(context),
                     assignment=self._assignment,
                 )
                 if answer.solution.status == "infeasible":
@@ -194,18 +194,12 @@ class SuperblockSearch:
         return Undecided(reason="out of time" if self.context.should_stop() else reason)
 
     def _prepare(self, layouts: Sequence[Layout]) -> SuperblockParts:
-        from framework.structure.superblock_model import SuperblockParts, estimated_entries
+        from framework.structure.superblock_model import estimated_entries
 
         size = estimated_entries(self.problem.instance, max(len(layout.sizes) for layout in layouts))
         if size > self._max_size:
             raise _TooLargeError(f"about {size} matrix entries, more than max_size = {self._max_size}")
-        key = self.problem.instance.sha256()
-        if key not in _parts:
-            # Thresholds of one instance come one after the other; only the last instance is kept.
-            parts = SuperblockParts(self.problem.instance, self.context.should_stop)
-            _parts.clear()
-            _parts[key] = parts
-        return _parts[key]
+        return shared_parts(self.problem, self.context)
 
     def _turns(self, layouts: Sequence[Layout]) -> Iterator[tuple[Layout, Context]]:
         """Yield the layouts, each with an equal share of the time that is left."""
@@ -223,13 +217,6 @@ class SuperblockSearch:
             other = self.context.best_partition()
             if other is not None and (value := bottleneck(self.problem, other)) < self.value:
                 self.partition, self.value = other, value
-
-    def _effort(self, context: Context) -> Effort:
-        from framework.structure.superblock_solve import Effort
-
-        return Effort(
-            remaining=context.remaining, should_stop=context.should_stop, threads=context.threads, seed=context.seed
-        )
 
     def _take(self, answer: Answer) -> None:
         from framework.structure.superblock_solve import partition_of_groups
@@ -267,6 +254,34 @@ class SuperblockSearch:
 
 class _TooLargeError(Exception):
     """The model would have more entries than allowed."""
+
+
+def shared_parts(problem: Problem, context: Context) -> SuperblockParts:
+    """Return what all models of the problem's instance share.
+
+    Raises
+    ------
+    OutOfTimeError
+        If the context strikes while it is computed.
+    """
+    from framework.structure.superblock_model import SuperblockParts
+
+    key = problem.instance.sha256()
+    if key not in _parts:
+        # Thresholds of one instance come one after the other; only the last instance is kept.
+        parts = SuperblockParts(problem.instance, context.should_stop)
+        _parts.clear()
+        _parts[key] = parts
+    return _parts[key]
+
+
+def effort_of(context: Context) -> Effort:
+    """Return what a solver may use in a context."""
+    from framework.structure.superblock_solve import Effort
+
+    return Effort(
+        remaining=context.remaining, should_stop=context.should_stop, threads=context.threads, seed=context.seed
+    )
 
 
 def check_size(max_size: int) -> None:

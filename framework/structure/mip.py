@@ -3,8 +3,8 @@
 Costs are divided by a base, so that the bottleneck is about 1 and the tolerances of the solvers (about 1e-6) mean what
 they say. A bound is the solver's dual bound, never the objective of a solution, and taken only where the solver ended
 orderly; it is lowered by `DISCOUNT` and then rounded up to the next integer. A model without objective is
-given `SLACK` more room in every row of costs, so that "infeasible" is not said of something that fits to the last
-digit. Both margins are stated, not proven: bounds from here have soundness `tolerance`.
+given `SLACK` more room in every row of costs, and so is one with a fixed limit, so that "infeasible" is not said of
+something that fits to the last digit. Both margins are stated, not proven: bounds from here have soundness `tolerance`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ MipSolver = Literal["highs", "scip"]
 DISCOUNT = 2e-6
 """Taken off a dual bound, relative to the base."""
 SLACK = 5e-6
-"""Added to the limits of cost rows of a model without objective, relative to the base and to the limit."""
+"""Added to the limits of cost rows of a model whose bottleneck is fixed, relative to the base and to the limit."""
 FINEST = 1 << 29
 """Largest base: HiGHS drops matrix entries below 1e-9, so costs are whole multiples of 1 / 2^29 of the base."""
 GRACE_SECONDS = 0.1
@@ -60,6 +61,7 @@ def solve_mip(
     *,
     solver: MipSolver,
     base: int,
+    margin: bool | None = None,
     seconds: float,
     threads: int = 1,
     seed: int = 0,
@@ -72,6 +74,8 @@ def solve_mip(
     ----------
     base
         What the bottleneck is about, in the model's units of cost.
+    margin
+        Whether cost rows are given `SLACK`; by default where there is no objective.
     seconds
         Time limit given to the solver; the process is killed if `should_stop` holds for long.
     take
@@ -79,7 +83,8 @@ def solve_mip(
     """
     if model.infeasible:
         return Solution(status=Status.INFEASIBLE)
-    job = _job(model, solver, max(1, base), seconds, threads, seed)
+    job = _job(model, max(1, base), margin=model.objective is None if margin is None else margin)
+    job = replace(job, solver=solver, seconds=max(0.01, seconds), threads=threads, seed=seed)
     worker = _Worker.get()
     if not worker.send(job):
         return Solution(status=Status.FAILED)
@@ -100,12 +105,12 @@ def solve_mip(
                 return Solution(status=Status.STOPPED)
 
 
-def _job(model: LinearModel, solver: MipSolver, base: int, seconds: float, threads: int, seed: int) -> MipJob:
+def _job(model: LinearModel, base: int, *, margin: bool) -> MipJob:
     column_scale = np.where(model.weighed, float(base), 1.0)
     row_scale = np.where(model.row_weighed, 1.0 / base, 1.0)
     row_lower = np.where(model.row_lower <= -OPEN, -math.inf, model.row_lower * row_scale)
     row_upper = np.where(model.row_upper >= OPEN, math.inf, model.row_upper * row_scale)
-    if model.objective is None:
+    if margin:
         room = np.where(model.row_weighed & np.isfinite(row_upper), SLACK * np.maximum(1.0, np.abs(row_upper)), 0.0)
         row_upper = row_upper + room
     return MipJob(
@@ -118,10 +123,6 @@ def _job(model: LinearModel, solver: MipSolver, base: int, seconds: float, threa
         row_lower=row_lower,
         row_upper=row_upper,
         objective=model.objective,
-        solver=solver,
-        seconds=max(0.01, seconds),
-        threads=threads,
-        seed=seed,
     )
 
 

@@ -35,10 +35,10 @@ class MipJob:
     row_lower: FloatArray
     row_upper: FloatArray
     objective: int | None
-    solver: str
-    seconds: float
-    threads: int
-    seed: int
+    solver: str = "highs"
+    seconds: float = 1.0
+    threads: int = 1
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

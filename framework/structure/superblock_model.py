@@ -70,10 +70,13 @@ class Layout:
     joined
         Two groups of unknown sizes that share one limit, with the sum of their sizes known; such a layout has no
         windows, since nobody knows which stages lie before a boundary.
+    unlimited
+        Groups that may cost anything; for models of a single stage and what surrounds it.
     """
 
     sizes: tuple[int, ...]
     joined: tuple[int, int] | None = None
+    unlimited: tuple[int, ...] = ()
 
     def boundaries(self) -> tuple[int, ...]:
         """Return the number of stages before each boundary between groups."""
@@ -102,6 +105,8 @@ class SuperblockModel:
     prefix_work
         ``[k + 1]`` pairs of limits (ticks) on the work of the first stages, where something tighter than the
         limit of the groups is known.
+    least_work_of
+        Groups whose work is to be minimised; only with T fixed.
 
     Attributes
     ----------
@@ -124,8 +129,11 @@ class SuperblockModel:
         unit: int = 1,
         windows: Windows | None = None,
         prefix_work: tuple[IntArray, IntArray] | None = None,
+        least_work_of: tuple[int, ...] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
+        if minimise and least_work_of:
+            raise ValueError("either T or work is minimised")
         instance = parts.instance
         self.parts, self.layout, self.unit, self.upper = parts, layout, unit, upper // unit
         self._should_stop = should_stop
@@ -143,17 +151,20 @@ class SuperblockModel:
         self._parameters = np.minimum(self._parameters, min(enough, 1 << 60))
         self._builder = ModelBuilder()
         self._bottleneck: IntArray | None = None
+        objective: IntArray | None = None
         if minimise:
             self._bottleneck = self._builder.add_columns(
                 1, lower=min(lower // unit, self.upper), upper=self.upper, weighed=True
             )
+            objective = self._bottleneck
         self.before = self._add_nodes(windows)
         self._done = self._add_done()
-        terms = [self._group_terms(s) for s in range(len(layout.sizes))]
-        self._add_limits(terms)
+        self._add_limits()
         if prefix_work is not None:
             self._add_prefixes(*prefix_work)
-        self.model: LinearModel = self._builder.build(None if self._bottleneck is None else int(self._bottleneck[0]))
+        if least_work_of:
+            objective = self._add_work(least_work_of)
+        self.model: LinearModel = self._builder.build(None if objective is None else int(objective[0]))
 
     def groups(self, values: NDArray[np.float64]) -> IntArray:
         """Read the group of each node off a solution, ``[n]``."""
@@ -240,13 +251,14 @@ class SuperblockModel:
                 factors.append(cost)
         return np.concatenate(columns), np.concatenate(factors)
 
-    def _add_limits(self, terms: Sequence[tuple[IntArray, IntArray]]) -> None:
-        shared = self.layout.joined or ()
-        rows = [(s,) for s in range(len(self.layout.sizes)) if s not in shared] + ([shared] if shared else [])
-        for row in rows:
+    def _add_limits(self) -> None:
+        shared: tuple[int, ...] = self.layout.joined or ()
+        others = [s for s in range(len(self.layout.sizes)) if s not in shared + self.layout.unlimited]
+        for row in [*((s,) for s in others), *([shared] if shared else [])]:
             size = sum(self.layout.sizes[s] for s in row)
-            columns = [terms[s][0] for s in row]
-            factors = [terms[s][1] for s in row]
+            terms = [self._group_terms(s) for s in row]
+            columns = [column for column, _ in terms]
+            factors = [factor for _, factor in terms]
             overflow = self._overflow(row, size)
             if overflow is not None:
                 columns.append(overflow)
@@ -277,6 +289,16 @@ class SuperblockModel:
             self._add_row([self.before[j]], [self._work], upper=int(most[stage]) // self.unit)
             rest = int(self.parts.instance.work.sum()) - int(least[stage])
             self._add_row([self.before[-1], self.before[j]], [self._work, -self._work], upper=rest // self.unit)
+
+    def _add_work(self, groups: tuple[int, ...]) -> IntArray:
+        """Add a column for the work of some groups and return it."""
+        column = self._builder.add_columns(1, upper=int(self._work.sum()), weighed=True)
+        self._add_row(
+            [*(self.before[s + 1] for s in groups), *(self.before[s] for s in groups), column],
+            [*(self._work for _ in groups), *(-self._work for _ in groups), np.array([-1])],
+            upper=0,
+        )
+        return column
 
     def _add_row(self, columns: Sequence[IntArray], factors: Sequence[IntArray], *, upper: int) -> None:
         column, factor = np.concatenate(columns), np.concatenate(factors)

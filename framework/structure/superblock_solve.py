@@ -52,8 +52,8 @@ class Question:
         Whether T is to be minimised.
     lower
         Ticks: a dual bound that holds already.
-    windows, prefix_work
-        See `SuperblockModel`.
+    windows, prefix_work, least_work_of
+        See `SuperblockModel`; the bound of an answer is one on the work of `least_work_of` where that is given.
     """
 
     upper: int
@@ -61,6 +61,7 @@ class Question:
     lower: int = 0
     windows: Windows | None = None
     prefix_work: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    least_work_of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,12 +120,15 @@ def ask(
         unit=unit,
         windows=question.windows,
         prefix_work=question.prefix_work,
+        least_work_of=question.least_work_of,
         should_stop=effort.should_stop,
     )
     rewritten = AssignmentModel(model) if assignment else None
 
     def answer(solution: Solution) -> Answer:
-        bound = None if solution.bound is None else min(solution.bound * unit, question.upper)
+        bound = None if solution.bound is None else solution.bound * unit
+        if bound is not None and question.minimise:
+            bound = min(bound, question.upper)
         values = solution.values
         if values is not None and rewritten is not None:
             values = rewritten.cumulative(values)
@@ -152,6 +156,7 @@ def ask(
             linear,
             solver=solver,
             base=model.upper,
+            margin=not question.minimise,
             seconds=seconds,
             threads=effort.threads,
             seed=effort.seed,
