@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from framework.structure.linear_model import OPEN, LinearModel, Solution, Status
-from framework.structure.mip_worker import MipJob, MipReport
+from framework.structure.mip_worker import FloatArray, MipJob, MipReport
 
 MipSolver = Literal["highs", "scip"]
 DISCOUNT = 2e-6
@@ -44,6 +44,7 @@ _ENDED = {
     # All columns are bounded.
     "INFEASIBLE_OR_UNBOUNDED": Status.INFEASIBLE,
 }
+_GONE = {"killed": Status.STOPPED, "died": Status.FAILED}
 
 
 def mip_unit(upper: int) -> int:
@@ -85,24 +86,52 @@ def solve_mip(
         return Solution(status=Status.INFEASIBLE)
     job = _job(model, max(1, base), margin=model.objective is None if margin is None else margin)
     job = replace(job, solver=solver, seconds=max(0.01, seconds), threads=threads, seed=seed)
+    report = _run(job, should_stop, lambda report: take(_solution(report, model, max(1, base))))
+    return Solution(status=_GONE[report]) if isinstance(report, str) else _solution(report, model, max(1, base))
+
+
+def solve_relaxation(
+    model: LinearModel,
+    *,
+    base: int,
+    seconds: float,
+    threads: int = 1,
+    seed: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> FloatArray | None:
+    """Return the dual values of the rows of the linear relaxation, ``[rows]``; None if it was not solved.
+
+    They belong to the model divided by `base` as above: by weak duality they prove something only after
+    `framework.structure.dual_repair` has rounded and evaluated them exactly.
+    """
+    job = _job(model, max(1, base), margin=False)
+    job = replace(job, seconds=max(0.01, seconds), threads=threads, seed=seed, relaxed=True)
+    report = _run(job, should_stop, lambda report: None)
+    return None if isinstance(report, str) else report.duals
+
+
+def _run(
+    job: MipJob, should_stop: Callable[[], bool], take: Callable[[MipReport], None]
+) -> MipReport | Literal["killed", "died"]:
+    """Hand a job to the solver's process and wait for its last report."""
     worker = _Worker.get()
     if not worker.send(job):
-        return Solution(status=Status.FAILED)
+        return "died"
     stopping: float | None = None
     while True:
         report = worker.receive()
         if report is not None and report.status:
-            return _solution(report, model, max(1, base))
+            return report
         if report is not None:
-            take(_solution(report, model, max(1, base)))
+            take(report)
         elif not worker.alive:
             _Worker.drop()
-            return Solution(status=Status.FAILED)
+            return "died"
         if should_stop():
             stopping = stopping or time.monotonic()
             if time.monotonic() - stopping > GRACE_SECONDS:
                 _Worker.drop()
-                return Solution(status=Status.STOPPED)
+                return "killed"
 
 
 def _job(model: LinearModel, base: int, *, margin: bool) -> MipJob:

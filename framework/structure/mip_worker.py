@@ -24,7 +24,7 @@ REPORT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MipJob:
-    """A model in floating numbers, and how to solve it."""
+    """A model in floating numbers, and how to solve it; `relaxed` asks for its linear relaxation and its duals."""
 
     lower: FloatArray
     upper: FloatArray
@@ -39,6 +39,7 @@ class MipJob:
     seconds: float = 1.0
     threads: int = 1
     seed: int = 0
+    relaxed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,12 +56,15 @@ class MipReport:
         The best solution.
     detail
         What went wrong, if anything.
+    duals
+        ``[rows]`` dual values of a relaxation solved to optimality.
     """
 
     status: str
     bound: float | None
     values: FloatArray | None
     detail: str = ""
+    duals: FloatArray | None = None
 
 
 def serve(descriptor: int) -> None:
@@ -101,7 +105,7 @@ def _solve(job: MipJob, connection: Any) -> MipReport:
         return np.array([values[variable] for variable in variables], np.float64)
 
     arguments: dict[str, Any] = {}
-    if job.solver == "scip" and job.objective is not None:
+    if job.solver == "scip" and not job.relaxed and job.objective is not None:
         last = time.monotonic()
 
         def pass_on(data: mathopt.CallbackData) -> mathopt.CallbackResult:
@@ -117,11 +121,20 @@ def _solve(job: MipJob, connection: Any) -> MipReport:
     kind = mathopt.SolverType.HIGHS if job.solver == "highs" else mathopt.SolverType.GSCIP
     result = mathopt.solve(model, kind, params=_parameters(job), **arguments)
     found = result.has_primal_feasible_solution()
+    duals = None
+    if (
+        job.relaxed
+        and result.termination.reason is mathopt.TerminationReason.OPTIMAL
+        and result.has_dual_feasible_solution()
+    ):
+        values = result.dual_values()
+        duals = np.array([values[row] for row in model.linear_constraints()], np.float64)
     return MipReport(
         status=result.termination.reason.name,
         bound=_finite(result.termination.objective_bounds.dual_bound),
         values=vector(result.variable_values()) if found else None,
         detail=result.termination.detail,
+        duals=duals,
     )
 
 
@@ -134,7 +147,7 @@ def _model(job: MipJob) -> Any:
             ids=range(len(job.lower)),
             lower_bounds=job.lower.tolist(),
             upper_bounds=job.upper.tolist(),
-            integers=job.integer.tolist(),
+            integers=(job.integer & (not job.relaxed)).tolist(),
         ),
         linear_constraints=model_pb2.LinearConstraintsProto(
             ids=range(len(job.row_lower)),
@@ -155,10 +168,11 @@ def _parameters(job: MipJob) -> Any:
     from ortools.math_opt.python import mathopt
     from ortools.math_opt.solvers import highs_pb2
 
-    parameters = mathopt.SolveParameters(
-        time_limit=None if job.seconds == float("inf") else datetime.timedelta(seconds=job.seconds),
-        relative_gap_tolerance=1e-6,
-    )
+    time_limit = None if job.seconds == float("inf") else datetime.timedelta(seconds=job.seconds)
+    # A gap means nothing to a relaxation, and HiGHS refuses to be told one.
+    parameters = mathopt.SolveParameters(time_limit=time_limit)
+    if not job.relaxed:
+        parameters.relative_gap_tolerance = 1e-6
     if job.solver == "highs":
         # MathOpt's own fields for threads and seed are refused or ignored for HiGHS.
         parameters.highs = highs_pb2.HighsOptionsProto(
