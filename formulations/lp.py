@@ -67,7 +67,7 @@ class Lp:
         from framework.structure.mip import solve_relaxation, start_solver
         from framework.structure.superblock_model import estimated_entries
 
-        if threshold < simple_bound(problem)[0]:
+        if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
         groups = min(self.groups or problem.useful_stages, problem.useful_stages)
         size = estimated_entries(problem.instance, groups)

@@ -112,7 +112,7 @@ class SuperblockSearch:
         self._name, self.problem, self.context = name, problem, context
         self._solver, self._max_size, self._assignment = solver, max_size, assignment
         self._claim = Soundness.SOLVER if solver == "cp-sat" else Soundness.TOLERANCE
-        self.proven, self.soundness = simple_bound(problem)[0], Soundness.EXACT
+        self.proven, self.soundness = simple_bound(problem), Soundness.EXACT
         self.partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
         self.details: dict[str, Any] = {"models": 0}

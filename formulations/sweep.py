@@ -60,7 +60,7 @@ class Sweep:
         """Sweep once (threshold in ticks)."""
         from framework.structure.superblock_model import Layout, estimated_entries
 
-        if threshold < simple_bound(problem)[0]:
+        if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
         size = estimated_entries(problem.instance, 3)
         if size > self.max_size:

@@ -69,7 +69,7 @@ class WindowPropagation:
         """Tighten until there is a contradiction or nothing changes (threshold in ticks)."""
         from framework.structure.superblock_model import estimated_entries
 
-        if threshold < simple_bound(problem)[0]:
+        if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
         size = estimated_entries(problem.instance, 3)
         if size > self.max_size:

@@ -82,7 +82,7 @@ class Brkga:
         decoder = _Decoder(self.name, problem, context)
         elite = max(1, int(self.elite * self.population))
         keys, fitness = np.zeros((0, problem.instance.n)), np.zeros(0, np.int64)
-        generation, floor = 0, simple_bound(problem)[0]
+        generation, floor = 0, simple_bound(problem)
         while generation < self.generations and not context.should_stop():
             if decoder.best is not None and decoder.best.value <= floor:
                 break

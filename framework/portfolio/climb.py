@@ -22,7 +22,7 @@ SHARE = 3
 
 def climb(name: str, formulation: DecisionFormulation, problem: Problem, context: Context) -> Outcome:
     """Refute thresholds from below: half of the way to the incumbent, and a quarter of that after each failure."""
-    dual, soundness = simple_bound(problem)[0], Soundness.EXACT
+    dual, soundness = simple_bound(problem), Soundness.EXACT
     partition = context.best_partition() or balanced_partition(problem)
     value = bottleneck(problem, partition)
     step, failures, decisions = 2, 0, 0

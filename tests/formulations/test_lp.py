@@ -71,7 +71,7 @@ def test_a_refutation_is_certified_and_its_certificate_survives_no_tampering() -
         problem, optimum = problem_and_optimum(seed)
         _, board = run_entry(registry.create("lp"), problem, name="lp")
         assert board.dual is not None
-        assert simple_bound(problem)[0] <= board.dual.value <= optimum
+        assert simple_bound(problem) <= board.dual.value <= optimum
         if board.dual.certificate is None:
             continue
         certified += 1
@@ -116,7 +116,7 @@ def test_fewer_groups_prove_no_more() -> None:
         problem, optimum = problem_and_optimum(seed)
         context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
         for share in (0.3, 0.6, 0.9):
-            simple = simple_bound(problem)[0]
+            simple = simple_bound(problem)
             threshold = simple + int(share * (optimum - simple))
             fine, coarse = (
                 registry.create_decision(f"lp:groups={groups}").decide(problem, threshold, context) for groups in (0, 2)

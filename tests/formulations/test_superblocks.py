@@ -34,7 +34,7 @@ def test_the_relaxations_are_ordered(seed: int) -> None:
     problem = Problem(instance=random_layered_instance(seed, 16, capacity_share=0.3), stages=4)
     optimum = dual("ideal-dp", problem)
     discount = 1 + optimum // 400_000
-    simple = simple_bound(problem)[0]
+    simple = simple_bound(problem)
     open_position, guessed = dual("bottleneck", problem), dual("guess-bottleneck", problem)
     two, four = dual("superblocks:groups=2", problem), dual("superblocks:groups=4", problem)
     assert simple <= open_position <= guessed + discount
@@ -52,7 +52,7 @@ def test_the_relaxations_are_ordered(seed: int) -> None:
 def test_single_stages_decide(spec: str) -> None:
     problem = Problem(instance=random_layered_instance(9, 16, capacity_share=0.3), stages=4)
     optimum = dual("ideal-dp", problem)
-    assert optimum > simple_bound(problem)[0]
+    assert optimum > simple_bound(problem)
     decider = registry.create_decision(spec)
     satisfied = decider.decide(problem, optimum, context(problem))
     refuted = decider.decide(problem, optimum - 1, context(problem))
@@ -60,7 +60,7 @@ def test_single_stages_decide(spec: str) -> None:
     assert bottleneck(problem, satisfied.partition) <= optimum
     assert isinstance(refuted, Refuted)
     assert refuted.soundness is (Soundness.SOLVER if "cp-sat" in spec else Soundness.TOLERANCE)
-    assert decider.decide(problem, simple_bound(problem)[0] - 1, context(problem)) == Refuted(soundness=Soundness.EXACT)
+    assert decider.decide(problem, simple_bound(problem) - 1, context(problem)) == Refuted(soundness=Soundness.EXACT)
 
 
 def test_more_layouts_prove_no_less() -> None:

@@ -67,7 +67,7 @@ def test_they_refute_beyond_simple_and_never_beyond_the_optimum(spec: str) -> No
         problem = Problem(instance=random_layered_instance(seed, 14, width=3), stages=3)
         _, board = run_entry(registry.create("ideal-dp"), problem)
         assert board.incumbent is not None
-        optimum, simple = board.incumbent.value, simple_bound(problem)[0]
+        optimum, simple = board.incumbent.value, simple_bound(problem)
         assert isinstance(decider.decide(problem, optimum, context(problem)), Undecided)
         between = simple + (optimum - simple) // 3
         answer = decider.decide(problem, between, context(problem))

@@ -73,7 +73,7 @@ def test_a_threshold_below_the_optimum_has_no_solution_and_the_optimum_has_one(s
     assert answer.groups is not None
     if optimum < 1 << 20:
         assert bottleneck(problem, Partition(stage_of=answer.groups)) == optimum
-        if optimum > simple_bound(problem)[0]:
+        if optimum > simple_bound(problem):
             assert solve(problem, layout, optimum - 1, minimise=False).solution.status == "infeasible"
 
 
