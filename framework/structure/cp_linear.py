@@ -56,33 +56,23 @@ def solve_cp(
     """
     if model.infeasible:
         return Solution(status=Status.INFEASIBLE)
-    translated, columns = _translate(model, should_stop)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = threads
-    solver.parameters.random_seed = seed % (1 << 31)
-    if seconds != float("inf"):
-        solver.parameters.max_time_in_seconds = max(0.01, seconds)
+    translated, columns = translate(model, should_stop)
     limit = None if model.objective is None else int(model.upper[model.objective])
 
     def bound(value: float) -> int | None:
         return None if limit is None else min(int(value), limit)
 
-    if limit is not None:
-        solver.best_bound_callback = lambda value: take(Solution(status=Status.STOPPED, bound=bound(value)))
-    finished = threading.Event()
+    def pass_on(value: float) -> None:
+        take(Solution(status=Status.STOPPED, bound=bound(value)))
 
-    def watch() -> None:
-        while not finished.wait(_POLL_SECONDS):
-            if should_stop():
-                solver.stop_search()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        name = str(solver.status_name(solver.solve(translated)))
-    finally:
-        finished.set()
-        watcher.join()
+    solver, name = solve_translated(
+        translated,
+        seconds=seconds,
+        threads=threads,
+        seed=seed,
+        should_stop=should_stop,
+        on_bound=None if limit is None else pass_on,
+    )
     if name == "INFEASIBLE":
         return Solution(status=Status.INFEASIBLE)
     if name not in ("OPTIMAL", "FEASIBLE", "UNKNOWN"):
@@ -96,7 +86,47 @@ def solve_cp(
     )
 
 
-def _translate(model: LinearModel, should_stop: Callable[[], bool]) -> tuple[cp_model.CpModel, list[Any]]:
+def solve_translated(
+    translated: cp_model.CpModel,
+    *,
+    seconds: float,
+    threads: int,
+    seed: int,
+    should_stop: Callable[[], bool],
+    on_bound: Callable[[float], None] | None = None,
+) -> tuple[cp_model.CpSolver, str]:
+    """Run CP-SAT until it ends, its time is up, or `should_stop` holds; return it and the name of its status."""
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = threads
+    solver.parameters.random_seed = seed % (1 << 31)
+    if seconds != float("inf"):
+        solver.parameters.max_time_in_seconds = max(0.01, seconds)
+    if on_bound is not None:
+        solver.best_bound_callback = on_bound
+    finished = threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(_POLL_SECONDS):
+            if should_stop():
+                solver.stop_search()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        return solver, str(solver.status_name(solver.solve(translated)))
+    finally:
+        finished.set()
+        watcher.join()
+
+
+def translate(model: LinearModel, should_stop: Callable[[], bool]) -> tuple[cp_model.CpModel, list[Any]]:
+    """Return a model for CP-SAT and its variables, one per column; more may be added to it.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` strikes on the way.
+    """
     translated = cp_model.CpModel()
     columns: list[Any] = [
         translated.new_bool_var("") if (low, high) == (0, 1) else translated.new_int_var(low, high, "")
