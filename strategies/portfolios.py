@@ -40,3 +40,18 @@ class Default:
     def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
         """Return the members listed under ``[default]``."""
         return _members("default")
+
+
+@register_portfolio(
+    "paper",
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME],
+    summary=_tables()["paper"]["summary"],
+    reference=_tables()["paper"]["reference"],
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """The paper's own method and nothing of ours: on the original graph, without reductions."""
+
+    def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
+        """Return the members listed under ``[paper]``."""
+        return _members("paper")
