@@ -23,6 +23,7 @@ LAYERS = [
     "framework.testbed",
     "framework.formats",
     "framework.environment",
+    "framework.units",
     "framework.model",
     "framework.errors",
 ]
