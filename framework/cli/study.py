@@ -26,6 +26,15 @@ class ExecutorName(StrEnum):
     DASK = "dask"
 
 
+class TableName(StrEnum):
+    """What can be exported."""
+
+    RUNS = "runs"
+    BOUNDS = "bounds"
+    TRAJECTORY = "trajectory"
+    FAULTS = "faults"
+
+
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="The study's TOML file.", show_default=False)]
 
 
@@ -130,3 +139,93 @@ def _executor(spec: StudySpec, *, jobs: int | None, scheduler: str | None, slurm
     from framework.study.local import LocalExecutor
 
     return LocalExecutor(spec.run.workers, jobs, warm=warm)
+
+
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="SPEC_OR_STORE", help="The study's TOML file, or its SQLite file.", show_default=False)
+]
+
+
+@app.command()
+def status(store: StoreArgument, json_output: opt.JsonOption = False) -> None:
+    """Say how far a study is, whether it runs now, and what failed."""
+    from framework.report.study.status import print_status, study_status
+
+    found = study_status(_store_of(store))
+    if json_output:
+        typer.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        print_status(found)
+
+
+@app.command()
+def report(
+    store: StoreArgument,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained page.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Write the figures into this folder.")] = None,
+    formats: Annotated[str, typer.Option("--formats", help="Of the figures: svg, pdf, png.")] = "svg,pdf",
+    latex: Annotated[Path | None, typer.Option("--latex", help="Write the table by stages (booktabs).")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Add the breakdowns by size and family.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Follow a running study.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two looks of --live.")] = 2.0,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Compare the entries of a study; contradictions come first, and make the exit code 1."""
+    from framework.report.study.latex import write_latex
+    from framework.report.study.summaries import report_document
+    from framework.report.study.tables import print_report
+    from framework.study.analysis.report import make_report
+
+    path = _store_of(store)
+    if live:
+        from framework.report.study.following import follow
+
+        found = follow(path, every=every, everything=everything)
+    else:
+        found = make_report(path)
+        if json_output:
+            typer.echo(json.dumps(report_document(found), indent=1))
+        else:
+            print_report(found, everything=everything)
+    if html is not None:
+        from framework.report.study.page import write_page
+
+        write_page(found, html)
+    if figures is not None:
+        from framework.report.study.figures import write_figures
+
+        write_figures(found, figures, [name.strip() for name in formats.split(",")])
+    if latex is not None:
+        write_latex(found, latex)
+    if found.contradictions:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    store: StoreArgument,
+    output: Annotated[Path | None, typer.Argument(help="A .csv or .parquet file.", show_default=False)] = None,
+    table: Annotated[TableName, typer.Option("--table", help="Which table.")] = TableName.RUNS,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Write every run's result file into this folder, for `verify`.")
+    ] = None,
+) -> None:
+    """Write the runs of a study as CSV or Parquet, or as result files with partitions and certificates."""
+    from framework.report.study.export import export_results, export_table
+
+    if output is None and results is None:
+        raise UserError("nothing to write", mend="give a .csv or .parquet file, or --results FOLDER")
+    path = _store_of(store)
+    if output is not None:
+        typer.echo(f"{export_table(path, table.value, output)} rows in {output}", err=True)
+    if results is not None:
+        typer.echo(f"{export_results(path, results)} results in {results}", err=True)
+
+
+def _store_of(path: Path) -> Path:
+    """Return the store that a spec names, or the store itself."""
+    if path.suffix != ".toml":
+        return path
+    from framework.study.spec import read_spec
+
+    return read_spec(path).store
