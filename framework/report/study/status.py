@@ -88,7 +88,8 @@ def study_status(path: Path) -> StudyStatus:
             f"{graph}, k = {stages}, {entry}: {detail}"
             for graph, stages, entry, detail in connection.execute(
                 "SELECT graphs.name, runs.stages, entries.entry,"
-                " coalesce(faults.member || ': ' || faults.detail, error) FROM runs JOIN graphs ON graphs.id = graph_id JOIN entries ON entries.id = entry_id"
+                " coalesce(faults.member || ': ' || faults.detail, error) FROM runs"
+                " JOIN graphs ON graphs.id = graph_id JOIN entries ON entries.id = entry_id"
                 " LEFT JOIN faults ON run_id = runs.id WHERE state = 'failed' OR run_id IS NOT NULL"
                 f" ORDER BY runs.id DESC LIMIT {_SHOWN_FAULTS}"
             )
