@@ -69,6 +69,10 @@ class DaskExecutor:
         Address, ``tcp://host:port``; or None to start jobs with Slurm.
     slurm
         Arguments of `dask_jobqueue.SLURMCluster`, and ``jobs``, the number of jobs to keep.
+    warm
+        Whether hosts compile all kernels before their first run.
+    patience
+        Seconds to wait for the scheduler's answer.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class DaskExecutor:
         scheduler: str | None = None,
         slurm: Mapping[str, Any] | None = None,
         warm: bool = True,
+        patience: float = 20.0,
     ) -> None:
         distributed = _package("distributed")
         self._cluster: Any = None
@@ -90,7 +95,7 @@ class DaskExecutor:
             self._cluster = slurm_cluster(slurm or {})
             scheduler = self._cluster.scheduler_address
         try:
-            self._client: Any = distributed.Client(scheduler, timeout="20s", set_as_default=False)
+            self._client: Any = distributed.Client(scheduler, timeout=patience, set_as_default=False)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"no dask scheduler answers: {error}", where=scheduler, mend="start one with `dask scheduler`"
@@ -168,6 +173,12 @@ def slurm_cluster(arguments: Mapping[str, Any]) -> Any:
     jobqueue = _package("dask_jobqueue")
     given = dict(arguments)
     jobs = given.pop("jobs", 1)
+    configured = _package("dask.config").get("jobqueue.slurm", {})
+    for name in ("cores", "memory"):
+        if not given.get(name) and not configured.get(name):
+            raise UserError(
+                f"{name} is missing", where="[slurm]", mend='say what one job has: cores = 16, memory = "64GB"'
+            )
     try:
         cluster = jobqueue.SLURMCluster(**given)
         cluster.scale(jobs=jobs)

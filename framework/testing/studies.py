@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ def made_up_run(
     budget: float = 10.0,
 ) -> PlannedRun:
     """Return a planned run of a graph that does not exist."""
-    key = f"{graph}/{stages}/{label}/{seed}/{budget:g}"
+    key = hashlib.sha256(f"{graph}/{stages}/{label}/{seed}/{budget:g}".encode()).hexdigest()[:32]
     return PlannedRun(
         key=key,
         identity=f"identity of {key}",
@@ -120,8 +122,6 @@ def made_up_result(
 
 def made_up_folder(folder: Path, graphs: int = 3) -> list[str]:
     """Write small priced graphs into a folder and return their file names."""
-    import json
-
     names = []
     for g in range(graphs):
         nodes = [{"name": f"v{v}", "op": "x", "work": 5 + (v * (7 + g)) % 11} for v in range(10 + g)]
