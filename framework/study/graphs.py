@@ -51,9 +51,9 @@ class StudyGraph:
     priced: bool
 
 
-def subset_names(name: str) -> list[str]:
+def graphs_of_subset(name: str) -> list[str]:
     """Return the names of the graphs of a testbed subset."""
-    find: Callable[[str], Iterable[str]] | None = getattr(catalogue, "subset", None)
+    find: Callable[[str], Iterable[str]] | None = getattr(catalogue, "subset_names", None)
     if find is None:
         raise UserError("this version of the testbed has no subsets", mend='name its graphs: "testbed:resnet50"')
     return list(find(name))
@@ -69,7 +69,7 @@ def choose_graphs(spec: StudySpec) -> list[tuple[str, GraphChoice]]:
     """
     chosen: dict[str, tuple[str, GraphChoice]] = {}
     for where, subset in spec.subsets:
-        for name in _at(where, partial(subset_names, subset)):
+        for name in _at(where, partial(graphs_of_subset, subset)):
             path = f"{BUNDLED_SCHEME}{name}"
             chosen.setdefault(path, (subset, GraphChoice(path=path, where=where)))
     for choice in spec.graphs:

@@ -131,8 +131,8 @@ def test_the_page_stands_in_a_real_browser(report: StudyReport, tmp_path: Path) 
     assert seen["scripts"] == 1, "only the probe's own"
     assert seen["sections"][0] == "contradictions"
     assert seen["sections"][1:] == ["stages", "all", "figures", "sizes", "families", "faults", "conditions"]
-    # 4 numbers of stages, all, 4 sizes, 3 families, two entries each, and one contradiction.
-    assert seen["rows"] == 2 * (4 + 1 + 4 + 3) + 1
+    # 4 numbers of stages, all, 3 sizes, 3 families, two entries each, and one contradiction.
+    assert seen["rows"] == 2 * (4 + 1 + 3 + 3) + 1
     assert seen["bold"] > 10
 
 

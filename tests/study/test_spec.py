@@ -76,7 +76,7 @@ def test_a_device_decides_a_run_by_its_figures_only(write_spec: WriteSpec, tmp_p
 
 
 def test_subsets_come_from_the_testbed(write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "subset", lambda name: {"two": ["vgg19", "zfnet512"]}[name], raising=False)
+    monkeypatch.setattr(catalogue, "subset_names", lambda name: {"two": ["vgg19", "zfnet512"]}[name], raising=False)
     spec = read_spec(write_spec(subsets=["two"], graphs=["testbed:vgg19", "braid-0.graph.json"]))
     chosen = [(collection, choice.path.rpartition("/")[2]) for collection, choice in choose_graphs(spec)]
     assert chosen == [("two", "testbed:vgg19"), ("two", "testbed:zfnet512"), ("graphs", "braid-0.graph.json")]
