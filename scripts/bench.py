@@ -116,7 +116,7 @@ def dnn(data: DataOption = DEFAULT_DATA, budget: float = 30.0) -> None:
 @app.command()
 def pipedream(data: DataOption = DEFAULT_DATA, budget: float = 20.0) -> None:
     """PipeDream profiles at 1e9 B/s."""
-    paths = sorted((data / "pipedream").glob("*.txt"))
+    paths = sorted((data / "pipedream").glob("*.graph.txt"))
     cases = {path.name.removesuffix(".graph.txt"): [str(path), "--bandwidth", "1e9"] for path in paths}
     print_pairs("PipeDream profiles, 1e9 B/s", list(pairs(cases, budget)))
 
