@@ -27,16 +27,16 @@ def projected(document: Mapping[str, Any] | None) -> Projected:
         return Projected()
     bounds = document["bounds"]
     best: Mapping[str, Any] = max(bounds, key=lambda row: int(row["ticks"]), default={})
-    simple = [int(row["ticks"]) for row in bounds if row["source"] == START]
-    own = [int(row["ticks"]) for row in bounds if row["source"] != START]
-    if document["portfolio"].partition(":")[0] == START:
-        own = simple
+    # The entry `simple` reports under the same name, and more than the start where it works on a reduced graph.
+    is_start = document["portfolio"].partition(":")[0] == START
+    own = [int(row["ticks"]) for row in bounds if row["source"] != START or is_start]
     scale = float(document["ticks_per_unit"])
 
     def ticks(value: float | None) -> int | None:
         # Ticks are below 2^46: rounding undoes the division exactly.
         return None if value is None else round(value * scale)
 
+    simple = next((ticks(dual) for _, dual, _, source in document["trajectory"] if source == START), None)
     return Projected(
         columns={
             "unit": document["unit"],
@@ -48,7 +48,7 @@ def projected(document: Mapping[str, Any] | None) -> Projected:
             "dual": document["dual_bound_ticks"],
             "dual_source": best.get("source"),
             "soundness": best.get("soundness"),
-            "simple": max(simple, default=None),
+            "simple": simple,
             "own": max(own, default=None),
             "incumbent": document["incumbent_ticks"],
             "incumbent_source": document["incumbent_source"],

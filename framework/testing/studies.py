@@ -72,6 +72,7 @@ def made_up_result(
     trajectory
         (seconds, dual, incumbent, source), in ticks, as the board would have kept it.
     """
+    trajectory = [(0.0, simple, None, "simple"), *trajectory]
     _, dual, incumbent, _ = trajectory[-1]
     bounds = {"simple": (simple, 0.0)}
     for at, value, _, source in trajectory:

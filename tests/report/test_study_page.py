@@ -185,7 +185,7 @@ def test_csv_and_parquet_hold_the_same(store: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip(
         "pyarrow.parquet", reason="pyarrow is not installed: pip install 'pipebound[parquet]'"
     )
-    for table, count in (("runs", 96), ("bounds", 192), ("trajectory", 192), ("faults", 0)):
+    for table, count in (("runs", 96), ("bounds", 192), ("trajectory", 288), ("faults", 0)):
         assert export_table(store, table, tmp_path / f"{table}.csv") == count
         assert export_table(store, table, tmp_path / f"{table}.parquet") == count
         with (tmp_path / f"{table}.csv").open() as file:

@@ -76,6 +76,16 @@ def test_ratios_are_taken_over_the_best_partition_of_all_entries(report: StudyRe
     assert b.quality == pytest.approx(1.0)
 
 
+def test_the_baseline_is_what_a_run_starts_from_even_for_the_entry_simple(store_of: StoreOf) -> None:
+    run = made_up_run("g", 4, "simple")
+    steps: History = [(0.0, 50, 100, "balanced"), (1.0, 80, 100, "simple")]
+    report = make_report(store_of([(run, made_up_result(run, simple=50, trajectory=steps, seconds=1.0))]))
+    row = report.stages[0].summaries[0]
+    assert row.simple_ratio == pytest.approx(0.5)
+    assert row.ratio == pytest.approx(0.8)
+    assert row.own == 1.0
+
+
 def test_proofs_are_of_a_runs_own_partition(report: StudyReport) -> None:
     # On h, `a` proves what `b` found, and does not know it.
     assert (of(report, "a").proven, of(report, "b").proven) == (0.0, 0.0)
@@ -99,7 +109,10 @@ def test_integrals_follow_the_steps(report: StudyReport) -> None:
 def test_integrals_count_what_comes_before_the_first_point_and_cut_at_the_budget(store_of: StoreOf) -> None:
     run = made_up_run("g", 4, "a", budget=5.0)
     steps: History = [(2.0, 50, 100, "m"), (4.0, 75, 100, "m"), (6.0, 100, 100, "m")]
-    path = store_of([(run, made_up_result(run, simple=50, trajectory=steps, seconds=6.0))])
+    result = made_up_result(run, simple=50, trajectory=steps, seconds=6.0)
+    assert result.document is not None
+    del result.document["trajectory"][0]
+    path = store_of([(run, result)])
     with reading(path) as connection:
         data = read_study(path)
         sums = integrals(data, read_trajectories(connection, data))
