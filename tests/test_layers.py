@@ -13,8 +13,8 @@ from tests.conftest import REPOSITORY
 LAYERS = [
     "framework.cli",
     "framework.report",
-    "framework.study",
     "framework.testing",
+    "framework.study",
     "framework.portfolio",
     "framework.registry",
     "framework.contracts",
@@ -23,6 +23,7 @@ LAYERS = [
     "framework.testbed",
     "framework.formats",
     "framework.environment",
+    "framework.units",
     "framework.model",
     "framework.errors",
 ]

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from framework.cli import check, compare, inspect, listing, new, solve, verify, versions, warm
+from framework.cli import check, compare, inspect, listing, new, solve, study, verify, versions, warm
 from framework.errors import UserError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("inspect")(inspect.command)
 app.command("verify")(verify.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)
+app.add_typer(study.app, name="study")
 
 
 def run() -> int:
