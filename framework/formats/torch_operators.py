@@ -1,0 +1,67 @@
+"""What torch's operators are, by name: sources of randomness, gathers, fillers, operators with data-dependent shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+RANDOM = frozenset(
+    """
+    bernoulli exponential multinomial normal rand rand_like randint randint_like randn randn_like random randperm
+    trunc_normal uniform geometric log_normal cauchy poisson binomial native_dropout
+    """.split()
+)
+"""Operators whose result is drawn at random."""
+
+UNKNOWN = frozenset("empty empty_like empty_strided new_empty new_empty_strided resize linalg_qr".split())
+"""Operators whose result is not worth, or not safe, to carry along as a value."""
+
+UNIFORM = frozenset(
+    """
+    _efficientzerotensor empty empty_like empty_strided fill full full_like new_empty new_empty_strided new_full
+    new_ones new_zeros ones ones_like scalar_tensor zero zeros zeros_like
+    """.split()
+)
+"""Operators that fill their result with one value."""
+
+GATHERS = frozenset(
+    """
+    _embedding_bag _embedding_bag_forward_only embedding embedding_bag gather grid_sampler_2d grid_sampler_3d index
+    index_select
+    """.split()
+)
+"""Operators that read of their first argument only about as much as they return."""
+
+OVERWRITERS = frozenset({"copy", "fill", "zero"})
+"""In-place operators that do not read what they overwrite."""
+
+DATA_DEPENDENT = frozenset(
+    """
+    _unique2 index masked_select nms nonzero repeat_interleave unique_consecutive unique_dim bincount histc
+    """.split()
+)
+"""Operators whose result's shape may depend on values."""
+
+
+def operator_name(func: Any) -> str:
+    """Return an operator's name without overload; ``add_`` is called ``add``."""
+    name = str(func._overloadpacket.__name__)
+    return name.rstrip("_") or name
+
+
+def written_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors that an operator writes into, by its schema."""
+    for i, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        value = args[i] if i < len(args) else kwargs.get(argument.name)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, torch.Tensor):
+                yield item
+
+
+def takes_device(func: Any) -> bool:
+    """Return whether an operator makes a tensor on a device of its own choice."""
+    return any(argument.name == "device" for argument in func._schema.arguments)
