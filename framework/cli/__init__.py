@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from framework.cli import check, compare, inspect, listing, solve, verify, versions, warm
+from framework.cli import check, compare, inspect, listing, solve, testbed, verify, versions, warm
 from framework.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("compare")(compare.command)
 app.command("check")(check.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
+app.add_typer(testbed.app, name="testbed")
 app.command("verify")(verify.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)

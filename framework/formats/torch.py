@@ -49,6 +49,8 @@ class Capture:
     ----------
     graph
         The graph.
+    parameters
+        Number of elements of all parameters of the module, tied ones once.
     module_bytes
         Size of all parameters and buffers of the module, tied ones once.
     used_bytes
@@ -60,6 +62,7 @@ class Capture:
     """
 
     graph: ModelGraph
+    parameters: int
     module_bytes: int
     used_bytes: int
     unused: Mapping[str, int]
@@ -68,7 +71,7 @@ class Capture:
 
 def read(
     module: Any,
-    example_inputs: Sequence[Any] | None = None,
+    example_inputs: Sequence[Any] | Callable[[Any], tuple[Sequence[Any], Mapping[str, Any]]] | None = None,
     example_keywords: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
@@ -82,8 +85,8 @@ def read(
     module
         A ``torch.nn.Module``, a function without arguments that builds one, or a ``torch.export.ExportedProgram``.
     example_inputs, example_keywords
-        Arguments of its forward pass, tensors on the meta device or with values; containers may hold them. An
-        ``ExportedProgram`` carries its own.
+        Arguments of its forward pass, tensors on the meta device or with values; containers may hold them. In place of
+        both, a function that is given the built module and returns them. An ``ExportedProgram`` carries its own.
     name, source
         For reports; the name is that of the module's class by default.
     routed_share
@@ -94,14 +97,12 @@ def read(
     UserError
         If torch is not installed, the module fails to build or run, or nothing it returns depends on an input.
     """
-    return capture(
-        module, example_inputs, example_keywords, name=name, source=source, routed_share=routed_share
-    ).graph
+    return capture(module, example_inputs, example_keywords, name=name, source=source, routed_share=routed_share).graph
 
 
 def capture(
     module: Any,
-    example_inputs: Sequence[Any] | None = None,
+    example_inputs: Sequence[Any] | Callable[[Any], tuple[Sequence[Any], Mapping[str, Any]]] | None = None,
     example_keywords: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
@@ -112,24 +113,27 @@ def capture(
     try:
         import torch
         from torch.export import ExportedProgram
+        from torch.utils._python_dispatch import _disable_current_modes
     except ImportError:
-        raise UserError("torch is not installed", where=name, mend="pip install 'pipebound[torch]'") from None
+        raise UserError("torch is not installed", where=name or "", mend="pip install 'pipebound[torch]'") from None
     from framework.formats.torch_trace import KnownValues, Recorder
 
     if not 0 < routed_share <= 1:
-        raise UserError(f"routed_share is {routed_share}", where=name, mend="give a share above 0 and at most 1")
+        raise UserError(f"routed_share is {routed_share}", where=name or "", mend="give a share above 0 and at most 1")
     if isinstance(module, ExportedProgram):
         if example_inputs is None and module.example_inputs is not None:
             example_inputs, example_keywords = module.example_inputs
         module = module.module()
     recorder = Recorder(routed_share)
     with torch.no_grad(), recorder, KnownValues(recorder):
-        model = module if isinstance(module, torch.nn.Module) else _run("building the module", name, module)
+        model = module if isinstance(module, torch.nn.Module) else _run("building the module", name or "torch", module)
         if not isinstance(model, torch.nn.Module):
-            raise UserError(f"this is a {type(model).__name__}, not a torch module", where=name)
+            raise UserError(f"this is a {type(model).__name__}, not a torch module", where=name or "")
         label = name or type(model).__name__
-        stored = [*model.named_parameters(), *model.named_buffers()]
-        recorder.values.mark_parameters(stored)
+        recorder.values.mark_parameters([*model.named_parameters(), *model.named_buffers()])
+        if callable(example_inputs):
+            with _disable_current_modes():
+                example_inputs, example_keywords = example_inputs(model)
         inputs, keywords = _live_inputs(recorder, example_inputs or (), example_keywords or {})
         training = [part for part in model.modules() if part.training]
         for part in training:
@@ -145,10 +149,10 @@ def capture(
     nodes = _needed(recorder.nodes, {output[0] for output in outputs if output is not None})
     if not nodes:
         raise UserError("nothing that it returns depends on an input", where=label, mend="give other example inputs")
-    return _capture(recorder, nodes, outputs, stored, inputs, label, source)
+    return _capture(recorder, nodes, outputs, model, inputs, label, source)
 
 
-def _run(what: str, where: str | None, function: Callable[[], Any]) -> Any:
+def _run(what: str, where: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
     except UserError:
@@ -165,7 +169,8 @@ def _live_inputs(recorder: Recorder, inputs: Sequence[Any], keywords: Mapping[st
     def live(leaf: Any) -> Any:
         return recorder.values.mark_input(leaf) if isinstance(leaf, torch.Tensor) else leaf
 
-    return tree_map(live, (tuple(inputs), dict(keywords)))
+    live_inputs, live_keywords = tree_map(live, (tuple(inputs), dict(keywords)))
+    return live_inputs, live_keywords
 
 
 def _result_tensors(results: Any) -> list[Any]:
@@ -204,7 +209,7 @@ def _capture(
     recorder: Recorder,
     needed: Sequence[int],
     outputs: set[Any],
-    stored: Sequence[tuple[str, Any]],
+    model: Any,
     inputs: Any,
     name: str,
     source: str,
@@ -215,8 +220,8 @@ def _capture(
     labels = _labels(nodes)
     for index, (v, node) in enumerate(zip(needed, nodes, strict=True)):
         builder.add_node(v, name=labels[index], op=node.op, place=f"operator {v}")
-        for used in node.inputs:
-            consumers.setdefault(used, []).append(index)
+        for output in node.inputs:
+            consumers.setdefault(output, []).append(index)
     tensor_bytes: list[int] = []
     accessed: list[int] = []
     for index, (v, node) in enumerate(zip(needed, nodes, strict=True)):
@@ -233,7 +238,7 @@ def _capture(
         parts |= node.charges
     unused = _unused(recorder, parts)
     module_bytes = sum(parameter.nbytes for parameter in recorder.values.parameters.values())
-    used_bytes = sum(parts.values())
+    used_bytes, unused_bytes = sum(parts.values()), sum(unused.values())
 
     def numbers(values: Sequence[int], what: str) -> Any:
         return float_column(values, what, builder.describe, name)
@@ -249,11 +254,12 @@ def _capture(
         name=name,
         source=source,
         batch=_batch(inputs),
-        dtype=_dtype(stored),
-        remarks=_remarks(sum(charged) - used_bytes, sum(unused.values()), recorder.guesses.count),
+        dtype=_dtype(model),
+        remarks=_remarks(sum(charged) - used_bytes, unused_bytes, module_bytes, recorder.guesses.count),
     )
     return Capture(
         graph=graph,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         module_bytes=module_bytes,
         used_bytes=used_bytes,
         unused=unused,
@@ -291,11 +297,11 @@ def _unused(recorder: Recorder, parts: Mapping[object, int]) -> dict[str, int]:
     return {p.name: p.nbytes for number, p in parameters if number not in used and number not in origins}
 
 
-def _remarks(shared: int, unused: int, guesses: Mapping[str, int]) -> list[str]:
+def _remarks(shared: int, unused: int, total: int, guesses: Mapping[str, int]) -> list[str]:
     remarks = []
     if shared:
         remarks.append(f"parameters that several nodes use are counted for each, {shared} bytes in all")
-    if unused:
+    if unused > total // 1000:  # not the counters of batch normalisations
         remarks.append(f"{unused} bytes of parameters and buffers take no part in the outputs")
     if guesses:
         listed = ", ".join(f"{kind} {count}" for kind, count in sorted(guesses.items()))
@@ -308,8 +314,8 @@ def _batch(inputs: Any) -> int | None:
     return int(tensors[-1].shape[0]) or None if tensors else None
 
 
-def _dtype(stored: Sequence[tuple[str, Any]]) -> str | None:
+def _dtype(model: Any) -> str | None:
     elements = Counter[str]()
-    for _, tensor in stored:
+    for tensor in (*model.parameters(), *model.buffers()):
         elements[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
     return max(elements, key=lambda dtype: (elements[dtype], dtype)) if elements else None

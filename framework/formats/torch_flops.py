@@ -44,16 +44,82 @@ _PER_ELEMENT = {
 }
 
 _MOVES = frozenset(
-    """
-    _efficientzerotensor _to_copy _unsafe_masked_index _unsafe_view arange as_strided_copy bernoulli cat
-    channel_shuffle clone constant_pad_nd copy embedding empty empty_like empty_strided expand_copy fill flip full
-    full_like gather im2col index index_put index_select masked_fill masked_scatter masked_select new_empty
-    new_empty_strided new_full new_ones new_zeros nonzero normal one_hot ones ones_like pixel_shuffle pixel_unshuffle
-    rand rand_like randn randn_like reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave
-    replication_pad1d replication_pad2d replication_pad3d resize roll scatter select_backward select_scatter
-    slice_scatter split_with_sizes_copy stack tril triu unfold_copy uniform unique_consecutive upsample_nearest1d
-    upsample_nearest2d upsample_nearest3d view_as_complex where zero zeros zeros_like
-    """.split()
+    [
+        "_efficientzerotensor",
+        "_to_copy",
+        "_unsafe_masked_index",
+        "_unsafe_view",
+        "arange",
+        "as_strided_copy",
+        "bernoulli",
+        "cat",
+        "channel_shuffle",
+        "clone",
+        "constant_pad_nd",
+        "copy",
+        "embedding",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "expand_copy",
+        "fill",
+        "flip",
+        "full",
+        "full_like",
+        "gather",
+        "im2col",
+        "index",
+        "index_put",
+        "index_select",
+        "masked_fill",
+        "masked_scatter",
+        "masked_select",
+        "new_empty",
+        "new_empty_strided",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "nonzero",
+        "normal",
+        "one_hot",
+        "ones",
+        "ones_like",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "rand",
+        "rand_like",
+        "randn",
+        "randn_like",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "reflection_pad3d",
+        "repeat",
+        "repeat_interleave",
+        "replication_pad1d",
+        "replication_pad2d",
+        "replication_pad3d",
+        "resize",
+        "roll",
+        "scatter",
+        "select_backward",
+        "select_scatter",
+        "slice_scatter",
+        "split_with_sizes_copy",
+        "stack",
+        "tril",
+        "triu",
+        "unfold_copy",
+        "uniform",
+        "unique_consecutive",
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "upsample_nearest3d",
+        "view_as_complex",
+        "where",
+        "zero",
+        "zeros",
+        "zeros_like",
+    ]
 )
 
 _NORMS = ("native_layer_norm", "native_group_norm", "_fused_rms_norm", "rms_norm")
@@ -106,7 +172,7 @@ def _special(name: str, args: Sequence[Any], written: int, read: int, last: int)
         return written * 11
     if name == "deform_conv2d":
         weight = args[1]
-        return 2 * written * math.prod(weight.shape[1:])
+        return int(2 * written * math.prod(weight.shape[1:]))
     if "fft" in name:
         return int(5 * largest * math.log2(max(2, last)))
     if name in ("sort", "topk", "argsort"):
@@ -114,7 +180,7 @@ def _special(name: str, args: Sequence[Any], written: int, read: int, last: int)
     if name in ("mv", "dot", "vdot", "addmv", "_trilinear"):
         return 2 * read
     if name in ("_cdist_forward", "_euclidean_dist"):
-        return 3 * int(args[0].shape[-1]) * written
+        return int(3 * args[0].shape[-1] * written)
     return None
 
 

@@ -1,8 +1,8 @@
 """Guesses where the shape or the path of a computation depends on values that only weights could tell.
 
-Every guess is counted, so that a graph can say that it holds some. They assume what leads through the whole model: masks
-select everything, and a loop that waits until all entries of a mask are true ends. A router is assumed to spread its
-tokens evenly: of a mask of two or more dimensions, the share of entries that the caller names is true.
+Every guess is counted, so that a graph can say that it holds some. They assume what leads through the whole model:
+masks select everything, and a loop that waits until all entries of a mask are true ends. A router is assumed to spread
+its tokens evenly: of a mask of two or more dimensions, the share of entries that the caller names is true.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Guesses:
         if a is None or b is None:
             self.count["equal"] += 1
             return False
-        return torch.equal(a, b)
+        return bool(torch.equal(a, b))
 
     def result(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return the meta result of an operator whose shape depends on values that are unknown.
@@ -92,9 +92,8 @@ class Guesses:
         if known is not None:
             return int(known.count_nonzero())
         self.count["mask"] += 1
-        if mask.dim() >= 2 and self._share < 1:
-            return max(1, math.ceil(mask.numel() * self._share))
-        return mask.numel()
+        entries = int(mask.numel())
+        return max(1, math.ceil(entries * self._share)) if mask.dim() >= 2 else entries
 
     def _nonzero(self, tensor: torch.Tensor) -> torch.Tensor:
         selected = self.selected(tensor)

@@ -1,4 +1,4 @@
-"""What torch's operators are, by name: sources of randomness, gathers, fillers, operators with data-dependent shapes."""
+"""What torch's operators are, by name: random, gathering, filling, of a shape that depends on values."""
 
 from __future__ import annotations
 
@@ -8,29 +8,70 @@ from typing import Any
 import torch
 
 RANDOM = frozenset(
-    """
-    bernoulli exponential multinomial normal rand rand_like randint randint_like randn randn_like random randperm
-    trunc_normal uniform geometric log_normal cauchy poisson binomial native_dropout
-    """.split()
+    [
+        "bernoulli",
+        "exponential",
+        "multinomial",
+        "normal",
+        "rand",
+        "rand_like",
+        "randint",
+        "randint_like",
+        "randn",
+        "randn_like",
+        "random",
+        "randperm",
+        "trunc_normal",
+        "uniform",
+        "geometric",
+        "log_normal",
+        "cauchy",
+        "poisson",
+        "binomial",
+        "native_dropout",
+    ]
 )
 """Operators whose result is drawn at random."""
 
-UNKNOWN = frozenset("empty empty_like empty_strided new_empty new_empty_strided resize linalg_qr".split())
+UNKNOWN = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize", "linalg_qr"])
 """Operators whose result is not worth, or not safe, to carry along as a value."""
 
 UNIFORM = frozenset(
-    """
-    _efficientzerotensor empty empty_like empty_strided fill full full_like new_empty new_empty_strided new_full
-    new_ones new_zeros ones ones_like scalar_tensor zero zeros zeros_like
-    """.split()
+    [
+        "_efficientzerotensor",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "fill",
+        "full",
+        "full_like",
+        "new_empty",
+        "new_empty_strided",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones",
+        "ones_like",
+        "scalar_tensor",
+        "zero",
+        "zeros",
+        "zeros_like",
+    ]
 )
 """Operators that fill their result with one value."""
 
 GATHERS = frozenset(
-    """
-    _embedding_bag _embedding_bag_forward_only embedding embedding_bag gather grid_sampler_2d grid_sampler_3d index
-    index_select
-    """.split()
+    [
+        "_embedding_bag",
+        "_embedding_bag_forward_only",
+        "embedding",
+        "embedding_bag",
+        "gather",
+        "grid_sampler_2d",
+        "grid_sampler_3d",
+        "index",
+        "index_select",
+    ]
 )
 """Operators that read of their first argument only about as much as they return."""
 
@@ -38,9 +79,18 @@ OVERWRITERS = frozenset({"copy", "fill", "zero"})
 """In-place operators that do not read what they overwrite."""
 
 DATA_DEPENDENT = frozenset(
-    """
-    _unique2 index masked_select nms nonzero repeat_interleave unique_consecutive unique_dim bincount histc
-    """.split()
+    [
+        "_unique2",
+        "index",
+        "masked_select",
+        "nms",
+        "nonzero",
+        "repeat_interleave",
+        "unique_consecutive",
+        "unique_dim",
+        "bincount",
+        "histc",
+    ]
 )
 """Operators whose result's shape may depend on values."""
 

@@ -150,10 +150,7 @@ class Recorder(TorchDispatchMode):
         real: Any = None
         if name in DATA_DEPENDENT:
             real = self._compute(func, args, keywords)
-            if real is None:
-                out = self.guesses.result(name, func, args, keywords)
-            else:
-                out = tree_map(_meta_twin, real)
+            out = self.guesses.result(name, func, args, keywords) if real is None else tree_map(_meta_twin, real)
         if out is NotImplemented:
             out = func(*args, **keywords)
         if real is None and name not in RANDOM and name not in UNKNOWN and _is_small(out):

@@ -70,12 +70,12 @@ def occupied_bytes(tensor: torch.Tensor) -> int:
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         if stride != 0 or size == 0:
             count *= size
-    return min(count * tensor.element_size(), tensor.untyped_storage().nbytes())
+    return int(min(count * tensor.element_size(), tensor.untyped_storage().nbytes()))
 
 
 def nbytes(tensor: torch.Tensor) -> int:
     """Return the bytes of a tensor's elements."""
-    return tensor.numel() * tensor.element_size()
+    return int(tensor.numel() * tensor.element_size())
 
 
 def address(tensor: torch.Tensor) -> int:
@@ -85,7 +85,7 @@ def address(tensor: torch.Tensor) -> int:
 
 def covers_storage(tensor: torch.Tensor) -> bool:
     """Return whether writing the tensor overwrites its whole storage."""
-    return occupied_bytes(tensor) >= tensor.untyped_storage().nbytes()
+    return occupied_bytes(tensor) >= int(tensor.untyped_storage().nbytes())
 
 
 class Values:
@@ -178,8 +178,7 @@ class Values:
     def producer(self, tensor: torch.Tensor) -> Output | None:
         """Return what a live tensor comes from: the view it is, or the last writer of its storage."""
         record = self.record(tensor)
-        key = _view_key(tensor, record)
-        return self._views[key] if key in self._views else record.producer
+        return self._views.get(_view_key(tensor, record), record.producer)
 
     def set_view(self, tensor: torch.Tensor, output: Output | None) -> None:
         """Say what a view of a live tensor comes from, until its storage is written again."""
@@ -193,9 +192,9 @@ class Values:
         """
         record = self.record(tensor)
         own = occupied_bytes(tensor)
-        origins = {number: self.parameters[number].nbytes for number in record.parameters}
+        origins: dict[object, int] = {number: self.parameters[number].nbytes for number in record.parameters}
         if sum(origins.values()) < own or not origins:
-            return dict(origins)
+            return origins
         if own == record.storage.nbytes() and record.number in origins:
             return {record.number: own}
         dims = sorted((size, stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1)

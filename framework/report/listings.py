@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -50,7 +49,8 @@ def _rows(name: str) -> Rows:
         return [{"name": item.name, "files": item.patterns, "description": item.description} for item in FORMATS]
     from framework.testbed.catalogue import bundled_graphs
 
-    return [asdict(row) for row in bundled_graphs()]
+    listed = ("name", "family", "task", "nodes", "tensors", "width", "depth")
+    return [{field: getattr(row, field) for field in listed} for row in bundled_graphs()]
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:

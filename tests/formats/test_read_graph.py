@@ -110,7 +110,7 @@ def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:
 def test_bundled_graphs_are_read_by_name() -> None:
     assert read_graph("testbed:resnet50").name == "resnet50"
     assert "no bundled graph is called 'resnet5' (did you mean resnet50" in refused("testbed:resnet5")
-    assert "'pipebound list testbed' names them" in refused("testbed:")
+    assert "'pipebound testbed list' names them" in refused("testbed:")
     assert "no bundled graph is called '../catalogue'" in refused("testbed:../catalogue")
 
 
