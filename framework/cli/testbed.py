@@ -35,7 +35,7 @@ def list_graphs(
     json_output: JsonOption = False,
 ) -> None:
     """List graphs by name, with their sizes; a graph is read by `testbed:NAME` wherever a file is."""
-    from framework.report.testbed import print_rows, listed_rows
+    from framework.report.testbed import listed_rows, print_rows
 
     rows = listed_rows(subset=subset, tasks=task, family=family, min_nodes=min_nodes, max_nodes=max_nodes)
     if json_output:

@@ -109,6 +109,8 @@ _MOVES = frozenset(
         "tril",
         "triu",
         "unfold_copy",
+        "unsafe_split",
+        "unsafe_split_with_sizes",
         "uniform",
         "unique_consecutive",
         "upsample_nearest1d",

@@ -78,6 +78,9 @@ GATHERS = frozenset(
 OVERWRITERS = frozenset({"copy", "fill", "zero"})
 """In-place operators that do not read what they overwrite."""
 
+SEPARATING = frozenset({"unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"})
+"""Operators whose results share a storage although their schema says that they do not."""
+
 DATA_DEPENDENT = frozenset(
     [
         "_unique2",

@@ -29,6 +29,7 @@ from framework.formats.torch_operators import (
     GATHERS,
     OVERWRITERS,
     RANDOM,
+    SEPARATING,
     UNIFORM,
     UNKNOWN,
     operator_name,
@@ -153,6 +154,9 @@ class Recorder(TorchDispatchMode):
             out = self.guesses.result(name, func, args, keywords) if real is None else tree_map(_meta_twin, real)
         if out is NotImplemented:
             out = func(*args, **keywords)
+        if name in SEPARATING:
+            # The parts share storage, but are promised to be used as if they did not; in-place writes rely on it.
+            out = tree_map(_meta_twin, out)
         if real is None and name not in RANDOM and name not in UNKNOWN and _is_small(out):
             real = self._compute(func, args, keywords)
         before = {address(tensor) for tensor in inputs}
@@ -226,6 +230,7 @@ class Recorder(TorchDispatchMode):
             self._record_views(func, name, outputs, sources)
             return
         node = TracedNode(op=f"{func.namespace}.{name}", path=self._paths[-1] if self._paths else "")
+        node.is_view = name in SEPARATING
         self._read_inputs(node, name, inputs, outputs, written)
         node.flops = operator_flops(func, args, keywords, out, live)
         self._add(node)
