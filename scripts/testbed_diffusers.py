@@ -41,6 +41,9 @@ _CONTEXT = (
     "context_in_dim",
     "caption_projection_dim",
 )
+_CAPTIONS = tuple(sorted(_CONTEXT, key=lambda key: not key.startswith(("caption_channels", "text_", "cap_"))))
+"""The same, those of the text before those inside the model."""
+
 _LATENTS = ("sample", "hidden_states", "x", "latents")
 _TIMES = ("timestep", "timesteps", "t", "time_step", "timestep_ratio")
 _TEXTS = ("encoder_hidden_states", "context", "txt", "encoder_hidden_states_t5")
@@ -67,30 +70,34 @@ def diffusers_models() -> Iterator[Candidate]:
                 task="diffusion",
                 package="diffusers",
                 build=kind,
-                inputs=tuple(_attempt(name, rank) for rank in (None, 5, 4, 3, 2)),
+                inputs=tuple(
+                    _attempt(name, rank, context) for context in (_CONTEXT, _CAPTIONS) for rank in (None, 5, 4, 3, 2)
+                ),
             )
 
 
-def _attempt(name: str, rank: int | None) -> Inputs:
+def _attempt(name: str, rank: int | None, context: tuple[str, ...]) -> Inputs:
     def inputs(model: Any) -> Any:
         takes = inspect.signature(model.forward).parameters
-        found = {key: _value(key, takes[key], takes, name, model.config, rank) for key in takes}
+        width = _first(model.config, *context) or 768
+        width = width[0] if isinstance(width, list | tuple) else width
+        found = {key: _value(key, takes[key], takes, name, model.config, rank, width) for key in takes}
         return (), {key: value for key, value in found.items() if value is not None}
 
     return inputs
 
 
-def _value(key: str, parameter: Any, takes: Mapping[str, Any], name: str, config: Any, rank: int | None) -> Any:
+def _value(
+    key: str, parameter: Any, takes: Mapping[str, Any], name: str, config: Any, rank: int | None, width: int
+) -> Any:
     required = parameter.default is inspect.Parameter.empty
-    context = _first(config, *_CONTEXT) or 768
-    context = context[0] if isinstance(context, list | tuple) else context
     axes = len(_first(config, "axes_dims_rope") or (0, 0, 0))
     if key in _LATENTS:
         return _latent(takes, name, config, rank)
     if key in _TIMES:
         return torch.tensor([500]) if "embed" in name.lower() else torch.tensor([500.0])
     if key in _TEXTS:
-        return meta(1, _WORDS, context)
+        return meta(1, _WORDS, width)
     if key in _MASKS and required:
         return torch.ones(1, _WORDS, dtype=torch.long)
     if key in ("pooled_projections", "pooled_projection"):
@@ -101,7 +108,7 @@ def _value(key: str, parameter: Any, takes: Mapping[str, Any], name: str, config
         return torch.tensor([3.5])
     if key == "controlnet_cond":
         size = 8 * _size(config)
-        return meta(1, 3, size, size)
+        return meta(1, 3, size, size) if "encoder_hid_dim" in config else _latent(takes, name, config, rank)
     if key == "added_cond_kwargs" and "PixArt" in name:
         return {"resolution": None, "aspect_ratio": None}
     if key == "num_frames":
@@ -112,6 +119,12 @@ def _value(key: str, parameter: Any, takes: Mapping[str, Any], name: str, config
         "img_ids": torch.zeros(_PATCHES, axes),
         "txt_ids": torch.zeros(_WORDS, axes),
         "added_time_ids": torch.zeros(1, 3),
+        "original_size": torch.tensor([[256, 256]]),
+        "target_size": torch.tensor([[256, 256]]),
+        "crop_coords": torch.tensor([[0, 0]]),
+        "img_shapes": [[(1, 16, 16)]],
+        "r_timestep": torch.tensor([400.0]) if required else None,
+        "proj_embedding": meta(1, _first(config, "embedding_dim") or 768),
         "height": 32,
         "width": 32,
     }
@@ -126,7 +139,7 @@ def _latent(takes: Mapping[str, Any], name: str, config: Any, rank: int | None) 
     if rank is not None:
         shapes = {5: (channels, 5, 64, 64), 4: (channels, 64, 64), 3: (_PATCHES, channels), 2: (channels, 32768)}
         return meta(1, *shapes[rank])
-    if "img_ids" in takes:
+    if "img_ids" in takes or "img_shapes" in takes:
         return meta(1, _PATCHES, channels)
     if "CogVideoXTr" in name or "UNetSpatio" in name:
         return meta(1, 5, channels, 32, 32)

@@ -84,8 +84,7 @@ def pyg_models() -> Iterator[Candidate]:
                 edges,
             )
     yield candidate("GraphUNet", "GraphUNet", lambda: gnn.GraphUNet(_FEATURES, 64, 16, 4), x, edges)
-    yield candidate("SchNet", "SchNet", gnn.SchNet, atoms, positions, batch=torch.zeros(60, dtype=torch.long))
-    yield candidate("DimeNet", "DimeNet", lambda: gnn.DimeNet(64, 1, 4, 8, 7, 6), atoms, positions)
+    yield candidate("SchNet", "SchNet", lambda: gnn.SchNet(interaction_graph=_all_pairs), atoms, positions)
     yield candidate("LightGCN", "LightGCN", lambda: gnn.LightGCN(_NODES, 64, 4), edges)
     yield candidate(
         "AttentiveFP",
@@ -108,6 +107,13 @@ def pyg_models() -> Iterator[Candidate]:
             x,
             edges,
         )
+
+
+def _all_pairs(positions: torch.Tensor, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the edges between all atoms and their lengths, in place of those within a radius."""
+    pairs = torch.combinations(torch.arange(positions.shape[0]), 2).T
+    edges = torch.cat([pairs, pairs.flip(0)], 1)
+    return edges, (positions[edges[0]] - positions[edges[1]]).norm(dim=-1)
 
 
 def _deep_gcn(gnn: Any) -> torch.nn.Module:

@@ -116,6 +116,7 @@ _CLICK_MODELS = (
     "MMOE",
     "PLE",
 )
+_NO_NUMBERS = ("AFM", "CCPM")
 _ONE_LIST = ("PNN", "SharedBottom", "ESMM", "MMOE", "PLE")
 
 
@@ -129,7 +130,7 @@ def deepctr_models() -> Iterator[Candidate]:
     categories = (torch.arange(256)[:, None] * 7 + torch.arange(26)) % 997
     rows = torch.cat([categories, torch.zeros(256, 13, dtype=torch.long)], 1).float()
     for name in _CLICK_MODELS:
-        lists = (columns,) if name in _ONE_LIST else (columns, columns)
+        lists = (columns,) if name in _ONE_LIST else (columns, columns[:26] if name in _NO_NUMBERS else columns)
         yield Candidate(
             name=slug(f"deepctr-{name}"),
             family=slug(f"ctr-{name}"),

@@ -73,12 +73,6 @@ _MODELS = (
     Published(
         name="gpt-oss-20b", kind="gpt_oss", experts=32, figures={"num_hidden_layers": 24, "num_local_experts": 32}
     ),
-    Published(
-        name="dbrx",
-        kind="dbrx",
-        experts=16,
-        figures={"d_model": 6144, "n_heads": 48, "n_layers": 40, "max_seq_len": 32768, "vocab_size": 100352},
-    ),
     Published(name="gpt2-xl", kind="gpt2", figures={"n_embd": 1600, "n_layer": 48, "n_head": 25}),
     Published(
         name="opt-175b",

@@ -62,5 +62,16 @@ def install() -> None:
         assert torchvision.__version__
     finally:
         torch.ops.load_library = load_library
+    _let_autocast_name_meta()
     # Whether it is faster to compare all boxes at once depends on their number; the number is a guess here.
     boxes._batched_nms_vanilla = boxes._batched_nms_coordinate_trick
+
+
+def _let_autocast_name_meta() -> None:
+    """Let models write ``torch.autocast(x.device.type, enabled=False)`` where x is on the meta device."""
+    begin = torch.autocast.__init__
+
+    def begin_on_cpu(self: torch.autocast, device_type: str, *args: object, **keywords: object) -> None:
+        begin(self, "cpu" if device_type == "meta" else device_type, *args, **keywords)
+
+    torch.autocast.__init__ = begin_on_cpu
