@@ -47,6 +47,8 @@ class Candidate:
         Makes the module.
     inputs
         Attempts, in order, to name its inputs.
+    batch
+        Batch size of its inputs.
     routed_share
         See `framework.formats.torch.read`.
     full
@@ -59,6 +61,7 @@ class Candidate:
     package: str
     build: Callable[[], Any]
     inputs: tuple[Inputs, ...]
+    batch: int | None = 1
     routed_share: float = 1.0
     full: bool = False
 

@@ -2,7 +2,7 @@
 
     python scripts/testbed_capture.py SOURCE --output FOLDER [--only NAME ...] [--again]
 
-Writes FOLDER/NAME.graph.json.gz for each graph and one line per candidate, in their order, to FOLDER/SOURCE.jsonl: what
+Writes FOLDER/NAME.graph.json.xz for each graph and one line per candidate, in their order, to FOLDER/SOURCE.jsonl: what
 is known of the graph, or the reason why there is none. Candidates that stand there already are not tried again unless
 --again is given.
 """
@@ -119,7 +119,7 @@ def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
     graph = result.graph
     if not FEWEST_NODES <= graph.topology.n <= MOST_NODES:
         raise UserError(f"{graph.topology.n} nodes", mend=f"wanted are {FEWEST_NODES} to {MOST_NODES}")
-    write_native(graph, output / f"{candidate.name}.graph.json.gz")
+    write_native(graph, output / f"{candidate.name}.graph.json.xz")
     return {
         "nodes": graph.topology.n,
         "sha256": graph.sha256(),
@@ -127,6 +127,7 @@ def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
         "module_bytes": result.module_bytes,
         "used_bytes": result.used_bytes,
         "guesses": dict(result.guesses),
+        "folded_flops": dict(result.folded_flops),
         "unused": _largest(result.unused),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
@@ -143,6 +144,7 @@ def _first_success(candidate: Candidate) -> Capture:
                 inputs,
                 name=candidate.name,
                 source=f"{candidate.package} {version}",
+                batch=candidate.batch,
                 routed_share=candidate.routed_share,
             )
         except UserError as error:

@@ -62,6 +62,7 @@ def pyg_models() -> Iterator[Candidate]:
             task="graph",
             package="torch-geometric",
             build=build,
+            batch=None,
             inputs=(fixed(*inputs, **keywords),),
         )
 

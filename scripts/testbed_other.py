@@ -138,6 +138,7 @@ def deepctr_models() -> Iterator[Candidate]:
             package="deepctr-torch",
             build=lambda name=name, lists=lists: getattr(zoo, name)(*lists, device="cpu"),
             inputs=(fixed(rows),),
+            batch=256,
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from framework.errors import UserError
 
 DATA = Path(__file__).parent.parent / "testbed" / "data"
-SUFFIX = ".graph.json.gz"
+SUFFIX = ".graph.json.xz"
 
 
 def bundled_names() -> list[str]:

@@ -57,6 +57,8 @@ class Capture:
         Size of the parts of them that some node uses, each part once.
     unused
         Sizes of parameters and buffers that no node uses, by name.
+    folded_flops
+        Operations that depend on no input, by operator; they are not part of the graph.
     guesses
         How often each kind of unknown value was guessed.
     """
@@ -66,6 +68,7 @@ class Capture:
     module_bytes: int
     used_bytes: int
     unused: Mapping[str, int]
+    folded_flops: Mapping[str, int]
     guesses: Mapping[str, int]
 
 
@@ -76,6 +79,7 @@ def read(
     *,
     name: str | None = None,
     source: str = "torch",
+    batch: int | None = None,
     routed_share: float = 1.0,
 ) -> ModelGraph:
     """Read a torch module.
@@ -89,6 +93,8 @@ def read(
         both, a function that is given the built module and returns them. An ``ExportedProgram`` carries its own.
     name, source
         For reports; the name is that of the module's class by default.
+    batch
+        The batch size that the inputs have; informative.
     routed_share
         Of a mixture of experts whose router is unknown: the share of tokens that one expert gets.
 
@@ -97,7 +103,9 @@ def read(
     UserError
         If torch is not installed, the module fails to build or run, or nothing it returns depends on an input.
     """
-    return capture(module, example_inputs, example_keywords, name=name, source=source, routed_share=routed_share).graph
+    return capture(
+        module, example_inputs, example_keywords, name=name, source=source, batch=batch, routed_share=routed_share
+    ).graph
 
 
 def capture(
@@ -107,6 +115,7 @@ def capture(
     *,
     name: str | None = None,
     source: str = "torch",
+    batch: int | None = None,
     routed_share: float = 1.0,
 ) -> Capture:
     """Read a torch module as `read` does, and return also what became of its parameters."""
@@ -149,7 +158,7 @@ def capture(
     nodes = _needed(recorder.nodes, {output[0] for output in outputs if output is not None})
     if not nodes:
         raise UserError("nothing that it returns depends on an input", where=label, mend="give other example inputs")
-    return _capture(recorder, nodes, outputs, model, inputs, label, source)
+    return _capture(recorder, nodes, outputs, model, label, source, batch)
 
 
 def _run(what: str, where: str, function: Callable[[], Any]) -> Any:
@@ -210,9 +219,9 @@ def _capture(
     needed: Sequence[int],
     outputs: set[Any],
     model: Any,
-    inputs: Any,
     name: str,
     source: str,
+    batch: int | None,
 ) -> Capture:
     builder = GraphBuilder(name)
     nodes = [recorder.nodes[v] for v in needed]
@@ -253,7 +262,7 @@ def _capture(
         ),
         name=name,
         source=source,
-        batch=_batch(inputs),
+        batch=batch,
         dtype=_dtype(model),
         remarks=_remarks(sum(charged) - used_bytes, unused_bytes, module_bytes, recorder.guesses.count),
     )
@@ -263,6 +272,7 @@ def _capture(
         module_bytes=module_bytes,
         used_bytes=used_bytes,
         unused=unused,
+        folded_flops=dict(recorder.folded_flops),
         guesses=dict(recorder.guesses.count),
     )
 
@@ -307,11 +317,6 @@ def _remarks(shared: int, unused: int, total: int, guesses: Mapping[str, int]) -
         listed = ", ".join(f"{kind} {count}" for kind, count in sorted(guesses.items()))
         remarks.append(f"control flow that depends on weights was guessed: {listed}")
     return remarks
-
-
-def _batch(inputs: Any) -> int | None:
-    tensors = [leaf for leaf in _result_tensors(inputs) if leaf.dim()]
-    return int(tensors[-1].shape[0]) or None if tensors else None
 
 
 def _dtype(model: Any) -> str | None:

@@ -60,6 +60,21 @@ UNIFORM = frozenset(
 )
 """Operators that fill their result with one value."""
 
+SHAPED_LIKE = frozenset(
+    {
+        "empty_like",
+        "full_like",
+        "new_empty",
+        "new_empty_strided",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones_like",
+        "zeros_like",
+    }
+)
+"""Operators that take from their first argument its shape or type, but no value."""
+
 GATHERS = frozenset(
     [
         "_embedding_bag",
@@ -102,6 +117,17 @@ def operator_name(func: Any) -> str:
     """Return an operator's name without overload; ``add_`` is called ``add``."""
     name = str(func._overloadpacket.__name__)
     return name.rstrip("_") or name
+
+
+def filled_with(name: str, args: Any) -> Any:
+    """Return the number that an operator of `SHAPED_LIKE` fills its result with, or None if it leaves it undefined."""
+    if name.endswith(("zeros", "zeros_like")):
+        return 0
+    if name.endswith(("ones", "ones_like")):
+        return 1
+    if name == "full_like":
+        return args[1]
+    return args[2] if name == "new_full" else None
 
 
 def written_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:

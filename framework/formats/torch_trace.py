@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ from framework.formats.torch_operators import (
     OVERWRITERS,
     RANDOM,
     SEPARATING,
+    SHAPED_LIKE,
     UNIFORM,
     UNKNOWN,
+    filled_with,
     operator_name,
     takes_device,
     written_arguments,
@@ -97,6 +100,7 @@ class Recorder(TorchDispatchMode):
         self.values = Values()
         self.guesses = Guesses(self.values, routed_share)
         self.in_forward = False
+        self.folded_flops: Counter[str] = Counter()
         self._paths: list[str] = []
 
     @contextmanager
@@ -157,7 +161,9 @@ class Recorder(TorchDispatchMode):
         if name in SEPARATING:
             # The parts share storage, but are promised to be used as if they did not; in-place writes rely on it.
             out = tree_map(_meta_twin, out)
-        if real is None and name not in RANDOM and name not in UNKNOWN and _is_small(out):
+        if name in SHAPED_LIKE:
+            real = self._filled(name, args, out)
+        elif real is None and name not in RANDOM and name not in UNKNOWN and _is_small(out):
             real = self._compute(func, args, keywords)
         before = {address(tensor) for tensor in inputs}
         self._record(func, name, args, keywords, out, inputs, written)
@@ -188,6 +194,12 @@ class Recorder(TorchDispatchMode):
         except (RuntimeError, NotImplementedError, IndexError, ValueError):
             # The values are a help; that the operator is possible at all, its meta run decides.
             return None
+
+    def _filled(self, name: str, args: Sequence[Any], out: torch.Tensor) -> torch.Tensor | None:
+        number = filled_with(name, args)
+        if number is None or out.numel() > LARGEST_KNOWN:
+            return None
+        return torch.full(out.shape, number, dtype=out.dtype)
 
     def _keep_values(
         self, name: str, out: Any, real: Any, before: set[int], written: Sequence[torch.Tensor], args: Sequence[Any]
@@ -221,8 +233,10 @@ class Recorder(TorchDispatchMode):
         written: Sequence[torch.Tensor],
     ) -> None:
         outputs = _tensors(out)
-        live = [tensor for tensor in inputs if self.values.record(tensor).live]
+        live = [] if name in SHAPED_LIKE else [tensor for tensor in inputs if self.values.record(tensor).live]
         if not live and not (self.in_forward and name in RANDOM):
+            if self.in_forward:
+                self.folded_flops[f"{func.namespace}.{name}"] += operator_flops(func, args, keywords, out, inputs)
             self._record_constant(name, inputs, outputs, written)
             return
         sources = {address(tensor): tensor for tensor in inputs}

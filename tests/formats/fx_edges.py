@@ -20,16 +20,23 @@ Edge = tuple[int, int]
 
 
 def derive(
-    model: torch.nn.Module, inputs: Sequence[torch.Tensor], keywords: Mapping[str, Any] | None = None
+    model: torch.nn.Module,
+    inputs: Sequence[torch.Tensor],
+    keywords: Mapping[str, Any] | None = None,
+    *,
+    functional: bool = True,
 ) -> tuple[list[str], set[Edge]]:
-    """Return the operators in order, and the pairs (producer, consumer) of their positions."""
+    """Return the operators in order, and the pairs (producer, consumer) of their positions.
+
+    Functionalisation splits some matrix products; without it (`functional`) only writes to whole tensors are followed.
+    """
 
     def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
         leaves = torch.utils._pytree.tree_leaves(model(*tensors, **(keywords or {})))
         return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
     with torch.no_grad():
-        traced = make_fx(torch.func.functionalize(run))(*inputs)
+        traced = make_fx(torch.func.functionalize(run) if functional else run)(*inputs)
     return _operators_and_edges(traced.graph)
 
 
@@ -44,7 +51,7 @@ def _operators_and_edges(graph: torch.fx.Graph) -> tuple[list[str], set[Edge]]:
             origins[node] = set()
         elif node.op == "output":
             results = set().union(*(origins[source] for source in sources))
-        elif sources:
+        elif sources and not _only_shaped_like(node):
             live.add(node)
             before = set[torch.fx.Node]().union(*(origins[source] for source in sources))
             if node.target is operator.getitem or _is_whole_view(node):
@@ -63,6 +70,14 @@ def _operators_and_edges(graph: torch.fx.Graph) -> tuple[list[str], set[Edge]]:
     index = {node: i for i, node in enumerate(ordered)}
     edges = {(index[source], index[node]) for node in ordered for source in node.meta["before"]}
     return [_name(node) for node in ordered], edges
+
+
+def _only_shaped_like(node: torch.fx.Node) -> bool:
+    """Return whether a node takes no values from its input."""
+    if node.target is operator.getitem:
+        return False
+    name = _name(node)
+    return name.startswith("new_") or (name.endswith("_like") and not name.startswith("rand"))
 
 
 def _is_whole_view(node: torch.fx.Node) -> bool:

@@ -329,7 +329,9 @@ def test_names_inputs_and_nested_results() -> None:
         def forward(self, values: dict[str, Any], *, scale: Any = None) -> Any:
             return {"out": (self.inner(self.inner(values["x"])) * scale, [3])}
 
-    graph = torch_format.read(Model, ({"x": meta(2, 3)},), {"scale": torch.tensor(2.0)}, name="nested", source="a test")
+    graph = torch_format.read(
+        Model, ({"x": meta(2, 3)},), {"scale": torch.tensor(2.0)}, name="nested", source="a test", batch=2
+    )
     assert graph.node_names == ("inner.0.addmm.1", "inner.1.tanh.1", "inner.0.addmm.2", "inner.1.tanh.2", "mul")
     assert (graph.name, graph.source, graph.batch, graph.dtype) == ("nested", "a test", 2, "float32")
 
