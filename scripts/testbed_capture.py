@@ -1,6 +1,6 @@
 """Capture the candidates of one source, each in a process of its own with limits of time and memory.
 
-    python scripts/testbed_capture.py SOURCE --output FOLDER [--only NAME ...] [--again]
+    python scripts/testbed_capture.py SOURCE --output FOLDER [--only NAME ...] [--again] [--seconds S]
 
 Writes FOLDER/NAME.graph.json.xz for each graph and one line per candidate, in their order, to FOLDER/SOURCE.jsonl: what
 is known of the graph, or the reason why there is none. Candidates that stand there already are not tried again unless
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("source", choices=SOURCES)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--only", nargs="*", help="names of candidates")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start none after so long; exit with 3")
     parser.add_argument("--again", action="store_true", help="try also what stands in the log already")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -54,9 +55,12 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     testbed_stubs.install()
     torch.set_num_threads(1)
+    start = time.monotonic()
     for candidate in candidates(options.source):
         if candidate.name in rows or (options.only and candidate.name not in options.only):
             continue
+        if time.monotonic() - start > options.seconds:
+            sys.exit(3)
         row = attempt(candidate, options.source, options.output)
         rows[candidate.name] = row
         with log.open("a", encoding="utf-8") as stream:
@@ -115,13 +119,14 @@ def _child(candidate: Candidate, output: Path, writer: int) -> None:
 
 
 def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
-    result = _first_success(candidate)
+    attempt, result = _first_success(candidate)
     graph = result.graph
     if not FEWEST_NODES <= graph.topology.n <= MOST_NODES:
         raise UserError(f"{graph.topology.n} nodes", mend=f"wanted are {FEWEST_NODES} to {MOST_NODES}")
     write_native(graph, output / f"{candidate.name}.graph.json.xz")
     return {
         "nodes": graph.topology.n,
+        "attempt": attempt,
         "sha256": graph.sha256(),
         "parameters": result.parameters,
         "module_bytes": result.module_bytes,
@@ -129,17 +134,18 @@ def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
         "guesses": dict(result.guesses),
         "folded_flops": dict(result.folded_flops),
         "unused": _largest(result.unused),
+        "unused_bytes": sum(result.unused.values()),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
 
 
-def _first_success(candidate: Candidate) -> Capture:
+def _first_success(candidate: Candidate) -> tuple[int, Capture]:
     version = metadata.version(candidate.package)
     first: Exception | None = None
-    for inputs in candidate.inputs:
+    for attempt, inputs in enumerate(candidate.inputs):
         torch.manual_seed(0)
         try:
-            return capture(
+            return attempt, capture(
                 candidate.build,
                 inputs,
                 name=candidate.name,

@@ -28,6 +28,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from framework.formats.native import read
+from framework.formats.torch import capture
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.testbed.catalogue import CatalogueRow, bundled_graphs
 from tests.formats.fx_edges import derive
@@ -92,37 +93,60 @@ def verdicts_of(candidate: Candidate, source: str, row: CatalogueRow) -> list[st
             return [f"digest DIFFERENT: {found['failure']}"]
         graph = read(Path(folder) / f"{candidate.name}.graph.json.xz")
     verdicts = [f"digest {'equal' if found['sha256'] == row.sha256 else 'DIFFERENT'}"]
+    verdicts.append(compare_operations(graph, found["folded_flops"], candidate, found["attempt"]))
     if row.guesses:
-        return [*verdicts, "operations not compared: control flow is guessed", "edges not compared: the same"]
+        return [*verdicts, "edges not compared: control flow is guessed"]
+    if row.nodes > LARGEST_DERIVED:
+        return [*verdicts, "edges not compared: too many nodes"]
     try:
-        model, inputs, keywords = on_meta(candidate)
-        verdicts.append(compare_operations(graph, found["folded_flops"], model, inputs, keywords))
-        if row.nodes > LARGEST_DERIVED:
-            verdicts.append("edges not compared: too many nodes")
-        else:
-            verdicts.append(compare_edges(graph, model, inputs, keywords))
+        return [*verdicts, compare_edges(graph, *on_meta(candidate, found["attempt"]))]
     except Exception as error:
-        # Most models compute with values somewhere, which plain meta tensors do not have.
-        verdicts.append(f"not compared: plain meta tensors fail with {type(error).__name__}")
-    return verdicts
+        # Some models branch on values, which plain meta tensors do not have.
+        return [*verdicts, f"edges not compared: plain meta tensors fail with {type(error).__name__}"]
 
 
-def on_meta(candidate: Candidate) -> tuple[torch.nn.Module, Sequence[Any], dict[str, Any]]:
+def on_meta(candidate: Candidate, attempt: int) -> tuple[torch.nn.Module, Sequence[Any], dict[str, Any]]:
     with torch.device("meta"):
         model = candidate.build().eval()
-    inputs, keywords = candidate.inputs[0](model)
+    inputs, keywords = candidate.inputs[attempt](model)
     inputs, keywords = tree_map(
         lambda leaf: leaf.to("meta") if isinstance(leaf, torch.Tensor) else leaf, (list(inputs), dict(keywords))
     )
     return model, inputs, keywords
 
 
-def compare_operations(
-    graph: ModelGraph, folded: dict[str, int], model: torch.nn.Module, inputs: Sequence[Any], keywords: Any
-) -> str:
-    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model(*inputs, **keywords)
-    theirs = {str(op): count for op, count in counter.get_flop_counts().get("Global", {}).items() if count}
+class Counted(torch.nn.Module):
+    """A model whose forward pass torch counts; what it counts is kept in `counts`."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.counts: dict[str, int] = {}
+
+    def forward(self, *inputs: Any, **keywords: Any) -> Any:
+        with FlopCounterMode(display=False) as counter:
+            result = self.model(*inputs, **keywords)
+        self.counts = {str(op): count for op, count in counter.get_flop_counts().get("Global", {}).items() if count}
+        return result
+
+
+def compare_operations(graph: ModelGraph, folded: dict[str, int], candidate: Candidate, attempt: int) -> str:
+    """Compare with what torch counts, on plain meta tensors if the model runs on these, else while it is traced."""
+    try:
+        model, inputs, keywords = on_meta(candidate, attempt)
+        counted_model = Counted(model)
+        with torch.no_grad(), torch.device("meta"):
+            counted_model(*inputs, **keywords)
+    except Exception:
+        made: list[Counted] = []
+
+        def build() -> Counted:
+            made.append(Counted(candidate.build()))
+            return made[0]
+
+        capture(build, lambda model: candidate.inputs[attempt](model.model), routed_share=candidate.routed_share)
+        counted_model = made[0]
+    theirs = counted_model.counts
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)
     counted = {str(packet) for packet in flop_registry}

@@ -24,6 +24,12 @@ _ROUTING = (("num_experts_per_tok", PER_TOKEN), ("n_group", 1), ("topk_group", 1
 _PARTS = ("vision_config", "text_config", "audio_config", "encoder", "backbone_config", "encoder_config")
 _ENCODERS = frozenset({"bert", "roberta", "electra", "camembert"})
 _AUDIO_SAMPLES = 16000
+_UNSET = {"prediction_length": 24, "vocab_size": 33, "num_experts_per_tok": PER_TOKEN}
+"""Values for fields that some configurations leave open."""
+
+_ABSENT = inspect.Parameter("absent", inspect.Parameter.KEYWORD_ONLY, default=inspect.Parameter.empty)
+_IMAGE_SIDES = {"DFine": 640, "Deimv2": 640, "DepthPro": 1536, "EdgeTam": 1024}
+"""Sides of the images of models whose configuration does not name them, by the start of their class name."""
 
 
 def transformers_models() -> Iterator[Candidate]:
@@ -91,7 +97,11 @@ _SOUND = frozenset(
 def _build(kind: str, factory: str) -> Any:
     import transformers
 
-    config = transformers.CONFIG_MAPPING[kind]()
+    kind_of_config = transformers.CONFIG_MAPPING[kind]
+    takes = inspect.signature(kind_of_config).parameters
+    config = kind_of_config(
+        **{name: value for name, value in _UNSET.items() if takes.get(name, _ABSENT).default is None}
+    )
     parts = [config] + [getattr(config, part, None) for part in _PARTS]
     for part in parts:
         if hasattr(part, "to_dict"):
@@ -172,7 +182,8 @@ def _inputs_of(model: Any, config: Any) -> dict[str, Any]:
 
 
 def _pictures(kind: str, config: Any, takes: Any, main: str) -> dict[str, Any]:
-    size = _field(config, "image_size", "input_size") or 224
+    named = next((side for start, side in _IMAGE_SIDES.items() if kind.startswith(start)), None)
+    size = named or _field(config, "image_size", "input_size") or 224
     height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
     if not (type(height) is int and type(width) is int):
         height = width = 224

@@ -141,8 +141,9 @@ def capture(
         label = name or type(model).__name__
         recorder.values.mark_parameters([*model.named_parameters(), *model.named_buffers()])
         if callable(example_inputs):
+            name_inputs = example_inputs
             with _disable_current_modes():
-                example_inputs, example_keywords = example_inputs(model)
+                example_inputs, example_keywords = _run("naming the inputs", label, lambda: name_inputs(model))
         inputs, keywords = _live_inputs(recorder, example_inputs or (), example_keywords or {})
         training = [part for part in model.modules() if part.training]
         for part in training:
