@@ -140,11 +140,14 @@ def capture(
             raise UserError(f"this is a {type(model).__name__}, not a torch module", where=name or "")
         label = name or type(model).__name__
         recorder.values.mark_parameters([*model.named_parameters(), *model.named_buffers()])
+        arguments: Sequence[Any] = ()
         if callable(example_inputs):
             name_inputs = example_inputs
             with _disable_current_modes():
-                example_inputs, example_keywords = _run("naming the inputs", label, lambda: name_inputs(model))
-        inputs, keywords = _live_inputs(recorder, example_inputs or (), example_keywords or {})
+                arguments, example_keywords = _run("naming the inputs", label, lambda: name_inputs(model))
+        elif example_inputs is not None:
+            arguments = example_inputs
+        inputs, keywords = _live_inputs(recorder, arguments, example_keywords or {})
         training = [part for part in model.modules() if part.training]
         for part in training:
             part.training = False

@@ -21,7 +21,7 @@ from framework.testbed.catalogue import bundled_graphs, subset_names
 
 Row = dict[str, Any]
 
-_LISTED = ("name", "family", "task", "nodes", "tensors", "width", "depth", "flops", "parameters", "guesses", "subsets")
+_LISTED = ("name", "task", "nodes", "width", "depth", "flops", "parameters", "guesses", "subsets")
 _MOST_OPERATORS = 10
 
 
@@ -76,8 +76,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     console = Console()
     table = Table()
     for heading in _LISTED:
-        is_number = heading not in ("name", "family", "task", "subsets")
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        is_number = heading not in ("name", "task", "subsets")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=heading == "name")
     for row in rows:
         table.add_row(*(_cell(heading, row.get(heading)) for heading in _LISTED))
     if rows:
