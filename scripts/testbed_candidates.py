@@ -93,31 +93,18 @@ def slug(text: str) -> str:
 
 
 _SAME = {
-    "vit": "vision-transformer",
-    "swin": "swin-transformer",
-    "swinv2": "swin-transformer-v2",
+    "bvlc-alexnet": "alexnet",
     "convnextv2": "convnext",
-    "deit": "vision-transformer",
-    "levit": "levit",
-    "mobilenet-v1": "mobilenet-v1",
-    "mobilenetv2": "mobilenet-v2",
-    "mobilenetv3": "mobilenet-v3",
+    "dinov2": "vision-transformer",
     "googlenet": "inception",
     "inception-v3": "inception",
     "inception-v4": "inception",
-    "bvlc-alexnet": "alexnet",
-    "regnet": "regnet",
-    "dinov2": "vision-transformer",
-    "faster-rcnn": "faster-rcnn",
-    "byobnet": "byobnet",
-    "pvt-v2": "pvt-v2",
-    "open-clip": "clip",
-    "squeezenet": "squeezenet",
-    "conditional-detr": "conditional-detr",
+    "mobilenetv2": "mobilenet-v2",
+    "mobilenetv3": "mobilenet-v3",
     "poolformer": "metaformer",
-    "sam": "sam",
-    "efficientvit-mit": "efficientvit-mit",
-    "dac": "dac",
+    "swin": "swin-transformer",
+    "swinv2": "swin-transformer-v2",
+    "vit": "vision-transformer",
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import resource
 import signal
 import sys
@@ -27,6 +28,7 @@ os.environ |= {"PYTORCH_JIT": "0", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE"
 # No weights, no version checks: whatever asks the network is told at once that there is none.
 os.environ |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
+import numpy
 import testbed_stubs
 import torch
 from testbed_candidates import SOURCES, Candidate, candidates
@@ -143,7 +145,8 @@ def _first_success(candidate: Candidate) -> tuple[int, Capture]:
     version = metadata.version(candidate.package)
     first: Exception | None = None
     for attempt, inputs in enumerate(candidate.inputs):
-        torch.manual_seed(0)
+        for seed in (random.seed, numpy.random.seed, torch.manual_seed):
+            seed(0)
         try:
             return attempt, capture(
                 candidate.build,

@@ -81,7 +81,9 @@ def openclip_models() -> Iterator[Candidate]:
         if name in known:
             yield Candidate(
                 name=slug(f"openclip-{name}"),
-                family={"RN50": "clip-resnet", "RN50x4": "clip-resnet"}.get(name, slug(f"clip-{name.split('-')[0]}")),
+                family={"RN50": "clip-resnet", "RN50x4": "clip-resnet", "ViT-B-32": "clip"}.get(
+                    name, slug(f"clip-{name.split('-')[0]}")
+                ),
                 task="image and text",
                 package="open_clip_torch",
                 build=lambda name=name: open_clip.create_model(name),

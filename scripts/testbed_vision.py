@@ -17,11 +17,7 @@ _HEAVY = re.compile(
 _MODULES = {
     "vision_transformer_hybrid": "vision-transformer-hybrid",
     "swin_transformer_v2_cr": "swin-transformer-v2",
-    "inception_v3": "inception",
-    "inception_v4": "inception",
     "inception_resnet_v2": "inception-resnet",
-    "deit": "deit",
-    "mobilenetv3": "mobilenet-v3",
 }
 
 
