@@ -156,7 +156,10 @@ def choose(rows: Sequence[CatalogueRow], left: Left) -> list[CatalogueRow]:
 def _ranked(members: Sequence[CatalogueRow]) -> list[CatalogueRow]:
     order = [row for row in members if row.source.startswith("onnx ")]
     order += [row for row in reversed(members) if row.subsets]
-    order += [members[-1], members[0], members[len(members) // 2], *members]
+    order = list(dict.fromkeys(order))
+    rest = [row for row in members if row not in order]
+    if rest:
+        order += [rest[-1], rest[0], rest[len(rest) // 2], *rest]
     return list(dict.fromkeys(order))
 
 
