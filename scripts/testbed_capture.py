@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -37,7 +38,7 @@ from framework.errors import UserError
 from framework.formats.native import write_native
 from framework.formats.torch import Capture, capture
 
-SECONDS = 120
+SECONDS = 180
 MEMORY = 10 << 30
 FEWEST_NODES = 8
 MOST_NODES = 30_000
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--only", nargs="*", help="names of candidates")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start none after so long; exit with 3")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--again", action="store_true", help="try also what stands in the log already")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -57,18 +59,28 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     testbed_stubs.install()
     torch.set_num_threads(1)
+    pending = [
+        candidate
+        for candidate in candidates(options.source)
+        if candidate.name not in rows and (not options.only or candidate.name in options.only)
+    ]
     start = time.monotonic()
-    for candidate in candidates(options.source):
-        if candidate.name in rows or (options.only and candidate.name not in options.only):
-            continue
-        if time.monotonic() - start > options.seconds:
+    running: deque[Attempt] = deque()
+    while pending or running:
+        is_late = time.monotonic() - start > options.seconds
+        if pending and not is_late and len(running) < options.jobs:
+            running.append(Attempt(pending.pop(0), options.source, options.output))
+        elif running:
+            row = running.popleft().finish()
+            rows[row["name"]] = row
+            with log.open("a", encoding="utf-8") as stream:
+                print(json.dumps(row), file=stream)
+            said = row.get("failure") or f"{row['nodes']} nodes, {row['seconds']:.1f} s"
+            print(f"{row['name']}: {said}", flush=True)
+        else:
             sys.exit(3)
-        row = attempt(candidate, options.source, options.output)
-        rows[candidate.name] = row
-        with log.open("a", encoding="utf-8") as stream:
-            print(json.dumps(row), file=stream)
-        said = row.get("failure") or f"{row['nodes']} nodes, {row['seconds']:.1f} s"
-        print(f"{candidate.name}: {said}", flush=True)
+    ordered = [rows[candidate.name] for candidate in candidates(options.source) if candidate.name in rows]
+    log.write_text("".join(f"{json.dumps(row)}\n" for row in ordered), encoding="utf-8")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -76,33 +88,39 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def attempt(candidate: Candidate, source: str, output: Path) -> dict[str, Any]:
-    """Capture a candidate in a child process and return its row of the log."""
-    row: dict[str, Any] = {
-        "name": candidate.name,
-        "family": candidate.family,
-        "task": candidate.task,
-        "package": candidate.package,
-        "source": source,
-        "full": candidate.full,
-    }
-    start = time.monotonic()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _child(candidate, output, writer)
-    os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as stream:
-        said = stream.read()
-    _, status = os.waitpid(child, 0)
-    if said:
-        row |= json.loads(said)
-    elif os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGXCPU):
-        row["failure"] = f"not done in {SECONDS} s"
-    else:
-        row["failure"] = f"the process ended with status {status}"
-    return row | {"seconds": round(time.monotonic() - start, 2)}
+class Attempt:
+    """The capture of one candidate, under way in a child process."""
+
+    def __init__(self, candidate: Candidate, source: str, output: Path) -> None:
+        self._row: dict[str, Any] = {
+            "name": candidate.name,
+            "family": candidate.family,
+            "task": candidate.task,
+            "package": candidate.package,
+            "source": source,
+            "full": candidate.full,
+        }
+        self._start = time.monotonic()
+        self._reader, writer = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            os.close(self._reader)
+            _child(candidate, output, writer)
+        os.close(writer)
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for the end and return the candidate's row of the log."""
+        with os.fdopen(self._reader, encoding="utf-8") as stream:
+            said = stream.read()
+        _, status = os.waitpid(self._child, 0)
+        row = self._row
+        if said:
+            row |= json.loads(said)
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGXCPU):
+            row["failure"] = f"not done in {SECONDS} s"
+        else:
+            row["failure"] = f"the process ended with status {status}"
+        return row | {"seconds": round(time.monotonic() - self._start, 2)}
 
 
 def _child(candidate: Candidate, output: Path, writer: int) -> None:

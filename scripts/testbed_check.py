@@ -88,7 +88,7 @@ def in_child(candidate: Candidate, source: str, row: CatalogueRow) -> list[str]:
 
 def verdicts_of(candidate: Candidate, source: str, row: CatalogueRow) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
-        found = testbed_capture.attempt(candidate, source, Path(folder))
+        found = testbed_capture.Attempt(candidate, source, Path(folder)).finish()
         if "failure" in found:
             return [f"digest DIFFERENT: {found['failure']}"]
         graph = read(Path(folder) / f"{candidate.name}.graph.json.xz")

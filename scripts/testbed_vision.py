@@ -45,15 +45,15 @@ def _image_of(model: Any) -> Any:
 
 
 def _spread(names: list[str]) -> list[str]:
-    """Return up to seven names of a module: one per series of models, small and large ones in turn."""
+    """Return up to five names of a module: one per series of models, small and large ones in turn."""
     light = [name for name in names if not _HEAVY.search(name)] or names
     series: dict[str, list[str]] = defaultdict(list)
     for name in light:
         series[re.split(r"\d", name)[0].rstrip("_")].append(name)
     picked = [members[len(members) // 3] for members in series.values()]
-    picked = picked[:: max(1, len(picked) // 5)][:5]
+    picked = picked[:: max(1, len(picked) // 4)][:4]
     picked += [light[0], light[len(light) // 2], light[-1], names[len(names) // 2]]
-    return list(dict.fromkeys(picked))[:7]
+    return list(dict.fromkeys(picked))[:5]
 
 
 _AREAS = {"detection": "detection", "segmentation": "segmentation", "optical_flow": "optical flow", "video": "video"}
