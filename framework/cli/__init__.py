@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from framework.cli import check, compare, inspect, listing, new, solve, study, verify, versions, warm
+from framework.cli import check, compare, inspect, listing, new, solve, study, testbed, verify, versions, warm
 from framework.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("check")(check.command)
 app.command("new")(new.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
+app.add_typer(testbed.app, name="testbed")
 app.command("verify")(verify.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -48,9 +47,12 @@ def _rows(name: str) -> Rows:
         from framework.formats import FORMATS
 
         return [{"name": item.name, "files": item.patterns, "description": item.description} for item in FORMATS]
-    from framework.testbed.catalogue import bundled_graphs
+    from framework.testbed.catalogue import SUBSETS, subset_names
 
-    return [asdict(row) for row in bundled_graphs()]
+    return [
+        {"subset": subset, "graphs": len(subset_names(subset)), "description": description}
+        for subset, description in SUBSETS.items()
+    ]
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
