@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from framework.cli import check, compare, inspect, listing, solve, verify, versions, warm
+from framework.cli import (
+    check,
+    compare,
+    inspect,
+    listing,
+    pipeline,
+    profile,
+    recommend,
+    solve,
+    split,
+    verify,
+    versions,
+    warm,
+)
 from framework.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +35,10 @@ app.command("check")(check.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
 app.command("verify")(verify.command)
+app.command("profile")(profile.command)
+app.command("split")(split.command)
+app.command("pipeline")(pipeline.command)
+app.command("recommend")(recommend.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)
 

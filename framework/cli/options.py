@@ -90,6 +90,17 @@ MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
 
 
+def parse_dims(dims: list[str] | None) -> dict[str, int]:
+    """Read ``NAME=VALUE`` texts."""
+    values: dict[str, int] = {}
+    for text in dims or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value.isdigit():
+            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
+        values[name] = int(value)
+    return values
+
+
 def read_input(
     path: str, *, format: str | None, dims: list[str] | None, training: bool
 ) -> tuple[ModelGraph, GraphInput]:
@@ -97,12 +108,7 @@ def read_input(
     from framework.formats import read_graph
     from framework.portfolio.result import GraphInput
 
-    values: dict[str, int] = {}
-    for text in dims or []:
-        name, equals, value = text.partition("=")
-        if not equals or not value.isdigit():
-            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
-        values[name] = int(value)
+    values = parse_dims(dims)
     graph = read_graph(path, format=format, dims=values, training=training)
     return graph, GraphInput(path=path, format=format, dims=values, training=training)
 
