@@ -15,10 +15,9 @@ def simple_bound(problem: Problem) -> tuple[int, Certificate]:
     what they can hold, so the largest is at least the average. Source: Archer et al., ICML 2024, section 3.
     """
     instance, k = problem.instance, problem.useful_stages
-    alone = instance.work + np.maximum(instance.parameter_cost - instance.capacity, 0)
     beyond = max(0, instance.total_parameter_cost - k * instance.capacity)
     average = -(-(instance.total_work + beyond) // k)
-    value = max(int(alone.max()), average)
+    value = max(int(instance.work.max()), average)
     return value, Certificate(kind="simple", data={}, instance=instance.sha256())
 
 

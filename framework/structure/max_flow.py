@@ -1,0 +1,269 @@
+"""Maximum flows and minimum cuts in exact integers, resumable and warm-startable.
+
+The method is Dinic's: breadth-first levels from the source, then blocking flow along them. Three things make it fit
+the cuts of this project. A search ends at the level of the sink and stamps what it meets instead of clearing
+arrays, so a cut that stays near its source costs what lies near its source, however large the graph is. The flow
+is kept in residual capacities, so raising capacities and going on is a warm start. And a call does a bounded number of
+steps, so that a deadline is kept between calls.
+
+Source: E. A. Dinic, 1970; infinite capacities are `INFINITE`, beyond any finite sum of an instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from framework.errors import OutOfTimeError
+from framework.model.topology import IntArray
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+SmallArray: TypeAlias = NDArray[np.int32]
+
+INFINITE = 1 << 60
+"""Capacity of an arc that no cut worth reporting crosses; every finite cut must stay below it."""
+
+_STEPS_PER_CALL = 4_000_000
+"""Arcs scanned in one kernel call: some hundredths of a second."""
+
+_DONE, _LIMIT, _PAUSED = 0, 1, 2
+
+
+class FlowNetwork:
+    """A network with one source and one sink whose capacities can change between flows.
+
+    Parameters
+    ----------
+    vertices
+        Number of vertices; the source and the sink are two of them.
+    tails, heads
+        ``[arcs]`` vertices of each arc.
+    source, sink
+        Where the flow starts and ends.
+
+    Attributes
+    ----------
+    forward, backward
+        ``[arcs]`` position of each arc, and of its reverse, in `residual`.
+    residual
+        ``[2 * arcs]`` what can still flow along each arc and its reverse; write capacities here between flows.
+    value
+        Flow sent so far.
+    """
+
+    def __init__(self, vertices: int, tails: IntArray, heads: IntArray, source: int, sink: int) -> None:
+        arcs = len(tails)
+        ends = np.concatenate((tails, heads)).astype(np.int64)
+        order = np.argsort(ends, kind="stable")
+        place = np.empty(2 * arcs, np.int64)
+        place[order] = np.arange(2 * arcs, dtype=np.int64)
+        self.forward, self.backward = place[:arcs].copy(), place[arcs:].copy()
+        self._first = np.zeros(vertices + 1, np.int64)
+        np.cumsum(np.bincount(ends, minlength=vertices), out=self._first[1:])
+        self._head = np.concatenate((heads, tails))[order].astype(np.int32)
+        self._reverse = np.concatenate((self.backward, self.forward))[order].astype(np.int32)
+        self.residual = np.zeros(2 * arcs, np.int64)
+        self._source, self._sink = source, sink
+        self._level = np.zeros(vertices, np.int64)
+        self._cursor = np.zeros(vertices, np.int64)
+        self._queue = np.zeros(vertices, np.int32)
+        self._path = np.zeros(vertices, np.int32)
+        # Flow sent so far; the level of the source in the latest search; vertices that search met; steps so far.
+        self._state = np.zeros(4, np.int64)
+
+    @property
+    def value(self) -> int:
+        """Flow sent since `reset`."""
+        return int(self._state[0])
+
+    @property
+    def steps(self) -> int:
+        """Arcs scanned so far, over all flows."""
+        return int(self._state[3])
+
+    def reset(self, capacities: IntArray) -> None:
+        """Forget the flow and take ``[2 * arcs]`` capacities, laid out like `residual`."""
+        self.residual[:] = capacities
+        self._state[0] = 0
+
+    def augment(self, *, limit: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """Send flow on top of what flows until it is maximal or at least `limit`; return its value.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes first; the flow so far is kept, and its value bounds the cut from below.
+        """
+        while True:
+            status = _augment(
+                self._first,
+                self._head,
+                self._reverse,
+                self.residual,
+                self._source,
+                self._sink,
+                limit,
+                self._level,
+                self._cursor,
+                self._queue,
+                self._path,
+                self._state,
+                _STEPS_PER_CALL,
+            )
+            if status != _PAUSED:
+                return self.value
+            if should_stop():
+                raise OutOfTimeError("stopped during a maximum flow")
+
+    def flow_value(self, flow: IntArray, capacities: IntArray) -> int:
+        """Return what a flow sends from the source to the sink, after checking that it is one.
+
+        Parameters
+        ----------
+        flow
+            ``[arcs]`` net flow along each arc; negative against its direction.
+        capacities
+            ``[2 * arcs]``, laid out like `residual`.
+
+        Raises
+        ------
+        ValueError
+            If a capacity is exceeded, or a vertex keeps or makes flow.
+        """
+        if flow.shape != self.forward.shape:
+            raise ValueError(f"a flow of {len(flow)} arcs on {len(self.forward)}")
+        if bool((flow > capacities[self.forward]).any() or (-flow > capacities[self.backward]).any()):
+            raise ValueError("the flow exceeds a capacity")
+        excess = np.zeros(len(self._level), np.int64)
+        np.add.at(excess, self._head[self.forward], flow)
+        np.subtract.at(excess, self._head[self.backward], flow)
+        inner = np.ones(len(excess), np.bool_)
+        inner[[self._source, self._sink]] = False
+        if excess[inner].any():
+            raise ValueError("the flow is not conserved")
+        return int(excess[self._sink])
+
+    def reached(self) -> IntArray:
+        """Return the vertices the last search met from the source, in the order it met them.
+
+        After a maximal flow they are the smallest source side of a minimum cut.
+        """
+        return self._queue[: int(self._state[2])].astype(np.int64)
+
+    def reaching_sink(self) -> BoolArray:
+        """Return a mask of the vertices that can still send to the sink; the rest is the largest source side."""
+        mask = np.zeros(len(self._level), np.bool_)
+        _search_back(self._first, self._head, self._reverse, self.residual, self._sink, mask)
+        return mask
+
+
+@njit(cache=True)
+def _augment(
+    first: IntArray,
+    head: SmallArray,
+    reverse: SmallArray,
+    residual: IntArray,
+    source: int,
+    sink: int,
+    limit: int,
+    level: IntArray,
+    cursor: IntArray,
+    queue: SmallArray,
+    path: SmallArray,
+    state: IntArray,
+    steps: int,
+) -> int:
+    """Levels only grow from search to search, so those below the source's are of searches before."""
+    stop = state[3] + steps
+    while True:
+        base = state[1] + len(level) + 2
+        state[1] = base
+        level[source] = base
+        cursor[source] = first[source]
+        queue[0] = source
+        found = 1
+        taken = 0
+        while taken < found:
+            u = queue[taken]
+            taken += 1
+            if u == sink:
+                break
+            below = level[u] + 1
+            state[3] += first[u + 1] - first[u]
+            for a in range(first[u], first[u + 1]):
+                v = head[a]
+                if residual[a] > 0 and level[v] < base:
+                    level[v] = below
+                    cursor[v] = first[v]
+                    queue[found] = v
+                    found += 1
+        state[2] = found
+        if level[sink] < base:
+            return _DONE
+        # A blocking flow: walk down the levels, retreat from dead ends, push at the sink.
+        bottom = level[sink]
+        depth = 0
+        u = source
+        while True:
+            if u == sink:
+                amount = residual[path[0]]
+                for i in range(1, depth):
+                    amount = min(amount, residual[path[i]])
+                shallow = depth
+                for i in range(depth - 1, -1, -1):
+                    a = path[i]
+                    residual[a] -= amount
+                    residual[reverse[a]] += amount
+                    if residual[a] == 0:
+                        shallow = i
+                state[0] += amount
+                state[3] += depth
+                if state[0] >= limit:
+                    return _LIMIT
+                if state[3] > stop:
+                    return _PAUSED
+                depth = shallow
+                u = head[reverse[path[depth]]]
+                continue
+            below = level[u] + 1
+            a = cursor[u]
+            last = first[u + 1]
+            while a < last and (residual[a] <= 0 or level[head[a]] != below or (below == bottom and head[a] != sink)):
+                a += 1
+            state[3] += a - cursor[u] + 1
+            cursor[u] = a
+            if a < last:
+                path[depth] = a
+                depth += 1
+                u = head[a]
+            elif depth == 0:
+                break
+            else:
+                depth -= 1
+                u = head[reverse[path[depth]]]
+                cursor[u] += 1
+        if state[3] > stop:
+            return _PAUSED
+
+
+@njit(cache=True)
+def _search_back(
+    first: IntArray, head: SmallArray, reverse: SmallArray, residual: IntArray, sink: int, mask: BoolArray
+) -> None:
+    stack = np.empty(len(mask), np.int32)
+    stack[0] = sink
+    mask[sink] = True
+    height = 1
+    while height:
+        height -= 1
+        v = stack[height]
+        for a in range(first[v], first[v + 1]):
+            u = head[a]
+            if not mask[u] and residual[reverse[a]] > 0:
+                mask[u] = True
+                stack[height] = u
+                height += 1

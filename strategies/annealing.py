@@ -1,0 +1,124 @@
+"""`annealing`: improves the best partition known, in coolings of growing length, and re-slices what it finds.
+
+Validity: it claims no bound; every partition is priced by the evaluator. A cooling starts from the best partition known
+to anyone. Where it ends, and the best it met, are turned back into topological orders, of which the optimal slicing is
+taken (`framework.structure.slicing`): that repairs what single moves cannot see, such as a shift of all boundaries.
+The length of a cooling is counted in moves, not in seconds, so the same seed gives the same result.
+
+Source: this project (methods.md B6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
+from framework.contracts import Context, Feature
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.registry import register_strategy
+from framework.structure.start import balanced_partition
+
+if TYPE_CHECKING:
+    from framework.structure.annealing import Annealer
+
+NAME = "annealing"
+MOVES_A_CALL = 100_000
+"""Moves before a kernel call returns to Python: some hundredths of a second."""
+
+
+@register_strategy(
+    NAME,
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    summary="Simulated annealing of the partition, re-sliced after each cooling",
+    reference="this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annealing:
+    """Cool again and again, twice as long each time, until nothing improves any more.
+
+    Attributes
+    ----------
+    moves_per_node
+        Length of the first cooling.
+    patience
+        Coolings in a row without improvement after which it ends.
+    longest
+        Moves of the longest cooling.
+    """
+
+    moves_per_node: int = 2000
+    patience: int = 3
+    longest: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        if self.moves_per_node < 1 or self.longest < 1:
+            raise ValueError("moves_per_node and longest must be at least 1")
+        if self.patience < 1:
+            raise ValueError("patience must be at least 1")
+
+    def run(self, problem: Problem, context: Context) -> Outcome:
+        """Cool until patience or time runs out."""
+        from framework.structure.annealing import LARGEST_TABLE, Annealer
+
+        table = problem.instance.m * problem.useful_stages
+        if table > LARGEST_TABLE:
+            detail = f"tensors times stages are {table}, more than {LARGEST_TABLE}"
+            return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail))
+        start = context.best_partition() or balanced_partition(problem)
+        best = Incumbent(value=bottleneck(problem, start), partition=start, source=NAME)
+        annealer = Annealer(problem, start, context.seed)
+        moves = min(self.longest, self.moves_per_node * problem.instance.n)
+        failures = coolings = 0
+        while failures < self.patience and not context.should_stop():
+            self._cool(annealer, moves, context)
+            coolings += 1
+            found = self._best_of(problem, annealer, context)
+            if found.value < best.value:
+                best = found
+                context.report_partition(found.partition)
+                failures = 0
+            else:
+                failures += 1
+            moves = min(self.longest, 2 * moves)
+            annealer.restart(self._next_start(problem, best, context))
+        if not context.should_stop():
+            termination = Termination(reason=Reason.FINISHED)
+        else:
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        return Outcome(incumbent=best, termination=termination, details={"coolings": coolings})
+
+    def _cool(self, annealer: Annealer, moves: int, context: Context) -> None:
+        """One cooling, cut into calls with the temperature falling over all of them."""
+        from framework.structure.annealing import COLDEST, HOTTEST, Cooling
+
+        calls = -(-moves // MOVES_A_CALL)
+        ratio = (COLDEST / HOTTEST) ** (1 / calls)
+        reported = annealer.best
+        for call in range(calls):
+            if context.should_stop():
+                return
+            hot = HOTTEST * ratio**call
+            annealer.cool(Cooling(moves=moves // calls, hottest=hot, coldest=hot * ratio))
+            if annealer.best < reported and (context.incumbent is None or annealer.best < context.incumbent):
+                reported = annealer.best
+                context.report_partition(annealer.best_partition())
+
+    def _best_of(self, problem: Problem, annealer: Annealer, context: Context) -> Incumbent:
+        """Return the best of what the walk met and of the slicings of its orders."""
+        from framework.structure.orders import order_of_partition
+        from framework.structure.slicing import Slicer
+
+        best = Incumbent(value=annealer.best, partition=annealer.best_partition(), source=NAME)
+        for partition in (annealer.best_partition(), annealer.current_partition()):
+            sliced = Slicer(problem.instance, order_of_partition(problem.instance, partition)).solve(
+                problem.useful_stages, upper=best.value, lower=context.dual or 0, should_stop=context.should_stop
+            )
+            if sliced is not None:
+                best = Incumbent(value=sliced.value, partition=sliced.partition, source=NAME)
+        return best
+
+    def _next_start(self, problem: Problem, best: Incumbent, context: Context) -> Partition:
+        """Return the best partition known to anyone."""
+        other = context.best_partition()
+        return other if other is not None and bottleneck(problem, other) < best.value else best.partition
