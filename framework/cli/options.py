@@ -11,6 +11,7 @@ import typer
 from framework.errors import UserError
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
+    from framework.deploy.runtime import Optimization
     from framework.model.device import Device
     from framework.model.graph import ModelGraph
     from framework.portfolio.result import GraphInput
@@ -88,6 +89,21 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random ch
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
+OptimizationOption = Annotated[
+    str, typer.Option("--optimization", help="How far onnxruntime rewrites graphs: none, basic, extended, all.")
+]
+
+
+def parse_optimization(text: str) -> Optimization:
+    """Read a level of onnxruntime's graph optimisation."""
+    from framework.deploy.runtime import Optimization
+
+    try:
+        return Optimization(text)
+    except ValueError:
+        raise UserError(
+            f"there is no --optimization {text!r}", mend=f"choose one of {', '.join(Optimization)}"
+        ) from None
 
 
 def parse_dims(dims: list[str] | None) -> dict[str, int]:

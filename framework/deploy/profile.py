@@ -7,6 +7,7 @@ between operators is shared evenly among them. Medians over the repetitions are 
 
 from __future__ import annotations
 
+import gzip
 import json
 import tempfile
 import time
@@ -18,11 +19,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from framework.deploy.assignment import NOTE
 from framework.deploy.fusion import groups, spread_times
 from framework.deploy.model import ModelFile, open_model
-from framework.deploy.runtime import Feed, Optimization, open_session, random_feed, run_session
+from framework.deploy.runtime import Optimization, open_session, random_feed, run_session
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
+from framework.formats.native import native_text
 from framework.formats.onnx_wire import pieces, write_pieces
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 
@@ -110,12 +113,17 @@ def profile_model(
             model = write_with_weights(model, folder / "weights.onnx", seed)
         model = _with_names(model, folder / "named.onnx")
         feed = random_feed(model, sizes, seed)
-        say("latency")
-        latency = _latency(model.path, feed, warm_up, repetitions, optimization)
-        say("operators")
+        say(f"{warm_up} runs to warm up, {repetitions} to measure")
+        plain = open_session(model.path, optimization=optimization)
         session = open_session(model.path, optimization=optimization, profile=folder / "run")
+        latency = []
         for _ in range(warm_up + repetitions):
+            # In turns, so that a change of the machine's mood strikes both.
             run_session(session, feed, str(model.path))
+            started = time.perf_counter()
+            run_session(plain, feed, str(model.path))
+            latency.append(time.perf_counter() - started)
+        latency = latency[warm_up:]
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         rewritten = onnx.load(str(folder / "run.onnx"), load_external_data=False).graph
         samples = _samples(rewritten, events, repetitions)
@@ -142,6 +150,22 @@ def profile_model(
     )
 
 
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write the measured graph as a native graph file, with a note of how it was measured.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written.
+    """
+    note = json.dumps(profile.note(), separators=(",", ":"), allow_nan=False)
+    data = native_text(profile.graph).replace("{", f'{{"{NOTE}": {note},\n', 1).encode()
+    try:
+        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+
+
 def _with_names(model: ModelFile, target: Path) -> ModelFile:
     """Return a model whose nodes all have names of their own, since the profiler tells them by name."""
     names = [node.name for node in model.proto.graph.node]
@@ -155,16 +179,6 @@ def _with_names(model: ModelFile, target: Path) -> ModelFile:
         proto.graph.node[position].name = label
     write_pieces(pieces(proto, model.source_of), target)
     return open_model(target)
-
-
-def _latency(path: Path, feed: Feed, warm_up: int, repetitions: int, optimization: Optimization) -> list[float]:
-    session = open_session(path, optimization=optimization)
-    times = []
-    for _ in range(warm_up + repetitions):
-        started = time.perf_counter()
-        run_session(session, feed, str(path))
-        times.append(time.perf_counter() - started)
-    return times[warm_up:]
 
 
 def _samples(rewritten: onnx.GraphProto, events: Sequence[Mapping[str, Any]], repetitions: int) -> FloatArray:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from framework.deploy.manifest import Manifest
-from framework.report.numbers import quantity
+from framework.deploy.profile import Profile
+from framework.deploy.recommend import Recommendation
+from framework.deploy.trial import SPLIT, TOLERANCE, Trial
+from framework.model.graph import ModelGraph
+from framework.portfolio.result import Result
+from framework.report.numbers import percent, quantity, scaled_unit
+from framework.report.tables import notes
+
+SLOWEST = 8
 
 
 @contextmanager
@@ -52,3 +61,115 @@ def print_split(manifest: Manifest) -> None:
         console.print(f"{len(shared)} weights are in several stages ({megabytes(copies)} MB more than the model).")
     for remark in manifest.document["remarks"]:
         console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def print_profile(profile: Profile, path: Path) -> None:
+    """Print latency, spread and the operators that take longest, and how to solve the graph."""
+    console = Console()
+    low, middle, high = (1e3 * value for value in profile.latency)
+    console.print(
+        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread (quartiles {quantity(low, 4)} and "
+        f"{quantity(high, 4)}, spread {percent(profile.spread)}), {profile.repetitions} runs after {profile.warm_up} to "
+        f"warm up; {quantity(1e3 * profile.kernels, 4)} ms inside {len(profile.operators)} operators.",
+        highlight=False,
+    )
+    table = Table(title="slowest operators", title_justify="left")
+    table.add_column("operator")
+    for heading in ("median \\[ms]", "spread", "of all"):
+        table.add_column(heading, justify="right")
+    table.add_column("nodes of the model behind it", overflow="fold")
+    rows = sorted(profile.operators, key=lambda row: -row["quartiles"][1])
+    for row in rows[:SLOWEST]:
+        first, median, third = row["quartiles"]
+        names = row["nodes"]
+        table.add_row(
+            row["op"],
+            quantity(1e3 * median, 4),
+            percent((third - first) / median if median else 0.0),
+            percent(median / profile.kernels if profile.kernels else 0.0),
+            ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else ""),
+        )
+    console.print(table)
+    for remark in profile.remarks:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+    bandwidth = f"{profile.copy_bandwidth / 1e9:.3g}GB/s"
+    console.print(f"Written to {path}. This machine copies {bandwidth}:", highlight=False)
+    console.print(f"  pipebound solve {path} -k 2 --bandwidth {bandwidth} -o result.json", highlight=False)
+
+
+def print_trial(trial: Trial) -> None:
+    """Print one row for each way to run the model, and what follows."""
+    console = Console()
+    table = Table(title=f"{trial.model}, {trial.stages} stages: {trial.rounds} rounds of {trial.items} items")
+    table.title_justify = "left"
+    table.add_column("")
+    for heading in ("items/s", "ms an item", "quartiles", "over unsplit", "predicted \\[ms]"):
+        table.add_column(heading, justify="right")
+    table.add_column("ms in each stage")
+    unsplit = trial.rows[1]
+    for row in trial.rows:
+        low, high = row.quartiles
+        table.add_row(
+            row.name + (f" (= {row.same_as})" if row.same_as else ""),
+            quantity(row.throughput, 4),
+            quantity(1e3 * row.period, 4),
+            f"{quantity(1e3 * low, 4)} {quantity(1e3 * high, 4)}",
+            f"{unsplit.period / row.period:.2f}x",
+            quantity(None if row.predicted is None else 1e3 * row.predicted, 4),
+            " ".join(quantity(1e3 * busy, 4) for busy in row.busy),
+            style="bold" if row.name == SPLIT else "",
+        )
+    console.print(table)
+    style = "green" if trial.equal else "bold red"
+    equal = "equal" if trial.equal else "DIFFER FROM"
+    console.print(
+        f"Results {equal} those of the unsplit model: largest difference {trial.difference:.1e} (up to {TOLERANCE:g}).",
+        style=style,
+        highlight=False,
+    )
+    if trial.split.predicted is not None:
+        console.print(
+            f"Predicted bottleneck {quantity(1e3 * trial.split.predicted, 4)} ms, measured "
+            f"{quantity(1e3 * trial.split.period, 4)} ms: {trial.split.predicted / trial.split.period:.2f} of it.",
+            highlight=False,
+        )
+    best = trial.best_naive
+    if best is not None:
+        console.print(
+            f"{best.period / trial.split.period:.3f} times the throughput of the best naive split ({best.name}).",
+            highlight=False,
+        )
+    for remark in trial.remarks:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Sequence[Result]) -> None:
+    """Print the table by number of stages, the knee and the advice."""
+    console = Console()
+    unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
+    table = Table(title=f"{graph.name}: {graph.topology.n} nodes", title_justify="left")
+    for heading in ("k", f"bottleneck \\[{unit}]", f"bound \\[{unit}]", "gap", "speed-up", "at most", "per stage"):
+        table.add_column(heading, justify="right")
+    table.add_column("status")
+    for choice in answer.choices:
+        knee = choice is answer.knee
+        table.add_row(
+            str(choice.stages),
+            quantity(choice.bottleneck * factor),
+            quantity(choice.bound * factor),
+            percent(choice.gap),
+            f"{choice.speedup:.2f}x",
+            f"{choice.most:.2f}x",
+            percent(choice.efficiency),
+            choice.status.replace("_", " ") + (" <- knee" if knee else ""),
+            style="bold" if knee else "",
+        )
+    console.print(table)
+    console.print(
+        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of what any number in the "
+        "table gives.",
+        highlight=False,
+    )
+    console.print(f"Is it worth optimising further? {answer.advice}", highlight=False)
+    for line in notes(results):
+        console.print(line, style="yellow", highlight=False)
