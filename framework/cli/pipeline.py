@@ -18,7 +18,8 @@ def command(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches of each split, in turns.")] = 5,
     naive: Annotated[bool, typer.Option("--naive/--no-naive", help="Compare with naive splits.")] = True,
     affinity: Annotated[
-        bool, typer.Option("--affinity/--no-affinity", help="Keep each stage on a core of its own, if there are enough.")
+        bool,
+        typer.Option("--affinity/--no-affinity", help="Keep each stage on a core of its own, if there are enough."),
     ] = True,
     optimization: opt.OptimizationOption = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs.")] = 0,

@@ -15,7 +15,9 @@ def command(
     model: Annotated[Path, typer.Argument(help="An .onnx file.", show_default=False)],
     result: Annotated[Path, typer.Argument(help="A file that `solve -o` wrote.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the stages.", show_default=False)],
-    graph: Annotated[str | None, typer.Option("--graph", help="The graph that was solved; by default the result's.")] = None,
+    graph: Annotated[
+        str | None, typer.Option("--graph", help="The graph that was solved; by default the result's.")
+    ] = None,
     dim: opt.DimOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the weights of a model that has none.")] = 0,
     json_output: opt.JsonOption = False,

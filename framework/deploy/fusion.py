@@ -3,9 +3,9 @@
 onnxruntime runs a rewritten graph: operators fused, layouts changed, copies inserted. A rewritten node is *anchored* at
 the original nodes that compute its outputs, or that its name was made from. From an anchor of another operator type
 (a fusion) the group grows backwards over nodes without an anchor, up to one of the rewritten node's own type; what is
-left was fused into something before it, and joins the group of its latest producer. A rewritten node without an
-anchor (a change of layout) belongs to whoever uses its result. Nodes that no group takes cost nothing: they were folded,
-or only relabel data. Every rewritten node has a group, so no measured time is lost.
+left was fused into something before it, and joins the group of its latest producer. A rewritten node without an anchor
+(a change of layout) belongs to whoever uses its result. Nodes that no group takes cost nothing: they were folded, or
+only relabel data. Every rewritten node has a group, so no measured time is lost.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ import onnx
 from framework.deploy.model import ModelFile
 from framework.formats.onnx_structure import used_values
 
-_DECORATIONS = (r"^fused ", r"_nchwc$", r"_token_\d+$", r"/[A-Za-z]*Fusion[A-Za-z]*/?$", r"_(?:gemm|quant|transformed)$")
+_DECORATIONS = (
+    r"^fused ",
+    r"_nchwc$",
+    r"_token_\d+$",
+    r"/[A-Za-z]*Fusion[A-Za-z]*/?$",
+    r"_(?:gemm|quant|transformed)$",
+)
 
 
 def groups(model: ModelFile, rewritten: onnx.GraphProto) -> list[list[int]]:
-    """Return for each rewritten node the nodes of the model graph behind it (indices, ascending, disjoint)."""
+    """Return for each rewritten node the nodes of the model graph behind it (indices, ascending); no group is empty."""
     return _Grouping(model, rewritten).run()
 
 
@@ -93,7 +99,7 @@ class _Grouping:
                     todo.append(u)
 
     def _adopt(self, members: list[list[int]]) -> None:
-        """Give rewritten nodes without a group the group of a user of their result, else of a producer of their input."""
+        """Give rewritten nodes without a group that of a user of their result, else of a producer of their input."""
         users: dict[str, list[int]] = {}
         makers: dict[str, int] = {}
         for number, node in enumerate(self._rewritten):

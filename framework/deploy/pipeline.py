@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -90,7 +91,9 @@ class Pipeline:
         if items < len(self._pipes) + 2:
             raise ValueError("too few items to fill the pipeline")
         for pipe in self._pipes:
-            pipe.send(items)
+            # A stage that has ended is told apart from the others when answers are gathered.
+            with contextlib.suppress(BrokenPipeError):
+                pipe.send(items)
         answers = self._gather(STALL_SECONDS + 10.0 * items)
         times: list[StageTimes] = [answer[0] for answer in answers]
         done = np.max([stage.ended for stage in times], axis=0)
@@ -114,7 +117,7 @@ class Pipeline:
             finally:
                 pipe.close()
         for process in self._processes:
-            process.join(timeout=5.0)
+            process.join(timeout=1.0)
             if process.is_alive():
                 process.kill()
                 process.join()
@@ -198,7 +201,8 @@ class Pipeline:
         where = str(self.manifest.folder / self.manifest.stages[position]["file"])
         try:
             answer = self._pipes[position].recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
+            self._processes[position].join(timeout=1.0)
             code = self._processes[position].exitcode
             raise UserError(f"the stage's process ended with {code}", where=where) from None
         if isinstance(answer, str):

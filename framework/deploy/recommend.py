@@ -1,4 +1,4 @@
-"""`recommend`: how the bottleneck falls with the number of stages, where it stops paying, whether to go on optimising."""
+"""`recommend`: how the bottleneck falls with the number of stages, where that stops paying, whether to optimise on."""
 
 from __future__ import annotations
 

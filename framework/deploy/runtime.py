@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,13 @@ def onnxruntime() -> Any:
         If it is not installed.
     """
     try:
-        import onnxruntime as module
+        return import_module("onnxruntime")
     except ImportError:
         raise UserError("onnxruntime is not installed", mend="pip install 'pipebound[deploy]'") from None
-    return module
 
 
 def has_onnxruntime() -> bool:
     """Return whether onnxruntime is installed."""
-    from importlib.util import find_spec
-
     return find_spec("onnxruntime") is not None
 
 

@@ -89,8 +89,7 @@ class _Stage:
         self._session = open_session(job.file, optimization=job.optimization)
         self._memories = [attach(channel) for channel in (*job.inbound, *job.outbound)]
         views = [
-            channel.views(memory)
-            for channel, memory in zip((*job.inbound, *job.outbound), self._memories, strict=True)
+            channel.views(memory) for channel, memory in zip((*job.inbound, *job.outbound), self._memories, strict=True)
         ]
         inbound, outbound = views[: len(job.inbound)], views[len(job.inbound) :]
         self._slots = [self._bind([v[i] for v in inbound], [v[i] for v in outbound]) for i in range(DEPTH)]

@@ -112,7 +112,7 @@ class _Cutter:
                 )
         positions, stored = self._constant_parts(fixed)
         proto = self._assemble(number, sorted({*own, *positions}), stored, inputs, outputs)
-        names = {position: name for position, name in self._model.placed}
+        names = dict(self._model.placed)
         return Stage(
             number=number,
             proto=proto,

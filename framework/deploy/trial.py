@@ -193,7 +193,10 @@ def run_trial(
         say("starting the unsplit model")
         single = _Single(whole, feed, optimization)
         batches = _take_turns(runners, single, max(items, len(manifest.stages) + 4), rounds, say)
-    rows = [_row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name)) for name, stage_of in partitions.items()]
+    rows = [
+        _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
+        for name, stage_of in partitions.items()
+    ]
     rows.insert(1, _row(UNSPLIT, batches[UNSPLIT], None, None))
     remarks = [] if single.finite else ["the model's results are not finite, so that equal results prove little"]
     return Trial(

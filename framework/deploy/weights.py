@@ -3,7 +3,8 @@
 A model lacks weights where its initializers hold no data, where the file with their external data is not there, or
 where nearly all its parameters come from ConstantOfShape (the onnx package's own light models). Matrices and filters
 are normal with variance 2 / fan-in (He et al., ICCV 2015), damped where they end a residual branch so that the sum of
-many does not grow out of hand; scales are near 1, biases near 0, variances positive. A tensor's values depend on the seed and its name alone, so every copy of it is the same.
+many does not grow out of hand; scales are near 1, biases near 0, variances positive. A tensor's values depend on the
+seed and its name alone, so every copy of it is the same.
 """
 
 from __future__ import annotations

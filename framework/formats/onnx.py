@@ -42,6 +42,7 @@ from framework.formats.onnx_values import TensorType, Values, infer, type_name
 from framework.formats.source import PathLike, graph_name, read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 
+
 def read(path: PathLike, *, dims: Mapping[str, int] | None = None) -> ModelGraph:
     """Read an ONNX model; `dims` gives the sizes of symbolic dimensions by name."""
     return parse(read_bytes(path), path, dims=dims)

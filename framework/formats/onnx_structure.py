@@ -1,4 +1,4 @@
-"""The wiring of an ONNX graph: names of nodes, the values each uses, what is constant, and whether the order is right."""
+"""The wiring of an ONNX graph: names of nodes, the values each uses, what is constant, whether the order is right."""
 
 from __future__ import annotations
 

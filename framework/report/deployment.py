@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +30,10 @@ def status_line(title: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(f"{title}: {text}")
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+
+
 def megabytes(nbytes: float | None) -> str:
     """Write a size in MB."""
     return "-" if nbytes is None else f"{quantity(nbytes / 1e6, 4)}"
@@ -37,10 +42,10 @@ def megabytes(nbytes: float | None) -> str:
 def print_split(manifest: Manifest) -> None:
     """Print the files of a split and the tensors between its stages."""
     console = Console()
-    table = Table(title=f"stages of {manifest.model_path.name} in {manifest.folder}", title_justify="left")
+    table = _table(f"stages of {manifest.model_path.name} in {manifest.folder}, sizes in MB")
     for heading in ("stage", "file"):
         table.add_column(heading)
-    for heading in ("nodes", "weights \\[MB]", "tensors in", "tensors out", "sent \\[MB]"):
+    for heading in ("nodes", "weights", "inputs", "outputs", "sent"):
         table.add_column(heading, justify="right")
     for row in manifest.stages:
         sent = [tensor for tensor in manifest.tensors if tensor["from"] == row["stage"]]
@@ -68,12 +73,12 @@ def print_profile(profile: Profile, path: Path) -> None:
     console = Console()
     low, middle, high = (1e3 * value for value in profile.latency)
     console.print(
-        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread (quartiles {quantity(low, 4)} and "
-        f"{quantity(high, 4)}, spread {percent(profile.spread)}), {profile.repetitions} runs after {profile.warm_up} to "
+        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread (quartiles {quantity(low, 4)}, "
+        f"{quantity(high, 4)}; spread {percent(profile.spread)}), {profile.repetitions} runs after {profile.warm_up} to "
         f"warm up; {quantity(1e3 * profile.kernels, 4)} ms inside {len(profile.operators)} operators.",
         highlight=False,
     )
-    table = Table(title="slowest operators", title_justify="left")
+    table = _table("slowest operators")
     table.add_column("operator")
     for heading in ("median \\[ms]", "spread", "of all"):
         table.add_column(heading, justify="right")
@@ -100,21 +105,20 @@ def print_profile(profile: Profile, path: Path) -> None:
 def print_trial(trial: Trial) -> None:
     """Print one row for each way to run the model, and what follows."""
     console = Console()
-    table = Table(title=f"{trial.model}, {trial.stages} stages: {trial.rounds} rounds of {trial.items} items")
-    table.title_justify = "left"
+    table = _table(f"{trial.model}, {trial.stages} stages: {trial.rounds} rounds of {trial.items} items; times in ms")
     table.add_column("")
-    for heading in ("items/s", "ms an item", "quartiles", "over unsplit", "predicted \\[ms]"):
+    for heading in ("items/s", "speed-up", "an item", "quartiles", "predicted"):
         table.add_column(heading, justify="right")
-    table.add_column("ms in each stage")
+    table.add_column("in each stage")
     unsplit = trial.rows[1]
     for row in trial.rows:
         low, high = row.quartiles
         table.add_row(
             row.name + (f" (= {row.same_as})" if row.same_as else ""),
             quantity(row.throughput, 4),
+            f"{unsplit.period / row.period:.2f}x",
             quantity(1e3 * row.period, 4),
             f"{quantity(1e3 * low, 4)} {quantity(1e3 * high, 4)}",
-            f"{unsplit.period / row.period:.2f}x",
             quantity(None if row.predicted is None else 1e3 * row.predicted, 4),
             " ".join(quantity(1e3 * busy, 4) for busy in row.busy),
             style="bold" if row.name == SPLIT else "",
@@ -147,8 +151,8 @@ def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Seq
     """Print the table by number of stages, the knee and the advice."""
     console = Console()
     unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
-    table = Table(title=f"{graph.name}: {graph.topology.n} nodes", title_justify="left")
-    for heading in ("k", f"bottleneck \\[{unit}]", f"bound \\[{unit}]", "gap", "speed-up", "at most", "per stage"):
+    table = _table(f"{graph.name}: {graph.topology.n} nodes, values in {unit}")
+    for heading in ("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage"):
         table.add_column(heading, justify="right")
     table.add_column("status")
     for choice in answer.choices:
@@ -166,8 +170,7 @@ def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Seq
         )
     console.print(table)
     console.print(
-        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of what any number in the "
-        "table gives.",
+        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of the best in the table.",
         highlight=False,
     )
     console.print(f"Is it worth optimising further? {answer.advice}", highlight=False)

@@ -69,8 +69,9 @@ def transformer(
     scale = constant("scale", np.float32(1 / np.sqrt(width / heads)))
     low = constant("low", np.float32(-1e9))
     ones = node("ConstantOfShape", [constant("mask_shape", [64, 64])], "ones")
-    future = node("Cast", [node("Trilu", [node("Add", [ones, constant("one", np.float32(1))], "filled"),
-                                          constant("above", 1)], "triangle", upper=1)], "future", to=TensorProto.BOOL)  # fmt: skip
+    filled = node("Add", [ones, constant("one", np.float32(1))], "filled")
+    triangle = node("Trilu", [filled, constant("above", 1)], "triangle", upper=1)
+    future = node("Cast", [triangle], "future", to=TensorProto.BOOL)
     corner = constant("corner", [length, length])
     mask = node("Slice", [future, constant("origin", [0, 0]), corner], "mask")
     places = node("Slice", ["positions", constant("first", [0]), constant("last", [length])], "places")
@@ -188,9 +189,7 @@ DIMS = {"transformer": {"N": 2}}
 def write(made: onnx.ModelProto, path: Path, *, external: bool = False) -> Path:
     """Save a model, its weights in a file of their own if `external`."""
     if external:
-        onnx.save_model(
-            made, path, save_as_external_data=True, location=f"{path.stem}.data", size_threshold=100
-        )
+        onnx.save_model(made, path, save_as_external_data=True, location=f"{path.stem}.data", size_threshold=100)
     else:
         onnx.save(made, path)
     return path
