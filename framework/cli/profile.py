@@ -19,6 +19,9 @@ def command(
     dim: opt.DimOption = None,
     repetitions: Annotated[int, typer.Option("--repetitions", min=3, help="Measured runs.")] = 20,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Runs before them.")] = 3,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", min=0, help="Processes that run the model meanwhile, as other stages will.")
+    ] = 0,
     optimization: opt.OptimizationOption = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of inputs, and of weights where there are none.")] = 0,
     json_output: opt.JsonOption = False,
@@ -37,6 +40,7 @@ def command(
             dims=opt.parse_dims(dim),
             warm_up=warm_up,
             repetitions=repetitions,
+            neighbours=neighbours,
             optimization=opt.parse_optimization(optimization),
             seed=seed,
             say=say,

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-DEPTH = 2
-"""Slots of a channel: one being written while the other is being read."""
+DEPTH = 4
+"""Slots of a channel: one being written, one being read, and two so that a stage that is late once holds up nobody."""
 
 _ALIGNMENT = 4096
 _PATIENCE = 2.0

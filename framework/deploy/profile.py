@@ -22,6 +22,7 @@ import onnx
 from framework.deploy.assignment import NOTE
 from framework.deploy.fusion import groups, spread_times
 from framework.deploy.model import ModelFile, open_model
+from framework.deploy.neighbours import busy_neighbours
 from framework.deploy.runtime import Optimization, open_session, random_feed, run_session
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
@@ -45,8 +46,7 @@ class Profile:
     operators
         Of each node that the runtime executed: name, type, quartiles in seconds, the model's nodes behind it.
     copy_bandwidth
-        Bytes per second at which this machine copies a tensor that is in no cache of the core: what to give
-        ``--bandwidth`` for stages that hand tensors over in shared memory.
+        Bytes per second at which one core copies what is in no cache of its own.
     remarks
         What the user should know.
     """
@@ -58,6 +58,7 @@ class Profile:
     copy_bandwidth: float
     repetitions: int
     warm_up: int
+    neighbours: int
     optimization: Optimization
     dims: dict[str, int]
     remarks: tuple[str, ...]
@@ -68,6 +69,14 @@ class Profile:
         low, middle, high = self.latency
         return (high - low) / middle
 
+    @property
+    def link_bandwidth(self) -> float:
+        """What to give ``--bandwidth``: handing a tensor over costs about three more passes over it.
+
+        It is read from another core's cache, and onnxruntime changes its layout for the stage's operators, both ways.
+        """
+        return self.copy_bandwidth / 3
+
     def note(self) -> dict[str, Any]:
         """Return what a graph file should keep of how it was measured."""
         return {
@@ -75,6 +84,7 @@ class Profile:
             "optimization": str(self.optimization),
             "warm_up": self.warm_up,
             "repetitions": self.repetitions,
+            "neighbours": self.neighbours,
             "latency_quartiles": list(self.latency),
             "kernel_seconds": self.kernels,
             "copy_bandwidth": self.copy_bandwidth,
@@ -88,11 +98,23 @@ def profile_model(
     dims: Mapping[str, int] | None = None,
     warm_up: int = 3,
     repetitions: int = 20,
+    neighbours: int = 0,
     optimization: Optimization = Optimization.ALL,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Measure a model; generated weights and inputs stand in for what it lacks.
+
+    Parameters
+    ----------
+    dims
+        Sizes of symbolic dimensions.
+    warm_up, repetitions
+        Runs that are not, and that are measured.
+    neighbours
+        Processes that run the same model meanwhile; one less than the stages is what a pipeline will see.
+    seed
+        Of generated weights and inputs.
 
     Raises
     ------
@@ -117,12 +139,13 @@ def profile_model(
         plain = open_session(model.path, optimization=optimization)
         session = open_session(model.path, optimization=optimization, profile=folder / "run")
         latency = []
-        for _ in range(warm_up + repetitions):
-            # In turns, so that a change of the machine's mood strikes both.
-            run_session(session, feed, str(model.path))
-            started = time.perf_counter()
-            run_session(plain, feed, str(model.path))
-            latency.append(time.perf_counter() - started)
+        with busy_neighbours(neighbours, model.path, feed, optimization):
+            for _ in range(warm_up + repetitions):
+                # In turns, so that a change of the machine's mood strikes both.
+                run_session(session, feed, str(model.path))
+                started = time.perf_counter()
+                run_session(plain, feed, str(model.path))
+                latency.append(time.perf_counter() - started)
         latency = latency[warm_up:]
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         rewritten = onnx.load(str(folder / "run.onnx"), load_external_data=False).graph
@@ -144,6 +167,7 @@ def profile_model(
         copy_bandwidth=_copy_bandwidth(),
         repetitions=repetitions,
         warm_up=warm_up,
+        neighbours=neighbours,
         optimization=optimization,
         dims=sizes,
         remarks=tuple(remarks),
@@ -216,7 +240,7 @@ def _operator_rows(
 
 
 def _copy_bandwidth() -> float:
-    """Measure how fast one core copies data that another has just written, as far as memory shows it."""
+    """Measure how fast one core copies, in pieces too large for its own cache."""
     source = np.ones(16 * COPY_BYTES, np.uint8)
     target = np.empty(COPY_BYTES, np.uint8)
     times = []

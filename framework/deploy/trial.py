@@ -8,6 +8,7 @@ its rounds. Two splits that are the same partition are measured once.
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,9 @@ from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
 
 TOLERANCE = 1e-4
+BATCH_SECONDS = 1.0
+FEWEST = 6
+"""Items beyond the number of stages that a batch has at least, so that a full pipeline is seen for a while."""
 SPLIT, UNSPLIT = "this split", "unsplit"
 
 
@@ -141,7 +145,7 @@ def run_trial(
     manifest: Manifest,
     *,
     model_path: Path | None = None,
-    items: int = 20,
+    items: int | None = None,
     rounds: int = 5,
     naive: bool = True,
     optimization: Optimization = Optimization.ALL,
@@ -156,7 +160,7 @@ def run_trial(
     model_path
         The unsplit model; the manifest knows where it was.
     items, rounds
-        Items in a batch; batches of each split.
+        Items in a batch, by default as many as the unsplit model does in `BATCH_SECONDS`; batches of each split.
     seed
         Of the inputs.
 
@@ -192,7 +196,8 @@ def run_trial(
             runners[name] = stack.enter_context(pipeline)
         say("starting the unsplit model")
         single = _Single(whole, feed, optimization)
-        batches = _take_turns(runners, single, max(items, len(manifest.stages) + 4), rounds, say)
+        per_batch = max(items or single.items_in(BATCH_SECONDS), len(manifest.stages) + FEWEST)
+        batches = _take_turns(runners, single, per_batch, rounds, say)
     rows = [
         _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
         for name, stage_of in partitions.items()
@@ -204,7 +209,7 @@ def run_trial(
         stages=len(manifest.stages),
         rows=tuple(rows),
         difference=max(largest_difference(batch.results, single.expected) for batch in batches[SPLIT]),
-        items=items,
+        items=per_batch,
         rounds=rounds,
         optimization=optimization,
         remarks=(*manifest.document["remarks"], *pricing.remarks, *remarks),
@@ -223,6 +228,10 @@ class _Single:
     @property
     def finite(self) -> bool:
         return all(np.isfinite(array).all() for _, array in self.expected if array.dtype.kind == "f")
+
+    def items_in(self, seconds: float) -> int:
+        """Return how many items take this long."""
+        return math.ceil(seconds / min(self.run(3).busy))
 
     def run(self, items: int) -> Batch:
         times = []

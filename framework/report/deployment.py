@@ -72,10 +72,11 @@ def print_profile(profile: Profile, path: Path) -> None:
     """Print latency, spread and the operators that take longest, and how to solve the graph."""
     console = Console()
     low, middle, high = (1e3 * value for value in profile.latency)
+    beside = f" beside {profile.neighbours} busy neighbours" if profile.neighbours else ""
     console.print(
-        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread (quartiles {quantity(low, 4)}, "
-        f"{quantity(high, 4)}; spread {percent(profile.spread)}), {profile.repetitions} runs after {profile.warm_up} to "
-        f"warm up; {quantity(1e3 * profile.kernels, 4)} ms inside {len(profile.operators)} operators.",
+        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread{beside}, quartiles "
+        f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}) over {profile.repetitions} runs "
+        f"after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in {len(profile.operators)} operators.",
         highlight=False,
     )
     table = _table("slowest operators")
@@ -97,8 +98,8 @@ def print_profile(profile: Profile, path: Path) -> None:
     console.print(table)
     for remark in profile.remarks:
         console.print(f"note: {remark}", style="yellow", highlight=False)
-    bandwidth = f"{profile.copy_bandwidth / 1e9:.3g}GB/s"
-    console.print(f"Written to {path}. This machine copies {bandwidth}:", highlight=False)
+    bandwidth = f"{profile.link_bandwidth / 1e9:.2g}GB/s"
+    console.print(f"Written to {path}. For stages that share this machine's memory:", highlight=False)
     console.print(f"  pipebound solve {path} -k 2 --bandwidth {bandwidth} -o result.json", highlight=False)
 
 
@@ -170,7 +171,7 @@ def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Seq
         )
     console.print(table)
     console.print(
-        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of the best in the table.",
+        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of the best above.",
         highlight=False,
     )
     console.print(f"Is it worth optimising further? {answer.advice}", highlight=False)
