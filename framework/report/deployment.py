@@ -75,7 +75,7 @@ def print_profile(profile: Profile, path: Path) -> None:
     beside = f" beside {profile.neighbours} busy neighbours" if profile.neighbours else ""
     console.print(
         f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread{beside}, quartiles "
-        f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}) over {profile.repetitions} runs "
+        f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), {profile.repetitions} runs "
         f"after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in {len(profile.operators)} operators.",
         highlight=False,
     )
