@@ -16,9 +16,10 @@ STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 """Domains whose operators the onnx package can infer the shapes of."""
 
 
-_RANDOM = frozenset(
+RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
+"""Sources of random numbers: never constant, whatever they depend on."""
 
 
 def node_labels(graph: onnx.GraphProto) -> list[str]:
@@ -78,7 +79,7 @@ def constant_origins(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
     origins |= {sparse.values.name: (sparse.values.name,) for sparse in graph.sparse_initializer}
     for node in graph.node:
         used = used_values(node)
-        if node.op_type in _RANDOM or subgraphs(node) or not all(name in origins for name in used):
+        if node.op_type in RANDOM or subgraphs(node) or not all(name in origins for name in used):
             continue
         if node.op_type in ("Constant", "ConstantOfShape"):
             origins |= {output: (output,) for output in node.output}
