@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.deploy.runtime import Optimization
     from framework.model.device import Device
     from framework.model.graph import ModelGraph
+    from framework.portfolio.constraints import Constraints
     from framework.portfolio.result import GraphInput
 
 DEFAULT_DEVICE = "reference"
@@ -88,6 +89,13 @@ BudgetOption = Annotated[str, typer.Option("--budget", help="Time for everything
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]
+SameStageOption = Annotated[
+    list[str] | None, typer.Option("--same-stage", help="Nodes that share a stage, A,B,...; repeatable.")
+]
+NoCutOption = Annotated[
+    list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
+]
+StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
 OptimizationOption = Annotated[
     str, typer.Option("--optimization", help="How far onnxruntime rewrites graphs: none, basic, extended, all.")
@@ -153,6 +161,17 @@ def choose_device(
         link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
         fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
     )
+
+
+def read_constraints(same_stage: list[str] | None, no_cut: list[str] | None) -> Constraints:
+    """Read the constraints of a partition."""
+    from framework.portfolio.constraints import Constraints
+
+    groups = tuple(tuple(name for name in text.split(",") if name) for text in same_stage or [])
+    for text, group in zip(same_stage or [], groups, strict=True):
+        if len(group) < 2:
+            raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
+    return Constraints(same_stage=groups, no_cut=tuple(no_cut or ()))
 
 
 def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:
