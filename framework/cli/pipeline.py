@@ -15,9 +15,9 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `split -o` wrote.", show_default=False)],
     model: Annotated[Path | None, typer.Option("--model", help="The unsplit model; by default where it was.")] = None,
     items: Annotated[
-        int | None, typer.Option("--items", min=1, help="Inferences in a batch; by default about a second's worth.")
+        int | None, typer.Option("--items", min=1, help="Inferences in a batch; by default half a second's worth.")
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches of each split, in turns.")] = 5,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches of each split, in turns.")] = 9,
     naive: Annotated[bool, typer.Option("--naive/--no-naive", help="Compare with naive splits.")] = True,
     affinity: Annotated[
         bool,

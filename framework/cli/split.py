@@ -18,6 +18,9 @@ def command(
     graph: Annotated[
         str | None, typer.Option("--graph", help="The graph that was solved; by default the result's.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the graph, coloured by stage (.svg, .png, .pdf).")
+    ] = None,
     dim: opt.DimOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the weights of a model that has none.")] = 0,
     json_output: opt.JsonOption = False,
@@ -33,6 +36,10 @@ def command(
     from framework.portfolio.result import read_result
     from framework.report.deployment import print_split, status_line
 
+    if plot is not None:
+        from framework.report.figures import check_suffix
+
+        check_suffix(plot)
     opened = open_model(model)
     assignment = assign(opened, read_result(result), graph_path=graph, dims=opt.parse_dims(dim))
     with status_line("splitting", quiet=json_output) as say:
@@ -45,6 +52,11 @@ def command(
             seed=seed,
             say=say,
         )
+    if plot is not None:
+        from framework.report.figures import draw_graph
+
+        instance, stages = assignment.priced()
+        draw_graph(instance, plot, title=assignment.graph.name, stage_of=stages)
     if json_output:
         typer.echo(json.dumps(manifest.document, indent=1))
     else:

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from framework.deploy.model import ModelFile
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.formats.source import read_bytes
+from framework.model.device import Device
 from framework.model.graph import ModelGraph
+from framework.model.instance import Instance
+from framework.model.pricing import price
+from framework.model.topology import IntArray
 from framework.portfolio.result import Result, stages_of
 
 NOTE = "profile"
@@ -39,6 +45,14 @@ class Assignment:
     graph: ModelGraph
     dims: dict[str, int]
     predicted: dict[str, Any]
+
+    def priced(self) -> tuple[Instance, IntArray]:
+        """Return the instance that the result is of, and the stage of each of its nodes."""
+        stored = self.predicted["device"]
+        instance = price(self.graph, None if stored is None else Device(**stored))
+        stages = np.empty(instance.n, np.int64)
+        stages[instance.node_of_input] = self.stage_of
+        return instance, stages
 
 
 def assign(

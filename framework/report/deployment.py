@@ -108,7 +108,7 @@ def print_trial(trial: Trial) -> None:
     console = Console()
     table = _table(f"{trial.model}, {trial.stages} stages: {trial.rounds} rounds of {trial.items} items; times in ms")
     table.add_column("")
-    for heading in ("items/s", "speed-up", "an item", "quartiles", "predicted"):
+    for heading in ("items/s", "speed-up", "an item", "quartiles", "best", "predicted"):
         table.add_column(heading, justify="right")
     table.add_column("in each stage")
     unsplit = trial.rows[1]
@@ -120,6 +120,7 @@ def print_trial(trial: Trial) -> None:
             f"{unsplit.period / row.period:.2f}x",
             quantity(1e3 * row.period, 4),
             f"{quantity(1e3 * low, 4)} {quantity(1e3 * high, 4)}",
+            quantity(1e3 * row.fastest, 4),
             quantity(None if row.predicted is None else 1e3 * row.predicted, 4),
             " ".join(quantity(1e3 * busy, 4) for busy in row.busy),
             style="bold" if row.name == SPLIT else "",
