@@ -2,7 +2,8 @@
 
 Every split's processes stay alive while others are measured (waiting, they cost nothing), and the splits take turns,
 round by round and each round starting with another, so that a change of the machine's mood strikes all of them. A
-split's throughput is the median over its rounds; the fastest round is kept as well. Two splits that are the same partition are measured once.
+split's throughput is the median over its rounds; the fastest round is kept as well. Two splits that are the same
+partition are measured once.
 """
 
 from __future__ import annotations
