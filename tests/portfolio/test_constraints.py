@@ -140,15 +140,19 @@ def test_an_unknown_constraint_in_a_file_is_not_ignored(pipebound: Run, graph_fi
         verify_result(Result(result | {"constraints": {"pin": {"v0": 1}}}), read_graph(graph_file))
 
 
-def test_a_run_starts_from_an_earlier_result(pipebound: Run, graph_file: Path, tmp_path: Path) -> None:
-    first = tmp_path / "first.json"
-    best = json.loads(pipebound("solve", graph_file, "-k", "3", "-o", first, "--json").stdout)
-    done = pipebound("solve", graph_file, "-k", "4", "--start", first, "--with", "simple", "--json")
-    assert done.returncode == 0, done.stderr
-    started = json.loads(done.stdout)
-    assert started["incumbent_source"] == "start"
-    assert started["incumbent_ticks"] == best["incumbent_ticks"]
-    assert started["stage_of"] == best["stage_of"]
+def test_a_run_starts_from_an_earlier_result(pipebound: Run, tmp_path: Path) -> None:
+    first, graph = tmp_path / "first.json", "testbed:squeezenet"
+    found = pipebound("solve", graph, "-k", "4", "--with", "slice-graph", "-o", first, "--json", "--budget", "10s")
+    best = json.loads(found.stdout)
+    assert best["incumbent_source"] != "balanced"
+    # A run of an entry without partitions of its own, for more stages, and on a slower link.
+    for more, same in ((["-k", "4"], True), (["-k", "5", "--bandwidth", "8GB/s"], False)):
+        done = pipebound("solve", graph, *more, "--start", first, "--with", "simple", "--json")
+        assert done.returncode == 0, done.stderr
+        started = json.loads(done.stdout)
+        assert started["incumbent_source"] == "start"
+        assert started["stage_of"] == best["stage_of"]
+        assert (started["incumbent_ticks"] == best["incumbent_ticks"]) is same
 
 
 @pytest.mark.parametrize(
