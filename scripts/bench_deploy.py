@@ -18,13 +18,14 @@ from typing import Any
 
 import onnx
 
-from framework.deploy.assignment import assign
+from framework.deploy.assignment import assign, fused_groups
 from framework.deploy.model import open_model
 from framework.deploy.profile import profile_model, write_profile
 from framework.deploy.split import split_model
 from framework.deploy.trial import run_trial
 from framework.formats import read_graph
 from framework.model.device import Device
+from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import GraphInput
 from framework.portfolio.solve import solve
 
@@ -42,6 +43,7 @@ def measure(path: Path, folder: Path, stages: int, budget: float, rounds: int) -
         stages,
         device=Device(name="measured", link_bandwidth=profile.link_bandwidth),
         budget=budget,
+        constraints=Constraints(same_stage=fused_groups(str(graph_file))),
         graph_input=GraphInput(path=str(graph_file)),
     )
     assignment = assign(model, result)

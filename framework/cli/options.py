@@ -95,6 +95,9 @@ SameStageOption = Annotated[
 NoCutOption = Annotated[
     list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
 ]
+KeepFusedOption = Annotated[
+    bool, typer.Option("--keep-fused", help="Profiles: cut nothing that onnxruntime ran as one operator.")
+]
 StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
 OptimizationOption = Annotated[
@@ -163,14 +166,20 @@ def choose_device(
     )
 
 
-def read_constraints(same_stage: list[str] | None, no_cut: list[str] | None) -> Constraints:
-    """Read the constraints of a partition."""
+def read_constraints(
+    path: str, *, same_stage: list[str] | None = None, no_cut: list[str] | None = None, keep_fused: bool = False
+) -> Constraints:
+    """Read the constraints of a partition of the graph in the file `path`."""
     from framework.portfolio.constraints import Constraints
 
     groups = tuple(tuple(name for name in text.split(",") if name) for text in same_stage or [])
     for text, group in zip(same_stage or [], groups, strict=True):
         if len(group) < 2:
             raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
+    if keep_fused:
+        from framework.deploy.assignment import fused_groups
+
+        groups += fused_groups(path)
     return Constraints(same_stage=groups, no_cut=tuple(no_cut or ()))
 
 

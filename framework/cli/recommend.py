@@ -24,6 +24,7 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    keep_fused: opt.KeepFusedOption = False,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
@@ -43,6 +44,7 @@ def command(
     numbers = _parse_stages(stages)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    constraints = opt.read_constraints(graph, keep_fused=keep_fused)
     interrupt = Interrupt()
     results = {}
     for k in sorted({1, *numbers}):
@@ -56,6 +58,7 @@ def command(
                 seed=seed,
                 workers=workers,
                 memory_bytes=None if memory is None else int(opt.parse_bytes(memory)),
+                constraints=constraints,
                 plugin_files=opt.plugin_paths(plugin),
                 started=time.monotonic(),
                 graph_input=source,

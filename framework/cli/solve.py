@@ -36,6 +36,7 @@ def command(
     presolve: opt.PresolveOption = True,
     same_stage: opt.SameStageOption = None,
     no_cut: opt.NoCutOption = None,
+    keep_fused: opt.KeepFusedOption = False,
     start: opt.StartOption = None,
     plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
@@ -57,7 +58,7 @@ def command(
         check_suffix(plot)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    constraints = opt.read_constraints(same_stage, no_cut)
+    constraints = opt.read_constraints(graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused)
     first = None if start is None else read_result(start)
     results = []
     interrupt = Interrupt()

@@ -116,6 +116,23 @@ def read_note(path: str) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
+    """Return the sets of nodes that onnxruntime ran as one operator when a graph was profiled.
+
+    A cut inside such a set undoes the fusion, at a price that no measured time tells.
+
+    Raises
+    ------
+    UserError
+        If the file is no profile.
+    """
+    operators = read_note(path).get("operators")
+    if operators is None:
+        raise UserError("this graph holds no profile", where=path, mend="'pipebound profile' measures one")
+    sets = {tuple(row["nodes"]) for row in operators if len(row["nodes"]) > 1}
+    return tuple(sorted(sets))
+
+
 def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str) -> ModelGraph | None:
     try:
         graph = model.read_graph(dims)

@@ -100,7 +100,7 @@ def print_profile(profile: Profile, path: Path) -> None:
         console.print(f"note: {remark}", style="yellow", highlight=False)
     bandwidth = f"{profile.link_bandwidth / 1e9:.2g}GB/s"
     console.print(f"Written to {path}. For stages that share this machine's memory:", highlight=False)
-    console.print(f"  pipebound solve {path} -k 2 --bandwidth {bandwidth} -o result.json", highlight=False)
+    console.print(f"  pipebound solve {path} -k 2 --bandwidth {bandwidth} --keep-fused -o result.json", highlight=False)
 
 
 def print_trial(trial: Trial) -> None:
