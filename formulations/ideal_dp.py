@@ -137,7 +137,7 @@ class _Search:
     def __init__(self, problem: Problem, context: Context, chains: ChainSearch) -> None:
         self.problem, self.context, self.chains = problem, context, chains
         self.decisions = 0
-        self.dual = simple_bound(problem)[0]
+        self.dual = simple_bound(problem)
         self.partition: Partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
 

@@ -51,6 +51,7 @@ class ChainSearch:
         self.instance = instance
         self.lattice = lattice
         self.steps = 0
+        self._capacity = instance.bounded_capacity
         self._stages_to = np.empty(len(lattice), np.int64)
         self._origin = np.empty(len(lattice), np.int64)
         self._queue = np.empty(len(lattice), np.int64)
@@ -84,7 +85,7 @@ class ChainSearch:
                 top.consumers,
                 top.in_ptr,
                 top.in_tensors,
-                instance.capacity,
+                self._capacity,
                 stages,
                 threshold,
                 self._stages_to,
