@@ -12,7 +12,7 @@ import numpy as np
 
 from framework.deploy.model import ModelFile
 from framework.errors import UserError
-from framework.formats import read_graph
+from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.formats.source import read_bytes
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
@@ -100,7 +100,7 @@ def assign(
             "status": result.status,
             "stages": result.stages,
             "stage_costs": list(result.document["stage_costs"]),
-            "graph": None if path is None else str(Path(path).resolve()),
+            "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else str(Path(path).resolve()),
             "device": result.document["device"],
         },
     )

@@ -305,7 +305,9 @@ class _Pricing:
             return
         path = stored["graph"]
         try:
-            graph = model.read_graph(manifest.dims) if path in (None, str(model.path)) else read_graph(path, dims=None)
+            # Of the model itself the unsplit file has the graph, whether or not its weights were generated.
+            own = path is None or Path(path).name == model.path.name
+            graph = model.read_graph(manifest.dims) if own else read_graph(path)
         except UserError as error:
             self.remarks.append(f"no predictions: the graph that was solved cannot be read ({error})")
             return

@@ -70,6 +70,12 @@ def test_a_result_of_the_model_itself_can_be_split(pipebound: Run, tmp_path: Pat
     done = pipebound("split", "model.onnx", "r.json", "-o", "stages")
     assert done.returncode == 0, done.stderr
     assert "stage0.onnx" in done.stdout
+    pytest.importorskip("onnxruntime")
+    shown = pipebound("pipeline", "stages", "--items", "8", "--rounds", "1", "--json")
+    trial = json.loads(shown.stdout)
+    solved = json.loads((tmp_path / "r.json").read_text())
+    assert trial["rows"][0]["predicted"] == pytest.approx(solved["incumbent"], rel=1e-9)
+    assert all(row["predicted"] >= solved["dual_bound"] for row in trial["rows"] if row["name"] != "unsplit")
 
 
 def test_recommend(pipebound: Run, graph_file: Path) -> None:
