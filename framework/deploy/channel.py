@@ -7,7 +7,8 @@ semaphores count free and filled slots; both sides use slot ``i % depth`` for it
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, Protocol
@@ -114,9 +115,27 @@ def attach(channel: Channel) -> SharedMemory:
     return SharedMemory(channel.memory)
 
 
-def take(semaphores: Iterator[Semaphore], parent: int) -> None:
-    """Take one of each semaphore; raises `OrphanedError` if the parent process ends meanwhile."""
+def take(semaphores: Iterable[Semaphore], parent: int, spin_seconds: float = 0.0) -> None:
+    """Take one of each semaphore.
+
+    Parameters
+    ----------
+    parent
+        The process that started this one.
+    spin_seconds
+        How long to keep asking before going to sleep: waking up can take as long as a small stage does.
+
+    Raises
+    ------
+    OrphanedError
+        If the parent process ends meanwhile.
+    """
     for semaphore in semaphores:
-        while not semaphore.acquire(timeout=_PATIENCE):
-            if os.getppid() != parent:
-                raise OrphanedError
+        deadline = time.perf_counter() + spin_seconds
+        while not semaphore.acquire(block=False):
+            if time.perf_counter() < deadline:
+                continue
+            while not semaphore.acquire(timeout=_PATIENCE):
+                if os.getppid() != parent:
+                    raise OrphanedError
+            break

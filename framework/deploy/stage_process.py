@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from framework.deploy.channel import DEPTH, Channel, OrphanedError, attach, take
 from framework.deploy.runtime import Feed, Optimization, open_session
 
+SPIN_SECONDS = 0.02
+"""A stage that has a core to itself asks this long for its neighbours before it sleeps."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -123,11 +126,12 @@ class _Stage:
     def run(self, items: int, parent: int) -> tuple[StageTimes, Arrays]:
         """Compute `items` items and return when, and the results of the last one."""
         job, session = self._job, self._session
+        spin = SPIN_SECONDS if job.core is not None else 0.0
         begun, ended = np.empty(items), np.empty(items)
         for i in range(items):
             binding, _, copies = self._slots[i % DEPTH]
-            take(iter([channel.filled for channel in job.inbound]), parent)
-            take(iter([channel.free for channel in job.outbound]), parent)
+            take((channel.filled for channel in job.inbound), parent, spin)
+            take((channel.free for channel in job.outbound), parent, spin)
             begun[i] = time.perf_counter()
             session.run_with_iobinding(binding)
             for source, target in copies:
