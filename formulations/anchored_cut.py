@@ -70,7 +70,7 @@ class AnchoredCut:
             termination = search.run(self.max_anchors)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        if search is None or search.best is None:
+        if search is None:
             return Outcome(termination=termination)
         return Outcome(dual=search.best, termination=termination, details=search.details)
 
@@ -101,7 +101,7 @@ class _Search:
         import numpy as np
 
         self.instance, self.context, self.cuts = problem.instance, context, cuts
-        self.floor = simple_bound(problem)[0]
+        self.floor = simple_bound(problem)
         self.best: DualBound | None = None
         self.settled = np.zeros(self.instance.n, np.bool_)
         self.parameters = 0

@@ -230,7 +230,7 @@ class _Search:
 
     def __init__(self, problem: Problem, context: Context, tolerance: float) -> None:
         self.problem, self.context, self.tolerance = problem, context, tolerance
-        self.dual = simple_bound(problem)[0]
+        self.dual = simple_bound(problem)
         self.proven: int | None = None
         self.found: Incumbent | None = None
         self.value = bottleneck(problem, context.best_partition() or balanced_partition(problem))

@@ -170,7 +170,7 @@ class _Search:
         self.problem, self.context, self.relaxed, self.chains = problem, context, relaxed, chains
         self.decisions = 0
         # What others have proven is theirs: it may be less sound than what is claimed here.
-        self.dual = self.proven = simple_bound(problem)[0]
+        self.dual = self.proven = simple_bound(problem)
         self.partition: Partition = context.best_partition() or balanced_partition(problem)
         self.value = self.ceiling = bottleneck(problem, self.partition)
 

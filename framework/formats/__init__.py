@@ -17,11 +17,13 @@ from typing import Any
 
 from framework.errors import UserError
 from framework.formats.bundled import bundled_path
+from framework.formats.regal import PREFIX as REGAL_PREFIX
+from framework.formats.regal import read_regal
 from framework.formats.source import PathLike, parse_json, read_bytes
 from framework.model.graph import ModelGraph
 
 BUNDLED_SCHEME = "testbed:"
-"""``testbed:NAME`` stands for the bundled graph of that name, wherever a path is expected."""
+"""``testbed:NAME`` stands for the bundled or generated graph of that name, wherever a path is expected."""
 
 _HEAD = 1 << 16
 
@@ -123,7 +125,7 @@ def read_graph(
     Parameters
     ----------
     path
-        A file, gzipped or not, or ``testbed:NAME`` for a bundled graph.
+        A file, gzipped or not; or ``testbed:NAME``, NAME being a bundled graph or a generated one (`read_regal`).
     format
         Name of the format; by default the content decides.
     dims
@@ -137,23 +139,31 @@ def read_graph(
         If the file cannot be read, is of no known format, or is not a valid graph.
     """
     where = os.fspath(path)
-    if where.startswith(BUNDLED_SCHEME):
-        path = bundled_path(where.removeprefix(BUNDLED_SCHEME))
     chosen = None if format is None else _by_name(format)
+    given: dict[str, Any] = {"dims": dims or None, "training": training or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    if where.startswith(BUNDLED_SCHEME):
+        name = where.removeprefix(BUNDLED_SCHEME)
+        if name.startswith(REGAL_PREFIX):
+            _check_options(options, frozenset(), "generated graph", where)
+            return read_regal(name)
+        path = bundled_path(name)
     data = read_bytes(path)
     if not data.strip():
         raise UserError("the file is empty", where=where)
     if chosen is None:
         chosen = detect(data, path)
-    given: dict[str, Any] = {"dims": dims or None, "training": training or None}
-    options = {name: value for name, value in given.items() if value is not None}
-    for name in options:
-        if name not in chosen.options:
-            flag = {"dims": "--dim", "training": "--training"}[name]
-            raise UserError(f"{flag} means nothing to a {chosen.name} file", where=where, mend=f"leave {flag} out")
+    _check_options(options, chosen.options, f"{chosen.name} file", where)
     module = import_module(f"framework.formats.{chosen.name.replace('-', '_')}")
     graph: ModelGraph = module.parse(data, path, **options)
     return graph
+
+
+def _check_options(options: Mapping[str, Any], known: frozenset[str], what: str, where: str) -> None:
+    for name in options:
+        if name not in known:
+            flag = {"dims": "--dim", "training": "--training"}[name]
+            raise UserError(f"{flag} means nothing to a {what}", where=where, mend=f"leave {flag} out")
 
 
 def detect(data: bytes, path: PathLike) -> Format:

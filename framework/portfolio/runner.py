@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.bounds import Limit, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
@@ -156,8 +156,10 @@ class Runner:
 
     def _start_from_scratch(self) -> None:
         """Have both sides of the interval from the first moment, without a single kernel."""
-        value, certificate = simple_bound(self.problem)
-        self.board.report_dual(value, source="simple", soundness=Soundness.EXACT, certificate=certificate)
+        certificate = Certificate(kind="simple", data={}, instance=self.problem.instance.sha256())
+        self.board.report_dual(
+            simple_bound(self.problem), source="simple", soundness=Soundness.EXACT, certificate=certificate
+        )
         partition = balanced_partition(self.problem)
         self.board.report_partition(partition, source="balanced")
         self._publish(partition)

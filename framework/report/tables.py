@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -66,9 +68,10 @@ def _summary_table(results: Sequence[Result]) -> Table:
     unit, factor = _unit_of(results[0])
     device = first["device"]
     priced = "its own prices" if device is None else f"device {device['name']}"
-    table = Table(title=f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}", title_justify="left")
-    for heading in ("k", "status", f"dual bound [{unit}]", f"incumbent [{unit}]", "gap", "ratio", "time"):
-        table.add_column(heading.replace("[", "\\["), justify="left" if heading == "status" else "right")
+    title = f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}, values in {unit}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("k", "status", "dual bound", "incumbent", "gap", "ratio", "time"):
+        table.add_column(heading, justify="left" if heading == "status" else "right")
     table.add_column("bound by")
     table.add_column("partition by")
     for result in results:
@@ -82,15 +85,22 @@ def _summary_table(results: Sequence[Result]) -> Table:
             percent(result.relative_gap),
             ratio(result.document["ratio"]),
             seconds(result.seconds),
-            f"{best[0]['source']} ({best[0]['soundness']})" if best else "-",
+            _with_soundness(best[0]) if best else "-",
             str(result.document["incumbent_source"] or "-"),
         )
     return table
 
 
+def _with_soundness(bound: Mapping[str, Any]) -> str:
+    """Name what proved a bound, and why to believe it unless it is exact arithmetic of our own."""
+    return str(bound["source"]) if bound["soundness"] == "exact" else f"{bound['source']} ({bound['soundness']})"
+
+
 def _stage_table(result: Result) -> Table:
     unit, factor = _unit_of(result)
-    table = Table(title=f"stages, in {unit}", title_justify="left")
+    table = Table(
+        title=f"stages, in {unit}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in ("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck"):
         table.add_column(heading, justify="right")
     rows = result.document["stage_costs"]
@@ -98,7 +108,12 @@ def _stage_table(result: Result) -> Table:
     for stage in result.document["stage_of"]:
         sizes[stage] += 1
     largest = max(row["total"] for row in rows) or 1.0
+    empty = sizes.count(0)
+    if empty:
+        table.caption = f"{empty} more stages are empty"
     for b, row in enumerate(rows):
+        if not sizes[b]:
+            continue
         values = [quantity(row[part] * factor, 5) for part in ("work", "in", "out", "overflow", "total")]
         style = "bold" if row["total"] == largest else ""
         table.add_row(str(b), str(sizes[b]), *values, f"{100 * row['total'] / largest:.1f}%", style=style)

@@ -64,8 +64,7 @@ class ChainSearch:
         self.instance = instance
         self.lattice = lattice
         self.steps = 0
-        # Without overflow, a capacity that all parameters fit into keeps every product inside int64.
-        self._capacity = min(instance.capacity, instance.total_parameter_cost)
+        self._capacity = instance.bounded_capacity
         self._stages_to = np.empty(len(lattice), np.int64)
         self._origin = np.empty(len(lattice), np.int64)
         self._queue = np.empty(len(lattice), np.int64)

@@ -47,6 +47,8 @@ class FlowNetwork:
 
     Attributes
     ----------
+    source, sink
+        As given.
     forward, backward
         ``[arcs]`` position of each arc, and of its reverse, in `residual`.
     residual
@@ -67,7 +69,7 @@ class FlowNetwork:
         self._head = np.concatenate((heads, tails))[order].astype(np.int32)
         self._reverse = np.concatenate((self.backward, self.forward))[order].astype(np.int32)
         self.residual = np.zeros(2 * arcs, np.int64)
-        self._source, self._sink = source, sink
+        self.source, self.sink = source, sink
         self._level = np.zeros(vertices, np.int64)
         self._cursor = np.zeros(vertices, np.int64)
         self._queue = np.zeros(vertices, np.int32)
@@ -104,8 +106,8 @@ class FlowNetwork:
                 self._head,
                 self._reverse,
                 self.residual,
-                self._source,
-                self._sink,
+                self.source,
+                self.sink,
                 limit,
                 self._level,
                 self._cursor,
@@ -118,6 +120,10 @@ class FlowNetwork:
                 return self.value
             if should_stop():
                 raise OutOfTimeError("stopped during a maximum flow")
+
+    def ends(self) -> tuple[IntArray, IntArray]:
+        """Return the tail and the head of every arc, ``[arcs]`` each."""
+        return self._head[self.backward].astype(np.int64), self._head[self.forward].astype(np.int64)
 
     def flow_value(self, flow: IntArray, capacities: IntArray) -> int:
         """Return what a flow sends from the source to the sink, after checking that it is one.
@@ -139,13 +145,14 @@ class FlowNetwork:
         if bool((flow > capacities[self.forward]).any() or (-flow > capacities[self.backward]).any()):
             raise ValueError("the flow exceeds a capacity")
         excess = np.zeros(len(self._level), np.int64)
-        np.add.at(excess, self._head[self.forward], flow)
-        np.subtract.at(excess, self._head[self.backward], flow)
+        tails, heads = self.ends()
+        np.add.at(excess, heads, flow)
+        np.subtract.at(excess, tails, flow)
         inner = np.ones(len(excess), np.bool_)
-        inner[[self._source, self._sink]] = False
+        inner[[self.source, self.sink]] = False
         if excess[inner].any():
             raise ValueError("the flow is not conserved")
-        return int(excess[self._sink])
+        return int(excess[self.sink])
 
     def reached(self) -> IntArray:
         """Return the vertices the last search met from the source, in the order it met them.
@@ -157,7 +164,7 @@ class FlowNetwork:
     def reaching_sink(self) -> BoolArray:
         """Return a mask of the vertices that can still send to the sink; the rest is the largest source side."""
         mask = np.zeros(len(self._level), np.bool_)
-        _search_back(self._first, self._head, self._reverse, self.residual, self._sink, mask)
+        _search_back(self._first, self._head, self._reverse, self.residual, self.sink, mask)
         return mask
 
 

@@ -38,7 +38,7 @@ def test_without_fluid_it_equals_the_exact_program() -> None:
         optimum = brute_force_optimum(problem)
         outcome, board = run_entry(registry.create("core-fluid:first_ideals=600,max_ideals=600"), problem)
         assert outcome.details["fluid"] == 0
-        if simple_bound(problem)[0] < optimum:
+        if simple_bound(problem) < optimum:
             assert board.interval.dual == optimum, f"random_problem({seed})"
 
 
@@ -48,7 +48,7 @@ def test_it_raises_the_bound_on_a_wide_graph() -> None:
     assert outcome.termination.reason is Reason.FINISHED
     assert board.interval.dual is not None
     assert board.interval.incumbent is not None
-    assert 1.03 * simple_bound(problem)[0] < board.interval.dual <= board.interval.incumbent
+    assert 1.03 * simple_bound(problem) < board.interval.dual <= board.interval.incumbent
     assert outcome.details["cores"] == 3
 
 
@@ -56,7 +56,7 @@ def test_it_decides_thresholds() -> None:
     problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
     decider = registry.create_decision("core-fluid:first_ideals=300,max_ideals=300")
     context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
-    simple = simple_bound(problem)[0]
+    simple = simple_bound(problem)
     assert isinstance(decider.decide(problem, simple, context), Refuted)
     generous = decider.decide(problem, 2 * simple, context)
     assert isinstance(generous, Satisfied)
