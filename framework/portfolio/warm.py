@@ -18,8 +18,8 @@ MOST_RUNS = 12
 def warm_entries(say: Callable[[str], None]) -> int:
     """Run presolve and every formulation and strategy on two small instances; return how many entries ran.
 
-    Compilation happens in the first call of a kernel and is not interrupted by the time limit; but it uses the limit up,
-    so that the entry stops before its next kernel. It is run again until it keeps its time.
+    Compilation happens in the first call of a kernel and is not interrupted by the time limit, but uses it up: the
+    entry stops before its next kernel. So it is run again until it keeps its time.
     """
     from framework.structure.reductions import reduce_exact
 
