@@ -97,8 +97,7 @@ class FluidSearch:
         instance = core.instance
         self._fluid_work = instance.work[core.fluid]
         self._fluid_parameters = instance.parameter_cost[core.fluid]
-        # Without overflow, a capacity that all parameters fit into keeps every product inside int64.
-        self._capacity = min(instance.capacity, instance.total_parameter_cost)
+        self._capacity = instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
         self._node_nets = _incidence(core.net_pins, pin_nets, core.order.n)
         # A head is never in the stage of a net that comes in.

@@ -32,7 +32,7 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
         instance.work,
         instance.parameter_cost,
         instance.tensor_cost,
-        min(instance.capacity, instance.total_parameter_cost),
+        instance.bounded_capacity,
         top.producer,
         top.consumer_ptr,
         top.consumers,
