@@ -34,7 +34,7 @@ NAME = "nested-cuts"
 PROMISING = 1.05
 """A grouping is sliced if its largest cost per stage is at most this many times the incumbent."""
 MOST_GROUPS = 64
-LEADER = 4
+LEADER = 8
 """How much more effort goes to the tree that has proven most than to any other."""
 
 
