@@ -34,7 +34,7 @@ NAME = "nested-cuts"
 PROMISING = 1.05
 """A grouping is sliced if its largest cost per stage is at most this many times the incumbent."""
 MOST_GROUPS = 64
-LEADER = 4
+LEADER = 8
 """How much more effort goes to the tree that has proven most than to any other."""
 
 
@@ -132,7 +132,7 @@ class NestedCuts:
         from framework.structure.nested_repair import balanced_sizes
 
         k = problem.useful_stages
-        wanted = [self.groups] if self.groups else [2, 4, 8, 16, 32, 64]
+        wanted = [self.groups] if self.groups else [2, 3, 4, 6, 8, 16, 32, 64]
         most = min(k, self.groups or self.max_groups)
         counts = sorted({min(count, most) for count in wanted} - {1})
         return [balanced_sizes(k, count) for count in counts if self._fits(problem, count)]

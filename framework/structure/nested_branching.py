@@ -413,7 +413,7 @@ def _score(
                 may_follow[v >> 6] |= one << np.uint64(v & 63)
             if earliest[v] <= j:
                 may_precede[v >> 6] |= one << np.uint64(v & 63)
-        central = 1 + min(j, boundaries - 1 - j)
+        central = (1 + min(j, boundaries - 1 - j)) ** 3
         for v in range(n):
             if not earliest[v] <= j < latest[v]:
                 continue

@@ -57,7 +57,7 @@ class Effort:
 
 
 TWO_GROUPS = Effort(root_tunings=12, top_tunings=8, tunings=5, root_step=0.0, step=0.0, top_choices=16, choices=8)
-MANY_GROUPS = Effort(root_tunings=60, top_tunings=12, tunings=6, root_step=0.5, step=0.25, top_choices=24, choices=12)
+MANY_GROUPS = Effort(root_tunings=60, top_tunings=16, tunings=10, root_step=0.5, step=0.25, top_choices=24, choices=12)
 
 
 @dataclass(slots=True, kw_only=True)
