@@ -97,15 +97,17 @@ def solve_relaxation(
     seconds: float,
     threads: int = 1,
     seed: int = 0,
+    interior: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FloatArray | None:
     """Return the dual values of the rows of the linear relaxation, ``[rows]``; None if it was not solved.
 
-    They belong to the model divided by `base` as above: by weak duality they prove something only after
+    With `interior` they come from an interior-point method without crossover: faster where rows are dense, and less
+    precise. They belong to the model divided by `base` as above: by weak duality they prove something only after
     `framework.structure.dual_repair` has rounded and evaluated them exactly.
     """
     job = _job(model, max(1, base), margin=False)
-    job = replace(job, seconds=max(0.01, seconds), threads=threads, seed=seed, relaxed=True)
+    job = replace(job, seconds=max(0.01, seconds), threads=threads, seed=seed, relaxed=True, interior=interior)
     report = _run(job, should_stop, lambda report: None)
     return None if isinstance(report, str) else report.duals
 

@@ -24,7 +24,10 @@ REPORT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MipJob:
-    """A model in floating numbers, and how to solve it; `relaxed` asks for its linear relaxation and its duals."""
+    """A model in floating numbers, and how to solve it.
+
+    `relaxed` asks for its linear relaxation and its duals; `interior`, for those of an interior point.
+    """
 
     lower: FloatArray
     upper: FloatArray
@@ -40,6 +43,7 @@ class MipJob:
     threads: int = 1
     seed: int = 0
     relaxed: bool = False
+    interior: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,7 +180,8 @@ def _parameters(job: MipJob) -> Any:
     if job.solver == "highs":
         # MathOpt's own fields for threads and seed are refused or ignored for HiGHS.
         parameters.highs = highs_pb2.HighsOptionsProto(
-            int_options={"threads": job.threads, "random_seed": job.seed % (1 << 31)}
+            int_options={"threads": job.threads, "random_seed": job.seed % (1 << 31)},
+            string_options={"solver": "ipm", "run_crossover": "off"} if job.interior else {},
         )
     else:
         parameters.threads = job.threads
