@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from framework.errors import UserError
+from framework.study.code_version import code_version
 from framework.study.graphs import choose_graphs
 from framework.study.plan import make_plan
 from framework.study.spec import read_spec
@@ -137,6 +138,16 @@ def test_mistakes_are_named_with_their_place_and_a_mend(
     assert str(caught.value).startswith(f"{path}: {place}")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_code_version_is_that_of_the_solving_code_and_the_plugins(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("x = 1\n")
+    first = code_version((str(plugin),))
+    assert first == code_version((str(plugin),))
+    assert first != code_version()
+    plugin.write_text("x = 2\n")
+    assert first != code_version((str(plugin),))
 
 
 def test_a_missing_spec_is_said(tmp_path: Path) -> None:
