@@ -111,9 +111,9 @@ def summary_table(title: str, groups: Sequence[Runs], chosen: tuple[Column, ...]
     columns = columns_for([row for group in groups for row in group.summaries], chosen)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("runs of", no_wrap=True)
-    table.add_column("entry", no_wrap=True)
+    table.add_column("entry", overflow="fold")
     for column in columns:
-        table.add_column(column.heading, justify="right")
+        table.add_column(column.heading, justify="right", no_wrap=True)
     for group in groups:
         for i, row in enumerate(group.summaries):
             cells = [
