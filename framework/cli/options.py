@@ -12,8 +12,10 @@ from framework.units import parse_bytes as parse_bytes
 from framework.units import parse_seconds as parse_seconds
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
+    from framework.deploy.runtime import Optimization
     from framework.model.device import Device
     from framework.model.graph import ModelGraph
+    from framework.portfolio.constraints import Constraints
     from framework.portfolio.result import GraphInput
 
 DEFAULT_DEVICE = "reference"
@@ -46,7 +48,43 @@ BudgetOption = Annotated[str, typer.Option("--budget", help="Time for everything
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]
+SameStageOption = Annotated[
+    list[str] | None, typer.Option("--same-stage", help="Nodes that share a stage, A,B,...; repeatable.")
+]
+NoCutOption = Annotated[
+    list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
+]
+KeepFusedOption = Annotated[
+    bool, typer.Option("--keep-fused", help="Profiles: cut nothing that onnxruntime ran as one operator.")
+]
+StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
+OptimizationOption = Annotated[
+    str, typer.Option("--optimization", help="How far onnxruntime rewrites graphs: none, basic, extended, all.")
+]
+
+
+def parse_optimization(text: str) -> Optimization:
+    """Read a level of onnxruntime's graph optimisation."""
+    from framework.deploy.runtime import Optimization
+
+    try:
+        return Optimization(text)
+    except ValueError:
+        raise UserError(
+            f"there is no --optimization {text!r}", mend=f"choose one of {', '.join(Optimization)}"
+        ) from None
+
+
+def parse_dims(dims: list[str] | None) -> dict[str, int]:
+    """Read ``NAME=VALUE`` texts."""
+    values: dict[str, int] = {}
+    for text in dims or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value.isdigit():
+            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
+        values[name] = int(value)
+    return values
 
 
 def read_input(
@@ -56,12 +94,7 @@ def read_input(
     from framework.formats import read_graph
     from framework.portfolio.result import GraphInput
 
-    values: dict[str, int] = {}
-    for text in dims or []:
-        name, equals, value = text.partition("=")
-        if not equals or not value.isdigit():
-            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
-        values[name] = int(value)
+    values = parse_dims(dims)
     graph = read_graph(path, format=format, dims=values, training=training)
     return graph, GraphInput(path=path, format=format, dims=values, training=training)
 
@@ -90,6 +123,23 @@ def choose_device(
         link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
         fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
     )
+
+
+def read_constraints(
+    path: str, *, same_stage: list[str] | None = None, no_cut: list[str] | None = None, keep_fused: bool = False
+) -> Constraints:
+    """Read the constraints of a partition of the graph in the file `path`."""
+    from framework.portfolio.constraints import Constraints
+
+    groups = tuple(tuple(name for name in text.split(",") if name) for text in same_stage or [])
+    for text, group in zip(same_stage or [], groups, strict=True):
+        if len(group) < 2:
+            raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
+    if keep_fused:
+        from framework.deploy.assignment import fused_groups
+
+        groups += fused_groups(path)
+    return Constraints(same_stage=groups, no_cut=tuple(no_cut or ()))
 
 
 def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:
