@@ -24,15 +24,19 @@ _SUFFIXES = (".py", ".toml")
 
 
 def code_version(plugin_files: tuple[str, ...] = ()) -> str:
-    """Return ``version+digest`` of the solving code, every installed plugin package and the given files."""
-    digest = hashlib.sha256()
-    for name, path in [*_package_files(), *((Path(path).name, Path(path)) for path in plugin_files)]:
-        digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    """Return ``version+digest`` of the solving code, every installed plugin package and the given files.
+
+    The packages are looked at once, since a process goes on with the code it has loaded; plugin files every time,
+    since every member loads them anew.
+    """
+    digest = hashlib.sha256(_package_digest().encode())
+    for path in map(Path, plugin_files):
+        digest.update(f"{path.name}\0{_digest(path)}\n".encode())
     return f"{framework.__version__}+{digest.hexdigest()[:12]}"
 
 
 @cache
-def _package_files() -> tuple[tuple[str, Path], ...]:
+def _package_digest() -> str:
     root = Path(framework.__file__).parent
     places = [(f"framework/{name}", root / name) for name in _SOLVING]
     for point in sorted(metadata.entry_points(group=PLUGIN_GROUP), key=lambda point: point.name):
@@ -41,13 +45,17 @@ def _package_files() -> tuple[tuple[str, Path], ...]:
         if spec is not None:
             folders = spec.submodule_search_locations or ([] if spec.origin is None else [spec.origin])
             places += [(package, Path(folder)) for folder in folders]
-    found = []
+    digest = hashlib.sha256()
     for name, place in places:
-        files = sorted(place.rglob("*")) if place.is_dir() else [place]
-        for path in files:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.suffix in _SUFFIXES and path.is_file():
-                found.append((f"{name}/{path.relative_to(place).as_posix()}", path))
-    return tuple(found)
+                relative = path.relative_to(place).as_posix()
+                digest.update(f"{name}/{relative}\0{_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def study_environment() -> dict[str, object]:

@@ -53,10 +53,7 @@ class StudyGraph:
 
 def graphs_of_subset(name: str) -> list[str]:
     """Return the names of the graphs of a testbed subset."""
-    find: Callable[[str], Iterable[str]] | None = getattr(catalogue, "subset_names", None)
-    if find is None:
-        raise UserError("this version of the testbed has no subsets", mend='name its graphs: "testbed:resnet50"')
-    return list(find(name))
+    return list(catalogue.subset_names(name))
 
 
 def choose_graphs(spec: StudySpec) -> list[tuple[str, GraphChoice]]:

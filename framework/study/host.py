@@ -35,8 +35,10 @@ class Host:
     """Executes tasks; keeps the graphs it read last, and the digests of their instances."""
 
     def __init__(self) -> None:
-        from framework.study.code_version import study_environment
+        from framework.study.code_version import code_version, study_environment
 
+        # Now, not later: this is the code that this process and its fork server have loaded.
+        code_version()
         self._graphs: dict[tuple[object, ...], ModelGraph] = {}
         self._instances: dict[tuple[object, ...], str] = {}
         self._environment = study_environment()
@@ -60,8 +62,14 @@ class Host:
         from framework.model.pricing import price
         from framework.portfolio.result import GraphInput
         from framework.portfolio.solve import solve
+        from framework.study.code_version import code_version
         from framework.study.task import Finished
 
+        if code_version(task.plugin_files) != task.code:
+            raise UserError(
+                f"this worker has another version of the code than {task.code}",
+                mend="leave the code alone while a study runs, install the same everywhere, then --retry-failed",
+            )
         graph = self._read(task)
         device = None if task.device is None else Device(**task.device)
         priced_as = (task.sha256, *sorted((task.device or {}).items()))

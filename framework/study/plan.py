@@ -81,7 +81,7 @@ def make_plan(
     load_plugins()
     for path in spec.run.plugin_files:
         load_plugin_file(path)
-    parameters = {choice.label: entry_parameters(choice) for choice in spec.entries}
+    parameters = {choice.label: entry_parameters(choice, spec.stages) for choice in spec.entries}
     devices = [_device(where, name) for where, name in spec.devices]
     graphs = describe_graphs(choose_graphs(spec), is_priced=is_priced, say=say)
     graphs = _unique(graphs)
@@ -104,7 +104,7 @@ def make_plan(
     return Plan(runs=tuple(runs.values()), settings=spec.run, code=code, left_out=left_out)
 
 
-def entry_parameters(choice: EntryChoice) -> str:
+def entry_parameters(choice: EntryChoice, stages: tuple[int, ...]) -> str:
     """Return name and all parameters of an entry, defaults included, as canonical JSON.
 
     Raises
@@ -114,7 +114,9 @@ def entry_parameters(choice: EntryChoice) -> str:
     """
     try:
         entry = registry.create(choice.entry)
-        portfolio_members(choice.entry, _smallest_problem(), workers=1)
+        # Which members a portfolio has may depend on the number of stages.
+        for k in stages:
+            portfolio_members(choice.entry, _smallest_problem(k), workers=1)
     except UserError as error:
         raise UserError(str(error), where=choice.where) from error
     name = choice.entry.partition(":")[0].strip()
@@ -165,9 +167,9 @@ def _planned(
     )
 
 
-def _smallest_problem() -> Problem:
+def _smallest_problem(stages: int) -> Problem:
     """One that every portfolio can be asked for its members with."""
-    return Problem(instance=instance_from_lists([1, 1], [(0, 1, [1])]), stages=2)
+    return Problem(instance=instance_from_lists([1, 1], [(0, 1, [1])]), stages=stages)
 
 
 def _unique(graphs: list[StudyGraph]) -> list[StudyGraph]:

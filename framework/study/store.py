@@ -40,6 +40,8 @@ class Store:
     ------
     UserError
         If the file is no store, is of another version, belongs to another study, or cannot be opened.
+    DiskFullError
+        If there is no room for the reserve, or not even to open the file.
     """
 
     def __init__(self, path: Path, spec: StudySpec) -> None:
@@ -49,6 +51,8 @@ class Store:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
             found = self._open()
         except sqlite3.Error as error:
+            if _is_full(error):
+                raise DiskFullError(str(error)) from error
             raise UserError(f"cannot use it as a study's store: {error}", where=str(path)) from error
         if found.get("format", FORMAT) != FORMAT:
             raise UserError(f"the store is a {found['format']}", where=str(path), mend=f"this version writes {FORMAT}")
@@ -254,8 +258,12 @@ class Store:
         return self.path.with_name(f"{self.path.name}.reserve")
 
     def _make_reserve(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
+        except OSError as error:
+            self._drop_reserve()
+            self._connection.close()
+            raise DiskFullError(f"no room for a reserve of {RESERVE_BYTES >> 20} MiB: {error.strerror}") from error
 
     def _drop_reserve(self) -> bool:
         try:

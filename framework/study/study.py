@@ -130,7 +130,7 @@ def run_study(
             run = waiting.popleft()
             under_way[run.key] = run
             attempts[run.key] += 1
-            executor.submit(make_task(run, plan.settings))
+            executor.submit(make_task(run, plan.settings, plan.code))
         finished = executor.wait(POLL_SECONDS)
         for i, answer in enumerate(finished):
             run = under_way.pop(answer.key)

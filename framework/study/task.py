@@ -22,6 +22,8 @@ class Task:
         Digest the graph must have; another means that the file has changed since the study was planned.
     device
         Fields of a `Device`, or None.
+    code
+        Version of the code the run was planned with; a worker that has another refuses.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Task:
     workers: int
     memory_bytes: int | None
     plugin_files: tuple[str, ...]
+    code: str
 
     def to_json(self) -> str:
         """Return the task as one line."""
@@ -91,7 +94,7 @@ class Finished:
         return cls(**json.loads(text))
 
 
-def make_task(run: PlannedRun, settings: RunSettings) -> Task:
+def make_task(run: PlannedRun, settings: RunSettings, code: str) -> Task:
     """Return the task of a planned run."""
     choice = run.graph.choice
     return Task(
@@ -111,4 +114,5 @@ def make_task(run: PlannedRun, settings: RunSettings) -> Task:
         workers=settings.workers,
         memory_bytes=settings.memory_bytes,
         plugin_files=settings.plugin_files,
+        code=code,
     )

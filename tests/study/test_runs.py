@@ -215,7 +215,7 @@ def test_the_second_of_two_parents_is_refused(study: Command, write_spec: WriteS
         process.kill()
 
 
-def test_a_graph_that_changes_after_planning_is_a_fault(tmp_path: Path, write_spec: WriteSpec) -> None:
+def test_a_graph_or_code_that_changes_after_planning_is_a_fault(write_spec: WriteSpec) -> None:
     from dataclasses import replace
 
     from framework.study.host import Host
@@ -224,10 +224,13 @@ def test_a_graph_that_changes_after_planning_is_a_fault(tmp_path: Path, write_sp
     from framework.study.task import make_task
 
     plan = make_plan(read_spec(write_spec(entries=["slice-graph"])))
-    task = make_task(plan.runs[0], plan.settings)
+    task = make_task(plan.runs[0], plan.settings, plan.code)
     finished = Host().execute(replace(task, sha256="0" * 64))
     assert finished.document is None
     assert "has changed since the study was planned" in finished.error
+    finished = Host().execute(replace(task, code="0.0.1+old"))
+    assert finished.document is None
+    assert "another version of the code" in finished.error
 
 
 @pytest.mark.parametrize(

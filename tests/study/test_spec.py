@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from framework.errors import UserError
+from framework.study.code_version import code_version
 from framework.study.graphs import choose_graphs
 from framework.study.plan import make_plan
 from framework.study.spec import read_spec
@@ -76,15 +77,15 @@ def test_a_device_decides_a_run_by_its_figures_only(write_spec: WriteSpec, tmp_p
 
 
 def test_subsets_come_from_the_testbed(write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "subset_names", lambda name: {"two": ["vgg19", "zfnet512"]}[name], raising=False)
+    monkeypatch.setattr(catalogue, "subset_names", lambda name: {"two": ["vgg19", "zfnet512"]}[name])
     spec = read_spec(write_spec(subsets=["two"], graphs=["testbed:vgg19", "braid-0.graph.json"]))
     chosen = [(collection, choice.path.rpartition("/")[2]) for collection, choice in choose_graphs(spec)]
     assert chosen == [("two", "testbed:vgg19"), ("two", "testbed:zfnet512"), ("graphs", "braid-0.graph.json")]
 
 
 def test_a_generated_graph_belongs_to_its_family(write_spec: WriteSpec) -> None:
-    plan = make_plan(read_spec(write_spec(graphs=["braid-0.graph.json", "testbed:vgg19"])))
-    assert {run.graph.family for run in plan.runs} == {"braid", "VGG"}
+    plan = make_plan(read_spec(write_spec(graphs=["braid-0.graph.json", "testbed:regal-er-50-100"])))
+    assert {run.graph.family for run in plan.runs} == {"braid", "regal-er"}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_generated_graph_belongs_to_its_family(write_spec: WriteSpec) -> None:
         ({"run": {"plugins": ["absent.py"]}}, "run.plugins[0]", "there is no file absent.py"),
         ({"run": {"speed": 3}}, "run.speed", "there is no such key"),
         ({"extra": "x = "}, "", "not a TOML file"),
-        ({"subsets": ["nowhere"]}, "subsets[0]", ""),
+        ({"subsets": ["cores"]}, "subsets[0]", "did you mean core?"),
     ],
 )
 def test_mistakes_are_named_with_their_place_and_a_mend(
@@ -137,6 +138,16 @@ def test_mistakes_are_named_with_their_place_and_a_mend(
     assert str(caught.value).startswith(f"{path}: {place}")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_code_version_is_that_of_the_solving_code_and_the_plugins(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("x = 1\n")
+    first = code_version((str(plugin),))
+    assert first == code_version((str(plugin),))
+    assert first != code_version()
+    plugin.write_text("x = 2\n")
+    assert first != code_version((str(plugin),))
 
 
 def test_a_missing_spec_is_said(tmp_path: Path) -> None:

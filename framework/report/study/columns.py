@@ -35,7 +35,7 @@ def factor(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     if math.isinf(value):
-        return "all closed"
+        return "closed"
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
@@ -125,7 +125,11 @@ FAILED = Column(
     heading="failed", explanation="runs without a result, left out of every mean", text=lambda row: str(row.failed)
 )
 BRIEF = tuple(column for column in COLUMNS if column.heading not in ("own", "median s", "max s"))
-"""For breakdowns, and narrow terminals."""
+"""For breakdowns and documents."""
+NARROW = tuple(
+    column for column in COLUMNS if column.heading in ("runs", "bound / best", "closing", "proven", "mean s")
+)
+"""For terminals of 80 columns."""
 
 
 def columns_for(summaries: list[Summary], chosen: tuple[Column, ...]) -> tuple[Column, ...]:

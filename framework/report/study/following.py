@@ -23,11 +23,13 @@ def follow(path: Path, *, every: float, everything: bool) -> StudyReport:
     report = make_report(path)
     try:
         if console.is_terminal:
-            with Live(report_view(report, width=console.width), console=console, auto_refresh=False) as live:
+            with Live(
+                report_view(report, console, everything=everything), console=console, auto_refresh=False, transient=True
+            ) as live:
                 while is_being_written(path):
                     time.sleep(every)
                     report = make_report(path)
-                    live.update(report_view(report, width=console.width), refresh=True)
+                    live.update(report_view(report, console, everything=everything), refresh=True)
         else:
             while is_being_written(path):
                 print(progress_words(report), flush=True)
@@ -37,6 +39,5 @@ def follow(path: Path, *, every: float, everything: bool) -> StudyReport:
         return report
     # What was written between the last look and the end of the study.
     report = make_report(path)
-    if not console.is_terminal or everything:
-        print_report(report, everything=everything)
+    print_report(report, everything=everything)
     return report

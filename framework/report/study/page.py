@@ -106,9 +106,10 @@ def _contradictions(report: StudyReport) -> str:
         )
         for case in cases[:LISTED]
     ]
+    count = "1 contradiction" if len(cases) == 1 else f"{len(cases)} contradictions"
     headings = ("graph", "k", "entry", "bound by", "soundness", "bound", "partition", "above", "partition by")
     return (
-        f'<section class="alarm" id="contradictions"><h2>{len(cases)} contradictions</h2>'
+        f'<section class="alarm" id="contradictions"><h2>{count}</h2>'
         "<p>Dual bounds above verified partitions of the same problem. Each is a bug; believe no figure below "
         f"until it is understood.</p>{_plain_table(headings, rows)}</section>"
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from framework.report.numbers import percent
-from framework.report.study.columns import BRIEF, COLUMNS, Column, columns_for, is_best
+from framework.report.study.columns import BRIEF, COLUMNS, NARROW, Column, columns_for, is_best
 from framework.study.analysis.crosscheck import Contradiction
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group as Runs
@@ -30,12 +32,12 @@ def print_report(report: StudyReport, *, everything: bool = False) -> None:
     # In a pipe nobody has a width: tables as wide as they are beat tables folded at 80.
     if not console.is_terminal:
         console = Console(width=220)
-    console.print(report_view(report, everything=everything, width=console.width))
+    console.print(report_view(report, console, everything=everything))
 
 
-def report_view(report: StudyReport, *, everything: bool = False, width: int = 220) -> RenderableType:
+def report_view(report: StudyReport, console: Console, *, everything: bool = False) -> RenderableType:
     """Return what `print_report` prints."""
-    return Group(*_parts(report, everything, width))
+    return Group(*_parts(report, console, everything))
 
 
 def progress_words(report: StudyReport) -> str:
@@ -54,16 +56,21 @@ def progress_words(report: StudyReport) -> str:
     return ", ".join(words)
 
 
-def _parts(report: StudyReport, everything: bool, width: int) -> Iterator[RenderableType]:
+def _parts(report: StudyReport, console: Console, everything: bool) -> Iterator[RenderableType]:
     if report.contradictions:
         yield contradiction_table(report.contradictions)
     yield Text(progress_words(report))
-    chosen = COLUMNS if width >= 150 else BRIEF
-    yield summary_table("by number of stages", report.stages, chosen)
-    yield summary_table("all runs", report.overall, chosen)
+    sections: list[tuple[str, list[Runs], tuple[Column, ...]]] = [
+        ("by number of stages", report.stages, COLUMNS),
+        ("all runs", report.overall, COLUMNS),
+    ]
     if everything:
-        yield summary_table("by size", report.sizes, BRIEF)
-        yield summary_table("by family", report.families, BRIEF)
+        sections += [("by size", report.sizes, BRIEF), ("by family", report.families, BRIEF)]
+    for title, groups, widest in sections:
+        choices = [chosen for chosen in (COLUMNS, BRIEF, NARROW) if len(chosen) <= len(widest)]
+        tables = [summary_table(title, groups, chosen) for chosen in choices]
+        fitting = [table for table in tables if _natural_width(table, console) <= console.width]
+        yield fitting[0] if fitting else tables[-1]
     if report.faults:
         yield Text(f"{report.fault_count} faults:", style="yellow")
         for fault in report.faults[:SHOWN]:
@@ -71,6 +78,11 @@ def _parts(report: StudyReport, everything: bool, width: int) -> Iterator[Render
             yield Text(words, style="yellow")
         if report.fault_count > SHOWN:
             yield Text(f"  and {report.fault_count - SHOWN} more; the page lists them", style="yellow")
+
+
+def _natural_width(table: Table, console: Console) -> int:
+    """Return the width a table takes when nothing is folded."""
+    return Measurement.get(console, console.options.update(width=10_000), table).maximum
 
 
 def contradiction_table(contradictions: Sequence[Contradiction]) -> Table:
@@ -97,11 +109,11 @@ def contradiction_table(contradictions: Sequence[Contradiction]) -> Table:
 def summary_table(title: str, groups: Sequence[Runs], chosen: tuple[Column, ...]) -> Table:
     """Return one table with a section a group and a row an entry."""
     columns = columns_for([row for group in groups for row in group.summaries], chosen)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("runs of", no_wrap=True)
-    table.add_column("entry", no_wrap=True)
+    table.add_column("entry", overflow="fold")
     for column in columns:
-        table.add_column(column.heading, justify="right")
+        table.add_column(column.heading, justify="right", no_wrap=True)
     for group in groups:
         for i, row in enumerate(group.summaries):
             cells = [
