@@ -6,9 +6,12 @@ import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+
+KINDS = Path(__file__).with_name("testbed_kinds.txt")
 
 Inputs = Callable[[Any], tuple[Sequence[Any], Mapping[str, Any]]]
 
@@ -70,6 +73,12 @@ def candidates(source: str) -> Iterator[Candidate]:
     """Yield the candidates of a source, always in the same order."""
     module, function = SOURCES[source]
     yield from getattr(importlib.import_module(module), function)()
+
+
+def listed_kinds(package: str) -> set[str]:
+    """Return the kinds of a package that are to be tried."""
+    lines = KINDS.read_text(encoding="utf-8").splitlines()
+    return {line.split()[1] for line in lines if line.startswith(f"{package} ")}
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

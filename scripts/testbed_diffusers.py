@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from testbed_candidates import Candidate, Inputs, meta, slug
+from testbed_candidates import Candidate, Inputs, listed_kinds, meta, slug
 
 _VIDEO = (
     "3D",
@@ -55,8 +55,9 @@ def diffusers_models() -> Iterator[Candidate]:
     logging.disable(logging.WARNING)
     import diffusers
 
+    wanted = listed_kinds("diffusers")
     for name in sorted(dir(diffusers)):
-        if name.startswith(("Flax", "Multi")) or name in ("ModelMixin", "AutoModel"):
+        if name.lower() not in wanted:
             continue
         try:
             kind = getattr(diffusers, name)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from testbed_candidates import Candidate, Inputs, family_name, meta, slug, tokens
+from testbed_candidates import Candidate, Inputs, family_name, listed_kinds, meta, slug, tokens
 
 LAYERS, EXPERTS, PER_TOKEN = 12, 8, 2
 
@@ -37,8 +37,9 @@ def transformers_models() -> Iterator[Candidate]:
     from transformers import CONFIG_MAPPING
     from transformers.models.auto import modeling_auto as auto
 
+    wanted = listed_kinds("transformers")
     for kind in auto.MODEL_MAPPING_NAMES:
-        if kind in CONFIG_MAPPING:
+        if kind in CONFIG_MAPPING and kind in wanted:
             task, factory = _role(kind, auto)
             yield Candidate(
                 name=slug(f"transformers-{kind}"),
