@@ -161,7 +161,8 @@ def profile_model(
     assert isinstance(costs, PhysicalCosts)
     weight = costs.flops / costs.flops.sum() if costs.flops.any() else costs.flops
     weight = weight + costs.accessed_bytes / max(1.0, costs.accessed_bytes.sum())
-    seconds = spread_times((medians + overhead / max(1, len(medians))).tolist(), members, weight.tolist(), graph.topology.n)
+    each = medians + overhead / max(1, len(medians))
+    seconds = spread_times(each.tolist(), members, weight.tolist(), graph.topology.n)
     low, middle, high = (float(v) for v in np.quantile(latency, (0.25, 0.5, 0.75)))
     return Profile(
         graph=replace(graph, costs=replace(costs, seconds=np.array(seconds))),
