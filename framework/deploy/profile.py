@@ -213,17 +213,19 @@ def _with_names(model: ModelFile, target: Path) -> ModelFile:
 
 def _samples(rewritten: onnx.GraphProto, events: Sequence[Mapping[str, Any]], repetitions: int) -> FloatArray:
     """Return ``[operators, repetitions]`` seconds; an operator that did not run (another branch) has zeros."""
-    durations: dict[str, list[float]] = {node.name: [] for node in rewritten.node}
+    durations: dict[str, dict[int, list[float]]] = {node.name: {} for node in rewritten.node}
     for event in events:
         name = str(event.get("name", ""))
         if event.get("cat") == "Node" and name.endswith("_kernel_time"):
             # Nodes inside a subgraph have events of their own, already within that of the node that holds them.
             held = durations.get(name.removesuffix("_kernel_time"))
             if held is not None:
-                held.append(float(event["dur"]) * 1e-6)
-    return np.array([(([0.0] * repetitions) + values)[-repetitions:] for values in durations.values()]).reshape(
-        len(rewritten.node), repetitions
-    )
+                held.setdefault(int(event["args"]["node_index"]), []).append(float(event["dur"]) * 1e-6)
+    # Rewriting may give two nodes one name; their numbers, at least, are in the order of the graph.
+    left = {name: [held[number] for number in sorted(held)] for name, held in durations.items()}
+    rows = [left[node.name].pop(0) if left[node.name] else [] for node in rewritten.node]
+    padded = [([0.0] * repetitions + values)[-repetitions:] for values in rows]
+    return np.array(padded).reshape(len(rewritten.node), repetitions)
 
 
 def _operator_rows(
