@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import inliner, shape_inference
 
 from framework.errors import UserError
@@ -111,7 +112,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     where = os.fspath(path)
     try:
         proto = onnx.load_model_from_string(read_skeleton(path))
-    except (ValueError, onnx.checker.ValidationError) as error:
+    except (DecodeError, ValueError) as error:
         raise UserError(f"not an ONNX model: {error}", where=where) from None
     if not proto.HasField("graph"):
         raise UserError("this file holds no ONNX graph", where=where, mend="give an .onnx model")

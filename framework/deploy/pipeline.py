@@ -58,13 +58,15 @@ class Pipeline:
     optimization
         How far onnxruntime rewrites each stage.
     affinity
-        Whether each stage stays on a core of its own, where there are enough.
+        Whether each stage has a core of its own, where there are enough: another one in every batch, since cores
+        are not alike to those who share the machine with other programs.
     """
 
     manifest: Manifest
     feed: Feed
     optimization: Optimization = Optimization.ALL
     affinity: bool = True
+    _batches: int = 0
     _memories: list[SharedMemory] = field(default_factory=list)
     _processes: list[Any] = field(default_factory=list)
     _pipes: list[Any] = field(default_factory=list)
@@ -90,10 +92,11 @@ class Pipeline:
         """
         if items < len(self._pipes) + 2:
             raise ValueError("too few items to fill the pipeline")
-        for pipe in self._pipes:
+        for position, pipe in enumerate(self._pipes):
             # A stage that has ended is told apart from the others when answers are gathered.
             with contextlib.suppress(BrokenPipeError):
-                pipe.send(items)
+                pipe.send((items, (position + self._batches) % len(self._pipes)))
+        self._batches += 1
         answers = self._gather(STALL_SECONDS + 10.0 * items)
         times: list[StageTimes] = [answer[0] for answer in answers]
         done = np.max([stage.ended for stage in times], axis=0)
@@ -134,7 +137,7 @@ class Pipeline:
         rows = self.manifest.stages
         cores = sorted(os.sched_getaffinity(0))
         results = {row["name"]: row["stage"] for row in self.manifest.document["outputs"]}
-        for position, row in enumerate(rows):
+        for row in rows:
             number = row["stage"]
             job = StageJob(
                 file=self.manifest.folder / row["file"],
@@ -143,7 +146,7 @@ class Pipeline:
                 results={name: values[name] for name, stage in results.items() if stage == number},
                 inbound=tuple(channel for channel in channels if channel.receiver == number),
                 outbound=tuple(channel for channel in channels if channel.sender == number),
-                core=cores[position] if self.affinity and len(rows) <= len(cores) else None,
+                cores=tuple(cores[: len(rows)]) if self.affinity and len(rows) <= len(cores) else (),
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=run_stage, args=(job, theirs), daemon=True)

@@ -1,8 +1,9 @@
 """`profile`: measured seconds per operator on this machine, merged into the model graph.
 
-The model runs on one thread, as a stage of a pipeline does. Its latency is measured without the profiler; the
-profiler's times of the operators, of other runs, are then corrected so that they add up to it: what the runtime spends
-between operators is shared evenly among them. Medians over the repetitions are used throughout, and quartiles reported.
+The model runs on one thread, as a stage of a pipeline does. An operator's time is its median over the repetitions: a
+program that interrupts a run strikes few of its operators, so medians of operators stand more than that of the whole.
+What the runtime spends between operators is taken from the least disturbed runs, with and without the profiler, and
+shared evenly among the operators.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Profile:
     ----------
     graph
         The model graph with `seconds` for every node.
-    latency, kernels
-        Seconds of one inference: quartiles without the profiler; the sum of the operators under it.
+    latency, kernels, overhead
+        Seconds of one inference: quartiles without the profiler; the sum of its operators' medians; what is between
+        operators. The nodes' times add up to the latter two.
     operators
         Of each node that the runtime executed: name, type, quartiles in seconds, the model's nodes behind it.
     copy_bandwidth
@@ -54,6 +56,7 @@ class Profile:
     graph: ModelGraph
     latency: tuple[float, float, float]
     kernels: float
+    overhead: float
     operators: tuple[dict[str, Any], ...]
     copy_bandwidth: float
     repetitions: int
@@ -87,6 +90,7 @@ class Profile:
             "neighbours": self.neighbours,
             "latency_quartiles": list(self.latency),
             "kernel_seconds": self.kernels,
+            "overhead_seconds": self.overhead,
             "copy_bandwidth": self.copy_bandwidth,
             "operators": list(self.operators),
         }
@@ -152,17 +156,19 @@ def profile_model(
         samples = _samples(rewritten, events, repetitions)
         members = groups(model, rewritten)
     medians = np.median(samples, axis=1)
-    corrected = _corrected(medians, float(np.median(latency)))
+    overhead = max(0.0, min(latency) - float(samples.sum(axis=0).min()))
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)
     weight = costs.flops / costs.flops.sum() if costs.flops.any() else costs.flops
     weight = weight + costs.accessed_bytes / max(1.0, costs.accessed_bytes.sum())
-    seconds = spread_times(corrected.tolist(), members, weight.tolist(), graph.topology.n)
+    each = medians + overhead / max(1, len(medians))
+    seconds = spread_times(each.tolist(), members, weight.tolist(), graph.topology.n)
     low, middle, high = (float(v) for v in np.quantile(latency, (0.25, 0.5, 0.75)))
     return Profile(
         graph=replace(graph, costs=replace(costs, seconds=np.array(seconds))),
         latency=(low, middle, high),
         kernels=float(medians.sum()),
+        overhead=overhead,
         operators=_operator_rows(rewritten, samples, members, graph),
         copy_bandwidth=_copy_bandwidth(),
         repetitions=repetitions,
@@ -207,25 +213,19 @@ def _with_names(model: ModelFile, target: Path) -> ModelFile:
 
 def _samples(rewritten: onnx.GraphProto, events: Sequence[Mapping[str, Any]], repetitions: int) -> FloatArray:
     """Return ``[operators, repetitions]`` seconds; an operator that did not run (another branch) has zeros."""
-    durations: dict[str, list[float]] = {node.name: [] for node in rewritten.node}
+    durations: dict[str, dict[int, list[float]]] = {node.name: {} for node in rewritten.node}
     for event in events:
         name = str(event.get("name", ""))
         if event.get("cat") == "Node" and name.endswith("_kernel_time"):
             # Nodes inside a subgraph have events of their own, already within that of the node that holds them.
             held = durations.get(name.removesuffix("_kernel_time"))
             if held is not None:
-                held.append(float(event["dur"]) * 1e-6)
-    return np.array([(([0.0] * repetitions) + values)[-repetitions:] for values in durations.values()]).reshape(
-        len(rewritten.node), repetitions
-    )
-
-
-def _corrected(medians: FloatArray, latency: float) -> FloatArray:
-    """Make the times of the operators add up to the latency."""
-    missing = latency - float(medians.sum())
-    if not len(medians):
-        return medians
-    return medians + missing / len(medians) if missing >= 0 else medians * (latency / float(medians.sum()))
+                held.setdefault(int(event["args"]["node_index"]), []).append(float(event["dur"]) * 1e-6)
+    # Rewriting may give two nodes one name; their numbers, at least, are in the order of the graph.
+    left = {name: [held[number] for number in sorted(held)] for name, held in durations.items()}
+    rows = [left[node.name].pop(0) if left[node.name] else [] for node in rewritten.node]
+    padded = [([0.0] * repetitions + values)[-repetitions:] for values in rows]
+    return np.array(padded).reshape(len(rewritten.node), repetitions)
 
 
 def _operator_rows(

@@ -37,8 +37,8 @@ class StageJob:
         Results of the whole model that the stage computes, with arrays of their shapes.
     inbound, outbound
         Its channels.
-    core
-        The core it stays on; None for any.
+    cores
+        The cores that the stages of its pipeline have to themselves; empty where there are too few.
     """
 
     file: Path
@@ -47,7 +47,7 @@ class StageJob:
     results: Arrays
     inbound: tuple[Channel, ...]
     outbound: tuple[Channel, ...]
-    core: int | None
+    cores: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,8 +61,9 @@ class StageTimes:
 def run_stage(job: StageJob, pipe: Connection) -> None:
     """Serve a stage until the other end of the pipe closes or says stop.
 
-    The pipe takes numbers of items to run; each is answered by a pair (`StageTimes`, results of the last item), or by
-    the text of an error, after which the process ends. The first answer, before any number, is None: ready.
+    The pipe takes pairs (number of items to run, position in `StageJob.cores` of the core to run on); each is answered
+    by a pair (`StageTimes`, results of the last item), or by the text of an error, after which the process ends. The
+    first answer, before anything is asked, is None: ready.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -78,11 +79,12 @@ def run_stage(job: StageJob, pipe: Connection) -> None:
 
 def _serve(job: StageJob, pipe: Connection) -> None:
     parent = os.getppid()
-    if job.core is not None:
-        os.sched_setaffinity(0, {job.core})
     stage = _Stage(job)
     pipe.send(None)
-    while (items := pipe.recv()) is not None:
+    while (order := pipe.recv()) is not None:
+        items, position = order
+        if job.cores:
+            os.sched_setaffinity(0, {job.cores[position]})
         pipe.send(stage.run(items, parent))
 
 
@@ -126,7 +128,7 @@ class _Stage:
     def run(self, items: int, parent: int) -> tuple[StageTimes, Arrays]:
         """Compute `items` items and return when, and the results of the last one."""
         job, session = self._job, self._session
-        spin = SPIN_SECONDS if job.core is not None else 0.0
+        spin = SPIN_SECONDS if job.cores else 0.0
         begun, ended = np.empty(items), np.empty(items)
         for i in range(items):
             binding, _, copies = self._slots[i % DEPTH]
