@@ -27,6 +27,7 @@ SLOW = {
     "exact-mip",
     "guess-bottleneck",
     "lp",
+    "sdp",
     "superblocks",
     "sweep",
     "window-propagation",
