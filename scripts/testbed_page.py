@@ -118,7 +118,9 @@ def areas(rows: Sequence[CatalogueRow]) -> str:
 
 def packages(rows: Sequence[CatalogueRow]) -> str:
     notice = (bundled.DATA / "NOTICE.txt").read_text(encoding="utf-8")
-    licences = {found[1]: found.group(2, 3) for found in re.finditer(r"^(\S+) {2,}(\S+) +(https\S+)$", notice, re.MULTILINE)}
+    licences = {
+        found[1]: found.group(2, 3) for found in re.finditer(r"^(\S+) {2,}(\S+) +(https\S+)$", notice, re.MULTILINE)
+    }
     lines = []
     for source, count in sorted(Counter(row.source.split(",")[0] for row in rows).items()):
         package, version = source.split()
