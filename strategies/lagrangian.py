@@ -13,8 +13,8 @@ simplex, and the costs of a minimiser are a supergradient of the concave dual fu
   level between the best value and the model's maximum. A failed step raises or lowers the level.
 
 A relaxation may answer with less than its dual function, if it is a relaxation of that in turn; then the model is
-only an upper bound of what it can prove, and a search ends after `patience` steps without progress. Minimisers are
-repaired into partitions by the formulation.
+only an upper bound of what it can prove: `level` trusts it most and falls behind there. A search ends after enough
+steps without progress. Minimisers are repaired into partitions by the formulation.
 
 Sources: Polyak, 1969; Lemaréchal, Nemirovskii and Nesterov, 1995 (level bundle), here in a polyhedral norm.
 """
