@@ -53,7 +53,7 @@ class WindowPropagation:
     """
 
     solver: Solver = "highs"
-    sweeps: int = 3
+    sweeps: int = 1
     max_size: int = 5_000_000
 
     def __post_init__(self) -> None:

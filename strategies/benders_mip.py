@@ -49,7 +49,7 @@ class BendersMip:
         Give up where the whole program would have more matrix entries than about this.
     """
 
-    groups: int = 3
+    groups: int = 2
     solver: Literal["highs", "scip", "cp-sat"] = "highs"
     max_rounds: int = 10_000
     max_size: int = 5_000_000
