@@ -52,7 +52,7 @@ class WindowPropagation:
         Give up on models with more matrix entries than about this.
     """
 
-    solver: Solver = "highs"
+    solver: Solver = "cp-sat"
     sweeps: int = 1
     max_size: int = 5_000_000
 

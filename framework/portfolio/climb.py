@@ -1,7 +1,8 @@
 """From decisions to a dual bound: climb from the bound in hand towards the incumbent, refuting on the way.
 
 What `bound` of a formulation does that can only decide thresholds. It ends at a relative gap of `resolution`; the
-strategy `bisection` goes on to the last tick, keeps the band of undecided thresholds, and tries them again with more time.
+strategy `bisection` goes on to the last tick, keeps the band of undecided thresholds, and tries them again with more
+time.
 """
 
 from __future__ import annotations
