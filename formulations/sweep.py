@@ -45,7 +45,7 @@ class Sweep:
         Give up on models with more matrix entries than about this.
     """
 
-    solver: Solver = "highs"
+    solver: Solver = "cp-sat"
     surroundings: bool = True
     max_size: int = 5_000_000
 

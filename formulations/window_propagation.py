@@ -52,8 +52,8 @@ class WindowPropagation:
         Give up on models with more matrix entries than about this.
     """
 
-    solver: Solver = "highs"
-    sweeps: int = 3
+    solver: Solver = "cp-sat"
+    sweeps: int = 1
     max_size: int = 5_000_000
 
     def __post_init__(self) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from framework.structure.superblock_model import SuperblockParts
 
 NAME = "benders"
+RESOLUTION = 1e-4
+"""Relative gap at which it ends: what was learnt makes further thresholds cheap."""
 
 
 @register_strategy(
@@ -60,7 +62,7 @@ class Benders:
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Refute and satisfy thresholds until the interval is narrow or the context says stop."""
         decider = _Decider(max_rounds=self.max_rounds)
-        outcome = climb(NAME, decider, problem, context)
+        outcome = climb(NAME, decider, problem, context, resolution=RESOLUTION)
         details = {**outcome.details, **decider.details}
         return Outcome(dual=outcome.dual, incumbent=outcome.incumbent, termination=outcome.termination, details=details)
 

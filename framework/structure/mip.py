@@ -116,6 +116,10 @@ def _run(
     job: MipJob, should_stop: Callable[[], bool], take: Callable[[MipReport], None]
 ) -> MipReport | Literal["killed", "died"]:
     """Hand a job to the solver's process and wait for its last report."""
+    if _Worker.threads not in (0, job.threads):
+        # HiGHS keeps the number of threads it once started with, and refuses another one.
+        _Worker.drop()
+    _Worker.threads = job.threads
     worker = _Worker.get()
     if not worker.send(job):
         return "died"
@@ -169,6 +173,7 @@ class _Worker:
     """The one solver process of this process."""
 
     _current: _Worker | None = None
+    threads: int = 0
 
     def __init__(self) -> None:
         here, there = Pipe()

@@ -43,6 +43,26 @@ from framework.structure.linear_model import ONE, OPEN, ZERO, LinearModel, Model
 from framework.structure.windows import StageWindows, Windows
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TransferCut:
+    """Group `group` pays at least the sum of cost * (y[of] - y[minus]) for transfers, over pairs of (boundary, node).
+
+    Attributes
+    ----------
+    of, of_boundary, minus, minus_boundary
+        ``[terms]`` nodes and boundaries; boundary 0 is y = 0, the last one y = 1.
+    tensor
+        ``[terms]`` the tensor whose cost counts.
+    """
+
+    group: int
+    of: IntArray
+    of_boundary: IntArray
+    minus: IntArray
+    minus_boundary: IntArray
+    tensor: IntArray
+
+
 class SuperblockParts:
     """What all models of one instance share: direct edges, last consumers, windows.
 
@@ -107,6 +127,8 @@ class SuperblockModel:
         limit of the groups is known.
     least_work_of
         Groups whose work is to be minimised; only with T fixed.
+    transfer_cuts
+        If given, transfers are not modelled: each group has a column for them that these cuts alone bound from below.
 
     Attributes
     ----------
@@ -130,6 +152,7 @@ class SuperblockModel:
         windows: Windows | None = None,
         prefix_work: tuple[IntArray, IntArray] | None = None,
         least_work_of: tuple[int, ...] = (),
+        transfer_cuts: Sequence[TransferCut] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         if minimise and least_work_of:
@@ -158,7 +181,11 @@ class SuperblockModel:
             )
             objective = self._bottleneck
         self.before = self._add_nodes(windows)
-        self._done = self._add_done()
+        self._transfers: IntArray | None = None
+        if transfer_cuts is None:
+            self._done = self._add_done()
+        else:
+            self._transfers = self._add_cuts(transfer_cuts)
         self._add_limits()
         if prefix_work is not None:
             self._add_prefixes(*prefix_work)
@@ -218,26 +245,47 @@ class SuperblockModel:
             self._builder.add_rows([(done[j][tensor[pin]], 1), (column[pin], -1)], upper=0)
         return done
 
+    def _add_cuts(self, cuts: Sequence[TransferCut]) -> IntArray:
+        """Add a column for the transfers of each group, and the cuts; return the columns."""
+        most = (self.upper + 1) * sum(self.layout.sizes)
+        columns = self._builder.add_columns(len(self.layout.sizes), upper=most, weighed=True)
+        for cut in cuts:
+            cost = self._tensor_cost[cut.tensor]
+            self._add_row(
+                [
+                    self.before[cut.of_boundary, cut.of],
+                    self.before[cut.minus_boundary, cut.minus],
+                    columns[[cut.group]],
+                ],
+                [cost, -cost, np.array([-1])],
+                upper=0,
+            )
+        return columns
+
     def _group_terms(self, s: int) -> tuple[IntArray, IntArray]:
         """Return columns and factors of what group s pays without overflow."""
         self._check()
-        top, before, done = self.parts.instance.topology, self.before, self._done
-        groups, tensors = len(self.layout.sizes), np.flatnonzero(self._tensor_cost > 0)
-        producer, cost = top.producer[tensors], self._tensor_cost[tensors]
+        top, before = self.parts.instance.topology, self.before
         columns = [before[s + 1], before[s]]
         factors = [self._work, -self._work]
+        if self._transfers is not None:
+            return np.concatenate([*columns, self._transfers[s : s + 1]]), np.concatenate(
+                [*factors, np.ones(1, np.int64)]
+            )
+        groups, tensors = len(self.layout.sizes), np.flatnonzero(self._tensor_cost > 0)
+        producer, cost = top.producer[tensors], self._tensor_cost[tensors]
         if s < groups - 1:
-            crossing = [(before[s + 1][producer], 1), (done[s + 1][tensors], -1)]
+            crossing = [(before[s + 1][producer], 1), (self._done[s + 1][tensors], -1)]
             if s > 0:
                 out = self._builder.add_columns(len(tensors))
-                earlier = [(before[s][producer], -1), (done[s][tensors], 1)]
+                earlier = [(before[s][producer], -1), (self._done[s][tensors], 1)]
                 self._builder.add_rows([*crossing, *earlier, (out, -1)], upper=0)
                 crossing = [(out, 1)]
             columns += [column for column, _ in crossing]
             factors += [sign * cost for _, sign in crossing]
         if s > 0:
             if s == groups - 1:
-                columns += [before[s][producer], done[s][tensors]]
+                columns += [before[s][producer], self._done[s][tensors]]
                 factors += [cost, -cost]
             else:
                 inward = np.full(top.m, ZERO, np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,7 +16,7 @@ from framework.structure.linear_model import Solution
 from framework.structure.mip import mip_unit, solve_mip, start_solver
 from framework.structure.orders import order_of_partition
 from framework.structure.slicing import Slicer
-from framework.structure.superblock_model import Layout, SuperblockModel, SuperblockParts
+from framework.structure.superblock_model import Layout, SuperblockModel, SuperblockParts, TransferCut
 from framework.structure.windows import Windows
 
 Solver = Literal["highs", "scip", "cp-sat"]
@@ -52,7 +52,7 @@ class Question:
         Whether T is to be minimised.
     lower
         Ticks: a dual bound that holds already.
-    windows, prefix_work, least_work_of
+    windows, prefix_work, least_work_of, transfer_cuts
         See `SuperblockModel`; the bound of an answer is one on the work of `least_work_of` where that is given.
     """
 
@@ -62,6 +62,7 @@ class Question:
     windows: Windows | None = None
     prefix_work: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
     least_work_of: tuple[int, ...] = ()
+    transfer_cuts: Sequence[TransferCut] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,6 +122,7 @@ def ask(
         windows=question.windows,
         prefix_work=question.prefix_work,
         least_work_of=question.least_work_of,
+        transfer_cuts=question.transfer_cuts,
         should_stop=effort.should_stop,
     )
     rewritten = AssignmentModel(model) if assignment else None

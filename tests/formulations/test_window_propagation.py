@@ -58,7 +58,7 @@ def test_no_limit_excludes_an_optimal_partition(seed: int, solver: Solver) -> No
 
 
 @pytest.mark.parametrize(
-    "spec", ["window-propagation:solver=cp-sat", "window-propagation", "sweep", "sweep:surroundings=false"]
+    "spec", ["window-propagation:solver=highs", "window-propagation", "sweep:solver=highs", "sweep:surroundings=false"]
 )
 def test_they_refute_beyond_simple_and_never_beyond_the_optimum(spec: str) -> None:
     decider = registry.create_decision(spec)
