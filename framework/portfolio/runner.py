@@ -99,6 +99,8 @@ class Runner:
         In the order in which they should start.
     options
         Limits and targets.
+    start
+        A partition to start from beside the balanced one.
     on_change
         Called after every report with the board and the label and words of who spoke; for live displays.
     interrupted
@@ -108,6 +110,7 @@ class Runner:
     problem: Problem
     members: tuple[Member, ...]
     options: RunOptions
+    start: Partition | None = None
     on_change: Callable[[Board, str, str], None] = lambda board, label, words: None
     interrupted: Callable[[], bool] = lambda: False
     board: Board = field(init=False)
@@ -163,6 +166,8 @@ class Runner:
         partition = balanced_partition(self.problem)
         self.board.report_partition(partition, source="balanced")
         self._publish(partition)
+        if self.start is not None and self.board.report_partition(self.start, source="start"):
+            self._publish(self.start)
 
     def _why_stop(self, waiting: list[Member]) -> Termination | None:
         interval = self.board.interval
