@@ -190,7 +190,7 @@ def reference_decides(search: FluidSearch, stages: int, threshold: int, variant:
                 if counted <= limit and value >= max(least[j], following.get(j, 0)):
                     following[j] = value
         done = following
-    return done.get(len(ideals) - 1, -1) >= sum(weight[f] for f in core.fluid.tolist())
+    return bool(done.get(len(ideals) - 1, -1) >= sum(weight[f] for f in core.fluid.tolist()))
 
 
 @settings(derandomize=True, deadline=None, max_examples=120)
