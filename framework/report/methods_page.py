@@ -90,8 +90,15 @@ def _docstring(module: str) -> str:
 
 
 def _attributes(factory: type) -> dict[str, str]:
-    """Return what a numpydoc docstring says of each attribute; ``a, b`` share their text."""
-    _, _, section = (inspect.getdoc(factory) or "").partition("Attributes\n----------\n")
+    """Return what numpydoc docstrings say of each attribute, inherited ones included; ``a, b`` share their text."""
+    described: dict[str, str] = {}
+    for base in reversed(factory.__mro__):
+        described |= _own_attributes(base)
+    return described
+
+
+def _own_attributes(factory: type) -> dict[str, str]:
+    _, _, section = inspect.cleandoc(factory.__doc__ or "").partition("Attributes\n----------\n")
     described: dict[str, str] = {}
     names: list[str] = []
     for line in section.splitlines():

@@ -164,7 +164,9 @@ def finishing_state(facts: IntArray, limits: IntArray, stages_left: int, ideals:
         weight = facts[WEIGHT, goal] - facts[WEIGHT, here] + facts[CUT, here]
         if apart:
             weight += over
-        if weight <= limit and values[s] + stages_left * limit - weight >= fluid:
+        # The fluid that feeds the core is done by then; the rest may follow.
+        value = values[s] + limit - weight
+        if weight <= limit and value >= facts[LEAST, goal] and value + (stages_left - 1) * limit >= fluid:
             return s
     return -1
 

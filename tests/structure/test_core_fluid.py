@@ -147,6 +147,84 @@ def test_without_fluid_it_decides_as_the_exact_program(stages: int, share: float
     assert False in answers
 
 
+def as_sets(search: FluidSearch) -> list[frozenset[int]]:
+    return [
+        frozenset(v for v in range(search.core.order.n) if int(row[v >> 6]) >> (v & 63) & 1)
+        for row in search.lattice.bits
+    ]
+
+
+def reference_decides(search: FluidSearch, stages: int, threshold: int, variant: int) -> bool:
+    """Program (1) of the module straight from its definition, without any pruning; whether it is satisfied."""
+    core, instance = search.core, search.core.instance
+    whole = closure(instance)
+    weight = (instance.work + variant * instance.parameter_cost).tolist()
+    limit = threshold + variant * min(instance.capacity, instance.total_parameter_cost)
+    ideals = as_sets(search)
+    nodes = core.nodes.tolist()
+    nets = [core.net_pins[core.net_ptr[i] : core.net_ptr[i + 1]].tolist() for i in range(len(core.net_cost))]
+    most, least = [], []
+    for ideal in ideals:
+        inside, outside = {nodes[j] for j in ideal}, {nodes[j] for j in range(len(nodes)) if j not in ideal}
+        fluid = core.fluid.tolist()
+        most.append(sum(weight[f] for f in fluid if not any(whole.is_ancestor(v, f) for v in outside)))
+        least.append(sum(weight[f] for f in fluid if any(whole.is_ancestor(f, v) for v in inside)))
+    done = {0: 0}
+    for _ in range(stages):
+        following: dict[int, int] = {}
+        for i, y in done.items():
+            for j, larger in enumerate(ideals):
+                if not ideals[i] <= larger:
+                    continue
+                stage = larger - ideals[i]
+                paid = sum(
+                    int(cost)
+                    for cost, net in zip(core.net_cost, nets, strict=True)
+                    if 0 < len(stage & set(net)) < len(net)
+                )
+                over = max(0, sum(int(core.order.parameter_cost[v]) for v in stage) - instance.capacity)
+                if sum(int(core.order.work[v]) for v in stage) + paid + over > threshold:
+                    continue
+                counted = sum(weight[nodes[v]] for v in stage) + paid + (0 if variant else over)
+                value = min(most[j], y + limit - counted)
+                if counted <= limit and value >= max(least[j], following.get(j, 0)):
+                    following[j] = value
+        done = following
+    return bool(done.get(len(ideals) - 1, -1) >= sum(weight[f] for f in core.fluid.tolist()))
+
+
+@settings(derandomize=True, deadline=None, max_examples=120)
+@given(SEEDS)
+def test_pruning_changes_no_answer(seed: int) -> None:
+    problem = random_problem(seed, max_nodes=7)
+    search = search_of(build_core(problem.instance, random_mask(problem.instance, seed)))
+    optimum = brute_force_optimum(problem)
+    for variant in range(search.variants):
+        for threshold in sorted({optimum * share // 8 for share in range(4, 9)}):
+            plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
+            satisfied = reference_decides(search, problem.useful_stages, threshold, variant)
+            if problem.instance.can_overflow:
+                # The program also counts what even all stages left cannot hold, fluid included.
+                assert satisfied or plan is None
+            else:
+                assert (plan is not None) == satisfied
+
+
+def test_fluid_alone_in_a_stage_may_have_to_come_first() -> None:
+    # Three fluid nodes feed the only core node: they need two stages of their own before it.
+    instance = instance_from_lists([3, 3, 3, 5], [(v, 0, [3]) for v in range(3)])
+    search = search_of(build_core(instance, np.array([True, True, True, False])))
+    plan = search.decide(3, 5, never)
+    assert plan is not None
+    assert plan.stage_of_core.tolist() == [2]
+    assert search.decide(3, 4, never) is None
+    # A core node with two fluid sources between others, so that the ideal before it is left and met again.
+    instance = instance_from_lists([4, 2, 2, 4, 4], [(0, 0, [3]), (1, 0, [3]), (2, 0, [3]), (3, 0, [4])])
+    search = search_of(build_core(instance, np.array([False, True, True, False, False])))
+    assert search.decide(4, 4, never) is not None
+    assert search.decide(3, 5, never) is None
+
+
 def highest_refuted(search: FluidSearch, stages: int, limit: int) -> int:
     low, high = -1, limit
     while high - low > 1:
