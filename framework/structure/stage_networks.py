@@ -187,8 +187,8 @@ def close_roles(shape: Shape, roles: RoleArray, network: Network) -> bool:
 
 
 @njit(cache=True)
-def build_network(shape: Shape, share: int, network: Network) -> None:
-    """Build the network of the free nodes of `status`; capacities come later."""
+def build_network(shape: Shape, share: int, open_nets: RoleArray, network: Network) -> None:
+    """Build the network of the free nodes of `status`; capacities come later. Open nets cost once they are touched."""
     status, local, nodes, linear, sizes = (
         network.status,
         network.local,
@@ -212,7 +212,8 @@ def build_network(shape: Shape, share: int, network: Network) -> None:
     for t in range(len(shape.net_cost)):
         cost = shape.net_cost[t]
         start, stop = shape.net_ptr[t], shape.net_ptr[t + 1]
-        inside = outside = loose = 0
+        inside = loose = 0
+        outside = int(open_nets[t])
         last = before = -1
         for i in range(start, stop):
             x = shape.net_pins[i]

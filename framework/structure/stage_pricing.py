@@ -62,6 +62,9 @@ class Search(NamedTuple):
     """
 
     roles: RoleArray
+    open_nets: RoleArray
+    trail: IntArray
+    trail_end: IntArray
     variable: IntArray
     side: RoleArray
     start: FloatArray
@@ -69,9 +72,11 @@ class Search(NamedTuple):
     high: RoleArray
     members: RoleArray
     columns: RoleArray
+    mixtures: FloatArray
+    roots: FloatArray
+    mixed: IntArray
     log: IntArray
     effort: IntArray
-    bounds: IntArray
     numbers: IntArray
 
 
@@ -105,6 +110,9 @@ class Pricing:
 
     verdict: Verdict
     columns: RoleArray
+    mixtures: FloatArray
+    roots: FloatArray
+    failed: IntArray
     log: IntArray | None
     vertices: int
 
@@ -152,7 +160,9 @@ class StagePricer:
         order: IntArray,
         *,
         apart: NDArray[np.bool_] | None = None,
+        uncovered: NDArray[np.bool_] | None = None,
         max_vertices: int = 1 << 40,
+        patience: IntArray | None = None,
         max_columns: int = 64,
         log_size: int = 1 << 16,
         should_stop: Callable[[], bool] = lambda: False,
@@ -177,25 +187,31 @@ class StagePricer:
         OutOfTimeError
             If `should_stop` strikes.
         """
-        n = self.instance.n
+        n, nets = self.instance.n, len(self.shape.net_cost)
         if theta < 0:
             raise ValueError("theta must be at least 0: the empty stage is worth nothing")
         limits = self.multiplier_limits(prices)
         search = Search(
             roles=np.zeros(n, np.int8),
-            variable=np.zeros(n + 1, np.int64),
-            side=np.zeros(n + 1, np.int8),
-            start=np.zeros((n + 2, 6)),
+            open_nets=np.zeros(nets, np.int8),
+            trail=np.zeros(n + 1, np.int64),
+            trail_end=np.zeros(n + nets + 2, np.int64),
+            variable=np.zeros(n + nets + 1, np.int64),
+            side=np.zeros(n + nets + 1, np.int8),
+            start=np.zeros((n + nets + 2, 3)),
             low=np.zeros(n, np.int8),
             high=np.zeros(n, np.int8),
             members=np.zeros(n, np.int8),
             columns=np.zeros((max_columns, n), np.int8),
+            mixtures=np.zeros((n, n)),
+            roots=np.zeros((n, n)),
+            mixed=np.zeros(n, np.int64),
             log=np.zeros((log_size, 3), np.int64),
             effort=self.effort,
-            bounds=np.zeros(n, np.int64),
-            numbers=np.array([0, -1, 0, 0, 0, 0, 0, 0, 0], np.int64),
+            numbers=np.array([0, -1, 0, 0, 0, 0, 0, 0, 0, 0], np.int64),
         )
         pairs = np.zeros((0, 0), np.bool_) if apart is None else apart
+        covers = np.zeros((0, 0), np.bool_) if uncovered is None else uncovered
         worth = max(1, int(np.maximum(prices, 0).sum()))
         guess = worth / max(1.0, float(self.largest_cost))
         while True:
@@ -208,10 +224,12 @@ class StagePricer:
                 theta,
                 np.ascontiguousarray(order),
                 pairs,
+                covers,
                 self.shares,
                 *limits,
                 guess,
                 max_vertices,
+                np.full(n, 1 << 40, np.int64) if patience is None else patience,
                 _STEPS_A_CALL,
             )
             if status != _PAUSED:
@@ -224,6 +242,9 @@ class StagePricer:
         return Pricing(
             verdict=verdict,
             columns=search.columns[:found].copy(),
+            mixtures=search.mixtures[: int(search.numbers[9])].copy(),
+            roots=search.roots[: int(search.numbers[9])].copy(),
+            failed=search.mixed[: int(search.numbers[9])].copy(),
             log=search.log[:logged].copy() if proven and logged >= 0 else None,
             vertices=vertices,
         )
@@ -239,11 +260,13 @@ def _search(
     theta: int,
     order: IntArray,
     apart: NDArray[np.bool_],
+    uncovered: NDArray[np.bool_],
     shares: int,
     num_limit: int,
     den_limit: int,
     guess: float,
     max_vertices: int,
+    patience: IntArray,
     steps: int,
 ) -> int:
     """Go on with the trees of all anchors, depth first, in before out."""
@@ -251,7 +274,7 @@ def _search(
     n = len(order)
     built = 0
     first_step = network.state[3]
-    result = np.zeros(4, np.int64)
+    result = np.zeros(5, np.int64)
     while numbers[0] < n:
         anchor = order[numbers[0]]
         if numbers[1] < 0:
@@ -263,6 +286,10 @@ def _search(
                     if apart[anchor, v]:
                         roles[v] = OUT
             roles[anchor] = IN
+            search.open_nets[:] = 0
+            if len(uncovered):
+                for t in range(len(search.open_nets)):
+                    search.open_nets[t] = 1 if uncovered[anchor, t] else 0
             start[0] = 0.0
             start[0, 0] = guess
             numbers[1] = 0
@@ -270,29 +297,43 @@ def _search(
         depth = numbers[1]
         numbers[2] += 1
         outcome = _relax(
-            shape, network, search, prices, threshold, theta, shares, num_limit, den_limit, start[depth], result
+            shape, network, search, prices, threshold, theta, theta, shares, num_limit, den_limit, start[depth], result
         )
         built += len(roles) + 4 * network.sizes[2]
+        if depth == 0 and outcome == _OPEN:
+            _mix(search, start[0], search.roots[numbers[9]])
         if outcome == _FOUND:
             search.columns[numbers[3]] = search.low
             numbers[3] += 1
             numbers[5] += 1
-        elif outcome == _OPEN and numbers[2] >= max_vertices:
+        elif outcome == _OPEN and (numbers[2] >= max_vertices or numbers[2] - numbers[6] >= patience[anchor]):
             numbers[5] += 1
+            search.mixed[numbers[9]] = anchor
+            _mix(search, start[depth], search.mixtures[numbers[9]])
+            numbers[9] += 1
         elif outcome == _OPEN:
             v = result[3]
             _log(search, v, -1, 0)
-            _open_children(search, depth, v, n)
+            _open_children(shape, search, depth, v)
             continue
         else:
             guess = start[depth, 0] if start[depth, 0] > 0.0 and start[depth, 0] < np.inf else guess
             _log(search, result[0], result[1], result[2])
             while depth and search.side[depth - 1] == 1:
                 depth -= 1
-                roles[search.variable[depth]] = FREE
+                if search.variable[depth] < n:
+                    roles[search.variable[depth]] = FREE
+                else:
+                    search.open_nets[search.variable[depth] - n] = 0
             if depth:
                 search.side[depth - 1] = 1
-                roles[search.variable[depth - 1]] = OUT
+                for i in range(search.trail_end[depth - 1], search.trail_end[depth]):
+                    roles[search.trail[i]] = FREE
+                search.trail_end[depth] = search.trail_end[depth - 1]
+                if search.variable[depth - 1] < n:
+                    roles[search.variable[depth - 1]] = OUT
+                else:
+                    search.open_nets[search.variable[depth - 1] - n] = 1
             numbers[1] = depth
         if numbers[1] == 0 or outcome != _PRUNED:
             search.effort[anchor] = numbers[2] - numbers[6]
@@ -305,6 +346,19 @@ def _search(
         if built + network.state[3] - first_step > steps:
             return _PAUSED
     return _DONE
+
+
+@njit(cache=True)
+def _mix(search: Search, start: FloatArray, mixture: FloatArray) -> None:
+    """Write the mixture of two sets that attains the bound of a vertex; zeros if none is known."""
+    weight = start[2]
+    mixture[:] = 0.0
+    if weight <= 0.0:
+        return
+    for v in range(len(mixture)):
+        mixture[v] = weight * search.high[v]
+        if weight < 1.0:
+            mixture[v] += (1.0 - weight) * search.low[v]
 
 
 @njit(cache=True)
@@ -327,6 +381,7 @@ def _relax(
     prices: IntArray,
     threshold: int,
     theta: int,
+    wanted: int,
     shares: int,
     num_limit: int,
     den_limit: int,
@@ -341,8 +396,9 @@ def _relax(
     if not close_roles(shape, search.roles, network):
         result[0], result[1], result[2] = 1, 0, 0
         return _PRUNED
+    result[4] = _MAGNITUDE
     share = int(start[1])
-    build_network(shape, share, network)
+    build_network(shape, share, search.open_nets, network)
     multiplier = start[0]
     low_known = high_known = switched = False
     low_cost = low_worth = high_cost = high_worth = 0
@@ -358,8 +414,14 @@ def _relax(
             if den and num:
                 start[0] = multiplier
             return _PRUNED
+        if den and (value + num * limit) // den < result[4]:
+            result[4] = (value + num * limit) // den
+            result[0], result[1], result[2] = num, den, share
         read_set(network, members)
-        worth, cost, true_cost = _price_set(shape, members, prices, share)
+        worth, cost, true_cost = _price_set(shape, members, search.open_nets, prices, share)
+        if true_cost <= threshold and worth > wanted and _gap(shape, members) < 0:
+            search.low[:] = members
+            return _FOUND
         if cost <= limit and true_cost > threshold:
             # The other share is the one that this set violates.
             search.high[:] = members
@@ -369,16 +431,14 @@ def _relax(
             switched = True
             share = 1 - share
             start[1] = share
-            build_network(shape, share, network)
+            build_network(shape, share, search.open_nets, network)
             low_known = high_known = False
             continue
         if cost <= limit:
-            if worth > theta:
-                gap = _gap(shape, members)
-                if gap < 0:
-                    search.low[:] = members
-                    return _FOUND
-                result[3] = gap
+            if worth > wanted:
+                search.high[:] = members
+                start[2] = 1.0
+                result[3] = _gap(shape, members)
                 return _OPEN
             low_known = True
             low_cost, low_worth = cost, worth
@@ -399,25 +459,72 @@ def _relax(
             multiplier = np.inf
         else:
             multiplier = multiplier / 8 if multiplier > 1e-3 * start[0] else 0.0
-    # Branch on the dearest node that the two sides of the multiplier disagree on.
-    best = -1.0
-    chosen = -1
-    for v in range(len(members)):
-        if network.status[v] == FREE:
-            score = abs(float(prices[v])) + 1e-9
-            if high_known and search.high[v] and not (low_known and search.low[v]):
-                score += 1e30
-            if score > best:
-                best, chosen = score, v
-    result[3] = chosen
+    start[2] = 0.0
+    if low_known and not high_known:
+        search.high[:] = search.low
+        start[2] = 1.0
+    elif low_known and high_known:
+        start[2] = (threshold + share * shape.capacity - low_cost) / (high_cost - low_cost)
+    result[3] = _branch_on(shape, network, search, prices, high_known and start[2] < 1.0, low_known)
     return _OPEN
 
 
 @njit(cache=True)
-def _open_children(search: Search, depth: int, v: int, n: int) -> None:
+def _branch_on(
+    shape: Shape, network: Network, search: Search, prices: IntArray, high_known: bool, low_known: bool
+) -> int:
+    """Choose a net, as its number plus n, or else a node, that the two sides of the multiplier disagree on."""
+    n = len(prices)
+    status, high, low = network.status, search.high, search.low
+    best = -1.0
+    chosen = -1
+    if high_known:
+        for t in range(len(shape.net_cost)):
+            if search.open_nets[t]:
+                continue
+            loose = 0.0
+            covered = True
+            kept = low_known
+            for i in range(shape.net_ptr[t], shape.net_ptr[t + 1]):
+                x = shape.net_pins[i]
+                if not high[x]:
+                    covered = False
+                    break
+                kept = kept and low[x] == 1
+                if status[x] == FREE:
+                    loose += shape.work[x] + 1.0
+            if covered and not kept and loose > best and loose > 0.0:
+                best, chosen = loose, n + t
+        if chosen >= 0:
+            return chosen
+    for v in range(n):
+        if status[v] == FREE:
+            score = abs(float(prices[v])) + 1e-9
+            if high_known and high[v] and not (low_known and low[v]):
+                score += 1e30
+            if score > best:
+                best, chosen = score, v
+    return chosen
+
+
+@njit(cache=True)
+def _open_children(shape: Shape, search: Search, depth: int, v: int) -> None:
+    n = len(search.roles)
     search.variable[depth] = v
     search.side[depth] = 0
-    search.roles[v] = IN
+    end = search.trail_end[depth]
+    if v < n:
+        search.roles[v] = IN
+        search.trail[end] = v
+        end += 1
+    else:
+        for i in range(shape.net_ptr[v - n], shape.net_ptr[v - n + 1]):
+            x = shape.net_pins[i]
+            if search.roles[x] == FREE:
+                search.roles[x] = IN
+                search.trail[end] = x
+                end += 1
+    search.trail_end[depth + 1] = end
     search.start[depth + 1] = search.start[depth]
     search.numbers[1] = depth + 1
 
@@ -437,9 +544,11 @@ def _fraction(multiplier: float, num_limit: int, den_limit: int) -> tuple[int, i
 
 
 @njit(cache=True)
-def _price_set(shape: Shape, members: RoleArray, prices: IntArray, share: int) -> tuple[int, int, int]:
-    """Return prices(S), (w + share p)(S) + cut(S), and f(S)."""
-    worth = work = parameters = cut = 0
+def _price_set(
+    shape: Shape, members: RoleArray, open_nets: RoleArray, prices: IntArray, share: int
+) -> tuple[int, int, int]:
+    """Return prices(S); (w + share p)(S) + cut(S) + the costs of open nets that S covers; and f(S)."""
+    worth = work = parameters = cut = extra = 0
     for v in range(len(members)):
         if members[v]:
             worth += prices[v]
@@ -447,11 +556,15 @@ def _price_set(shape: Shape, members: RoleArray, prices: IntArray, share: int) -
             parameters += shape.parameters[v]
     for t in range(len(shape.net_cost)):
         head = members[shape.net_pins[shape.net_ptr[t]]]
+        whole = True
         for i in range(shape.net_ptr[t] + 1, shape.net_ptr[t + 1]):
             if members[shape.net_pins[i]] != head:
                 cut += shape.net_cost[t]
+                whole = False
                 break
-    return worth, work + share * parameters + cut, work + cut + max(0, parameters - shape.capacity)
+        if whole and head and open_nets[t]:
+            extra += shape.net_cost[t]
+    return worth, work + share * parameters + cut + extra, work + cut + max(0, parameters - shape.capacity)
 
 
 @njit(cache=True)
@@ -473,3 +586,4 @@ def _gap(shape: Shape, members: RoleArray) -> int:
                 if members[u] and shape.ancestors[v, u >> 6] >> np.uint64(u & 63) & one:
                     return u
     return -1
+
