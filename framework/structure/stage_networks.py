@@ -1,14 +1,15 @@
-"""Small networks for the question: how much can a stage be worth when it may cost at most T?
+"""Small networks for the question how much a stage can be worth when it may cost at most T.
 
 With prices pi on nodes of either sign, a share theta in {0, 1} of the parameters and a multiplier num / den >= 0,
 
     den pi(S) <= num (T + theta capacity) + max over R of den pi(R) - num (w + theta p)(R) - num cut(R)
 
-for every S with f(S) <= T, because f(S) >= (w + theta p)(S) + cut(S) - theta capacity. The maximum is a minimum cut. It is
-taken over the sets R that hold the nodes *in*, avoid the nodes *out*, and are closed as in `framework.structure.cuts`
-with all nodes in as anchors; so it holds for every convex S. All of that is decided beforehand where possible:
-nodes between two nodes in are in, what a node out separates from a node in is out, both disappear from the network, and
-nets shrink with them. What remains is small; thousands of such cuts a second are what branch and bound needs.
+for every S with f(S) <= T, because f(S) >= (w + theta p)(S) + cut(S) - theta capacity. The maximum is a minimum cut.
+It is taken over the sets R that hold the nodes *in*, avoid the nodes *out*, and are closed as in
+`framework.structure.cuts` with all nodes in as anchors; so it holds for every convex S. All of that is decided
+beforehand where possible: nodes between two nodes in are in, what a node out separates from a node in is out, both
+disappear from the network, and nets shrink with them. What remains is small; thousands of such cuts a second are what
+branch and bound needs.
 
 Source: the Lagrangian of a knapsack-like constraint over a submodular function, as in parametric flows (Gallo,
 Grigoriadis, Tarjan, 1989); the reduction of the network by convexity is this project's.
@@ -317,7 +318,7 @@ def solve_network(network: Network, prices: IntArray, num: int, den: int, enough
     """
     free, arcs = network.sizes[0], network.sizes[2]
     residual = network.residual
-    value = -num * network.sizes[3]
+    value = -num * int(network.sizes[3])
     for v in range(len(network.status)):
         if network.status[v] == IN:
             value += den * prices[v]
@@ -334,7 +335,7 @@ def solve_network(network: Network, prices: IntArray, num: int, den: int, enough
         residual[network.back[a + 1]] = 0
         value += max(weight, 0)
     if value < enough:
-        return value
+        return int(value)
     network.state[0] = 0
     _augment(
         network.first,
