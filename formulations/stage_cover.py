@@ -70,9 +70,11 @@ class StageCovering:
         """Climb from the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
+        from framework.structure.stage_cover import StageCover
+
         search: _Climb | None = None
         try:
-            search = _Climb(problem, context, _cover_of(problem, context))
+            search = _Climb(problem, context, StageCover(problem, context.should_stop))
             termination = search.run(self.first_effort, self.max_effort)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
@@ -194,7 +196,7 @@ class _Climb:
 
 
 def _cover_of(problem: Problem, context: Context) -> StageCover:
-    """Return the state of the latest problem, whose columns and forced costs serve again at other thresholds."""
+    """Return the state of the latest problem decided, whose columns serve again at other thresholds."""
     from framework.structure.stage_cover import StageCover
 
     key = (problem.instance.sha256(), problem.useful_stages)

@@ -39,7 +39,7 @@ PRICE_TOTAL = float(1 << 32)
 """What the absolute values of integer prices add up to, about."""
 _SLACK_COST = 3.0
 """Price above which no node goes."""
-_FIRST_PATIENCE, _FIRST_CEILING = 8, 64
+_FIRST_PATIENCE, _FIRST_CEILING = 16, 128
 _LARGEST_FORCED = 60_000
 """Minimum cuts worth computing forced costs for."""
 _LARGEST_LP = 10
@@ -137,7 +137,7 @@ class StageCover:
         question = self.question(threshold, nothing, 0, self._order)
         if question is None:
             return CoverProof(
-                threshold=threshold, prices=nothing, theta=0, order=self._order, log=nothing.reshape(-1, 3)[:0]
+                threshold=threshold, prices=nothing, theta=0, order=self._order, log=np.zeros((0, 3), np.int64)
             )
         self._grow(np.ones(n, np.int64) << 20, threshold, 0)
         master = _Master(n)
@@ -176,9 +176,14 @@ class StageCover:
             master.add(fresh)
             paid, grown = self._take_mixtures(master, answer, duals, patience, ceiling)
             mixed |= paid
-            if not (fresh or paid or grown) and centre is None:
-                return Failure.EXHAUSTED
-            centre = proposal if fresh or paid or grown else None
+            if fresh or paid or grown:
+                centre = proposal
+            elif centre is not None:
+                centre = None
+            else:
+                # The prices satisfy all that is known, yet some tree is not complete: look deeper.
+                ceiling *= 4
+                patience[answer.failed] *= 4
         return Failure.EXHAUSTED
 
     def _take_mixtures(

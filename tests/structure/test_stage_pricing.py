@@ -89,7 +89,8 @@ def test_a_record_is_accepted_and_proves_no_more_than_is_true(seed: int, ruled_o
     if best:
         assert not pricer.verify(replace(question, theta=best - 1), log)
     higher = min([cost for nodes, cost in sets if question.prices[nodes].sum() > best], default=None)
-    if higher is not None:
+    if higher is not None and not ruled_out:
+        # What is ruled out holds for one threshold only.
         assert not pricer.verify(replace(question, threshold=higher), log)
     rng = np.random.default_rng(seed)
     for _ in range(5):
@@ -132,7 +133,7 @@ def test_grown_stages_keep_the_rules(seed: int) -> None:
         assert set_cost(instance, nodes) <= threshold
 
 
-def test_limits_are_obeyed() -> None:
+def test_limits_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     instance = random_layered_instance(1, 120, width=40)
     pricer = StagePricer(instance, closure(instance))
     prices = instance.work << 10
@@ -149,7 +150,6 @@ def test_limits_are_obeyed() -> None:
     assert answer.vertices <= 3 * instance.n
     assert len(answer.failed) == len(answer.mixtures) == len(answer.roots)
     assert bool(((answer.mixtures >= 0) & (answer.mixtures <= 1 + 1e-9)).all())
+    monkeypatch.setattr("framework.structure.stage_pricing._STEPS_A_CALL", 1000)
     with pytest.raises(OutOfTimeError):
-        pricer.decide(
-            replace(question, theta=int(prices.sum()) // 20), patience=_unlimited(pricer), should_stop=lambda: True
-        )
+        pricer.decide(question, patience=_unlimited(pricer), should_stop=lambda: True)

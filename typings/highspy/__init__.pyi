@@ -1,3 +1,4 @@
+# ruff: noqa: N802, N816
 """The part of HiGHS this project uses; highspy is not marked as typed."""
 
 import numpy as np
