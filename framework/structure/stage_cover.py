@@ -133,6 +133,8 @@ class StageCover:
     ) -> CoverProof | Failure:
         """Try to refute a threshold (ticks) with at most about `effort` vertices."""
         n, k = self.problem.instance.n, self.problem.useful_stages
+        if threshold >= self.pricer.largest_cost:
+            return Failure.COVERED
         nothing = np.zeros(n, np.int64)
         question = self.question(threshold, nothing, 0, self._order)
         if question is None:

@@ -57,13 +57,19 @@ _DONE, _PAUSED, _FULL = 0, 1, 2
 
 
 class StagePricer:
-    """Answers questions about the stages of one instance."""
+    """Answers questions about the stages of one instance.
+
+    Attributes
+    ----------
+    largest_cost
+        What no set costs more than, in ticks; products stay in 64 bits for thresholds up to it.
+    """
 
     def __init__(self, instance: Instance, reach: Closure) -> None:
         self.instance = instance
         self.shape = shape_of(instance, reach)
         self.network = network_for(self.shape)
-        self._largest_cost = instance.total_work + instance.total_parameter_cost + int(self.shape.net_cost.sum())
+        self.largest_cost = instance.total_work + instance.total_parameter_cost + int(self.shape.net_cost.sum())
         self._shares = 2 if instance.can_overflow else 1
 
     def forced_costs(self, should_stop: Callable[[], bool] = lambda: False) -> ForcedCosts:
@@ -105,9 +111,11 @@ class StagePricer:
         """
         if question.theta < 0:
             raise ValueError("theta must be at least 0: the empty stage is worth nothing")
+        if question.threshold > self.largest_cost:
+            raise ValueError("the threshold is above what any set costs")
         prices, limits = question.prices, self._multiplier_limits(question.prices)
         search = self._new_search(max_columns, log_size)
-        guess = max(1, int(np.maximum(prices, 0).sum())) / max(1.0, float(self._largest_cost))
+        guess = max(1, int(np.maximum(prices, 0).sum())) / max(1.0, float(self.largest_cost))
         while True:
             status = _search(
                 self.shape,
@@ -147,7 +155,9 @@ class StagePricer:
         n = self.instance.n
         if question.theta < 0 or not np.array_equal(np.sort(question.order), np.arange(n)):
             return False
-        if log.ndim != 2 or log.shape[1] != 3:
+        if log.ndim != 2 or log.shape[1] != 3 or not 0 <= question.threshold <= self.largest_cost:
+            return False
+        if question.theta > sum(abs(price) for price in question.prices.tolist()):
             return False
         return bool(
             _verify(
@@ -171,7 +181,7 @@ class StagePricer:
         worth = sum(abs(price) for price in prices.tolist())
         if worth > MAGNITUDE >> 8:
             raise ValueError(f"the prices add up to {worth}")
-        return max(1, MAGNITUDE // max(1, self._largest_cost)), max(1, MAGNITUDE // max(1, worth))
+        return max(1, MAGNITUDE // max(1, self.largest_cost)), max(1, MAGNITUDE // max(1, worth))
 
     def _new_search(self, max_columns: int, log_size: int) -> Search:
         n, nets = self.instance.n, len(self.shape.net_cost)

@@ -57,7 +57,7 @@ def test_decisions() -> None:
     for seed in range(51_000, 51_060):
         problem = random_problem(seed, max_nodes=8)
         optimum = brute_force_optimum(problem)
-        for threshold in (optimum, optimum + 1):
+        for threshold in (optimum, optimum + 1, 1 << 44, 1 << 62):
             assert isinstance(formulation.decide(problem, threshold, _context(problem)), Undecided)
         if optimum:
             refuted += isinstance(formulation.decide(problem, optimum - 1, _context(problem)), Refuted)
@@ -79,6 +79,8 @@ def test_a_certificate_is_checked_and_a_tampered_one_rejected() -> None:
     data = certificate.data
     assert rejected(threshold=data["threshold"] + 50)
     assert rejected(threshold=10 * data["threshold"])
+    for exponent in range(30, 63):
+        assert rejected(threshold=1 << exponent)
     with pytest.raises(ValueError, match="tree"):
         checker.check(problem, replace(certificate, data={**data, "threshold": 10 * data["threshold"]}))
     for theta in (data["theta"] * 2, data["theta"] // 2):
