@@ -1,0 +1,223 @@
+"""`stage-cover`: refutes thresholds by prices on the nodes that no stage can be worth.
+
+Validity: let T be a threshold, pi integers on the nodes, and theta at least 0 such that pi(S) <= theta for every
+convex S with f(S) <= T. In a partition into k stages of cost at most T every stage is such an S or empty, so pi(V),
+which is the sum of what the stages are worth, is at most k theta. If pi(V) > k theta there is no such partition, and
+the optimum is at least T + 1. theta is proven by trees of minimum cuts in exact integers
+(`framework.structure.stage_pricing`); where the prices come from does not matter (`framework.structure.stage_cover`).
+Overflow enters a cut as p(S) - capacity or as 0, whichever bounds better: neither is above max(0, p(S) - capacity).
+
+Certificate: T, prices, theta, the order of the anchors and the tree; `check` repeats one minimum cut a leaf, and
+those that rule out pairs of nodes and covered nets at T. No linear program is involved.
+
+Source: Farley's bound in column generation (Farley, 1990); the pricing: this project (methods.md C6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, Decision, Feature, Refuted, Undecided
+from framework.errors import OutOfTimeError
+from framework.model.problem import Problem, bottleneck
+from framework.registry import register_formulation
+from framework.structure.start import balanced_partition, simple_bound
+
+if TYPE_CHECKING:
+    from framework.structure.stage_cover import CoverProof, StageCover
+
+NAME = "stage-cover"
+LONGEST_LOG = 20_000
+"""Rows of a tree that a certificate may have; longer proofs stand without one."""
+SMALLEST_STEP = 1 / 512
+"""Share of the interval below which a step up is given up, until the effort grows."""
+_covers: dict[tuple[str, int], StageCover] = {}
+
+
+@register_formulation(
+    NAME,
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    summary="Prices that no stage of cost at most T is worth: a bound for many stages",
+    reference="Farley, 1990 (the bound); pricing by trees of minimum cuts: this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCovering:
+    """Raise the threshold as long as it is refuted, with more effort each time it is not.
+
+    Attributes
+    ----------
+    first_effort
+        Vertices of the search trees for the first attempts.
+    max_effort
+        Vertices for the last attempts; doubled up to there.
+    max_nodes
+        Give up on larger instances.
+    """
+
+    first_effort: int = 8_000
+    max_effort: int = 8_000_000
+    max_nodes: int = 2_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.first_effort <= self.max_effort:
+            raise ValueError("first_effort must be at least 1 and at most max_effort")
+        if self.max_nodes < 1:
+            raise ValueError("max_nodes must be at least 1")
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Climb from the best bound known towards the incumbent."""
+        if problem.instance.n > self.max_nodes:
+            return Outcome(termination=self._too_large(problem))
+        from framework.structure.stage_cover import StageCover
+
+        search: _Climb | None = None
+        try:
+            search = _Climb(problem, context, StageCover(problem, context.should_stop))
+            termination = search.run(self.first_effort, self.max_effort)
+        except OutOfTimeError:
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        if search is None:
+            return Outcome(termination=termination)
+        return Outcome(dual=search.best, termination=termination, details=search.details())
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Refute a threshold (ticks), or leave it undecided."""
+        from framework.structure.stage_cover import CoverProof, Failure
+
+        if threshold < simple_bound(problem)[0]:
+            return Refuted(soundness=Soundness.EXACT)
+        if problem.instance.n > self.max_nodes:
+            return Undecided(reason=self._too_large(problem).detail)
+        try:
+            cover = _cover_of(problem, context)
+            effort = self.first_effort
+            while True:
+                found = cover.refute(threshold, effort=effort, should_stop=context.should_stop)
+                if isinstance(found, CoverProof):
+                    return Refuted(soundness=Soundness.EXACT, certificate=_certificate(problem, found))
+                if found is Failure.COVERED or effort == self.max_effort:
+                    return Undecided(reason=found.value)
+                effort = min(self.max_effort, 4 * effort)
+        except OutOfTimeError:
+            return Undecided(reason="out of time")
+
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Walk through the tree of a certificate, one minimum cut a leaf, and return the bound it proves."""
+        import numpy as np
+
+        from framework.structure.stage_cover import CoverProof, StageCover
+
+        data = certificate.data
+        proof = CoverProof(
+            threshold=int(data["threshold"]),
+            prices=np.array(data["prices"], np.int64),
+            theta=int(data["theta"]),
+            order=np.array(data["order"], np.int64),
+            log=np.array(data["tree"], np.int64).reshape(-1, 3),
+        )
+        if proof.threshold < 0 or proof.prices.shape != (problem.instance.n,):
+            raise ValueError("the certificate is for another instance")
+        if not StageCover(problem).verify(proof):
+            raise ValueError("the tree does not prove that no stage is worth more than theta")
+        return proof.threshold + 1
+
+    def _too_large(self, problem: Problem) -> Termination:
+        detail = f"{problem.instance.n} nodes, more than max_nodes = {self.max_nodes}"
+        return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
+
+
+class _Climb:
+    """The best bound so far, and how far above it the next attempt is made."""
+
+    def __init__(self, problem: Problem, context: Context, cover: StageCover) -> None:
+        self.problem, self.context, self.cover = problem, context, cover
+        self.best: DualBound | None = None
+        self.floor = simple_bound(problem)[0]
+        partition = context.best_partition() or balanced_partition(problem)
+        cover.add_partition(partition)
+        self.ceiling = bottleneck(problem, partition)
+        self.refuted = self.failed = 0
+
+    @property
+    def lower(self) -> int:
+        """Best dual bound known to anyone."""
+        return max(self.floor, self.context.dual or 0, 0 if self.best is None else self.best.value)
+
+    def run(self, effort: int, max_effort: int) -> Termination:
+        """Climb until nothing more can be refuted.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+        from framework.structure.stage_cover import CoverProof, Failure
+
+        step = 0.5
+        while True:
+            if self.context.should_stop():
+                raise OutOfTimeError("stopped between thresholds")
+            upper = min(self.ceiling, self.context.incumbent or self.ceiling)
+            if self.lower >= upper:
+                return Termination(reason=Reason.FINISHED)
+            threshold = min(upper - 1, self.lower + int(step * (upper - self.lower)))
+            found = self.cover.refute(threshold, effort=effort, should_stop=self.context.should_stop)
+            if isinstance(found, CoverProof):
+                self.refuted += 1
+                self._record(found)
+                continue
+            self.failed += 1
+            if found is Failure.COVERED:
+                # No higher threshold can be refuted in this way.
+                self.ceiling = threshold
+            elif threshold == self.lower or step < SMALLEST_STEP:
+                if effort == max_effort:
+                    return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=found.value)
+                effort, step = min(max_effort, 4 * effort), 0.5
+            else:
+                step /= 2
+
+    def details(self) -> dict[str, Any]:
+        """Return the sizes of the search."""
+        return {
+            "refuted": self.refuted,
+            "failed": self.failed,
+            "rounds": self.cover.rounds,
+            "vertices": self.cover.vertices,
+        }
+
+    def _record(self, proof: CoverProof) -> None:
+        certificate = _certificate(self.problem, proof)
+        value = proof.threshold + 1
+        self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
+        self.context.report_dual(value, Soundness.EXACT, certificate)
+
+
+def _cover_of(problem: Problem, context: Context) -> StageCover:
+    """Return the state of the latest problem decided, whose columns serve again at other thresholds."""
+    from framework.structure.stage_cover import StageCover
+
+    key = (problem.instance.sha256(), problem.useful_stages)
+    if key not in _covers:
+        cover = StageCover(problem, context.should_stop)
+        _covers.clear()
+        _covers[key] = cover
+    return _covers[key]
+
+
+def _certificate(problem: Problem, proof: CoverProof) -> Certificate | None:
+    if proof.log is None or len(proof.log) > LONGEST_LOG:
+        return None
+    return Certificate(
+        kind=NAME,
+        data={
+            "threshold": proof.threshold,
+            "prices": proof.prices.tolist(),
+            "theta": proof.theta,
+            "order": proof.order.tolist(),
+            "tree": proof.log.ravel().tolist(),
+        },
+        instance=problem.instance.sha256(),
+    )
