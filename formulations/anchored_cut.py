@@ -101,7 +101,7 @@ class _Search:
         import numpy as np
 
         self.instance, self.context, self.cuts = problem.instance, context, cuts
-        self.floor = simple_bound(problem)[0]
+        self.floor = simple_bound(problem)
         self.best: DualBound | None = None
         self.settled = np.zeros(self.instance.n, np.bool_)
         self.parameters = 0

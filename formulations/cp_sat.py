@@ -88,7 +88,7 @@ class CpSat:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold (ticks): in coarse ticks, and in exact ones if that leaves it open."""
-        if threshold < simple_bound(problem)[0]:
+        if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
         for exact in (False, True):
             try:
@@ -150,7 +150,7 @@ class _Search:
         self.problem, self.context = problem, context
         self.partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
-        self.proven, self.soundness = simple_bound(problem)[0], Soundness.EXACT
+        self.proven, self.soundness = simple_bound(problem), Soundness.EXACT
         self.details: dict[str, Any] = {"models": 0, "branches": 0, "conflicts": 0}
 
     @property

@@ -8,7 +8,7 @@ from importlib import metadata
 
 import framework
 
-PACKAGES = ("numpy", "numba", "ortools", "highspy", "cvxpy", "networkx", "onnx", "rich", "typer")
+PACKAGES = ("numpy", "numba", "ortools", "highspy", "cvxpy", "networkx", "onnx", "onnxruntime", "rich", "typer")
 
 
 def versions() -> dict[str, str]:

@@ -116,7 +116,7 @@ def dnn(data: DataOption = DEFAULT_DATA, budget: float = 30.0) -> None:
 @app.command()
 def pipedream(data: DataOption = DEFAULT_DATA, budget: float = 20.0) -> None:
     """PipeDream profiles at 1e9 B/s."""
-    paths = sorted((data / "pipedream").glob("*.txt"))
+    paths = sorted((data / "pipedream").glob("*.graph.txt"))
     cases = {path.name.removesuffix(".graph.txt"): [str(path), "--bandwidth", "1e9"] for path in paths}
     print_pairs("PipeDream profiles, 1e9 B/s", list(pairs(cases, budget)))
 
@@ -133,6 +133,8 @@ def testbed(budget: float = 20.0) -> None:
 @app.command()
 def start(nodes: int = 12_000, budget: float = 10.0) -> None:
     """Start-up time, and how well a budget holds on a large graph (chain-like and wide)."""
+    from framework.formats import read_graph
+    from framework.model.pricing import price
     from framework.model.problem import Problem
     from framework.testing.instances import random_layered_instance
 
@@ -142,6 +144,15 @@ def start(nodes: int = 12_000, budget: float = 10.0) -> None:
         subprocess.run([*PIPEBOUND, "--help"], capture_output=True, check=True)
         times.append(time.monotonic() - began)
     console.print(f"pipebound --help: median {median(times):.2f} s of {len(times)}", highlight=False)
+    loads = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.graph.json"
+        write_priced(Problem(instance=random_layered_instance(7, nodes), stages=2), path)
+        for _ in range(7):
+            began = time.monotonic()
+            price(read_graph(str(path)))
+            loads.append(time.monotonic() - began)
+    console.print(f"reading and pricing {nodes:,} nodes: median {median(loads):.2f} s of {len(loads)}", highlight=False)
     table = Table(title=f"a budget of {budget:g} s on {nodes:,} nodes")
     for heading in ("graph", "k", "wall clock", "status", "gap", "peak memory of the command"):
         table.add_column(heading)

@@ -89,7 +89,7 @@ class _Search:
     stuck_because: str = ""
 
     def __post_init__(self) -> None:
-        self.dual = self.proven = simple_bound(self.problem)[0]
+        self.dual = self.proven = simple_bound(self.problem)
         self.partition = self.context.best_partition() or balanced_partition(self.problem)
         self.value = bottleneck(self.problem, self.partition)
 

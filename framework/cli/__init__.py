@@ -6,7 +6,23 @@ import sys
 
 import typer
 
-from framework.cli import check, compare, inspect, listing, solve, testbed, verify, versions, warm
+from framework.cli import (
+    check,
+    compare,
+    inspect,
+    listing,
+    new,
+    pipeline,
+    profile,
+    recommend,
+    solve,
+    split,
+    study,
+    testbed,
+    verify,
+    versions,
+    warm,
+)
 from framework.errors import UserError
 
 app = typer.Typer(
@@ -19,12 +35,18 @@ app = typer.Typer(
 app.command("solve")(solve.command)
 app.command("compare")(compare.command)
 app.command("check")(check.command)
+app.command("new")(new.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
 app.add_typer(testbed.app, name="testbed")
 app.command("verify")(verify.command)
+app.command("profile")(profile.command)
+app.command("split")(split.command)
+app.command("pipeline")(pipeline.command)
+app.command("recommend")(recommend.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)
+app.add_typer(study.app, name="study")
 
 
 def run() -> int:

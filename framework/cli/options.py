@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framework.errors import UserError
+from framework.units import parse_bytes as parse_bytes
+from framework.units import parse_seconds as parse_seconds
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
+    from framework.deploy.runtime import Optimization
     from framework.model.device import Device
     from framework.model.graph import ModelGraph
+    from framework.portfolio.constraints import Constraints
     from framework.portfolio.result import GraphInput
 
 DEFAULT_DEVICE = "reference"
-
-_SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_BYTES = {
-    "": 1.0,
-    "b": 1.0,
-    "k": 1e3,
-    "kb": 1e3,
-    "kib": 2.0**10,
-    "m": 1e6,
-    "mb": 1e6,
-    "mib": 2.0**20,
-    "g": 1e9,
-    "gb": 1e9,
-    "gib": 2.0**30,
-    "t": 1e12,
-    "tb": 1e12,
-    "tib": 2.0**40,
-}
-
-
-def parse_seconds(text: str) -> float:
-    """Read ``30``, ``30s``, ``500ms``, ``2m`` or ``1h`` as seconds."""
-    seconds = _parse(text, _SECONDS, "a time such as 30s, 2m or 500ms")
-    if seconds <= 0:
-        raise UserError(f"{text!r} is no time to run in", mend="give a positive time such as 30s")
-    return seconds
-
-
-def parse_bytes(text: str) -> float:
-    """Read ``16MiB``, ``1e9``, ``16GB`` or ``16GB/s`` as bytes (per second)."""
-    return _parse(text.removesuffix("/s"), _BYTES, "a size such as 16MiB, 16GB or 1e9")
-
-
-def _parse(text: str, units: dict[str, float], wanted: str) -> float:
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", text.lower())
-    if match is None or match[2] not in units:
-        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}")
-    try:
-        return float(match[1]) * units[match[2]]
-    except ValueError:
-        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}") from None
-
 
 GraphArgument = Annotated[
     str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
@@ -87,7 +48,43 @@ BudgetOption = Annotated[str, typer.Option("--budget", help="Time for everything
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]
+SameStageOption = Annotated[
+    list[str] | None, typer.Option("--same-stage", help="Nodes that share a stage, A,B,...; repeatable.")
+]
+NoCutOption = Annotated[
+    list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
+]
+KeepFusedOption = Annotated[
+    bool, typer.Option("--keep-fused", help="Profiles: cut nothing that onnxruntime ran as one operator.")
+]
+StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
+OptimizationOption = Annotated[
+    str, typer.Option("--optimization", help="How far onnxruntime rewrites graphs: none, basic, extended, all.")
+]
+
+
+def parse_optimization(text: str) -> Optimization:
+    """Read a level of onnxruntime's graph optimisation."""
+    from framework.deploy.runtime import Optimization
+
+    try:
+        return Optimization(text)
+    except ValueError:
+        raise UserError(
+            f"there is no --optimization {text!r}", mend=f"choose one of {', '.join(Optimization)}"
+        ) from None
+
+
+def parse_dims(dims: list[str] | None) -> dict[str, int]:
+    """Read ``NAME=VALUE`` texts."""
+    values: dict[str, int] = {}
+    for text in dims or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value.isdigit():
+            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
+        values[name] = int(value)
+    return values
 
 
 def read_input(
@@ -97,12 +94,7 @@ def read_input(
     from framework.formats import read_graph
     from framework.portfolio.result import GraphInput
 
-    values: dict[str, int] = {}
-    for text in dims or []:
-        name, equals, value = text.partition("=")
-        if not equals or not value.isdigit():
-            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
-        values[name] = int(value)
+    values = parse_dims(dims)
     graph = read_graph(path, format=format, dims=values, training=training)
     return graph, GraphInput(path=path, format=format, dims=values, training=training)
 
@@ -131,6 +123,23 @@ def choose_device(
         link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
         fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
     )
+
+
+def read_constraints(
+    path: str, *, same_stage: list[str] | None = None, no_cut: list[str] | None = None, keep_fused: bool = False
+) -> Constraints:
+    """Read the constraints of a partition of the graph in the file `path`."""
+    from framework.portfolio.constraints import Constraints
+
+    groups = tuple(tuple(name for name in text.split(",") if name) for text in same_stage or [])
+    for text, group in zip(same_stage or [], groups, strict=True):
+        if len(group) < 2:
+            raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
+    if keep_fused:
+        from framework.deploy.assignment import fused_groups
+
+        groups += fused_groups(path)
+    return Constraints(same_stage=groups, no_cut=tuple(no_cut or ()))
 
 
 def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ def command(
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
     presolve: opt.PresolveOption = True,
+    same_stage: opt.SameStageOption = None,
+    no_cut: opt.NoCutOption = None,
+    keep_fused: opt.KeepFusedOption = False,
+    start: opt.StartOption = None,
     plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
@@ -42,6 +46,7 @@ def command(
     Ctrl-C ends the run, keeps what was proved so far (and writes it with -o), and exits with 130.
     """
     started = time.monotonic()
+    from framework.portfolio.result import read_result
     from framework.portfolio.solve import Interrupt, solve
     from framework.report.live import live_display
 
@@ -53,6 +58,8 @@ def command(
         check_suffix(plot)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    constraints = opt.read_constraints(graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused)
+    first = None if start is None else read_result(start)
     results = []
     interrupt = Interrupt()
     for i, k in enumerate(stages):
@@ -68,6 +75,8 @@ def command(
                 workers=workers,
                 memory_bytes=memory_bytes,
                 presolve=presolve,
+                constraints=constraints,
+                start=first,
                 plugin_files=opt.plugin_paths(plugin),
                 # The first run pays for reading the graph; each has the whole budget otherwise.
                 started=started if i == 0 else time.monotonic(),

@@ -33,17 +33,14 @@ from framework.formats.onnx_flops import COUNTED, PARTIAL_READS, SHAPE_ONLY, att
 from framework.formats.onnx_structure import (
     STANDARD_DOMAINS,
     check_order,
-    node_labels,
+    constant_origins,
+    placed_nodes,
     subgraphs,
     used_values,
 )
 from framework.formats.onnx_values import TensorType, Values, infer, type_name
 from framework.formats.source import PathLike, graph_name, read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
-
-_RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
 
 
 def read(path: PathLike, *, dims: Mapping[str, int] | None = None) -> ModelGraph:
@@ -100,16 +97,15 @@ class _Reader:
         self._graph = graph
         self._values = values
         self._where = where
-        self._origins = _constant_origins(graph)
+        self._origins = constant_origins(graph)
 
     def convert(self, name: str, remarks: Sequence[str]) -> ModelGraph:
         """Return the graph of all nodes that are not constant."""
         builder = GraphBuilder(self._where)
         consumers: dict[str, list[int]] = {}
         nodes: list[onnx.NodeProto] = []
-        for node, label in zip(self._graph.node, node_labels(self._graph), strict=True):
-            if any(output in self._origins for output in node.output):
-                continue
+        for position, label in placed_nodes(self._graph, self._origins):
+            node = self._graph.node[position]
             index = builder.add_node(label, name=label, op=node.op_type, place=f"node {label!r}")
             nodes.append(node)
             for used in used_values(node):
@@ -238,22 +234,6 @@ class _Reader:
 
 def _is_counted(node: onnx.NodeProto) -> bool:
     return bool(subgraphs(node)) or node.domain in STANDARD_DOMAINS or node.op_type in COUNTED
-
-
-def _constant_origins(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
-    """Return for each constant value the stored constants it is computed from (itself, if it is stored)."""
-    origins: dict[str, tuple[str, ...]] = {tensor.name: (tensor.name,) for tensor in graph.initializer}
-    origins |= {sparse.values.name: (sparse.values.name,) for sparse in graph.sparse_initializer}
-    for node in graph.node:
-        used = used_values(node)
-        if node.op_type in _RANDOM or subgraphs(node) or not all(name in origins for name in used):
-            continue
-        if node.op_type in ("Constant", "ConstantOfShape"):
-            origins |= {output: (output,) for output in node.output}
-        elif used:
-            stored = tuple(dict.fromkeys(origin for name in used for origin in origins[name]))
-            origins |= {output: stored for output in node.output if output}
-    return origins
 
 
 def _types(values: Values, names: Iterable[str]) -> list[TensorType | None]:

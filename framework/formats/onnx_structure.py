@@ -1,9 +1,9 @@
-"""The wiring of an ONNX graph: names of nodes, the values each uses, and whether all of them are computed in time."""
+"""The wiring of an ONNX graph: names of nodes, the values each uses, what is constant, whether the order is right."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
@@ -14,6 +14,12 @@ from framework.model.graph import PhysicalCosts
 
 STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 """Domains whose operators the onnx package can infer the shapes of."""
+
+
+RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+"""Sources of random numbers: never constant, whatever they depend on."""
 
 
 def node_labels(graph: onnx.GraphProto) -> list[str]:
@@ -65,6 +71,38 @@ def used_values(node: onnx.NodeProto) -> list[str]:
     for held in subgraphs(node):
         names += sorted(free_names(held))
     return list(dict.fromkeys(names))
+
+
+def constant_origins(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
+    """Return for each constant value the stored constants it is computed from (itself, if it is stored)."""
+    origins: dict[str, tuple[str, ...]] = {tensor.name: (tensor.name,) for tensor in graph.initializer}
+    origins |= {sparse.values.name: (sparse.values.name,) for sparse in graph.sparse_initializer}
+    for node in graph.node:
+        used = used_values(node)
+        if node.op_type in RANDOM or subgraphs(node) or not all(name in origins for name in used):
+            continue
+        if node.op_type in ("Constant", "ConstantOfShape"):
+            origins |= {output: (output,) for output in node.output}
+        elif used:
+            stored = tuple(dict.fromkeys(origin for name in used for origin in origins[name]))
+            origins |= {output: stored for output in node.output if output}
+    return origins
+
+
+def placed_nodes(graph: onnx.GraphProto, constants: Collection[str]) -> list[tuple[int, str]]:
+    """Return position and label of every node that is a node of the model graph, in order: those not constant.
+
+    Parameters
+    ----------
+    constants
+        The names of the constant values, from `constant_origins`.
+    """
+    labels = node_labels(graph)
+    return [
+        (position, labels[position])
+        for position, node in enumerate(graph.node)
+        if not any(output in constants for output in node.output)
+    ]
 
 
 def check_order(graph: onnx.GraphProto, where: str) -> None:

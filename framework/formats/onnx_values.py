@@ -16,6 +16,7 @@ import onnx
 from onnx import shape_inference
 
 from framework.errors import UserError
+from framework.formats.onnx_folding import complete_shapes
 from framework.formats.onnx_structure import STANDARD_DOMAINS, all_graphs
 
 _HEAVY_BYTES = 1 << 16
@@ -184,7 +185,7 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
         if len(tensor.raw_data) > _HEAVY_BYTES:
             tensor.ClearField("raw_data")
     try:
-        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        inferred = complete_shapes(shape_inference.infer_shapes(model, data_prop=True))
     except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

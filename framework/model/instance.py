@@ -86,6 +86,11 @@ class Instance:
         """Whether some stage can hold more parameters than the capacity."""
         return self.total_parameter_cost > self.capacity
 
+    @property
+    def bounded_capacity(self) -> int:
+        """The capacity, but no more than all parameters: as good, and its product with the stages stays in int64."""
+        return min(self.capacity, self.total_parameter_cost)
+
     def in_units(self, ticks: int) -> float:
         """Convert ticks to the input's unit."""
         return ticks / self.ticks_per_unit

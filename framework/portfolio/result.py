@@ -156,6 +156,7 @@ def build_result(
     record: RunRecord,
     options: RunOptions,
     portfolio: str,
+    constraints: Mapping[str, Any] | None = None,
 ) -> Result:
     """Assemble the document of a finished run; the incumbent is priced once more on the way."""
     instance, interval = board.problem.instance, board.interval
@@ -172,6 +173,7 @@ def build_result(
         "device": None if device is None else device.as_dict(),
         "stages": board.problem.stages,
         "portfolio": portfolio,
+        "constraints": constraints,
         "unit": instance.unit,
         "ticks_per_unit": instance.ticks_per_unit,
         "dual_bound": units(interval.dual),

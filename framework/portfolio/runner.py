@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.bounds import Limit, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
@@ -99,6 +99,8 @@ class Runner:
         In the order in which they should start.
     options
         Limits and targets.
+    start
+        A partition to start from beside the balanced one.
     on_change
         Called after every report with the board and the label and words of who spoke; for live displays.
     interrupted
@@ -108,6 +110,7 @@ class Runner:
     problem: Problem
     members: tuple[Member, ...]
     options: RunOptions
+    start: Partition | None = None
     on_change: Callable[[Board, str, str], None] = lambda board, label, words: None
     interrupted: Callable[[], bool] = lambda: False
     board: Board = field(init=False)
@@ -156,11 +159,15 @@ class Runner:
 
     def _start_from_scratch(self) -> None:
         """Have both sides of the interval from the first moment, without a single kernel."""
-        value, certificate = simple_bound(self.problem)
-        self.board.report_dual(value, source="simple", soundness=Soundness.EXACT, certificate=certificate)
+        certificate = Certificate(kind="simple", data={}, instance=self.problem.instance.sha256())
+        self.board.report_dual(
+            simple_bound(self.problem), source="simple", soundness=Soundness.EXACT, certificate=certificate
+        )
         partition = balanced_partition(self.problem)
         self.board.report_partition(partition, source="balanced")
         self._publish(partition)
+        if self.start is not None and self.board.report_partition(self.start, source="start"):
+            self._publish(self.start)
 
     def _why_stop(self, waiting: list[Member]) -> Termination | None:
         interval = self.board.interval

@@ -16,6 +16,7 @@ from framework.model.graph import ModelGraph
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.board import Board
+from framework.portfolio.constraints import Constraints, constrain, starting_partition
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.result import GraphInput, Result, build_result
 from framework.portfolio.runner import Runner, RunOptions
@@ -58,6 +59,8 @@ def solve(
     workers: int | None = None,
     memory_bytes: int | None = None,
     presolve: bool = True,
+    constraints: Constraints | None = None,
+    start: Result | None = None,
     plugin_files: tuple[str, ...] = (),
     started: float | None = None,
     graph_input: GraphInput | None = None,
@@ -84,6 +87,10 @@ def solve(
         Limit of each member.
     presolve
         Whether to apply exact reductions first.
+    constraints
+        What is fixed beforehand.
+    start
+        An earlier result whose partition to start from.
     started
         Beginning of the run on the clock of `time.monotonic`; now by default.
     on_change
@@ -108,10 +115,14 @@ def solve(
         plugin_files=plugin_files,
         **({} if workers is None else {"workers": workers}),
     )
-    problem = Problem(instance=price(graph, device), stages=stages)
+    constraints = constraints or Constraints()
+    problem = Problem(instance=constrain(price(graph, device), graph, constraints), stages=stages)
+    first = None if start is None else starting_partition(problem, graph, start)
     members = portfolio_members(entry, problem, options.workers)
     with (interrupt or Interrupt()).watch() as watched:
-        runner = Runner(problem, members, options, on_change=on_change, interrupted=lambda: watched.happened)
+        runner = Runner(
+            problem, members, options, start=first, on_change=on_change, interrupted=lambda: watched.happened
+        )
         record = runner.run()
     return build_result(
         graph=graph,
@@ -121,6 +132,7 @@ def solve(
         record=record,
         options=options,
         portfolio=entry,
+        constraints=constraints.as_dict() if constraints else None,
     )
 
 

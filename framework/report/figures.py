@@ -108,7 +108,8 @@ def _draw_stages(axes: Any, result: Result) -> None:
     axes.set_xlabel("stage")
     axes.set_ylabel(f"cost [{unit}]")
     axes.set_title(f"{result.document['graph']['name']}, k = {result.stages}: gap {percent(result.relative_gap)}")
-    axes.legend(loc="lower right", fontsize="small", framealpha=0.9)
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])
+    axes.legend(loc="upper center", ncols=3, fontsize="small", frameon=False)
 
 
 def _draw_trajectory(axes: Any, result: Result) -> None:
@@ -122,7 +123,8 @@ def _draw_trajectory(axes: Any, result: Result) -> None:
     axes.set_xlabel("seconds")
     axes.set_ylabel(f"bottleneck [{unit}]")
     axes.set_title(f"{result.status.replace('_', ' ')} after {result.seconds:.2f} s")
-    axes.legend(fontsize="small")
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.15 * (axes.get_ylim()[1] - axes.get_ylim()[0]))
+    axes.legend(loc="upper center", ncols=2, fontsize="small", frameon=False)
 
 
 def _figure(width: float, height: float) -> Any:

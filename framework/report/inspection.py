@@ -67,7 +67,7 @@ def inspect_graph(
         "shape": shape,
         "bottleneck_candidates": _candidates(instance, names),
         "simple_bounds": {
-            str(k): instance.in_units(simple_bound(Problem(instance=instance, stages=k))[0]) for k in STAGES
+            str(k): instance.in_units(simple_bound(Problem(instance=instance, stages=k))) for k in STAGES
         },
     }
 

@@ -17,6 +17,7 @@ from framework.model.device import Device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, StageCosts, stage_costs
+from framework.portfolio.constraints import Constraints, constrain
 from framework.portfolio.result import Result, bounds_of, stages_of
 from framework.registry import EntrySpec, registry
 
@@ -57,7 +58,8 @@ def verify_result(result: Result, graph: ModelGraph) -> list[Check]:
     """
     document = result.document
     checks = [_check_graph(result, graph)]
-    instance = price(graph, _device(graph, document))
+    constraints = Constraints.from_dict(document.get("constraints"))
+    instance = constrain(price(graph, _device(graph, document)), graph, constraints)
     problem = Problem(instance=instance, stages=result.stages)
     scale = float(document["ticks_per_unit"])
     checks.append(
@@ -126,6 +128,8 @@ def _check_partition(result: Result, problem: Problem, nodes: int) -> tuple[list
     # The instance numbers its nodes topologically; node_of_input says which is which.
     stage = np.empty(problem.instance.n, np.int64)
     stage[problem.instance.node_of_input] = of_input
+    if not np.array_equal(stage[problem.instance.node_of_input], of_input):
+        return [Check(what=what, passed=False, detail="it separates nodes that the constraints keep together")], None
     try:
         costs = stage_costs(problem, Partition(stage_of=stage))
     except ValueError as error:

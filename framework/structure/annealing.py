@@ -25,7 +25,7 @@ from framework.model.topology import IntArray
 
 HOTTEST, COLDEST = 0.5, 0.02
 """Temperatures of a full cooling, in units of the energy of a stage at the reference."""
-COMPOUND_SHARE, SWAP_SHARE = 0.15, 0.2
+COMPOUND_SHARE, SWAP_SHARE = 0.15, 0.3
 LARGEST_TABLE = 1 << 27
 """Entries of the table of consumers per tensor and stage; beyond, it would not fit into a member's memory."""
 LARGEST_GROUP = 60
@@ -93,8 +93,7 @@ class Annealer:
             work=instance.work,
             parameters=instance.parameter_cost,
             tensor_cost=instance.tensor_cost,
-            # A capacity that everything fits into keeps sums small.
-            capacity=min(instance.capacity, instance.total_parameter_cost),
+            capacity=instance.bounded_capacity,
             producer=top.producer,
             consumer_ptr=top.consumer_ptr,
             in_ptr=top.in_ptr,

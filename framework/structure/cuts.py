@@ -171,6 +171,10 @@ class NodeCuts:
         reached = network.reached()
         return NodeCut(value=value + total, members=np.sort(reached[reached < self.instance.n]), complete=True)
 
+    def capacities(self) -> IntArray:
+        """Return the capacities of the last `minimise`, ``[2 * arcs]``, laid out like the residual."""
+        return self._capacities_used.copy()
+
     def flow(self) -> IntArray:
         """Return the flow of the last `minimise`, ``[arcs]``; `flow_value` checks it against the same arguments."""
         return self._capacities_used[self.network.forward] - self.network.residual[self.network.forward]

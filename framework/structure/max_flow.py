@@ -12,7 +12,7 @@ Source: E. A. Dinic, 1970; infinite capacities are `INFINITE`, beyond any finite
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit
@@ -33,6 +33,19 @@ _STEPS_PER_CALL = 4_000_000
 _DONE, _LIMIT, _PAUSED = 0, 1, 2
 
 
+class FlowArrays(NamedTuple):
+    """What `augment_flow` needs of a network besides residual capacities, to call it from another kernel."""
+
+    first: IntArray
+    head: SmallArray
+    reverse: SmallArray
+    level: IntArray
+    cursor: IntArray
+    queue: SmallArray
+    path: SmallArray
+    state: IntArray
+
+
 class FlowNetwork:
     """A network with one source and one sink whose capacities can change between flows.
 
@@ -47,8 +60,12 @@ class FlowNetwork:
 
     Attributes
     ----------
+    source, sink
+        As given.
     forward, backward
         ``[arcs]`` position of each arc, and of its reverse, in `residual`.
+    source, sink
+        As given.
     residual
         ``[2 * arcs]`` what can still flow along each arc and its reverse; write capacities here between flows.
     value
@@ -67,7 +84,7 @@ class FlowNetwork:
         self._head = np.concatenate((heads, tails))[order].astype(np.int32)
         self._reverse = np.concatenate((self.backward, self.forward))[order].astype(np.int32)
         self.residual = np.zeros(2 * arcs, np.int64)
-        self._source, self._sink = source, sink
+        self.source, self.sink = source, sink
         self._level = np.zeros(vertices, np.int64)
         self._cursor = np.zeros(vertices, np.int64)
         self._queue = np.zeros(vertices, np.int32)
@@ -81,14 +98,31 @@ class FlowNetwork:
         return int(self._state[0])
 
     @property
+    def arrays(self) -> FlowArrays:
+        """The arrays behind it, not copied; the first entry of ``state`` is `value`."""
+        return FlowArrays(
+            first=self._first,
+            head=self._head,
+            reverse=self._reverse,
+            level=self._level,
+            cursor=self._cursor,
+            queue=self._queue,
+            path=self._path,
+            state=self._state,
+        )
+
+    @property
     def steps(self) -> int:
         """Arcs scanned so far, over all flows."""
         return int(self._state[3])
 
-    def reset(self, capacities: IntArray) -> None:
-        """Forget the flow and take ``[2 * arcs]`` capacities, laid out like `residual`."""
+    def reset(self, capacities: IntArray, *, value: int = 0) -> None:
+        """Take ``[2 * arcs]`` capacities, laid out like `residual`, in place of all flow.
+
+        Residual capacities kept from before, with the `value` they had, bring that flow back.
+        """
         self.residual[:] = capacities
-        self._state[0] = 0
+        self._state[0] = value
 
     def augment(self, *, limit: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Send flow on top of what flows until it is maximal or at least `limit`; return its value.
@@ -99,13 +133,13 @@ class FlowNetwork:
             If `should_stop` strikes first; the flow so far is kept, and its value bounds the cut from below.
         """
         while True:
-            status = _augment(
+            status = augment_flow(
                 self._first,
                 self._head,
                 self._reverse,
                 self.residual,
-                self._source,
-                self._sink,
+                self.source,
+                self.sink,
                 limit,
                 self._level,
                 self._cursor,
@@ -118,6 +152,10 @@ class FlowNetwork:
                 return self.value
             if should_stop():
                 raise OutOfTimeError("stopped during a maximum flow")
+
+    def ends(self) -> tuple[IntArray, IntArray]:
+        """Return the tail and the head of every arc, ``[arcs]`` each."""
+        return self._head[self.backward].astype(np.int64), self._head[self.forward].astype(np.int64)
 
     def flow_value(self, flow: IntArray, capacities: IntArray) -> int:
         """Return what a flow sends from the source to the sink, after checking that it is one.
@@ -139,13 +177,14 @@ class FlowNetwork:
         if bool((flow > capacities[self.forward]).any() or (-flow > capacities[self.backward]).any()):
             raise ValueError("the flow exceeds a capacity")
         excess = np.zeros(len(self._level), np.int64)
-        np.add.at(excess, self._head[self.forward], flow)
-        np.subtract.at(excess, self._head[self.backward], flow)
+        tails, heads = self.ends()
+        np.add.at(excess, heads, flow)
+        np.subtract.at(excess, tails, flow)
         inner = np.ones(len(excess), np.bool_)
-        inner[[self._source, self._sink]] = False
+        inner[[self.source, self.sink]] = False
         if excess[inner].any():
             raise ValueError("the flow is not conserved")
-        return int(excess[self._sink])
+        return int(excess[self.sink])
 
     def reached(self) -> IntArray:
         """Return the vertices the last search met from the source, in the order it met them.
@@ -157,12 +196,12 @@ class FlowNetwork:
     def reaching_sink(self) -> BoolArray:
         """Return a mask of the vertices that can still send to the sink; the rest is the largest source side."""
         mask = np.zeros(len(self._level), np.bool_)
-        _search_back(self._first, self._head, self._reverse, self.residual, self._sink, mask)
+        _search_back(self._first, self._head, self._reverse, self.residual, self.sink, mask)
         return mask
 
 
 @njit(cache=True)
-def _augment(
+def augment_flow(
     first: IntArray,
     head: SmallArray,
     reverse: SmallArray,
@@ -177,7 +216,10 @@ def _augment(
     state: IntArray,
     steps: int,
 ) -> int:
-    """Levels only grow from search to search, so those below the source's are of searches before."""
+    """Send flow until it is maximal, at least `limit`, or `steps` are spent; what it has sent is a flow in any case.
+
+    Levels only grow from search to search, so those below the source's are of searches before.
+    """
     stop = state[3] + steps
     while True:
         base = state[1] + len(level) + 2

@@ -71,8 +71,7 @@ class Slicer:
     def __init__(self, instance: Instance, order: IntArray) -> None:
         n, m, top = instance.n, instance.m, instance.topology
         self._order = np.ascontiguousarray(order, dtype=np.int64)
-        # Without overflow, a capacity that all parameters fit into keeps every product inside int64.
-        self._capacity = min(instance.capacity, instance.total_parameter_cost)
+        self._capacity = instance.bounded_capacity
         self._prefix = np.zeros((4, n + 1), np.int64)
         self._ptr = np.zeros((3, n + 1), np.int64)
         self._pins = np.empty((3, top.pins), np.int64)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from framework.bounds import Certificate
 from framework.model.problem import Partition, Problem, bottleneck
 
 
-def simple_bound(problem: Problem) -> tuple[int, Certificate]:
-    """Return the standard combinatorial bound in ticks and its certificate.
+def simple_bound(problem: Problem) -> int:
+    """Return the standard combinatorial bound in ticks.
 
     Some stage holds the node with the most work; and the k stages share all work and all parameters beyond
     what they can hold, so the largest is at least the average. Source: Archer et al., ICML 2024, section 3.
@@ -17,8 +16,7 @@ def simple_bound(problem: Problem) -> tuple[int, Certificate]:
     instance, k = problem.instance, problem.useful_stages
     beyond = max(0, instance.total_parameter_cost - k * instance.capacity)
     average = -(-(instance.total_work + beyond) // k)
-    value = max(int(instance.work.max()), average)
-    return value, Certificate(kind="simple", data={}, instance=instance.sha256())
+    return max(int(instance.work.max()), average)
 
 
 def balanced_partition(problem: Problem) -> Partition:

@@ -21,7 +21,7 @@ from strategies.annealing import Annealing
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=30, derandomize=True, deadline=None)
 def test_never_below_the_optimum(seed: int) -> None:
     problem = random_problem(seed)
     outcome, board = run_entry(Annealing(moves_per_node=50), problem, seed=seed)

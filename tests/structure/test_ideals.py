@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance, instance_from_lists
-from framework.model.problem import bottleneck
+from framework.model.problem import Problem, bottleneck
 from framework.structure.ideal_chains import ChainSearch
 from framework.structure.ideals import IdealLattice, LatticeStatus, count_ideals, enumerate_ideals
+from framework.structure.slicing import Slicer
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance, random_layered_instance, random_problem
 
@@ -121,3 +122,15 @@ def test_a_stopped_decision_claims_nothing() -> None:
     partition = chains.decide(6, instance.total_work, lambda: False)
     assert partition is not None
     assert np.array_equal(np.unique(partition.stage_of) < 6, np.ones(len(np.unique(partition.stage_of)), bool))
+
+
+@pytest.mark.parametrize("stages", [8, 16, 17, 32, 48])
+def test_many_stages_without_a_capacity(stages: int) -> None:
+    # Stages times an unlimited capacity once left 64 bits, which refuted what a slicing reaches.
+    instance = random_layered_instance(5, 60, width=3)
+    sliced = Slicer(instance, np.arange(60)).solve(stages)
+    assert sliced is not None
+    chains = ChainSearch(instance, enumerate_ideals(instance, max_ideals=10_000))
+    partition = chains.decide(stages, sliced.value, lambda: False)
+    assert partition is not None
+    assert bottleneck(Problem(instance=instance, stages=stages), partition) <= sliced.value

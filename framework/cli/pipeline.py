@@ -1,0 +1,57 @@
+"""`pipebound pipeline`: run the stages of a split, and compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framework.cli import options as opt
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `split -o` wrote.", show_default=False)],
+    model: Annotated[Path | None, typer.Option("--model", help="The unsplit model; by default where it was.")] = None,
+    items: Annotated[
+        int | None, typer.Option("--items", min=1, help="Inferences in a batch; by default half a second's worth.")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches of each split, in turns.")] = 9,
+    naive: Annotated[bool, typer.Option("--naive/--no-naive", help="Compare with naive splits.")] = True,
+    affinity: Annotated[
+        bool,
+        typer.Option("--affinity/--no-affinity", help="Keep each stage on a core of its own, if there are enough."),
+    ] = True,
+    optimization: opt.OptimizationOption = "all",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs.")] = 0,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Run the stages as a pipeline of processes, one thread each, that hand tensors over in shared memory.
+
+    Results are compared with the unsplit model's; throughput with that of the unsplit model on one thread, and of the
+    splits with equal operator counts, parameters and FLOPs. Exits with 1 if a result differs by more than 1e-4.
+    """
+    from framework.deploy.manifest import read_manifest
+    from framework.deploy.trial import run_trial
+    from framework.report.deployment import print_trial, status_line
+
+    manifest = read_manifest(folder)
+    with status_line("pipeline", quiet=json_output) as say:
+        trial = run_trial(
+            manifest,
+            model_path=model,
+            items=items,
+            rounds=rounds,
+            naive=naive,
+            optimization=opt.parse_optimization(optimization),
+            affinity=affinity,
+            seed=seed,
+            say=say,
+        )
+    if json_output:
+        typer.echo(json.dumps(trial.as_dict(), indent=1))
+    else:
+        print_trial(trial)
+    if not trial.equal:
+        raise typer.Exit(1)

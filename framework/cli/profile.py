@@ -1,0 +1,52 @@
+"""`pipebound profile`: measured seconds per operator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framework.cli import options as opt
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="An .onnx file.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The graph file to write (.json or .json.gz).", show_default=False)
+    ],
+    dim: opt.DimOption = None,
+    repetitions: Annotated[int, typer.Option("--repetitions", min=3, help="Measured runs.")] = 20,
+    warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Runs before them.")] = 3,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", min=0, help="Processes that run the model meanwhile, as other stages will.")
+    ] = 0,
+    optimization: opt.OptimizationOption = "all",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of inputs, and of weights where there are none.")] = 0,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Measure every operator with onnxruntime's profiler, on one thread, and write the graph with its seconds.
+
+    Solve the graph with --bandwidth; the command says which. A model without weights gets random ones.
+    """
+    from framework.deploy.model import open_model
+    from framework.deploy.profile import profile_model, write_profile
+    from framework.report.deployment import print_profile, status_line
+
+    with status_line("profiling", quiet=json_output) as say:
+        profile = profile_model(
+            open_model(model),
+            dims=opt.parse_dims(dim),
+            warm_up=warm_up,
+            repetitions=repetitions,
+            neighbours=neighbours,
+            optimization=opt.parse_optimization(optimization),
+            seed=seed,
+            say=say,
+        )
+    write_profile(profile, output)
+    if json_output:
+        typer.echo(json.dumps(profile.note() | {"remarks": list(profile.remarks)}, indent=1))
+    else:
+        print_profile(profile, output)

@@ -1,0 +1,88 @@
+"""`pipebound recommend`: how many stages, and whether to go on optimising."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Annotated
+
+import typer
+
+from framework.cli import options as opt
+from framework.errors import UserError
+
+
+def command(
+    graph: opt.GraphArgument,
+    stages: Annotated[str, typer.Option("-k", "--stages", help="Numbers of stages, as 1..8.")] = "1..8",
+    budget: Annotated[str, typer.Option("--budget", help="Time for each number of stages.")] = "10s",
+    with_entry: Annotated[str, typer.Option("--with", help="Portfolio, formulation or strategy.")] = "default",
+    device: opt.DeviceOption = None,
+    bandwidth: opt.BandwidthOption = None,
+    fast_memory: opt.FastMemoryOption = None,
+    format: opt.FormatOption = None,
+    dim: opt.DimOption = None,
+    training: opt.TrainingOption = False,
+    keep_fused: opt.KeepFusedOption = False,
+    seed: opt.SeedOption = 0,
+    workers: opt.WorkersOption = None,
+    memory: opt.MemoryOption = None,
+    plugin: opt.PluginOption = None,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Show bottleneck, bound and speed-up by number of stages, the knee, and whether optimising further pays.
+
+    GRAPH is a model or any other graph file, best a profile of the model.
+    """
+    from framework.deploy.recommend import recommend
+    from framework.portfolio.solve import Interrupt, solve
+    from framework.report.deployment import print_recommendation
+    from framework.report.live import live_display
+
+    seconds = opt.parse_seconds(budget)
+    numbers = _parse_stages(stages)
+    model, source = opt.read_input(graph, format=format, dims=dim, training=training)
+    priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    constraints = opt.read_constraints(graph, keep_fused=keep_fused)
+    interrupt = Interrupt()
+    results = {}
+    for k in sorted({1, *numbers}):
+        with live_display(model.name, k, seconds, quiet=json_output) as on_change:
+            results[k] = solve(
+                model,
+                k,
+                device=priced_by,
+                entry=with_entry,
+                budget=seconds,
+                seed=seed,
+                workers=workers,
+                memory_bytes=None if memory is None else int(opt.parse_bytes(memory)),
+                constraints=constraints,
+                plugin_files=opt.plugin_paths(plugin),
+                started=time.monotonic(),
+                graph_input=source,
+                on_change=on_change,
+                interrupt=interrupt,
+            )
+        if interrupt.happened:
+            break
+    wanted = [results[k] for k in numbers if k in results]
+    if wanted:
+        answer = recommend(wanted, results[1])
+        if json_output:
+            typer.echo(json.dumps(answer.as_dict(), indent=1))
+        else:
+            print_recommendation(model, answer, wanted)
+    if any(result.contradictions for result in results.values()):
+        raise typer.Exit(1)
+    if interrupt.happened:
+        raise typer.Exit(130)
+
+
+def _parse_stages(text: str) -> list[int]:
+    match = re.fullmatch(r"(\d{1,6})(?:\.\.(\d{1,6}))?", text.strip())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise UserError(f"cannot read --stages {text!r}", mend="write a range such as 1..8")
+    return list(range(first, last + 1))

@@ -1,0 +1,63 @@
+"""`pipebound split`: from a model and a result to one ONNX file per stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framework.cli import options as opt
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="An .onnx file.", show_default=False)],
+    result: Annotated[Path, typer.Argument(help="A file that `solve -o` wrote.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the stages.", show_default=False)],
+    graph: Annotated[
+        str | None, typer.Option("--graph", help="The graph that was solved; by default the result's.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the graph, coloured by stage (.svg, .png, .pdf).")
+    ] = None,
+    dim: opt.DimOption = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the weights of a model that has none.")] = 0,
+    json_output: opt.JsonOption = False,
+) -> None:
+    """Write one valid ONNX file per stage, and a manifest of the tensors between them.
+
+    RESULT may be of the model itself or of a profile of it. Every stage is checked by onnx.checker, and loaded by
+    onnxruntime where that is installed. Weights are streamed, never all in memory.
+    """
+    from framework.deploy.assignment import assign
+    from framework.deploy.model import open_model
+    from framework.deploy.split import split_model
+    from framework.portfolio.result import read_result
+    from framework.report.deployment import print_split, status_line
+
+    if plot is not None:
+        from framework.report.figures import check_suffix
+
+        check_suffix(plot)
+    opened = open_model(model)
+    assignment = assign(opened, read_result(result), graph_path=graph, dims=opt.parse_dims(dim))
+    with status_line("splitting", quiet=json_output) as say:
+        manifest = split_model(
+            opened,
+            assignment.stage_of,
+            output,
+            dims=assignment.dims,
+            predicted=assignment.predicted,
+            seed=seed,
+            say=say,
+        )
+    if plot is not None:
+        from framework.report.figures import draw_graph
+
+        instance, stages = assignment.priced()
+        draw_graph(instance, plot, title=assignment.graph.name, stage_of=stages)
+    if json_output:
+        typer.echo(json.dumps(manifest.document, indent=1))
+    else:
+        print_split(manifest)

@@ -1,0 +1,102 @@
+"""The manifest of a split: the files of the stages and the tensors between them (pipebound-pipeline, version 1).
+
+    {"format": "pipebound-pipeline", "version": 1,
+     "model": {"path": "/models/resnet50.onnx", "weights": "stored", "dims": {"N": 1}},
+     "inputs":  [{"name": "x", "dtype": "float32", "shape": ["N", 3, 224, 224], "stages": [0]}],
+     "outputs": [{"name": "y", "dtype": "float32", "shape": ["N", 1000], "stage": 1}],
+     "stages":  [{"stage": 0, "file": "stage0.onnx", "weights_file": null, "weight_bytes": 9437184, "nodes": ["conv1"],
+                  "inputs": ["x"], "outputs": ["h"]}],
+     "tensors": [{"name": "h", "dtype": "float32", "shape": ["N", 64, 56, 56], "bytes": 802816, "from": 0, "to": [1]}],
+     "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
+     "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
+                   "graph": "resnet50.graph.json", "device": {...}},
+     "remarks": []}
+
+``bytes`` is null where a size is not known. An output with ``stage`` null is an input of the model handed through.
+``predicted`` is null unless the partition came from a result file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from framework.errors import UserError
+
+FORMAT, VERSION = "pipebound-pipeline", 1
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Manifest:
+    """A manifest and the folder it lies in."""
+
+    folder: Path
+    document: Mapping[str, Any]
+
+    @property
+    def stages(self) -> list[Mapping[str, Any]]:
+        """The stages that are not empty, in order."""
+        return list(self.document["stages"])
+
+    @property
+    def tensors(self) -> list[Mapping[str, Any]]:
+        """The tensors between stages."""
+        return list(self.document["tensors"])
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Sizes of symbolic dimensions that the split was made for."""
+        return dict(self.document["model"]["dims"])
+
+    @property
+    def model_path(self) -> Path:
+        """The unsplit model; relative paths start at the manifest's folder."""
+        return self.folder / str(self.document["model"]["path"])
+
+    def files(self) -> list[Path]:
+        """Return the files of the stages."""
+        names = [row[field] for row in self.stages for field in ("file", "weights_file")]
+        return [self.folder / name for name in names if name]
+
+    def write(self) -> None:
+        """Write the manifest, last of all files of a split."""
+        path = self.folder / NAME
+        try:
+            path.write_text(json.dumps(self.document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read the manifest of a folder that `pipebound split` wrote.
+
+    Raises
+    ------
+    UserError
+        If there is none, it is damaged, or a file it names is missing.
+    """
+    path = Path(folder) / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("holds no manifest.json", where=str(folder), mend="'pipebound split' writes one") from None
+    except OSError as error:
+        raise UserError(error.strerror or str(error), where=str(path)) from None
+    except ValueError as error:
+        raise UserError(f"not a JSON file: {error}", where=str(path)) from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise UserError("not a manifest of pipebound", where=str(path), mend="'pipebound split' writes one")
+    if document.get("version") != VERSION:
+        raise UserError(f"version {document.get('version')} is not known", where=str(path), mend=f"this is {VERSION}")
+    for field in ("model", "inputs", "outputs", "stages", "tensors"):
+        if field not in document:
+            raise UserError(f"the field {field!r} is missing", where=str(path))
+    manifest = Manifest(folder=Path(folder), document=document)
+    for file in manifest.files():
+        if not file.is_file():
+            raise UserError("the file of a stage is missing", where=str(file), mend="split the model again")
+    return manifest

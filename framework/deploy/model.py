@@ -1,0 +1,128 @@
+"""An ONNX file as deployment sees it: its structure in memory, its weights where they lie on disk."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import inliner, shape_inference
+
+from framework.errors import UserError
+from framework.formats.onnx import parse
+from framework.formats.onnx_structure import check_order, constant_origins, placed_nodes
+from framework.formats.onnx_values import Values, element_bits, infer
+from framework.formats.onnx_wire import FileRange, external_fields, read_skeleton
+from framework.model.graph import ModelGraph
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelFile:
+    """A model with its functions inlined and its heavy weights referred to.
+
+    Attributes
+    ----------
+    path
+        The file.
+    proto
+        Its structure; heavy tensors have external data, resolved by `source_of`.
+    """
+
+    path: Path
+    proto: onnx.ModelProto
+
+    @cached_property
+    def constants(self) -> dict[str, tuple[str, ...]]:
+        """For each constant value the stored constants it is computed from."""
+        return constant_origins(self.proto.graph)
+
+    @cached_property
+    def placed(self) -> list[tuple[int, str]]:
+        """Position and name of every ONNX node that is a node of the model graph, in its order."""
+        return placed_nodes(self.proto.graph, self.constants)
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the nodes of the model graph."""
+        return tuple(name for _, name in self.placed)
+
+    @cached_property
+    def feeds(self) -> list[onnx.ValueInfoProto]:
+        """The inputs that a user must give: those that no initializer gives a value to."""
+        return [value for value in self.proto.graph.input if value.name not in self.constants]
+
+    def read_graph(self, dims: Mapping[str, int]) -> ModelGraph:
+        """Return the model graph, as `framework.formats.read_graph` would from the whole file."""
+        return parse(self.proto.SerializeToString(), self.path, dims=dims)
+
+    def bound_values(self, dims: Mapping[str, int]) -> Values:
+        """Return the types of all values at the given sizes of symbolic dimensions."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        return Values(infer(model, dims, str(self.path)).graph, dims)
+
+    @cached_property
+    def open_types(self) -> dict[str, onnx.TypeProto]:
+        """The types of all values with symbolic dimensions left open, as far as inference finds them."""
+        try:
+            graph = shape_inference.infer_shapes(self.proto, data_prop=True).graph
+        except (shape_inference.InferenceError, RuntimeError, ValueError):
+            graph = self.proto.graph
+        return {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
+
+    def source_of(self, tensor: onnx.TensorProto) -> FileRange:
+        """Return where the data of an external tensor lies.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, too short, or outside the model's folder.
+        """
+        fields = external_fields(tensor)
+        location, where = fields.get("location", ""), f"{self.path}, tensor {tensor.name!r}"
+        folder = self.path.parent.resolve()
+        path = (folder / location).resolve()
+        if not path.is_relative_to(folder):
+            raise UserError(f"its data lies outside the model's folder, at {location!r}", where=where)
+        offset = int(fields.get("offset", 0) or 0)
+        nbytes = tensor_bytes(tensor)
+        stated = int(fields.get("length", 0) or nbytes)
+        if stated != nbytes:
+            raise UserError(f"it has {nbytes} bytes, and its external data {stated}", where=where)
+        if not path.is_file():
+            raise UserError(f"there is no file {location!r} with its data", where=where, mend="put it beside the model")
+        if path.stat().st_size < offset + nbytes:
+            raise UserError(f"the file {location!r} with its data is too short", where=where)
+        return FileRange(path=path, offset=offset, nbytes=nbytes)
+
+
+def open_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Open an ONNX file without reading its weights.
+
+    Raises
+    ------
+    UserError
+        If it is no valid model.
+    """
+    where = os.fspath(path)
+    try:
+        proto = onnx.load_model_from_string(read_skeleton(path))
+    except (DecodeError, ValueError) as error:
+        raise UserError(f"not an ONNX model: {error}", where=where) from None
+    if not proto.HasField("graph"):
+        raise UserError("this file holds no ONNX graph", where=where, mend="give an .onnx model")
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    check_order(proto.graph, where)
+    return ModelFile(path=Path(path), proto=proto)
+
+
+def tensor_bytes(tensor: onnx.TensorProto) -> int:
+    """Return the size of a tensor's data, packed as ONNX stores it."""
+    bits = element_bits(tensor.data_type)
+    return 0 if bits is None else -(-math.prod(tensor.dims) * bits // 8)

@@ -1,0 +1,144 @@
+"""`recommend`: how the bottleneck falls with the number of stages, where that stops paying, whether to optimise on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from framework.portfolio.result import Result
+
+NEARLY = 0.95
+"""The knee reaches this share of the best speed-up in the table."""
+
+WORTHWHILE = 0.01
+"""A gap up to this is not worth more optimisation: costs are not known as well as that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One number of stages.
+
+    Attributes
+    ----------
+    stages
+        k.
+    bottleneck, bound
+        Of the best partition, and what none can beat; in the unit of the results.
+    speedup, most
+        Over one stage: of the best partition, and what none can beat.
+    gap
+        Relative gap.
+    used
+        Stages of the partition that are not empty.
+    """
+
+    stages: int
+    bottleneck: float
+    bound: float
+    speedup: float
+    most: float
+    gap: float
+    status: str
+    used: int
+
+    @property
+    def efficiency(self) -> float:
+        """Speed-up per stage."""
+        return self.speedup / self.stages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """A table of choices, ascending, and what to make of it.
+
+    Attributes
+    ----------
+    knee
+        The fewest stages with at least `NEARLY` of the best speed-up in the table.
+    """
+
+    unit: str
+    choices: tuple[Choice, ...]
+    knee: Choice
+
+    @property
+    def advice(self) -> str:
+        """Answer the question whether to optimise further, at the knee."""
+        k, gap = self.knee.stages, self.knee.gap
+        if gap == 0:
+            return f"No: the partition into {k} stages is proven optimal."
+        if gap <= WORTHWHILE:
+            return f"No: no partition into {k} stages is better by more than {100 * gap:.2g}%."
+        return (
+            f"Perhaps: up to {100 * gap:.2g}% could still be gained at {k} stages; whether it can is open "
+            "(a larger --budget may tell)."
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-compatible data."""
+        return {
+            "unit": self.unit,
+            "knee": self.knee.stages,
+            "advice": self.advice,
+            "choices": [
+                {
+                    "stages": c.stages,
+                    "bottleneck": c.bottleneck,
+                    "bound": c.bound,
+                    "speedup": c.speedup,
+                    "most_possible_speedup": c.most,
+                    "efficiency": c.efficiency,
+                    "gap": c.gap,
+                    "status": c.status,
+                    "used_stages": c.used,
+                }
+                for c in self.choices
+            ],
+        }
+
+
+def recommend(results: Sequence[Result], single: Result) -> Recommendation:
+    """Make a table of results for different numbers of stages.
+
+    More stages can do no worse, so a partition into fewer serves where it is better; and fewer can do no better, so a
+    bound for more stages holds for fewer.
+
+    Parameters
+    ----------
+    results
+        One for each number of stages, all of the same problem, each with both sides of its interval.
+    single
+        The result for one stage, that speed-ups are over.
+    """
+    ordered = sorted(results, key=lambda result: result.stages)
+    values = [_both(result) for result in ordered]
+    best = [min(values[: i + 1], key=lambda pair: pair[1])[1] for i in range(len(values))]
+    bounds = [max(values[i:], key=lambda pair: pair[0])[0] for i in range(len(values))]
+    base = _both(single)[1]
+    choices = []
+    for i, result in enumerate(ordered):
+        donor = next(other for other, (_, value) in zip(ordered, values, strict=True) if value == best[i])
+        top, low = result.in_units(best[i]) or 0.0, result.in_units(bounds[i]) or 0.0
+        choices.append(
+            Choice(
+                stages=result.stages,
+                bottleneck=top,
+                bound=low,
+                speedup=base / best[i] if best[i] else 1.0,
+                most=base / bounds[i] if bounds[i] else 1.0,
+                gap=max(0.0, 1 - bounds[i] / best[i]) if best[i] else 0.0,
+                status="optimal" if bounds[i] >= best[i] else result.status,
+                used=len(set(donor.document["stage_of"])),
+            )
+        )
+    fastest = max(choice.speedup for choice in choices)
+    knee = next(choice for choice in choices if choice.speedup >= NEARLY * fastest)
+    return Recommendation(unit=ordered[0].unit, choices=tuple(choices), knee=knee)
+
+
+def _both(result: Result) -> tuple[int, int]:
+    """Return dual bound and incumbent; every run has both from its first moment on."""
+    assert result.dual_ticks is not None
+    assert result.incumbent_ticks is not None
+    return result.dual_ticks, result.incumbent_ticks

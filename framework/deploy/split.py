@@ -1,0 +1,231 @@
+"""`split`: one ONNX file per stage and a manifest, with weights streamed from file to file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from framework.deploy.manifest import FORMAT, NAME, VERSION, Manifest, read_manifest
+from framework.deploy.model import ModelFile, tensor_bytes
+from framework.deploy.runtime import Optimization, has_onnxruntime, open_session
+from framework.deploy.stages import Stage, cut_model
+from framework.deploy.weights import missing_weights, write_with_weights
+from framework.errors import UserError
+from framework.formats.onnx_values import Values, type_name
+from framework.formats.onnx_wire import Source, external_fields, pieces, refer, write_pieces
+
+INLINE_BYTES = 512 << 20
+"""Weights of a stage above this go to a file beside it: a checker or runtime that parses the stage would hold them
+several times, and protobuf takes no more than 2 GiB."""
+
+ALIGNMENT = 4096
+WHOLE = "whole"
+"""Folder for the unsplit model where its weights had to be generated; its name, and so its digest, stay."""
+
+
+def split_model(
+    model: ModelFile,
+    stage_of: Sequence[int],
+    folder: Path,
+    *,
+    dims: Mapping[str, int] | None = None,
+    predicted: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    inline_bytes: int = INLINE_BYTES,
+    say: Callable[[str], None] = lambda text: None,
+) -> Manifest:
+    """Write the stages of a partition to a folder, check each of them, and return the manifest.
+
+    Parameters
+    ----------
+    stage_of
+        Stage of each node of the model graph.
+    folder
+        New, empty, or written by an earlier split (which is replaced).
+    dims
+        Sizes of symbolic dimensions, for the sizes in the manifest; the stages themselves keep them open.
+    predicted
+        What the partition is thought to cost, for the manifest.
+    seed
+        Of the generated weights, where the model has none.
+    inline_bytes
+        Weights above this go to a file beside the stage.
+    say
+        Told what is being done.
+
+    Raises
+    ------
+    UserError
+        If the folder holds something else, the partition does not fit, or a stage fails a check.
+    """
+    _prepare(folder)
+    remarks = []
+    missing = missing_weights(model)
+    if missing:
+        size = sum(tensor_bytes(tensor) for tensor in missing) / 1e6
+        remarks.append(f"the model has no weights: {len(missing)} tensors ({size:.1f} MB) were generated, seed {seed}")
+        say(remarks[-1])
+        (folder / WHOLE).mkdir(exist_ok=True)
+        model = write_with_weights(model, folder / WHOLE / model.path.name, seed)
+    bound = _bound_values(model, dims or {})
+    stages = []
+    for stage in cut_model(model, stage_of, dims or {}):
+        if not stage.outputs:
+            remarks.append(f"stage {stage.number} computes nothing that is used, and was left out")
+            continue
+        say(f"stage {stage.number}: {len(stage.nodes)} nodes")
+        stages.append((stage, _write_stage(model, stage, folder, inline_bytes)))
+    if not has_onnxruntime():
+        remarks.append("onnxruntime is not installed: the stages were checked by onnx.checker only")
+    manifest = Manifest(
+        folder=folder,
+        document={
+            "format": FORMAT,
+            "version": VERSION,
+            "model": {
+                "path": f"{WHOLE}/{model.path.name}" if missing else str(model.path.resolve()),
+                "weights": "generated" if missing else "stored",
+                "dims": dict(dims or {}),
+            },
+            "inputs": _inputs(model, [stage for stage, _ in stages]),
+            "outputs": _outputs(model, [stage for stage, _ in stages]),
+            "stages": [row for _, row in stages],
+            "tensors": _tensors(model, [stage for stage, _ in stages], bound),
+            "shared_weights": _shared_weights([stage for stage, _ in stages]),
+            "predicted": None if predicted is None else dict(predicted),
+            "remarks": remarks,
+        },
+    )
+    manifest.write()
+    return manifest
+
+
+def check_stage(path: Path) -> None:
+    """Check a file with onnx.checker, and load it with onnxruntime where that is installed.
+
+    Raises
+    ------
+    UserError
+        If either refuses it.
+    """
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the stage fails onnx.checker: {reason}", where=str(path), mend="check the whole model the same way"
+        ) from None
+    if has_onnxruntime():
+        open_session(path, optimization=Optimization.NONE)
+
+
+def _prepare(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(error.strerror or str(error), where=str(folder)) from None
+    if (folder / NAME).exists():
+        old = read_manifest(folder)
+        whole = [old.model_path] if old.document["model"]["weights"] == "generated" else []
+        for file in (*old.files(), *whole, folder / NAME):
+            file.unlink(missing_ok=True)
+    elif any(folder.iterdir()):
+        raise UserError("the folder is not empty", where=str(folder), mend="give a new one")
+
+
+def _bound_values(model: ModelFile, dims: Mapping[str, int]) -> Values | None:
+    try:
+        return model.bound_values(dims)
+    except UserError:
+        return None
+
+
+def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int) -> dict[str, Any]:
+    proto = stage.proto
+    weights = sum(tensor_bytes(tensor) for tensor in proto.graph.initializer)
+    path = folder / f"stage{stage.number}.onnx"
+    beside = path.with_suffix(".weights") if weights > inline_bytes else None
+
+    def source_of(tensor: onnx.TensorProto) -> Source | None:
+        return None if _location(tensor) == (beside.name if beside else None) else model.source_of(tensor)
+
+    if beside is not None:
+        _write_weights(model, proto, beside)
+    write_pieces(pieces(proto, source_of), path)
+    check_stage(path)
+    return {
+        "stage": stage.number,
+        "file": path.name,
+        "weights_file": None if beside is None else beside.name,
+        "weight_bytes": weights,
+        "nodes": list(stage.nodes),
+        "inputs": list(stage.inputs),
+        "outputs": list(stage.outputs),
+    }
+
+
+def _location(tensor: onnx.TensorProto) -> str:
+    return external_fields(tensor).get("location", "")
+
+
+def _write_weights(model: ModelFile, proto: onnx.ModelProto, path: Path) -> None:
+    """Stream the heavy initializers of a stage to a file of their own, and make the stage refer to it."""
+    parts: list[bytes | Source] = []
+    end = 0
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        source = model.source_of(tensor)
+        padding = -end % ALIGNMENT
+        parts += [bytes(padding), source]
+        refer(tensor, path.name, end + padding, source.nbytes)
+        end += padding + source.nbytes
+    write_pieces(parts, path)
+
+
+def _described(model: ModelFile, name: str) -> dict[str, Any]:
+    kind = model.open_types.get(name, onnx.TypeProto()).tensor_type
+    shape = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.shape.dim]
+    return {"name": name, "dtype": type_name(kind.elem_type), "shape": shape}
+
+
+def _inputs(model: ModelFile, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    return [
+        _described(model, value.name) | {"stages": [stage.number for stage in stages if value.name in stage.inputs]}
+        for value in model.feeds
+    ]
+
+
+def _outputs(model: ModelFile, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    rows = []
+    for value in model.proto.graph.output:
+        makers = [stage.number for stage in stages if value.name in stage.outputs]
+        rows.append(_described(model, value.name) | {"stage": makers[0] if makers else None})
+    return rows
+
+
+def _tensors(model: ModelFile, stages: Sequence[Stage], bound: Values | None) -> list[dict[str, Any]]:
+    rows = []
+    for stage in stages:
+        for name in stage.outputs:
+            users = [other.number for other in stages if name in other.inputs]
+            if users:
+                found = None if bound is None else bound.get(name)
+                nbytes = None if found is None else found.nbytes
+                rows.append(_described(model, name) | {"bytes": nbytes, "from": stage.number, "to": users})
+    return rows
+
+
+def _shared_weights(stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    holders: dict[str, list[int]] = {}
+    sizes: dict[str, int] = {}
+    for stage in stages:
+        for tensor in stage.proto.graph.initializer:
+            holders.setdefault(tensor.name, []).append(stage.number)
+            sizes[tensor.name] = tensor_bytes(tensor)
+    return [
+        {"name": name, "bytes": sizes[name], "stages": numbers} for name, numbers in holders.items() if len(numbers) > 1
+    ]

@@ -1,0 +1,180 @@
+"""Deployment for the terminal: splits, profiles, pipelines, recommendations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from framework.deploy.manifest import Manifest
+from framework.deploy.profile import Profile
+from framework.deploy.recommend import Recommendation
+from framework.deploy.trial import SPLIT, TOLERANCE, Trial
+from framework.model.graph import ModelGraph
+from framework.portfolio.result import Result
+from framework.report.numbers import percent, quantity, scaled_unit
+from framework.report.tables import notes
+
+SLOWEST = 8
+
+
+@contextmanager
+def status_line(title: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show what is being done while it lasts, on a terminal; nothing in a pipe."""
+    console = Console(stderr=True, quiet=quiet)
+    with console.status(title) as status:
+        yield lambda text: status.update(f"{title}: {text}")
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def megabytes(nbytes: float | None) -> str:
+    """Write a size in MB."""
+    return "-" if nbytes is None else f"{quantity(nbytes / 1e6, 4)}"
+
+
+def print_split(manifest: Manifest) -> None:
+    """Print the files of a split and the tensors between its stages."""
+    console = Console()
+    table = _table(f"stages of {manifest.model_path.name} in {manifest.folder}, sizes in MB")
+    for heading in ("stage", "file"):
+        table.add_column(heading)
+    for heading in ("nodes", "weights", "inputs", "outputs", "sent"):
+        table.add_column(heading, justify="right")
+    for row in manifest.stages:
+        sent = [tensor for tensor in manifest.tensors if tensor["from"] == row["stage"]]
+        unknown = any(tensor["bytes"] is None for tensor in sent)
+        table.add_row(
+            str(row["stage"]),
+            row["file"] + (f" + {row['weights_file']}" if row["weights_file"] else ""),
+            str(len(row["nodes"])),
+            megabytes(row["weight_bytes"]),
+            str(len(row["inputs"])),
+            str(len(row["outputs"])),
+            "-" if unknown else megabytes(sum(tensor["bytes"] * len(tensor["to"]) for tensor in sent)),
+        )
+    console.print(table)
+    shared = manifest.document["shared_weights"]
+    if shared:
+        copies = sum(row["bytes"] * (len(row["stages"]) - 1) for row in shared)
+        console.print(f"{len(shared)} weights are in several stages ({megabytes(copies)} MB more than the model).")
+    for remark in manifest.document["remarks"]:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def print_profile(profile: Profile, path: Path) -> None:
+    """Print latency, spread and the operators that take longest, and how to solve the graph."""
+    console = Console()
+    low, middle, high = (1e3 * value for value in profile.latency)
+    beside = f" beside {profile.neighbours} busy neighbours" if profile.neighbours else ""
+    console.print(
+        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread{beside}, quartiles "
+        f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), {profile.repetitions} runs "
+        f"after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in {len(profile.operators)} operators.",
+        highlight=False,
+    )
+    table = _table("slowest operators")
+    table.add_column("operator")
+    for heading in ("median \\[ms]", "spread", "of all"):
+        table.add_column(heading, justify="right")
+    table.add_column("nodes of the model behind it", overflow="fold")
+    rows = sorted(profile.operators, key=lambda row: -row["quartiles"][1])
+    for row in rows[:SLOWEST]:
+        first, median, third = row["quartiles"]
+        names = row["nodes"]
+        table.add_row(
+            row["op"],
+            quantity(1e3 * median, 4),
+            percent((third - first) / median if median else 0.0),
+            percent(median / profile.kernels if profile.kernels else 0.0),
+            ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else ""),
+        )
+    console.print(table)
+    for remark in profile.remarks:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+    bandwidth = f"{profile.link_bandwidth / 1e9:.2g}GB/s"
+    console.print(f"Written to {path}. For stages that share this machine's memory:", highlight=False)
+    console.print(f"  pipebound solve {path} -k 2 --bandwidth {bandwidth} --keep-fused -o result.json", highlight=False)
+
+
+def print_trial(trial: Trial) -> None:
+    """Print one row for each way to run the model, and what follows."""
+    console = Console()
+    table = _table(f"{trial.model}, {trial.stages} stages: {trial.rounds} rounds of {trial.items} items; times in ms")
+    table.add_column("")
+    for heading in ("items/s", "speed-up", "an item", "quartiles", "best", "predicted"):
+        table.add_column(heading, justify="right")
+    table.add_column("in each stage")
+    unsplit = trial.rows[1]
+    for row in trial.rows:
+        low, high = row.quartiles
+        table.add_row(
+            row.name + (f" (= {row.same_as})" if row.same_as else ""),
+            quantity(row.throughput, 4),
+            f"{unsplit.period / row.period:.2f}x",
+            quantity(1e3 * row.period, 4),
+            f"{quantity(1e3 * low, 4)} {quantity(1e3 * high, 4)}",
+            quantity(1e3 * row.fastest, 4),
+            quantity(None if row.predicted is None else 1e3 * row.predicted, 4),
+            " ".join(quantity(1e3 * busy, 4) for busy in row.busy),
+            style="bold" if row.name == SPLIT else "",
+        )
+    console.print(table)
+    style = "green" if trial.equal else "bold red"
+    equal = "equal" if trial.equal else "DIFFER FROM"
+    console.print(
+        f"Results {equal} those of the unsplit model: largest difference {trial.difference:.1e} (up to {TOLERANCE:g}).",
+        style=style,
+        highlight=False,
+    )
+    if trial.split.predicted is not None:
+        console.print(
+            f"Predicted bottleneck {quantity(1e3 * trial.split.predicted, 4)} ms, measured "
+            f"{quantity(1e3 * trial.split.period, 4)} ms: {trial.split.predicted / trial.split.period:.2f} of it.",
+            highlight=False,
+        )
+    best = trial.best_naive
+    if best is not None:
+        console.print(
+            f"{best.period / trial.split.period:.3f} times the throughput of the best naive split ({best.name}).",
+            highlight=False,
+        )
+    for remark in trial.remarks:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Sequence[Result]) -> None:
+    """Print the table by number of stages, the knee and the advice."""
+    console = Console()
+    unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
+    table = _table(f"{graph.name}: {graph.topology.n} nodes, values in {unit}")
+    for heading in ("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage"):
+        table.add_column(heading, justify="right")
+    table.add_column("status")
+    for choice in answer.choices:
+        knee = choice is answer.knee
+        table.add_row(
+            str(choice.stages),
+            quantity(choice.bottleneck * factor),
+            quantity(choice.bound * factor),
+            percent(choice.gap),
+            f"{choice.speedup:.2f}x",
+            f"{choice.most:.2f}x",
+            percent(choice.efficiency),
+            choice.status.replace("_", " ") + (" <- knee" if knee else ""),
+            style="bold" if knee else "",
+        )
+    console.print(table)
+    console.print(
+        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of the best above.",
+        highlight=False,
+    )
+    console.print(f"Is it worth optimising further? {answer.advice}", highlight=False)
+    for line in notes(results):
+        console.print(line, style="yellow", highlight=False)

@@ -1,0 +1,139 @@
+"""From a model file to running stages, as a user does it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from framework.cli import run
+from framework.deploy import runtime
+from framework.errors import UserError
+from framework.formats import read_graph
+from framework.model.device import load_device
+from framework.portfolio.solve import solve
+from tests.cli.conftest import Run
+from tests.deploy.models import functions, residual, transformer, write
+
+
+def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    write(transformer(), tmp_path / "model.onnx")
+    steps: list[list[str]] = [
+        ["profile", "model.onnx", "-o", "p.graph.json", "--dim", "N=2", "--repetitions", "3", "--json"],
+        [
+            "solve",
+            "p.graph.json",
+            "-k",
+            "2",
+            "--bandwidth",
+            "5GB/s",
+            "--keep-fused",
+            "-o",
+            "r.json",
+            "--budget",
+            "10s",
+            "--json",
+        ],
+        ["split", "model.onnx", "r.json", "-o", "stages", "--plot", "stages.svg", "--json"],
+        ["pipeline", "stages", "--items", "8", "--rounds", "2", "--json"],
+    ]
+    printed = []
+    for step in steps:
+        done = pipebound(*step)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        printed.append(json.loads(done.stdout))
+    profile, solved, manifest, trial = printed
+    assert profile["dims"] == {"N": 2}
+    assert manifest["model"]["dims"] == {"N": 2}
+    fused = [row["nodes"] for row in profile["operators"] if len(row["nodes"]) > 1]
+    home = {node: row["stage"] for row in manifest["stages"] for node in row["nodes"]}
+    assert fused
+    assert all(len({home[node] for node in nodes}) == 1 for nodes in fused)
+    assert manifest["predicted"]["bottleneck"] == solved["incumbent"]
+    assert "<svg" in (tmp_path / "stages.svg").read_text()
+    assert trial["equal"]
+    assert trial["rows"][0]["predicted"] == pytest.approx(solved["incumbent"], rel=1e-9)
+    assert {row["name"] for row in trial["rows"]} >= {"this split", "unsplit", "equal FLOPs"}
+    for step in (steps[2][:-1], steps[3][:-1]):
+        done = pipebound(*step)
+        assert done.returncode == 0, done.stderr
+    assert "Results equal those of the unsplit model" in " ".join(done.stdout.split())
+
+
+def test_a_result_of_the_model_itself_can_be_split(pipebound: Run, tmp_path: Path) -> None:
+    write(residual(), tmp_path / "model.onnx")
+    assert pipebound("solve", "model.onnx", "-k", "3", "-o", "r.json", "--budget", "10s").returncode == 0
+    done = pipebound("split", "model.onnx", "r.json", "-o", "stages")
+    assert done.returncode == 0, done.stderr
+    assert "stage0.onnx" in done.stdout
+    pytest.importorskip("onnxruntime")
+    shown = pipebound("pipeline", "stages", "--items", "8", "--rounds", "1", "--json")
+    trial = json.loads(shown.stdout)
+    solved = json.loads((tmp_path / "r.json").read_text())
+    assert trial["rows"][0]["predicted"] == pytest.approx(solved["incumbent"], rel=1e-9)
+    assert all(row["predicted"] >= solved["dual_bound"] for row in trial["rows"] if row["name"] != "unsplit")
+
+
+def test_recommend(pipebound: Run, graph_file: Path) -> None:
+    done = pipebound("recommend", graph_file, "-k", "1..4", "--budget", "10s", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [choice["stages"] for choice in answer["choices"]] == [1, 2, 3, 4]
+    values = [choice["bottleneck"] for choice in answer["choices"]]
+    assert values == sorted(values, reverse=True)
+    assert answer["choices"][0]["speedup"] == 1.0
+    shown = pipebound("recommend", graph_file, "-k", "2..3", "--budget", "10s")
+    assert "Is it worth optimising further? No" in " ".join(shown.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a result of it, and another model."""
+    folder = tmp_path_factory.mktemp("solved")
+    write(residual(), folder / "model.onnx")
+    write(functions(), folder / "other.onnx")
+    graph, k = read_graph(folder / "model.onnx"), 2
+    result = solve(graph, k, device=load_device("reference"), entry="slice-graph", budget=5.0)
+    result.write(folder / "r.json")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["split", "absent.onnx", "r.json", "-o", "out"], "absent.onnx"),
+        (["split", "other.onnx", "r.json", "-o", "out"], "give --graph FILE, the graph that was solved"),
+        (["split", "other.onnx", "r.json", "-o", "out", "--graph", "model.onnx"], "has other nodes than"),
+        (["split", "model.onnx", "r.json", "-o", "."], "the folder is not empty"),
+        (["split", "model.onnx", "r.json", "-o", "out", "--plot", "x.bmp"], "cannot draw a .bmp"),
+        (["profile", "model.onnx", "-o", "p.json", "--optimization", "most"], "choose one of none, basic"),
+        (["profile", "model.onnx", "-o", "p.json", "--dim", "Q=1"], "no dimension 'Q'"),
+        (["profile", "model.onnx", "-o", "p.json", "--neighbours", "9999"], "need 10000 cores"),
+        (["solve", "model.onnx", "-k", "2", "--keep-fused"], "holds no profile"),
+        (["pipeline", "."], "holds no manifest.json"),
+        (["recommend", "model.onnx", "--stages", "8..1"], "write a range such as 1..8"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    solved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(solved)
+    monkeypatch.setattr(sys, "argv", ["pipebound", *arguments])
+    assert run() == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_without_onnxruntime_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(runtime, "import_module", absent)
+    with pytest.raises(UserError, match=r"onnxruntime is not installed \(pip install 'pipebound\[deploy\]'\)"):
+        runtime.onnxruntime()
