@@ -118,9 +118,8 @@ def areas(rows: Sequence[CatalogueRow]) -> str:
 
 def packages(rows: Sequence[CatalogueRow]) -> str:
     notice = (bundled.DATA / "NOTICE.txt").read_text(encoding="utf-8")
-    licences = {
-        found[1]: found.group(2, 3) for found in re.finditer(r"^(\S+) {2,}(\S+) +(https\S+)$", notice, re.MULTILINE)
-    }
+    lines_of_notice = re.finditer(r"^(\S+) {2,}(\S+) +(https\S+)$", notice, re.MULTILINE)
+    licences = {found[1]: found.group(2, 3) for found in lines_of_notice}
     lines = []
     for source, count in sorted(Counter(row.source.split(",")[0] for row in rows).items()):
         package, version = source.split()

@@ -44,6 +44,9 @@ _MODELS = (
     Published(name="mixtral-8x7b", kind="mixtral", figures=_llama(32, 4096, 14336, 32, 8, 32000), experts=8),
     Published(name="mixtral-8x22b", kind="mixtral", figures=_llama(56, 6144, 16384, 48, 8, 32768), experts=8),
     Published(name="olmoe-1b-7b", kind="olmoe", experts=64),
+    Published(name="mistral-large-2", kind="mistral", figures=_llama(88, 12288, 28672, 96, 8, 32768)),
+    Published(name="command-r-plus", kind="cohere", figures=_llama(64, 12288, 33792, 96, 8, 256000)),
+    Published(name="starcoder2-15b", kind="starcoder2", figures=_llama(40, 6144, 24576, 48, 4, 49152)),
     Published(name="qwen2.5-72b", kind="qwen2", figures=_llama(80, 8192, 29568, 64, 8, 152064)),
     Published(
         name="gemma-2-27b",

@@ -358,7 +358,8 @@ class KnownValues(TorchFunctionMode):
             torch.Tensor.tolist: self._guessed_list,
             torch.Tensor.numpy: self._refuse,
             torch.Tensor.__array__: self._refuse,
-            torch.Tensor.__repr__: lambda tensor: f"tensor(..., device='meta', size={tuple(tensor.shape)})",
+            torch.Tensor.__repr__: _shown,
+            torch.Tensor.__format__: _shown,
         }
 
     def __torch_function__(
@@ -377,6 +378,10 @@ class KnownValues(TorchFunctionMode):
 
     def _refuse(self, tensor: torch.Tensor) -> Any:
         raise RuntimeError("the model leaves torch with a tensor whose values depend on its weights")
+
+
+def _shown(tensor: torch.Tensor) -> str:
+    return f"tensor(..., device='meta', size={tuple(tensor.shape)})"
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
