@@ -3,7 +3,13 @@
 Validity: a threshold T is refuted only after every chain of at most k ideals whose stages cost at most T has been ruled
 out over the complete lattice (`framework.structure.ideal_chains` has the proof), so the optimum is at least
 T + 1; all arithmetic is on integers. A threshold that is reached comes with its partition. Bisection between the
-two ends at the optimum. Source: Tarnawski et al., NeurIPS 2020 (a minimax program over the same lattice); deciding
+two ends at the optimum.
+
+With `epsilon`, all this happens on a relaxed instance (`framework.structure.reductions.reduce_relaxing`), whose optimum
+is at most the true one: refutations hold, partitions are lifted and priced on the true instance, and the gap that is
+left is at most what the relaxation gave up. It takes in the tiny sources of exported graphs, which multiply ideals.
+
+Source: Tarnawski et al., NeurIPS 2020 (a minimax program over the same lattice); deciding
 thresholds with corridors, from the incumbent downwards, is this project's.
 """
 
@@ -22,6 +28,7 @@ from framework.registry import register_formulation
 from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
+    from framework.model.instance import Instance
     from framework.structure.ideal_chains import ChainSearch
     from framework.structure.ideals import IdealLattice
 
@@ -55,34 +62,40 @@ class IdealDP:
         Give up beyond this many ideals.
     max_megabytes
         Give up when the lattice would take more memory.
+    epsilon
+        Share of the total work that a relaxing reduction may take away first; 0 for none, which is exact.
     """
 
     max_ideals: int = 300_000
     max_megabytes: int = 2048
+    epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         if self.max_ideals < 2:
             raise ValueError("max_ideals must be at least 2")
         if self.max_megabytes < 1:
             raise ValueError("max_megabytes must be at least 1")
+        if not 0 <= self.epsilon < 1:
+            raise ValueError("epsilon must be at least 0 and below 1")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Close the gap, or say which limit was in the way."""
         from framework.structure.ideal_chains import ChainSearch
 
-        lattice = self._lattice(problem, context.should_stop)
+        relaxed = self._relax(problem, context.should_stop)
+        lattice = self._lattice(relaxed.instance, context.should_stop)
         details: dict[str, Any] = {"ideals": len(lattice)}
         if not lattice.complete:
             return Outcome(termination=self._why_incomplete(lattice), details=details)
-        search = _Search(problem, context, ChainSearch(problem.instance, lattice))
+        search = _Search(problem, context, relaxed, ChainSearch(relaxed.instance, lattice))
         try:
             search.run()
-            termination = Termination(reason=Reason.OPTIMAL)
+            termination = Termination(reason=Reason.OPTIMAL if search.dual >= search.value else Reason.FINISHED)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
         details |= {"decisions": search.decisions, "extensions": search.chains.steps}
         return Outcome(
-            dual=DualBound(value=search.dual, source=NAME, soundness=Soundness.EXACT),
+            dual=DualBound(value=search.proven, source=NAME, soundness=Soundness.EXACT),
             incumbent=Incumbent(value=search.value, partition=search.partition, source=NAME),
             termination=termination,
             details=details,
@@ -92,23 +105,38 @@ class IdealDP:
         """Decide one threshold; the lattice is kept for the next one on the same instance."""
         from framework.structure.ideal_chains import ChainSearch
 
-        lattice = self._lattice(problem, context.should_stop)
+        relaxed = self._relax(problem, context.should_stop)
+        lattice = self._lattice(relaxed.instance, context.should_stop)
         if not lattice.complete:
             return Undecided(reason=lattice.status.value)
         try:
-            chains = ChainSearch(problem.instance, lattice)
-            partition = chains.decide(problem.useful_stages, threshold, context.should_stop)
+            chains = ChainSearch(relaxed.instance, lattice)
+            found = chains.decide(problem.useful_stages, threshold, context.should_stop)
         except OutOfTimeError:
             return Undecided(reason="out of time")
-        return Refuted(soundness=Soundness.EXACT) if partition is None else Satisfied(partition=partition)
+        if found is None:
+            return Refuted(soundness=Soundness.EXACT)
+        partition = _lift(found, relaxed, problem)
+        if bottleneck(problem, partition) <= threshold:
+            return Satisfied(partition=partition)
+        return Undecided(reason="possible on the relaxed instance only")
 
-    def _lattice(self, problem: Problem, should_stop: Callable[[], bool]) -> IdealLattice:
+    def _relax(self, problem: Problem, should_stop: Callable[[], bool]) -> Problem:
+        """Return the problem to search: the same one unless `epsilon` is given."""
+        from framework.structure.reductions import reduce_relaxing
+
+        if not self.epsilon:
+            return problem
+        relaxed = reduce_relaxing(problem.instance, self.epsilon, should_stop=should_stop).instance
+        return Problem(instance=relaxed, stages=problem.stages)
+
+    def _lattice(self, instance: Instance, should_stop: Callable[[], bool]) -> IdealLattice:
         from framework.structure.ideals import LatticeStatus, enumerate_ideals
 
-        key = (problem.instance.sha256(), self.max_ideals, self.max_megabytes)
+        key = (instance.sha256(), self.max_ideals, self.max_megabytes)
         if key not in _lattices:
             lattice = enumerate_ideals(
-                problem.instance,
+                instance,
                 max_ideals=self.max_ideals,
                 max_bytes=self.max_megabytes << 20,
                 should_stop=should_stop,
@@ -132,42 +160,55 @@ class IdealDP:
 
 
 class _Search:
-    """Bisection on integer thresholds that bets on the incumbent: it is optimal more often than not."""
+    """Bisection on integer thresholds that bets on the incumbent: it is optimal more often than not.
 
-    def __init__(self, problem: Problem, context: Context, chains: ChainSearch) -> None:
-        self.problem, self.context, self.chains = problem, context, chains
+    `ceiling` is the lowest threshold that is known to be possible on the relaxed problem: the value of the incumbent,
+    unless the relaxation reached less than what its partition costs in truth.
+    """
+
+    def __init__(self, problem: Problem, context: Context, relaxed: Problem, chains: ChainSearch) -> None:
+        self.problem, self.context, self.relaxed, self.chains = problem, context, relaxed, chains
         self.decisions = 0
-        self.dual = simple_bound(problem)
+        # What others have proven is theirs: it may be less sound than what is claimed here.
+        self.dual = self.proven = simple_bound(problem)
         self.partition: Partition = context.best_partition() or balanced_partition(problem)
-        self.value = bottleneck(problem, self.partition)
+        self.value = self.ceiling = bottleneck(problem, self.partition)
 
     def run(self) -> None:
-        """Decide until ``dual == value``.
+        """Decide until ``dual >= ceiling``.
 
         Raises
         ------
         OutOfTimeError
-            If the context says stop; `dual`, `value` and `partition` hold what is proven.
+            If the context says stop; `proven`, `value` and `partition` hold what is known.
         """
         step = 0.0
         while True:
             self._listen()
-            if self.dual >= self.value:
+            if self.dual >= self.ceiling:
                 return
             # A refutation just below the incumbent ends the search; after a success the incumbent was
             # poor, so the next threshold goes further down, but never below the middle.
-            middle = (self.dual + self.value - 1) // 2
-            threshold = max(middle, min(self.value - 1, int(self.value * (1 - step))))
+            middle = (self.dual + self.ceiling - 1) // 2
+            threshold = max(middle, min(self.ceiling - 1, int(self.ceiling * (1 - step))))
             found = self.chains.decide(self.problem.useful_stages, threshold, self.context.should_stop)
             self.decisions += 1
             if found is None:
-                self.dual = threshold + 1
+                self.dual = self.proven = threshold + 1
                 self.context.report_dual(self.dual, Soundness.EXACT)
                 step = step / 4 if step > 1e-5 else 0.0
             else:
-                self.partition, self.value = found, bottleneck(self.problem, found)
-                self.context.report_partition(found)
+                self._take(found)
                 step = min(0.5, max(FIRST_STEP, 2 * step))
+
+    def _take(self, found: Partition) -> None:
+        """Lower the ceiling to what a partition of the relaxed problem costs, and report it if it is better."""
+        self.ceiling = bottleneck(self.relaxed, found)
+        lifted = _lift(found, self.relaxed, self.problem)
+        value = bottleneck(self.problem, lifted)
+        if value < self.value:
+            self.partition, self.value = lifted, value
+            self.context.report_partition(lifted)
 
     def _listen(self) -> None:
         """Take over what others have found meanwhile."""
@@ -176,5 +217,13 @@ class _Search:
             other = self.context.best_partition()
             if other is not None and (value := bottleneck(self.problem, other)) < self.value:
                 self.partition, self.value = other, value
-        if self.dual < self.value and self.context.should_stop():
+        self.ceiling = min(self.ceiling, self.value)
+        if self.dual < self.ceiling and self.context.should_stop():
             raise OutOfTimeError("stopped between decisions")
+
+
+def _lift(partition: Partition, relaxed: Problem, problem: Problem) -> Partition:
+    """Turn a partition of the relaxed problem into one of the problem."""
+    from framework.structure.contraction import lift
+
+    return partition if relaxed is problem else lift(partition, relaxed.instance)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from framework.bounds import Certificate, Outcome, Soundness
+from framework.model.graph import FloatArray
 from framework.model.problem import Partition, Problem
 
 
@@ -121,6 +122,64 @@ class Strategy(Protocol):
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Prove and find what it can until ``context.should_stop()``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RelaxedPoint:
+    """What one evaluation of a Lagrangian relaxation shows.
+
+    Attributes
+    ----------
+    bound
+        A lower bound on the optimum that these multipliers prove, in ticks.
+    value
+        The same before rounding, in ticks.
+    loads
+        ``[multipliers]`` the dualised costs of the minimiser, in ticks: with multipliers that add up to 1 their
+        weighted sum is at least `value`, and for any others at least what those can prove. A supergradient, then, up
+        to the relaxation's own slack.
+    soundness
+        Why to believe the bound.
+    partition
+        A partition made of the minimiser, if there is one.
+    """
+
+    bound: int
+    value: float
+    loads: FloatArray
+    soundness: Soundness
+    partition: Partition | None = None
+
+
+class Relaxation(Protocol):
+    """A Lagrangian relaxation of one problem, evaluated at multipliers."""
+
+    @property
+    def multipliers(self) -> int:
+        """Number of multipliers."""
+
+    def evaluate(self, multipliers: FloatArray) -> RelaxedPoint:
+        """Evaluate at multipliers that are not negative and not all 0; only their ratios matter.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context it was made with says stop.
+        """
+
+
+@runtime_checkable
+class LagrangianFormulation(Protocol):
+    """A formulation with a Lagrangian relaxation that strategies can drive."""
+
+    def relax(self, problem: Problem, context: Context) -> Relaxation | None:
+        """Return the relaxation; None if the problem is too small or too large for it.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop while it is built.
+        """
 
 
 @runtime_checkable

@@ -47,6 +47,8 @@ class Parameter:
     @property
     def type_name(self) -> str:
         """The type as a person writes it."""
+        if typing.get_origin(self.type) is typing.Literal:
+            return "|".join(map(str, typing.get_args(self.type)))
         return getattr(self.type, "__name__", str(self.type)) if isinstance(self.type, type) else str(self.type)
 
 

@@ -19,10 +19,16 @@ def _tables() -> dict[str, Any]:
     return tomllib.loads(files("strategies").joinpath("portfolios.toml").read_text(encoding="utf-8"))
 
 
-def _members(name: str) -> tuple[Member, ...]:
-    members = []
+def _members(name: str, problem: Problem) -> tuple[Member, ...]:
+    """Return the rows of a portfolio that are meant for the number of stages of a problem."""
+    members: list[Member] = []
     for row in _tables()[name]["members"]:
-        arguments: dict[str, Any] = {**row, "after": tuple(row.get("after", ()))}
+        fewest, most = row.get("stages", (1, problem.stages))
+        if not fewest <= problem.stages <= most:
+            continue
+        chosen = {member.label for member in members}
+        arguments: dict[str, Any] = {key: value for key, value in row.items() if key != "stages"}
+        arguments["after"] = tuple(label for label in row.get("after", ()) if label in chosen)
         members.append(Member(**arguments))
     return tuple(members)
 
@@ -39,4 +45,19 @@ class Default:
 
     def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
         """Return the members listed under ``[default]``."""
-        return _members("default")
+        return _members("default", problem)
+
+
+@register_portfolio(
+    "paper",
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME],
+    summary=_tables()["paper"]["summary"],
+    reference=_tables()["paper"]["reference"],
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """The paper's own method and nothing of ours: on the original graph, without reductions."""
+
+    def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
+        """Return the members listed under ``[paper]``."""
+        return _members("paper", problem)

@@ -14,8 +14,8 @@ LAYERS = [
     "framework.cli",
     "framework.report",
     "framework.deploy",
-    "framework.study",
     "framework.testing",
+    "framework.study",
     "framework.portfolio",
     "framework.registry",
     "framework.contracts",
@@ -24,10 +24,11 @@ LAYERS = [
     "framework.testbed",
     "framework.formats",
     "framework.environment",
+    "framework.units",
     "framework.model",
     "framework.errors",
 ]
-HEAVY = {"onnxruntime", "numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "networkx", "scipy"}
+HEAVY = {"numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "onnxruntime", "networkx", "scipy", "torch"}
 PACKAGES = ("framework", "formulations", "strategies")
 FILES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 
@@ -86,6 +87,8 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     heavy = {name.split(".")[0] for name in imports_of(path, top_level_only=True)} & HEAVY
     if module.startswith("framework.formats.onnx") or module == "framework.formats.networkx":
         heavy -= {"onnx", "networkx"}
+    if module.startswith("framework.formats.torch_"):
+        heavy -= {"torch"}
     if module.startswith("framework.deploy"):
         heavy -= {"onnx"}
     assert not heavy, f"{module} imports {heavy} when it is loaded"

@@ -11,11 +11,14 @@ from framework.cli import (
     compare,
     inspect,
     listing,
+    new,
     pipeline,
     profile,
     recommend,
     solve,
     split,
+    study,
+    testbed,
     verify,
     versions,
     warm,
@@ -32,8 +35,10 @@ app = typer.Typer(
 app.command("solve")(solve.command)
 app.command("compare")(compare.command)
 app.command("check")(check.command)
+app.command("new")(new.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
+app.add_typer(testbed.app, name="testbed")
 app.command("verify")(verify.command)
 app.command("profile")(profile.command)
 app.command("split")(split.command)
@@ -41,6 +46,7 @@ app.command("pipeline")(pipeline.command)
 app.command("recommend")(recommend.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)
+app.add_typer(study.app, name="study")
 
 
 def run() -> int:

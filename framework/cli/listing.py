@@ -28,7 +28,7 @@ def command(
     plugin: PluginOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """List formulations, strategies, portfolios, devices, input formats and bundled graphs."""
+    """List formulations, strategies, portfolios, devices, input formats and the testbed's subsets."""
     from framework.registry import load_plugin_file, load_plugins
     from framework.report.listings import listings, print_listings
 

@@ -39,7 +39,7 @@ class Format:
     description
         One line for people.
     patterns
-        Usual file names (``.gz`` may follow); a hint only where the content decides nothing.
+        Usual file names (``.gz`` or ``.xz`` may follow); a hint only where the content decides nothing.
     sniff
         Whether (decompressed) content looks like this format.
     options
@@ -125,7 +125,7 @@ def read_graph(
     Parameters
     ----------
     path
-        A file, gzipped or not; or ``testbed:NAME``, NAME being a bundled graph or a generated one (`read_regal`).
+        A file, packed (gzip, xz) or not; or ``testbed:NAME`` for a bundled or a generated graph (`read_regal`).
     format
         Name of the format; by default the content decides.
     dims
@@ -180,7 +180,7 @@ def detect(data: bytes, path: PathLike) -> Format:
             return candidate
     if _starts_like_json(data):
         raise _foreign_json(data, where)
-    name = Path(where).name.removesuffix(".gz")
+    name = Path(where).name.removesuffix(".gz").removesuffix(".xz")
     for candidate in FORMATS:
         if any(fnmatch.fnmatch(name, pattern) for pattern in candidate.patterns):
             return candidate

@@ -8,7 +8,7 @@ from pathlib import Path
 from framework.errors import UserError
 
 DATA = Path(__file__).parent.parent / "testbed" / "data"
-SUFFIX = ".graph.json.gz"
+SUFFIX = ".graph.json.xz"
 
 
 def bundled_names() -> list[str]:
@@ -29,6 +29,6 @@ def bundled_path(name: str) -> Path:
         near = difflib.get_close_matches(name, names, 3) or [other for other in names if name and name in other][:3]
         raise UserError(
             f"no bundled graph is called {name!r}",
-            mend=f"did you mean {', '.join(near)}?" if near else "'pipebound list testbed' names them",
+            mend=f"did you mean {', '.join(near)}?" if near else "'pipebound testbed list' names them",
         )
     return DATA / f"{name}{SUFFIX}"

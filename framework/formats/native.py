@@ -1,4 +1,4 @@
-"""The native format, version 1: one JSON object, physical or already priced, optionally gzipped.
+"""The native format, version 1: one JSON object, physical or already priced, optionally packed.
 
 Physical costs are FLOPs and bytes per node and bytes per tensor, or a measured time (``seconds``)::
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ VERSION = 1
 
 
 def read(path: PathLike) -> ModelGraph:
-    """Read a native graph file, ``.json`` or ``.json.gz``."""
+    """Read a native graph file, ``.json``, ``.json.gz`` or ``.json.xz``."""
     return parse(read_bytes(path), path)
 
 
@@ -168,7 +169,7 @@ def _priced(
 
 
 def write_native(graph: ModelGraph, path: PathLike) -> None:
-    """Write a graph so that reading it back gives the same digest; gzipped if the name ends in ``.gz``.
+    """Write a graph so that reading it back gives the same digest; packed if the name ends in ``.gz`` or ``.xz``.
 
     Equal graphs give equal bytes: fields in a fixed order, one node or tensor a line, no time stamp.
 
@@ -186,6 +187,8 @@ def write_native(graph: ModelGraph, path: PathLike) -> None:
         with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=9, mtime=0) as stream:
             stream.write(data)
         data = packed.getvalue()
+    elif where.endswith(".xz"):
+        data = lzma.compress(data, preset=6 | lzma.PRESET_EXTREME)
     try:
         Path(path).write_bytes(data)
     except OSError as error:

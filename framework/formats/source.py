@@ -1,11 +1,13 @@
-"""Reading files: bytes (gzip undone), text, JSON; every failure is a `UserError` that names the file."""
+"""Reading files: bytes (gzip and xz undone), text, JSON; every failure is a `UserError` that names the file."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,11 +15,15 @@ from framework.errors import UserError
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-_SUFFIXES = (".gz", ".json", ".onnx", ".pbtxt", ".txt", ".graph")
+_PACKED: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
+    "gzip": (b"\x1f\x8b", gzip.decompress),
+    "xz": (b"\xfd7zXZ\x00", lzma.decompress),
+}
+_SUFFIXES = (".gz", ".xz", ".json", ".onnx", ".pbtxt", ".txt", ".graph")
 
 
 def read_bytes(path: PathLike) -> bytes:
-    """Return the content of a file, decompressed if it is gzipped, whatever it is called.
+    """Return the content of a file, decompressed if it is gzipped or an xz file, whatever it is called.
 
     Raises
     ------
@@ -34,14 +40,17 @@ def read_bytes(path: PathLike) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot be read: {reason}", where=where) from None
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
-        raise UserError(
-            f"the gzip data is damaged: {error}", where=where, mend="fetch or write the file again; it may be cut off"
-        ) from None
+    for kind, (magic, decompress) in _PACKED.items():
+        if data.startswith(magic):
+            try:
+                return decompress(data)
+            except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+                raise UserError(
+                    f"the {kind} data is damaged: {error}",
+                    where=where,
+                    mend="fetch or write the file again; it may be cut off",
+                ) from None
+    return data
 
 
 def decode_text(data: bytes, where: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from framework.model.device import preset_devices
@@ -31,10 +32,11 @@ def print_listings(tables: Mapping[str, Rows]) -> None:
     """Print each listing as a table."""
     console = Console()
     for name, rows in tables.items():
-        table = Table(title=name, title_justify="left")
-        for heading in rows[0] if rows else []:
+        table = Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        shown = [_entry_cells(row) for row in rows] if name in _KINDS else rows
+        for heading in shown[0] if rows else []:
             table.add_column(heading, overflow="fold")
-        for row in rows:
+        for row in shown:
             table.add_row(*(_cell(value) for value in row.values()))
         console.print(table if rows else f"{name}: none")
 
@@ -48,9 +50,12 @@ def _rows(name: str) -> Rows:
         from framework.formats import FORMATS
 
         return [{"name": item.name, "files": item.patterns, "description": item.description} for item in FORMATS]
-    from framework.testbed.catalogue import bundled_graphs
+    from framework.testbed.catalogue import SUBSETS, subset_names
 
-    return [asdict(row) for row in bundled_graphs()]
+    return [
+        {"subset": subset, "graphs": len(subset_names(subset)), "description": description}
+        for subset, description in SUBSETS.items()
+    ]
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
@@ -58,11 +63,20 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "features": ", ".join(sorted(entry.features)),
         "parameters": ", ".join(
-            f"{parameter.name}: {parameter.type_name} = {parameter.default!r}" for parameter in entry.parameters()
+            f"{parameter.name}: {parameter.type_name} = {parameter.default}" for parameter in entry.parameters()
         ),
         "summary": entry.summary,
         "reference": entry.reference,
     }
+
+
+def _entry_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """What fits a terminal; types and sources are in --json and in the methods reference."""
+    defaults = ", ".join(
+        f"{parameter.name}={parameter.default}" for parameter in registry.get(row["name"]).parameters()
+    )
+    summary = f"{row['summary']}\n[dim]{escape(defaults)}[/]" if defaults else row["summary"]
+    return {"name": row["name"], "features": row["features"], "what it does, and its parameters": summary}
 
 
 def _cell(value: Any) -> str:

@@ -12,7 +12,7 @@ Source: E. A. Dinic, 1970; infinite capacities are `INFINITE`, beyond any finite
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit
@@ -33,6 +33,19 @@ _STEPS_PER_CALL = 4_000_000
 _DONE, _LIMIT, _PAUSED = 0, 1, 2
 
 
+class FlowArrays(NamedTuple):
+    """What `augment_flow` needs of a network besides residual capacities, to call it from another kernel."""
+
+    first: IntArray
+    head: SmallArray
+    reverse: SmallArray
+    level: IntArray
+    cursor: IntArray
+    queue: SmallArray
+    path: SmallArray
+    state: IntArray
+
+
 class FlowNetwork:
     """A network with one source and one sink whose capacities can change between flows.
 
@@ -51,6 +64,8 @@ class FlowNetwork:
         As given.
     forward, backward
         ``[arcs]`` position of each arc, and of its reverse, in `residual`.
+    source, sink
+        As given.
     residual
         ``[2 * arcs]`` what can still flow along each arc and its reverse; write capacities here between flows.
     value
@@ -83,14 +98,31 @@ class FlowNetwork:
         return int(self._state[0])
 
     @property
+    def arrays(self) -> FlowArrays:
+        """The arrays behind it, not copied; the first entry of ``state`` is `value`."""
+        return FlowArrays(
+            first=self._first,
+            head=self._head,
+            reverse=self._reverse,
+            level=self._level,
+            cursor=self._cursor,
+            queue=self._queue,
+            path=self._path,
+            state=self._state,
+        )
+
+    @property
     def steps(self) -> int:
         """Arcs scanned so far, over all flows."""
         return int(self._state[3])
 
-    def reset(self, capacities: IntArray) -> None:
-        """Forget the flow and take ``[2 * arcs]`` capacities, laid out like `residual`."""
+    def reset(self, capacities: IntArray, *, value: int = 0) -> None:
+        """Take ``[2 * arcs]`` capacities, laid out like `residual`, in place of all flow.
+
+        Residual capacities kept from before, with the `value` they had, bring that flow back.
+        """
         self.residual[:] = capacities
-        self._state[0] = 0
+        self._state[0] = value
 
     def augment(self, *, limit: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Send flow on top of what flows until it is maximal or at least `limit`; return its value.
@@ -101,7 +133,7 @@ class FlowNetwork:
             If `should_stop` strikes first; the flow so far is kept, and its value bounds the cut from below.
         """
         while True:
-            status = _augment(
+            status = augment_flow(
                 self._first,
                 self._head,
                 self._reverse,
@@ -169,7 +201,7 @@ class FlowNetwork:
 
 
 @njit(cache=True)
-def _augment(
+def augment_flow(
     first: IntArray,
     head: SmallArray,
     reverse: SmallArray,
@@ -184,7 +216,10 @@ def _augment(
     state: IntArray,
     steps: int,
 ) -> int:
-    """Levels only grow from search to search, so those below the source's are of searches before."""
+    """Send flow until it is maximal, at least `limit`, or `steps` are spent; what it has sent is a flow in any case.
+
+    Levels only grow from search to search, so those below the source's are of searches before.
+    """
     stop = state[3] + steps
     while True:
         base = state[1] + len(level) + 2

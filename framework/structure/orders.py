@@ -1,4 +1,4 @@
-"""Topological orders to slice: the given one, depth first, breadth first, and greedy minimum cut.
+"""Topological orders to slice: the given one, depth first, breadth first, greedy minimum cut, and by random keys.
 
 Every order can also be built from the sinks and flipped. Ties are broken in favour of the given order: by the
 smallest index forwards, by the largest backwards. An order without noise is a function of the instance alone.
@@ -20,6 +20,9 @@ from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
+
+_NODES_A_CALL = 200_000
+"""Nodes placed in one kernel call: some hundredths of a second."""
 
 
 class OrderKind(StrEnum):
@@ -85,6 +88,29 @@ def topological_order(
     return order[::-1].copy() if reverse else order
 
 
+def orders_of_keys(instance: Instance, keys: FloatArray) -> IntArray:
+    """Return the topological orders that always take the ready node with the smallest key, a row each.
+
+    Every topological order is the order of some keys: its own positions. Equal keys count by index.
+
+    Parameters
+    ----------
+    keys
+        ``[orders, n]``.
+    """
+    if keys.ndim != 2 or keys.shape[1] != instance.n:
+        raise ValueError(f"keys of shape {keys.shape} are no rows for {instance.n} nodes")
+    top = instance.topology
+    rank = np.empty(keys.shape, np.int64)
+    np.put_along_axis(rank, np.argsort(keys, axis=1, kind="stable"), np.arange(instance.n)[None, :], axis=1)
+    orders = np.empty(keys.shape, np.int64)
+    step = max(1, _NODES_A_CALL // instance.n)
+    for start in range(0, len(keys), step):
+        rows = slice(start, start + step)
+        _order_by_rank(rank[rows], top.succ_ptr, top.succs, np.diff(top.pred_ptr), orders[rows])
+    return orders
+
+
 def order_of_partition(instance: Instance, partition: Partition) -> IntArray:
     """Return the nodes stage by stage, by index within a stage: a topological order that the stages slice."""
     if partition.stage_of.shape != (instance.n,):
@@ -144,6 +170,32 @@ def _order_by_readiness(
             if missing[u] == 0:
                 new[fresh] = u
                 fresh += 1
+
+
+@njit(cache=True)
+def _order_by_rank(
+    ranks: IntArray, succ_ptr: IntArray, succs: IntArray, predecessors: IntArray, orders: IntArray
+) -> None:
+    """Fill each row of `orders`, taking ready nodes from a heap by the rank in the same row of `ranks`."""
+    n = len(predecessors)
+    heap = np.empty(n, np.int64)
+    place = np.full(n, -1, np.int64)
+    for row in range(len(orders)):
+        rank = ranks[row]
+        missing = predecessors.copy()
+        size = 0
+        for v in range(n):
+            if missing[v] == 0:
+                size = _push(heap, place, size, v, rank, rank)
+        for placed in range(n):
+            v = heap[0]
+            size = _pop(heap, place, size, rank, rank)
+            orders[row, placed] = v
+            for e in range(succ_ptr[v], succ_ptr[v + 1]):
+                u = succs[e]
+                missing[u] -= 1
+                if missing[u] == 0:
+                    size = _push(heap, place, size, u, rank, rank)
 
 
 @njit(cache=True)

@@ -35,7 +35,8 @@ from ortools.sat.python import cp_model
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
-from framework.structure.closure import Closure, closure, transitive_reduction
+from framework.structure.closure import closure, transitive_reduction
+from framework.structure.last_consumers import last_consumers
 from framework.structure.windows import StageWindows
 
 SAFE_RESOLUTION = 1 << 26
@@ -57,7 +58,11 @@ class ModelParts:
         self.windows = StageWindows(instance, should_stop)
         tails, heads = transitive_reduction(instance)
         self.edges = list(zip(tails.tolist(), heads.tolist(), strict=True))
-        self.last_consumers = _last_consumers(problem, closure(instance, should_stop=should_stop))
+        top = instance.topology
+        last = last_consumers(instance, closure(instance, should_stop=should_stop))
+        self.last_consumers = [
+            top.consumers[start:stop][last[start:stop]].tolist() for start, stop in pairwise(top.consumer_ptr.tolist())
+        ]
 
 
 class StageModel:
@@ -273,15 +278,3 @@ def _weighted(terms: list[tuple[Any, int]]) -> Any:
 def _toward_zero(cost: int, unit: int) -> int:
     """Divide so that y[v, b] and y[v, b-1] keep opposite coefficients."""
     return cost // unit if cost >= 0 else -(-cost // unit)
-
-
-def _last_consumers(problem: Problem, reach: Closure) -> list[list[int]]:
-    """Return the consumers of each tensor that are no ancestors of another one."""
-    top = problem.instance.topology
-    rows = []
-    for t in range(top.m):
-        consumers: IntArray = top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]]
-        members = np.zeros(reach.ancestors.shape[1], np.uint64)
-        np.bitwise_or.at(members, consumers >> 6, np.uint64(1) << (consumers & 63).astype(np.uint64))
-        rows.append([v for v in consumers.tolist() if not bool((reach.descendants[v] & members).any())])
-    return rows

@@ -78,6 +78,23 @@ class StageWindows:
             latest = np.minimum(latest, stages + after // -limit)
         return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
 
+    def between(self, least: IntArray, most: IntArray) -> Windows | None:
+        """Return the windows for limits on the work of the first stages; None if some window is empty.
+
+        If v is in stage b, its ancestors and v fit into the first b + 1 stages, and all but v and its descendants
+        fill the first b.
+
+        Parameters
+        ----------
+        least, most
+            ``[stages + 1]`` ticks, both never falling, from 0 to the total work.
+        """
+        before, after, _ = self._sides[0]
+        total = int(most[-1])
+        earliest = np.searchsorted(most[1:], before)
+        latest = np.searchsorted(least[:-1], total - after, side="right") - 1
+        return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+
 
 def _reachable_weight(rows: BitArray, weight: IntArray, should_stop: Callable[[], bool]) -> IntArray:
     sums = np.zeros(len(rows), np.int64)

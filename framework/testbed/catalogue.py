@@ -1,14 +1,25 @@
-"""The catalogue of bundled graphs; listing it loads no graph."""
+"""The catalogue of bundled graphs and their subsets; listing it loads no graph."""
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass
 from functools import cache
 
+from framework.errors import UserError
 from framework.formats.bundled import DATA, bundled_path
+from framework.testbed.regal import regal_like_names
 
-__all__ = ["CatalogueRow", "bundled_graphs", "bundled_path"]
+__all__ = ["SUBSETS", "CatalogueRow", "bundled_graphs", "bundled_path", "subset_names"]
+
+SUBSETS = {
+    "smoke": "a dozen small graphs, one a task area: seconds",
+    "core": "about 60, spread over sizes, task areas and families",
+    "full": "all bundled graphs",
+    "regal-like": "64 generated random graphs, 50 to 200 nodes",
+}
+"""The named subsets; each of `smoke`, `core`, `full` holds the one before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,19 +31,30 @@ class CatalogueRow:
     name
         ``testbed:name`` stands for it on the command line.
     family, task
-        The architecture's family; vision, language, ...
+        The architecture's family, of which there are at most three graphs; vision, language, ...
     source
-        Package, version and file it was made from.
+        Package, version and, where it was made from one, file.
     nodes, tensors
         Numbers of nodes, and of tensors with a consumer.
     width, depth
         Largest number of nodes no two of which depend on each other; nodes on the longest path.
     flops, parameter_bytes
-        Totals of one inference.
+        Totals of one inference; a parameter that several nodes use counts for each.
+    parameters
+        Number of the module's parameters, tied ones once.
+    module_bytes, used_bytes
+        Size of the module's parameters and buffers, and of the parts of them that the graph uses, each once;
+        None for graphs that were not made from a module.
+    guesses
+        How many decisions that depend on weights were guessed: routing, detection, lengths.
     batch, dtype
         Batch size, and the type most parameters have.
+    structure
+        `structure_digest` of the graph; no two rows share one.
     sha256
         `ModelGraph.sha256` of the graph.
+    subsets
+        The smaller subsets that it belongs to.
     """
 
     name: str
@@ -45,13 +67,43 @@ class CatalogueRow:
     depth: int
     flops: int
     parameter_bytes: int
+    parameters: int
+    module_bytes: int | None
+    used_bytes: int | None
+    guesses: int
     batch: int | None
     dtype: str | None
+    structure: str
     sha256: str
+    subsets: tuple[str, ...]
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether some of its control flow was guessed."""
+        return self.guesses > 0
 
 
 @cache
 def bundled_graphs() -> tuple[CatalogueRow, ...]:
     """Return the catalogue, by name."""
     rows = json.loads((DATA / "catalogue.json").read_text(encoding="utf-8"))
-    return tuple(CatalogueRow(**row) for row in rows)
+    return tuple(CatalogueRow(**row | {"subsets": tuple(row["subsets"])}) for row in rows)
+
+
+def subset_names(subset: str) -> tuple[str, ...]:
+    """Return the names of a subset's graphs; ``testbed:`` before a name makes it readable.
+
+    Raises
+    ------
+    UserError
+        If there is no such subset.
+    """
+    if subset == "regal-like":
+        return regal_like_names()
+    if subset not in SUBSETS:
+        near = difflib.get_close_matches(subset, SUBSETS, 1)
+        raise UserError(
+            f"no subset is called {subset!r}",
+            mend=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBSETS)}",
+        )
+    return tuple(row.name for row in bundled_graphs() if subset == "full" or subset in row.subsets)

@@ -147,15 +147,33 @@ class Conformance:
         return outcome
 
     def _assert_true(self, problem: Problem, *, exact: bool, label: str) -> None:
-        optimum = brute_force_optimum(problem)
-        outcome, board = self._run(problem)
-        where = f"{self.entry} on {label}: optimum {optimum}, {board.interval}, {outcome.termination}"
-        assert not board.contradictions, where
-        assert not board.rejected, f"{where}, {board.rejected}"
-        assert board.dual is None or board.dual.value <= optimum, where
-        assert board.incumbent is None or board.incumbent.value >= optimum, where
-        if exact:
-            assert board.interval.closed, where
+        assert_true(self.entry, problem, exact=exact, label=label, seconds=self.seconds)
+
+
+def assert_true(entry: str, problem: Problem, *, exact: bool, label: str, seconds: float = 60.0, seed: int = 7) -> None:
+    """Run an entry on a small problem and hold what it claims and finds against brute force.
+
+    Parameters
+    ----------
+    exact
+        Whether it has to close the gap.
+    label
+        Names the problem in the message.
+
+    Raises
+    ------
+    AssertionError
+        For a bound above the optimum, an invalid partition, or a gap left open by an exact entry.
+    """
+    optimum = brute_force_optimum(problem)
+    outcome, board = run_entry(registry.create(entry), problem, name=entry, seconds=seconds, seed=seed)
+    where = f"{entry} on {label}: optimum {optimum}, {board.interval}, {outcome.termination}"
+    assert not board.contradictions, where
+    assert not board.rejected, f"{where}, {board.rejected}"
+    assert board.dual is None or board.dual.value <= optimum, where
+    assert board.incumbent is None or board.incumbent.value >= optimum, where
+    if exact:
+        assert board.interval.closed, where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import math
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,10 @@ def test_files_plain_and_gzipped_are_deterministic(tmp_path: Path) -> None:
         write_native(graph, path)
     assert packed.read_bytes() == again.read_bytes()
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    smaller = tmp_path / "g.graph.json.xz"
+    write_native(graph, smaller)
+    assert lzma.decompress(smaller.read_bytes()) == plain.read_bytes()
+    assert read(smaller).sha256() == graph.sha256()
     assert read(plain).sha256() == read_graph(packed).sha256() == graph.sha256()
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,12 +26,12 @@ COST_GRAPH = b"# a comment\n\nnode <name: 'x' compute_cost: 7>\n"
 SAMPLES = {"native": NATIVE, "dnn-partitioning": DNN, "pipedream": PIPEDREAM, "tensorflow-cost-graph": COST_GRAPH}
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
 @pytest.mark.parametrize("name", SAMPLES)
-def test_content_decides_whatever_the_name(tmp_path: Path, name: str, packed: bool) -> None:
+def test_content_decides_whatever_the_name(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
     data = SAMPLES[name]
     path = tmp_path / "data.bin"
-    path.write_bytes(gzip.compress(data) if packed else data)
+    path.write_bytes(pack(data))
     assert detect(data, path).name == name
     assert read_graph(path).topology.n == 1
     assert read_graph(str(path), format=name).sha256() == read_graph(path).sha256()
@@ -72,6 +74,9 @@ def refused(path: Path | str, **options: object) -> str:
         ("a.gz", gzip.compress(NATIVE)[:40], "the gzip data is damaged"),
         ("a.gz", b"\x1f\x8bnonsense", "the gzip data is damaged"),
         ("a.gz", gzip.compress(b""), "the file is empty"),
+        ("a.xz", lzma.compress(NATIVE)[:-9], "the xz data is damaged"),
+        ("a.xz", lzma.compress(NATIVE)[:40], "the xz data is damaged"),
+        ("a.xz", b"\xfd7zXZ\x00nonsense", "the xz data is damaged"),
     ],
 )
 def test_bad_files_get_one_clear_error(tmp_path: Path, file: str, data: bytes, expected: str) -> None:
@@ -110,7 +115,7 @@ def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:
 def test_bundled_graphs_are_read_by_name() -> None:
     assert read_graph("testbed:resnet50").name == "resnet50"
     assert "no bundled graph is called 'resnet5' (did you mean resnet50" in refused("testbed:resnet5")
-    assert "'pipebound list testbed' names them" in refused("testbed:")
+    assert "'pipebound testbed list' names them" in refused("testbed:")
     assert "no bundled graph is called '../catalogue'" in refused("testbed:../catalogue")
 
 

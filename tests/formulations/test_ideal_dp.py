@@ -81,3 +81,38 @@ def test_it_decides_thresholds() -> None:
     assert isinstance(decider.decide(problem, optimum - 1, context), Refuted)
     answer = registry.create_decision("ideal-dp:max_ideals=100").decide(ANTICHAIN, 8, context)
     assert answer == Undecided(reason="too many ideals")
+
+
+def test_the_relaxing_reduction_bounds_and_its_partitions_are_priced_truly() -> None:
+    finished = 0
+    for seed in range(11_000, 11_200):
+        problem = random_problem(seed)
+        optimum = brute_force_optimum(problem)
+        outcome, board = run_entry(registry.create("ideal-dp:epsilon=0.2"), problem)
+        assert outcome.termination.reason in (Reason.OPTIMAL, Reason.FINISHED)
+        assert board.interval.dual is not None
+        assert board.interval.incumbent is not None
+        assert board.interval.dual <= optimum <= board.interval.incumbent, f"random_problem({seed})"
+        # All work taken away could have been in one stage.
+        assert board.interval.dual >= optimum - problem.instance.total_work * 0.2
+        finished += outcome.termination.reason is Reason.FINISHED
+    assert finished > 5
+
+
+def test_the_relaxing_reduction_takes_in_tiny_sources() -> None:
+    chain = [(v, 40, [v + 1]) for v in range(29)]
+    sources = [(30 + v, 3, [v]) for v in range(1, 30)]
+    instance = instance_from_lists([100] * 30 + [4] * 30, chain + sources)
+    problem = Problem(instance=reduce_exact(instance), stages=4)
+    exact, _ = run_entry(registry.create("ideal-dp:max_ideals=50000"), problem)
+    assert exact.termination.limit is Limit.SIZE
+    relaxed, board = run_entry(registry.create("ideal-dp:max_ideals=50000,epsilon=0.03"), problem)
+    assert relaxed.details["ideals"] < 100
+    assert board.interval.ratio is not None
+    assert board.interval.ratio > 0.96
+    context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
+    decider = registry.create_decision("ideal-dp:max_ideals=50000,epsilon=0.03")
+    assert board.interval.incumbent is not None
+    assert board.interval.dual is not None
+    assert isinstance(decider.decide(problem, board.interval.incumbent, context), Satisfied)
+    assert isinstance(decider.decide(problem, board.interval.dual - 1, context), Refuted)

@@ -1,0 +1,298 @@
+"""`core-fluid`: the ideals of a core, with the nodes that make the graph wide as a fluid that may run anywhere.
+
+Validity: a threshold T is refuted only if no chain of at most k ideals of the core, with stages of cost at most T on
+the core's nets, leaves room for the work (or the work and parameters) of all fluid nodes between the earliest and the
+latest places they may have. Every partition with a bottleneck of at most T is such a chain: taking nodes out of the
+tensors only lowers what a stage pays (`framework.structure.fluid_core`), and the fluid done by each stage is at most
+what the program remembers (`framework.structure.core_fluid`). So the optimum is at least T + 1; all arithmetic is on
+integers. With no fluid it is `ideal-dp`. The relaxing reduction before it, if asked for, never raises the optimum.
+
+Cores grow from few ideals to many, the smallest chosen in several ways of which the best goes on. Each first has to
+refute the best bound known to anyone, then gallops upwards in doubling steps and back in quartered ones: low thresholds
+are cheap to refute, and those near the limit of a core dear. What is not refuted is a partition of the core; the fluid
+is put where it fits, and the order sliced, for an incumbent.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
+from framework.errors import OutOfTimeError
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.registry import register_formulation
+from framework.structure.start import balanced_partition, simple_bound
+
+if TYPE_CHECKING:
+    from framework.model.instance import Instance
+    from framework.structure.core_fluid import FluidPlan, FluidSearch
+    from framework.structure.fluid_choice import FluidChoice
+
+NAME = "core-fluid"
+KEPT = 2
+"""Problems whose cores are kept for repeated decisions."""
+GROWTH = 4
+"""Ideals of a core, in those of the one before."""
+SHARE_OF_A_DECISION = 0.3
+"""Share of the time left that one decision may use before it counts as open."""
+FIRST_STEP = 1 / 256
+"""First step of a gallop, in units of the value it starts from."""
+_towers: OrderedDict[tuple[str, int, int, int, float], _Tower] = OrderedDict()
+
+
+@register_formulation(
+    NAME,
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    summary="Ideals of a narrow core, the rest of a wide graph as a fluid",
+    reference="this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreFluid:
+    """Refute thresholds on cores of growing size.
+
+    Attributes
+    ----------
+    first_ideals, max_ideals
+        Most ideals of the first and of the last core.
+    tolerance
+        Distance between refuted and not refuted at which a core is done, relative to the threshold.
+    epsilon
+        Share of the total work that a relaxing reduction may take away first; 0 for none.
+    """
+
+    first_ideals: int = 500
+    max_ideals: int = 64_000
+    tolerance: float = 2e-4
+    epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.first_ideals <= self.max_ideals:
+            raise ValueError("first_ideals must be at least 2 and at most max_ideals")
+        if not 0 <= self.tolerance < 1:
+            raise ValueError("tolerance must be at least 0 and below 1")
+        if not 0 <= self.epsilon < 1:
+            raise ValueError("epsilon must be at least 0 and below 1")
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Climb with one core after the other."""
+        search = _Search(problem, context, self.tolerance)
+        try:
+            tower = self._tower(problem, context)
+            for core in tower.cores(context.should_stop):
+                tower.rate(core, search.climb(core))
+            closed = search.dual >= search.value
+            termination = Termination(reason=Reason.OPTIMAL if closed else Reason.FINISHED)
+        except OutOfTimeError:
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        proven, found = search.proven, search.found
+        return Outcome(
+            dual=None if proven is None else DualBound(value=proven, source=NAME, soundness=Soundness.EXACT),
+            incumbent=found,
+            termination=termination,
+            details=search.details,
+        )
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Decide one threshold with one core after the other; the cores are kept for the next one."""
+        try:
+            for core in self._tower(problem, context).cores(context.should_stop):
+                plan = core.refute(problem.useful_stages, threshold, context.should_stop)
+                if plan is None:
+                    return Refuted(soundness=Soundness.EXACT)
+                partition = core.complete(problem, plan)
+                if bottleneck(problem, partition) <= threshold:
+                    return Satisfied(partition=partition)
+        except OutOfTimeError:
+            return Undecided(reason="out of time")
+        return Undecided(reason="the relaxation allows it, its completions do not reach it")
+
+    def _tower(self, problem: Problem, context: Context) -> _Tower:
+        key = (problem.instance.sha256(), problem.useful_stages, self.first_ideals, self.max_ideals, self.epsilon)
+        if key not in _towers:
+            tower = _Tower(problem.instance, self, context.should_stop)
+            if context.should_stop():
+                return tower
+            _towers[key] = tower
+            while len(_towers) > KEPT:
+                _towers.popitem(last=False)
+        return _towers[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Core:
+    """A core ready to decide, and the way back to the problem's instance."""
+
+    search: FluidSearch
+    instance: Instance
+    share: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is fluid."""
+        return not len(self.search.core.fluid)
+
+    def refute(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> FluidPlan | None:
+        """Return None if the threshold is refuted, and otherwise what the last variant allows."""
+        plan = None
+        for variant in range(self.search.variants):
+            plan = self.search.decide(stages, threshold, should_stop, variant=variant)
+            if plan is None:
+                return None
+        return plan
+
+    def complete(self, problem: Problem, plan: FluidPlan) -> Partition:
+        """Return a partition of the problem that keeps the core of a plan, or slices better."""
+        from framework.structure.contraction import lift
+        from framework.structure.fluid_placement import place_fluid
+        from framework.structure.orders import order_of_partition
+        from framework.structure.slicing import Slicer
+
+        reduced = Problem(instance=self.instance, stages=problem.stages)
+        placed = place_fluid(reduced, self.search.core, plan.stage_of_core)
+        if self.instance is not problem.instance:
+            placed = lift(placed, self.instance)
+        slicer = Slicer(problem.instance, order_of_partition(problem.instance, placed))
+        sliced = slicer.solve(problem.useful_stages, upper=bottleneck(problem, placed))
+        return placed if sliced is None else sliced.partition
+
+
+class _Tower:
+    """Cores of growing size of one instance, built when they are asked for."""
+
+    def __init__(self, instance: Instance, parameters: CoreFluid, should_stop: Callable[[], bool]) -> None:
+        from framework.structure.fluid_choice import DEFAULT_SHARE
+        from framework.structure.reductions import reduce_relaxing
+
+        self._parameters = parameters
+        self._instance = instance
+        if parameters.epsilon:
+            self._instance = reduce_relaxing(instance, parameters.epsilon, should_stop=should_stop).instance
+        self._choices: dict[float, FluidChoice] = {}
+        self._cores: list[_Core] = []
+        self._limit = parameters.first_ideals
+        self._share, self._highest = DEFAULT_SHARE, 0
+
+    def cores(self, should_stop: Callable[[], bool]) -> Iterator[_Core]:
+        """Yield the cores known, then new ones: the first size in all ways of choosing, then one way.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes while one is built.
+        """
+        from framework.structure.fluid_choice import SHARES
+
+        yield from list(self._cores)
+        for share in SHARES[len(self._cores) :]:
+            if self._complete:
+                return
+            yield self._build(share, should_stop)
+        while not self._complete and self._limit < self._parameters.max_ideals:
+            limit = self._limit
+            self._limit = min(self._parameters.max_ideals, GROWTH * limit)
+            try:
+                core = self._build(self._share, should_stop)
+            except OutOfTimeError:
+                self._limit = limit
+                raise
+            yield core
+
+    def rate(self, core: _Core, reached: int) -> None:
+        """Note the bound that a core reached; the way of choosing it goes on if it is the highest."""
+        if reached > self._highest:
+            self._share, self._highest = core.share, reached
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._cores) and self._cores[-1].exact
+
+    def _build(self, share: float, should_stop: Callable[[], bool]) -> _Core:
+        from framework.structure.core_fluid import FluidSearch
+        from framework.structure.fluid_choice import FluidChoice
+        from framework.structure.fluid_core import build_core
+
+        if share not in self._choices:
+            self._choices[share] = FluidChoice(self._instance, share=share, should_stop=should_stop)
+        mask, lattice = self._choices[share].choose(self._limit, should_stop)
+        core = build_core(self._instance, mask, should_stop=should_stop)
+        self._cores.append(_Core(search=FluidSearch(core, lattice), instance=self._instance, share=share))
+        return self._cores[-1]
+
+
+class _Search:
+    """The interval, and what this run has added to it."""
+
+    def __init__(self, problem: Problem, context: Context, tolerance: float) -> None:
+        self.problem, self.context, self.tolerance = problem, context, tolerance
+        self.dual = simple_bound(problem)
+        self.proven: int | None = None
+        self.found: Incumbent | None = None
+        self.value = bottleneck(problem, context.best_partition() or balanced_partition(problem))
+        self.details: dict[str, Any] = {"cores": 0, "decisions": 0, "extensions": 0}
+
+    def climb(self, core: _Core) -> int:
+        """Raise the bound as far as a core can; return the highest threshold it refuted plus 1, or 0.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop; what is proven is reported.
+        """
+        before = core.search.steps
+        self.details |= {"cores": self.details["cores"] + 1, "ideals": len(core.search.lattice)}
+        self.details["fluid"] = len(core.search.core.fluid)
+        tolerance = 0.0 if core.exact else self.tolerance
+        reached, step = 0, 0
+        ceiling = self._listen()
+        while ceiling - self.dual > tolerance * ceiling:
+            threshold = min(self.dual + step, ceiling - 1)
+            if self._refutes(core, threshold):
+                self.dual = reached = self.proven = threshold + 1
+                self.context.report_dual(self.dual, Soundness.EXACT)
+                step = max(2 * step, int(self.dual * FIRST_STEP), 1)
+            elif not step:
+                break
+            else:
+                ceiling, step = threshold, step // 4
+            ceiling = min(ceiling, self._listen())
+        self.details["extensions"] += core.search.steps - before
+        return reached
+
+    def _refutes(self, core: _Core, threshold: int) -> bool:
+        """Whether a core refutes a threshold within a share of the time left; an incumbent may come of it if not."""
+        self.details["decisions"] += 1
+        enough = self.context.remaining() * (1 - SHARE_OF_A_DECISION)
+
+        def should_stop() -> bool:
+            return self.context.should_stop() or self.context.remaining() < enough
+
+        try:
+            plan = core.refute(self.problem.useful_stages, threshold, should_stop)
+        except OutOfTimeError:
+            if self.context.should_stop():
+                raise
+            return False
+        if plan is None:
+            return True
+        partition = core.complete(self.problem, plan)
+        value = bottleneck(self.problem, partition)
+        if self.found is None or value < self.found.value:
+            self.found = Incumbent(value=value, partition=partition, source=NAME)
+            self.context.report_partition(partition)
+        self.value = min(self.value, value)
+        return False
+
+    def _listen(self) -> int:
+        """Take over what others have found meanwhile; return the best incumbent value."""
+        self.dual = max(self.dual, self.context.dual or 0)
+        if self.context.incumbent is not None:
+            self.value = min(self.value, self.context.incumbent)
+        if self.dual < self.value and self.context.should_stop():
+            raise OutOfTimeError("stopped between decisions")
+        return self.value

@@ -1,0 +1,128 @@
+"""`lp`: the linear relaxation of the exact model, with windows at a threshold and an exact certificate.
+
+Validity: at a threshold every partition with a bottleneck of at most that is a point of the superblock model with its
+windows (`framework.structure.superblock_model`), integer or not. Any nonnegative multipliers on its rows bound T from
+below (`framework.structure.dual_repair`): a bound above the threshold refutes it. The solver's duals only suggest the
+multipliers; what they prove is evaluated in integers, in exact ticks without coarsening, so the soundness is
+`certified`, and `check` needs no solver.
+
+Without windows the relaxation hardly beats the simple bound, since x = 1/k everywhere cuts nothing; so thresholds are
+refuted one after the other, each with its own windows. Source: Archer et al., ICML 2024, for the model; windows and
+certificate: this project (methods.md C10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from formulations.superblocks import check_size, shared_parts
+from framework.bounds import Certificate, Outcome, Soundness
+from framework.contracts import Context, Decision, Feature, Refuted, Undecided
+from framework.errors import OutOfTimeError
+from framework.model.problem import Problem
+from framework.portfolio.climb import climb
+from framework.registry import register_formulation
+from framework.structure.start import simple_bound
+
+if TYPE_CHECKING:
+    from framework.structure.superblock_model import SuperblockModel, SuperblockParts
+
+NAME = "lp"
+
+
+@register_formulation(
+    NAME,
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
+    summary="Linear relaxation of the exact model at a threshold, certified by exact multipliers",
+    reference="Archer et al., ICML 2024; windows and certificate: this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lp:
+    """The relaxation of all stages, or of fewer groups.
+
+    Attributes
+    ----------
+    groups
+        Number of groups of consecutive stages; 0 for one stage in each. Fewer are faster and weaker.
+    max_size
+        Give up on models with more matrix entries than about this.
+    """
+
+    groups: int = 0
+    max_size: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        check_size(self.max_size)
+        if self.groups < 0:
+            raise ValueError("groups must be at least 0")
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Refute thresholds from below."""
+        return climb(NAME, self, problem, context)
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Refute a threshold (ticks) by a bound above it."""
+        from framework.structure.dual_repair import dual_value, round_duals
+        from framework.structure.mip import solve_relaxation, start_solver
+        from framework.structure.superblock_model import estimated_entries
+
+        if threshold < simple_bound(problem):
+            return Refuted(soundness=Soundness.EXACT)
+        groups = min(self.groups or problem.useful_stages, problem.useful_stages)
+        size = estimated_entries(problem.instance, groups)
+        if size > self.max_size:
+            return Undecided(reason=f"about {size} matrix entries, more than max_size = {self.max_size}")
+        start_solver()
+        try:
+            model = _model(shared_parts(problem, context), problem, groups, threshold)
+        except OutOfTimeError:
+            return Undecided(reason="out of time while building")
+        if model is None:
+            return Refuted(soundness=Soundness.EXACT)
+        duals = solve_relaxation(
+            model.model,
+            base=max(1, threshold),
+            seconds=context.remaining(),
+            threads=context.threads,
+            seed=context.seed,
+            should_stop=context.should_stop,
+        )
+        if duals is None:
+            return Undecided(reason="the relaxation was not solved in time")
+        rows, multipliers = round_duals(model.model, duals, max(1, threshold))
+        try:
+            proven = dual_value(model.model, rows, multipliers)
+        except ValueError as error:
+            return Undecided(reason=str(error))
+        if proven <= threshold:
+            return Undecided(reason=f"the relaxation proves {proven} only")
+        data = {"groups": groups, "threshold": threshold, "rows": rows.tolist(), "multipliers": multipliers}
+        certificate = Certificate(kind=NAME, data=data, instance=problem.instance.sha256())
+        return Refuted(soundness=Soundness.CERTIFIED, certificate=certificate)
+
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Build the model again and evaluate the multipliers."""
+        from framework.structure.dual_repair import dual_value
+        from framework.structure.superblock_model import SuperblockParts
+
+        groups, threshold = int(certificate.data["groups"]), int(certificate.data["threshold"])
+        multipliers = [int(value) for value in certificate.data["multipliers"]]
+        if groups < 1 or threshold < 0:
+            raise ValueError("groups or threshold is out of range")
+        model = _model(SuperblockParts(problem.instance), problem, groups, threshold)
+        if model is None or dual_value(model.model, certificate.data["rows"], multipliers) > threshold:
+            return threshold + 1
+        raise ValueError("the multipliers do not refute the threshold")
+
+
+def _model(parts: SuperblockParts, problem: Problem, groups: int, threshold: int) -> SuperblockModel | None:
+    """Return the model with the windows of a threshold and no other limit on T; None if a window is empty."""
+    from framework.model.instance import MAX_TOTAL
+    from framework.structure.superblock_model import SuperblockModel, even_layout
+
+    windows = parts.windows.at(problem.useful_stages, threshold)
+    if windows is None:
+        return None
+    layout = even_layout(problem.useful_stages, groups)
+    return SuperblockModel(parts, layout, upper=MAX_TOTAL, minimise=True, windows=windows)

@@ -1,0 +1,323 @@
+"""`nested-cuts`: branch and bound over nested ideals, every node bounded by minimum cuts.
+
+Validity: a node's minimum cut bounds a weighted sum of stage costs over all partitions in the node
+(`framework.structure.nested_cuts` has the proof), and the least bound of the open nodes bounds the optimum
+(`framework.structure.nested_tree`); all arithmetic is on integers. With as many groups as stages the tree is exact.
+With fewer it solves a relaxation: r adjacent stages of bottleneck T, seen as one stage with r times the capacity,
+cost at most r T, because a merge adds work, never cuts, and max(0, sum p_i - r c) <= sum max(0, p_i - c). So bounds
+for a few groups lift problems of many stages.
+
+By default trees for 2, 4, ... groups and for the stages themselves grow side by side, most effort going to the one
+that has proven most. The nested ideals of every cut are turned into an order and sliced: that finds partitions.
+
+Source: this project (methods.md C9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, Decision, Feature, Refuted, Relaxation, RelaxedPoint, Satisfied, Undecided
+from framework.errors import OutOfTimeError
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.registry import register_formulation
+from framework.structure.start import balanced_partition, simple_bound
+
+if TYPE_CHECKING:
+    from framework.model.graph import FloatArray
+    from framework.model.topology import IntArray
+    from framework.structure.nested_tree import NestedTree
+
+NAME = "nested-cuts"
+PROMISING = 1.05
+"""A grouping is sliced if its largest cost per stage is at most this many times the incumbent."""
+MOST_GROUPS = 64
+LEADER = 8
+"""How much more effort goes to the tree that has proven most than to any other."""
+
+
+@register_formulation(
+    NAME,
+    features=[
+        Feature.EXACT,
+        Feature.DUAL,
+        Feature.PRIMAL,
+        Feature.DECISION,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+    ],
+    summary="Branch and bound over nested ideals with Lagrangian minimum cuts",
+    reference="this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NestedCuts:
+    """Grow trees until the gap is closed; exact if there are as many groups as stages.
+
+    Attributes
+    ----------
+    groups
+        Number of groups of consecutive stages; 0 for several trees, from two groups up to `max_groups`.
+    max_groups
+        With ``groups=0``: most groups that a tree may have. Beyond so many stages the result is a bound, no optimum.
+    max_vertices
+        Give up on networks with more vertices.
+    """
+
+    groups: int = 0
+    max_groups: int = 8
+    max_vertices: int = 400_000
+
+    def __post_init__(self) -> None:
+        if self.groups == 1 or not 0 <= self.groups <= MOST_GROUPS:
+            raise ValueError(f"groups must be 0 or 2 to {MOST_GROUPS}")
+        if not 2 <= self.max_groups <= MOST_GROUPS:
+            raise ValueError(f"max_groups must be 2 to {MOST_GROUPS}")
+        if self.max_vertices < 1:
+            raise ValueError("max_vertices must be at least 1")
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Minimise the bottleneck, reporting every bound and partition on the way."""
+        search = _Search(problem, context)
+        try:
+            termination = self._minimise(search)
+        except OutOfTimeError:
+            termination = _stopped()
+        return search.outcome(termination)
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Decide one threshold with one tree: `groups` of them, or as many as stages up to `max_groups`."""
+        from framework.structure.nested_repair import balanced_sizes
+
+        if threshold < simple_bound(problem):
+            return Refuted(soundness=Soundness.EXACT)
+        start = balanced_partition(problem)
+        if bottleneck(problem, start) <= threshold:
+            return Satisfied(partition=start)
+        groups = min(self.groups or self.max_groups, problem.useful_stages)
+        if groups < 2:
+            return Refuted(soundness=Soundness.EXACT)
+        if not self._fits(problem, groups):
+            return Undecided(reason=f"more than {self.max_vertices} vertices")
+        search = _Search(problem, context)
+        try:
+            tree = search.plant(balanced_sizes(problem.useful_stages, groups), threshold)
+            if tree is None:
+                return Refuted(soundness=Soundness.EXACT)
+            while search.value > threshold:
+                if tree.found is not None:
+                    return Undecided(reason=f"{groups} groups do not rule it out")
+                if tree.done:
+                    return Refuted(soundness=Soundness.EXACT)
+                search.grow(tree)
+        except OutOfTimeError:
+            return Undecided(reason="out of time")
+        return Satisfied(partition=search.partition)
+
+    def relax(self, problem: Problem, context: Context) -> Relaxation | None:
+        """Return the Lagrangian relaxation at the root, one multiplier a group."""
+        from framework.structure.nested_repair import balanced_sizes
+
+        groups = min(self.groups or self.max_groups, problem.useful_stages)
+        if groups < 2 or not self._fits(problem, groups):
+            return None
+        return _Relaxation(problem, balanced_sizes(problem.useful_stages, groups), context)
+
+    def _fits(self, problem: Problem, groups: int) -> bool:
+        instance = problem.instance
+        return (groups - 1) * (instance.n + instance.m) <= self.max_vertices
+
+    def _groupings(self, problem: Problem) -> list[list[int]]:
+        from framework.structure.nested_repair import balanced_sizes
+
+        k = problem.useful_stages
+        wanted = [self.groups] if self.groups else [2, 3, 4, 6, 8, 16, 32, 64]
+        most = min(k, self.groups or self.max_groups)
+        counts = sorted({min(count, most) for count in wanted} - {1})
+        return [balanced_sizes(k, count) for count in counts if self._fits(problem, count)]
+
+    def _minimise(self, search: _Search) -> Termination:
+        problem = search.problem
+        if problem.useful_stages == 1:
+            search.raise_dual(search.value)
+        if search.closed:
+            return Termination(reason=Reason.OPTIMAL)
+        groupings = self._groupings(problem)
+        if not groupings:
+            detail = f"more than {self.max_vertices} vertices"
+            return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
+        trees = []
+        for sizes in groupings:
+            tree = search.plant(sizes, search.value - 1)
+            if tree is None:
+                search.raise_dual(search.value)
+                return Termination(reason=Reason.OPTIMAL)
+            trees.append(tree)
+        while trees:
+            leader = max(trees, key=lambda tree: tree.bound)
+            # Counted in steps of the flows, so that the same seed gives the same trees.
+            tree = min(trees, key=lambda tree: tree.network.network.steps * (1 if tree is leader else LEADER))
+            search.grow(tree)
+            search.raise_dual(tree.bound)
+            if search.closed:
+                return Termination(reason=Reason.OPTIMAL)
+            trees = [tree for tree in trees if not tree.done]
+        return Termination(reason=Reason.FINISHED)
+
+
+class _Search:
+    """The interval, and what of it is this formulation's own."""
+
+    def __init__(self, problem: Problem, context: Context) -> None:
+        from framework.structure.nested_repair import Repair
+
+        self.problem, self.context = problem, context
+        self.partition = context.best_partition() or balanced_partition(problem)
+        self.value = bottleneck(problem, self.partition)
+        self.dual = simple_bound(problem)
+        self.trees: list[NestedTree] = []
+        self._repair = Repair(problem)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the incumbent is proven optimal, by this or by others."""
+        return max(self.dual, self.context.dual or 0) >= self.value
+
+    def plant(self, sizes: list[int], threshold: int) -> NestedTree | None:
+        """Return a tree for a grouping of the stages; None if the windows refute the threshold.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+        from framework.structure.nested_cuts import NestedNetwork
+        from framework.structure.nested_repair import group_windows
+        from framework.structure.nested_tree import NestedTree
+
+        instance, stop = self.problem.instance, self.context.should_stop
+        windows = group_windows(instance, sizes, threshold, stop)
+        if windows is None:
+            return None
+        reach = self.trees[0].network.reach if self.trees else None
+        network = NestedNetwork(instance, sizes, reach=reach, should_stop=stop)
+        tree = NestedTree(network, threshold, *windows, offer=self.offer, should_stop=stop)
+        self.trees.append(tree)
+        return tree
+
+    def grow(self, tree: NestedTree) -> None:
+        """Work on one node.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+        if self.context.incumbent is not None and self.context.incumbent < self.value:
+            other = self.context.best_partition()
+            if other is not None:
+                self._improve(other)
+        if not self.closed and self.context.should_stop():
+            raise OutOfTimeError("stopped between nodes")
+        tree.threshold = min(tree.threshold, self.value - 1)
+        tree.advance()
+
+    def offer(self, group_of: IntArray, value: int) -> None:
+        """Make a partition of a grouping, if its largest cost per stage promises a better one."""
+        if value > PROMISING * self.value:
+            return
+        found = self._repair.partition(group_of, self.value, self.context.should_stop)
+        if found is not None:
+            self._improve(found.partition)
+            self.context.report_partition(found.partition)
+
+    def raise_dual(self, value: int) -> None:
+        """Report a dual bound in ticks, if it is news."""
+        if value > self.dual:
+            self.dual = value
+            self.context.report_dual(value, Soundness.EXACT)
+
+    def outcome(self, termination: Termination) -> Outcome:
+        """Say what is proven and why it ended."""
+        details: dict[str, Any] = {
+            "trees": [
+                {"groups": tree.network.groups, "nodes": tree.nodes, "cuts": tree.cuts, "bound": tree.bound}
+                for tree in self.trees
+            ]
+        }
+        return Outcome(
+            dual=DualBound(value=self.dual, source=NAME, soundness=Soundness.EXACT),
+            incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
+            termination=termination,
+            details=details,
+        )
+
+    def _improve(self, partition: Partition) -> None:
+        value = bottleneck(self.problem, partition)
+        if value < self.value:
+            self.value, self.partition = value, partition
+
+
+class _Relaxation:
+    """The minimum cut of the root, under the windows of partitions better than the incumbent.
+
+    Which boundary a tensor's cost is put on, and the multipliers of overflow, follow what the latest cuts showed.
+    """
+
+    def __init__(self, problem: Problem, sizes: list[int], context: Context) -> None:
+        import numpy as np
+
+        from framework.structure.nested_cuts import NestedNetwork
+        from framework.structure.nested_repair import group_windows
+
+        self._search = _Search(problem, context)
+        self._stop = context.should_stop
+        self._network = NestedNetwork(problem.instance, sizes, should_stop=self._stop)
+        self._threshold = self._search.value - 1
+        self._windows = group_windows(problem.instance, sizes, self._threshold, self._stop)
+        self._priority = self._network.even_priority()
+        self._overflow: FloatArray = np.zeros(self._network.groups)
+
+    @property
+    def multipliers(self) -> int:
+        return self._network.groups
+
+    def evaluate(self, multipliers: FloatArray) -> RelaxedPoint:
+        import numpy as np
+
+        from framework.structure.nested_cuts import SMOOTHING
+
+        network, sizes = self._network, self._network.sizes
+        if self._windows is None:
+            return RelaxedPoint(
+                bound=self._threshold + 1,
+                value=float(self._threshold + 1),
+                loads=np.full(len(sizes), float(self._threshold + 1)),
+                soundness=Soundness.EXACT,
+            )
+        # The bound is divided by the weight sum lambda r, so a multiplier stands for lambda r.
+        rounded = network.multipliers(multipliers / sizes, self._overflow)
+        base = network.prepare(rounded, *self._windows, self._priority)
+        value = base + network.network.augment(should_stop=self._stop)
+        weight = network.weight(rounded)
+        group_of, largest = network.smallest(), network.largest()
+        costs, parameters = network.costs(group_of)
+        # Costs at both ends of the minimum are supergradients; so is their mean, and it zigzags less.
+        mean = (costs + network.costs(largest)[0]) / 2
+        self._priority += SMOOTHING * (network.crossings(group_of) - self._priority)
+        self._overflow = (self._overflow + (parameters > network.capacities)) / 2
+        self._search.offer(group_of, 0)
+        self._search.offer(largest, 0)
+        return RelaxedPoint(
+            # Windows hold for partitions of at most the threshold only.
+            bound=min(self._threshold + 1, -(-value // weight)),
+            value=value / weight,
+            loads=mean / sizes,
+            soundness=Soundness.EXACT,
+            partition=self._search.partition,
+        )
+
+
+def _stopped() -> Termination:
+    return Termination(reason=Reason.LIMIT, limit=Limit.TIME)

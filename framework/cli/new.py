@@ -1,0 +1,107 @@
+"""`pipebound new`: a working file to start an entry of your own from."""
+
+from __future__ import annotations
+
+import keyword
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framework.errors import UserError
+
+FORMULATION = '''"""`{name}`: no stage can avoid the heaviest nodes.
+
+Validity: take the k q + 1 nodes with the most work, where k is the number of stages. By the pigeonhole principle some
+stage holds at least q + 1 of them, and costs at least the work of the q + 1 lightest among them. With q = 0 that is
+the heaviest node. All arithmetic is on integers. Replace this by a proof of your own: it is what the bound rests on.
+
+Source: folklore.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framework.bounds import DualBound, Outcome, Reason, Soundness, Termination
+from framework.contracts import Context, Feature
+from framework.model.problem import Problem
+from framework.registry import register_formulation
+
+NAME = "{name}"
+
+
+@register_formulation(
+    NAME,
+    features=[Feature.DUAL, Feature.ANYTIME],
+    summary="The lightest of the heaviest nodes that must share a stage",
+    reference="folklore",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class {class_name}:
+    """Bound by the pigeonhole principle.
+
+    Attributes
+    ----------
+    depth
+        Largest q to try: a stage that holds up to q + 1 of the heaviest nodes.
+    """
+
+    depth: int = 100
+
+    def __post_init__(self) -> None:
+        if self.depth < 0:
+            raise ValueError("depth must be at least 0")
+
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        """Report each q that raises the bound."""
+        k = problem.useful_stages
+        heaviest = sorted(problem.instance.work.tolist(), reverse=True)
+        best = -1
+        for q in range(self.depth + 1):
+            if k * q + 1 > len(heaviest) or context.should_stop():
+                break
+            value = sum(heaviest[k * q - q : k * q + 1])
+            if value > best:
+                best = value
+                context.report_dual(value, Soundness.EXACT)
+        dual = None if best < 0 else DualBound(value=best, source=NAME, soundness=Soundness.EXACT)
+        return Outcome(dual=dual, termination=Termination(reason=Reason.FINISHED))
+'''
+
+
+class Kind(StrEnum):
+    """What can be begun."""
+
+    FORMULATION = "formulation"
+
+
+def command(
+    kind: Annotated[Kind, typer.Argument(help="What to begin.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Its name: a-z, 0-9 and hyphens.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; default: NAME.py here.")] = None,
+) -> None:
+    """Write a formulation that works, in one file, with a proof, a parameter and a bound to replace.
+
+    It passes `pipebound check NAME --plugin NAME.py` as it is.
+    """
+    from framework.registry import load_plugins, registry
+
+    if not name.replace("-", "").isalnum() or name != name.lower() or not name.isascii() or not name[0].isalpha():
+        raise UserError(f"{name!r} is no name", mend="use a-z, 0-9 and hyphens, a letter first")
+    load_plugins()
+    if any(entry.name == name for entry in registry.entries()):
+        raise UserError(f"the name {name!r} is taken", mend="see `pipebound list`")
+    path = output if output is not None else Path(f"{name.replace('-', '_')}.py")
+    class_name = "".join(part.capitalize() for part in name.split("-"))
+    if keyword.iskeyword(class_name):
+        class_name += "Bound"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(FORMULATION.format(name=name, class_name=class_name))
+    except FileExistsError:
+        raise UserError("there is a file already", where=str(path), mend="choose another name or --output") from None
+    except OSError as error:
+        raise UserError(str(error.strerror), where=str(path)) from error
+    typer.echo(f"wrote {path}; now: pipebound check {name} --plugin {path}")

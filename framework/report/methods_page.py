@@ -1,0 +1,111 @@
+"""The methods reference: one section for each registered entry, written from its docstrings."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from framework.registry import Entry, Kind, registry
+
+BUILT_IN = ("formulations", "strategies")
+"""Packages whose entries the page describes; a researcher's own are not in it."""
+_STRUCTURE = re.compile(r"`framework\.structure\.(\w+)")
+_HEADINGS = {Kind.FORMULATION: "Formulations", Kind.STRATEGY: "Strategies", Kind.PORTFOLIO: "Portfolios"}
+
+_HEAD = """# Methods
+
+What `pipebound` can bound, solve and search with. This page is written by `scripts/build_docs` from the registry and
+the docstrings beside the code; do not edit it. `name:parameter=value` on the command line sets a parameter. An entry
+that is marked *exact* closes the gap given enough time; *decision* means that `bisection:over=NAME` can drive it.
+"""
+
+
+def methods_page() -> str:
+    """Return the page in Markdown, for the built-in entries that are registered."""
+    entries = [entry for entry in registry.entries() if entry.factory.__module__.split(".")[0] in BUILT_IN]
+    parts = [_HEAD, _overview(entries)]
+    for kind in Kind:
+        chosen = [entry for entry in entries if entry.kind is kind]
+        if chosen:
+            parts.append(f"## {_HEADINGS[kind]}\n")
+            parts += [_section(entry) for entry in chosen]
+    parts.append(_appendix(entries))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _overview(entries: Iterable[Entry]) -> str:
+    rows = [
+        f"| [{entry.name}](#{entry.name}) | {entry.kind} | {_features(entry)} | {_cell(entry.summary)} |"
+        for entry in entries
+    ]
+    return "\n".join(["| entry | kind | features | in a line |", "|---|---|---|---|", *rows, ""])
+
+
+def _section(entry: Entry) -> str:
+    lines = [f"### {entry.name}", "", f"{entry.summary[0].upper()}{entry.summary[1:].rstrip('.')}.", ""]
+    lines.append(f"*{entry.kind.capitalize()}; {_features(entry)}; `{entry.factory.__module__.replace('.', '/')}.py`.*")
+    if entry.reference:
+        lines[-1] += f" *Source: {entry.reference}.*"
+    lines.append("")
+    parameters = entry.parameters()
+    if parameters:
+        described = _attributes(entry.factory)
+        lines += ["| parameter | type | default | meaning |", "|---|---|---|---|"]
+        for item in parameters:
+            meaning = _cell(described.get(item.name, ""))
+            lines.append(f"| `{item.name}` | {_cell(item.type_name)} | `{item.default!r}` | {meaning} |")
+        lines.append("")
+    lines += [_docstring(entry.factory.__module__), ""]
+    return "\n".join(lines)
+
+
+def _appendix(entries: Iterable[Entry]) -> str:
+    """Return the docstrings of the structure modules that the entries refer to, and those that these refer to."""
+    import framework.structure
+
+    folder = Path(framework.structure.__path__[0])
+    modules = {entry.factory.__module__ for entry in entries}
+    waiting = [name for module in sorted(modules) for name in _STRUCTURE.findall(_docstring(module))]
+    found: dict[str, str] = {}
+    while waiting:
+        name = waiting.pop()
+        path = folder / f"{name}.py"
+        if name in found or not path.is_file():
+            continue
+        # Read, not imported: kernels take a while to load, and nothing here needs them.
+        found[name] = inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+        waiting += _STRUCTURE.findall(found[name])
+    lines = ["## The structure they rest on", ""]
+    for name, text in sorted(found.items()):
+        lines += [f"### framework.structure.{name}", "", text, ""]
+    return "\n".join(lines)
+
+
+def _docstring(module: str) -> str:
+    return inspect.cleandoc(importlib.import_module(module).__doc__ or "")
+
+
+def _attributes(factory: type) -> dict[str, str]:
+    """Return what a numpydoc docstring says of each attribute; ``a, b`` share their text."""
+    _, _, section = (inspect.getdoc(factory) or "").partition("Attributes\n----------\n")
+    described: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.split(":")[0].split(",")]
+        else:
+            for name in names:
+                described[name] = f"{described.get(name, '')} {line.strip()}".strip()
+    return described
+
+
+def _features(entry: Entry) -> str:
+    return ", ".join(sorted(entry.features)) or "-"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

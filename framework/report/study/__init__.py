@@ -1,0 +1,1 @@
+"""Studies on the terminal, as pages, figures, LaTeX and data files."""

@@ -1,0 +1,43 @@
+"""`study report --live`: the report of a running study, again and again until it ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from framework.report.study.tables import print_report, progress_words, report_view
+from framework.study.analysis.report import StudyReport, make_report
+from framework.study.lock import is_being_written
+
+
+def follow(path: Path, *, every: float, everything: bool) -> StudyReport:
+    """Show the report every few seconds while a study writes to the store; return the last one.
+
+    In a pipe one line a look tells how far it is, and the report comes at the end. Ctrl-C stops following, not
+    the study.
+    """
+    console = Console()
+    report = make_report(path)
+    try:
+        if console.is_terminal:
+            with Live(
+                report_view(report, console, everything=everything), console=console, auto_refresh=False, transient=True
+            ) as live:
+                while is_being_written(path):
+                    time.sleep(every)
+                    report = make_report(path)
+                    live.update(report_view(report, console, everything=everything), refresh=True)
+        else:
+            while is_being_written(path):
+                print(progress_words(report), flush=True)
+                time.sleep(every)
+                report = make_report(path)
+    except KeyboardInterrupt:
+        return report
+    # What was written between the last look and the end of the study.
+    report = make_report(path)
+    print_report(report, everything=everything)
+    return report

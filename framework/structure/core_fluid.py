@@ -1,0 +1,280 @@
+"""Deciding a threshold T on a core whose fluid may run anywhere: the most fluid done at each ideal, stage by stage.
+
+Take a partition into k stages of cost at most T. Let J_b be the core nodes of its first b stages, an ideal of the
+core, and y_b the work of the fluid nodes there. With I = J_(b-1), J = J_b and the core and its nets
+(`framework.structure.fluid_core`), stage b costs at least its cost in the core plus the work of its fluid:
+
+    f(core, I -> J) + y_b - y_(b-1) <= T,      Mn(J) <= y_b <= Mx(J),      y_0 = 0,  y_k = X,             (1)
+
+where X is the work of all fluid, Mx(J) that of the nodes whose core ancestors all lie in J, and Mn(J) that of the
+nodes with a core descendant in J. Let Y_b(J) be the largest y_b that (1) allows with f(core, I -> J) <= T. By
+induction y_b <= Y_b(J_b), as the right side of y_b <= min(Mx(J), y_(b-1) + T - f) grows with y_(b-1). So if no chain
+reaches Y_k = X at the whole core, T is refuted. A stage may hold fluid only (J = I, f = 0). Without fluid this is
+the program of `framework.structure.ideal_chains`, state by state.
+
+*Parameters.* max(0, p - capacity) is at least 0 and at least p - capacity. Hence two variants: one counts work w
+and the overflow of the core alone against T, the other counts a = w + p against T + capacity (the core must keep to T
+in both). Either refutation counts. A stage cannot weigh more than all costs together, so T + capacity is cut off
+there, which keeps all products with k inside int64.
+
+*Pruning.* Y_b(J) is of use only if what is left fits into the k - b stages left, which pay for every crossing net at
+least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. That, Mn(J), and "more
+than is known for J already" make a least useful value need(J). A walk from (I, Y), as in `ideal_chains`, only adds
+to in + done. Along it, J is reached with a useful value only if
+
+    in + done <= Y + T + a(I) + cut(I) - [a(J) + cut(J) + need(J)],
+
+so the least bracket over all ideals above an ideal ends the walk there; likewise for the limit T on the core's own
+cost. These minima are one sweep over the lattice, repeated as values rise.
+
+*Dominance.* A value for J counts only if it is larger than all with fewer stages. A stage of fluid alone before a
+stage I -> J can be exchanged with it (Mx grows with J), unless Y + T - f < Mn(J) forbids that. So a state that is only
+carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import MAX_TOTAL
+from framework.model.topology import IntArray, row_pointers
+from framework.structure import fluid_kernels as kernels
+from framework.structure.closure import BitArray
+from framework.structure.fluid_core import FluidCore
+from framework.structure.ideals import IdealLattice
+
+STEPS_A_CALL = 1_000_000
+"""Extensions after which a kernel call returns to Python: some hundredths of a second."""
+REFILL = 4
+"""Extensions per edge of the lattice after which the minima are filled anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FluidPlan:
+    """What is not refuted: a place for the core, and how much fluid is done by the end of each stage.
+
+    Attributes
+    ----------
+    stage_of_core
+        ``[core]`` the stage of each core node.
+    fluid_done
+        ``[stages]`` fluid weight done by the end of each stage, at most, in ticks.
+    """
+
+    stage_of_core: IntArray
+    fluid_done: IntArray
+
+
+class _Level(NamedTuple):
+    """The states after some stages: their ideals, fluid values, and the states they come from."""
+
+    ideals: IntArray
+    values: IntArray
+    origins: IntArray
+
+
+class FluidSearch:
+    """Decides thresholds on one core and its complete lattice.
+
+    Attributes
+    ----------
+    steps
+        Extensions walked so far, over all decisions.
+    """
+
+    def __init__(self, core: FluidCore, lattice: IdealLattice) -> None:
+        if not lattice.complete:
+            raise ValueError("only a complete lattice can decide anything")
+        self.core, self.lattice = core, lattice
+        self.steps = 0
+        instance = core.instance
+        self._fluid_work = instance.work[core.fluid]
+        self._fluid_parameters = instance.parameter_cost[core.fluid]
+        self._capacity = instance.bounded_capacity
+        pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
+        self._node_nets = _incidence(core.net_pins, pin_nets, core.order.n)
+        # A head is never in the stage of a net that comes in.
+        heads = np.zeros(len(pin_nets), np.bool_)
+        heads[core.net_ptr[:-1][core.headed]] = True
+        self._entering = _incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
+        self._facts = self._fill_facts()
+        count = len(lattice)
+        self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
+        self._least = np.empty((4, count), np.int64)
+
+    @property
+    def variants(self) -> int:
+        """Number of variants that can refute: 2 where parameters can overflow, else 1."""
+        return 2 if self.core.instance.can_overflow else 1
+
+    def decide(
+        self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: int = 0
+    ) -> FluidPlan | None:
+        """Return a plan into at most `stages` stages of cost at most `threshold`, or None: then there is no partition.
+
+        Parameters
+        ----------
+        variant
+            0 counts work, 1 work and parameters.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` struck first; then nothing is known.
+        """
+        if threshold < 0:
+            return None
+        threshold = min(threshold, MAX_TOTAL)
+        facts = self._facts[variant]
+        limit = threshold if variant == 0 else min(MAX_TOTAL, threshold + self._capacity)
+        fluid = int(facts[kernels.MOST, -1])
+        limits = np.array([threshold, limit, self._capacity, fluid, variant == 0], np.int64)
+        ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
+        levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
+        kernels.fill_need(facts, limits, stages, self._need)
+        if self._need[0] > 0:
+            return None
+        self._best.fill(-1)
+        self._best[0] = 0
+        for stage in range(stages):
+            left = stages - stage
+            last = kernels.finishing_state(facts, limits, left, ideals, values)
+            if last >= 0:
+                return self._trace(levels, last, stages, fluid)
+            if left == 1 or not len(ideals):
+                return None
+            ideals, values, origins, hurdles = self._level(
+                facts, limits, left - 1, ideals, values, hurdles, should_stop
+            )
+            levels.append(_Level(ideals, values, origins))
+        return None
+
+    def _level(
+        self,
+        facts: IntArray,
+        limits: IntArray,
+        left: int,
+        ideals: IntArray,
+        values: IntArray,
+        hurdles: IntArray,
+        should_stop: Callable[[], bool],
+    ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Return ideals, values, origins and hurdles of the states one stage further on, `left` stages being left."""
+        lattice = self.lattice
+        kernels.fill_need(facts, limits, left, self._need)
+        self._slot.fill(-1)
+        size = len(lattice)
+        new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
+        found = kernels.carry(facts, int(limits[1]), ideals, values, self._need, self._best, self._slot, *new)
+        first = int(ideals.min())
+        last = kernels.fill_least(
+            facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
+        )
+        promise = values + facts[kernels.WEIGHT, ideals] + facts[kernels.CUT, ideals]
+        order = np.argsort(-promise, kind="stable")
+        counters = np.array([0, found, 0, 0, first, last], np.int64)
+        complete = False
+        while not complete:
+            complete = kernels.walk(
+                facts,
+                limits,
+                lattice.bits,
+                lattice.edge_ptr,
+                lattice.edge_node,
+                lattice.edge_ideal,
+                self.core.net_cost,
+                self.core.net_ptr,
+                self.core.net_pins,
+                *self._entering,
+                self.core.instance.can_overflow,
+                order,
+                ideals,
+                values,
+                hurdles,
+                self._need,
+                self._best,
+                self._least,
+                self._slot,
+                *new,
+                counters,
+                REFILL,
+                STEPS_A_CALL,
+            )
+            if should_stop():
+                raise OutOfTimeError("the decision was stopped")
+        self.steps += int(counters[2])
+        count = int(counters[1])
+        ideals, values, origins, hurdles = (array[:count].copy() for array in new)
+        return ideals, values, origins, hurdles
+
+    def _trace(self, levels: list[_Level], last: int, stages: int, fluid: int) -> FluidPlan:
+        """Follow the states backwards from the one that takes all that is left of the core."""
+        core, words = self.core, self.lattice.bits
+        nodes = np.arange(core.order.n)
+        stage_of = np.full(core.order.n, len(levels) - 1, np.int64)
+        done = np.full(stages, fluid, np.int64)
+        state = last
+        for stage in range(len(levels) - 1, 0, -1):
+            ideals, values, origins = levels[stage]
+            row = words[ideals[state]]
+            member = (row[nodes >> 6] >> (nodes & 63).astype(np.uint64)) & np.uint64(1)
+            stage_of[member.astype(bool)] = stage - 1
+            done[stage - 1] = values[state]
+            state = int(origins[state])
+        return FluidPlan(stage_of_core=stage_of, fluid_done=done)
+
+    def _fill_facts(self) -> tuple[IntArray, ...]:
+        """Return the rows of `framework.structure.fluid_kernels` for each variant."""
+        core, lattice = self.core, self.lattice
+        facts = np.full((8, len(lattice)), -1, np.int64)
+        free = ~core.after.any(axis=1)
+        facts[:, 0] = 0
+        facts[kernels.MOST_WORK, 0] = self._fluid_work[free].sum()
+        facts[kernels.MOST_PARAMETERS, 0] = self._fluid_parameters[free].sum()
+        kernels.fill_facts(
+            lattice.bits,
+            lattice.edge_ptr,
+            lattice.edge_node,
+            lattice.edge_ideal,
+            core.net_cost,
+            core.net_ptr,
+            core.net_pins,
+            *self._node_nets,
+            core.after,
+            core.before,
+            *_rows(core.after, core.order.n),
+            *_rows(core.before, core.order.n),
+            self._fluid_work,
+            self._fluid_parameters,
+            facts,
+        )
+        facts[kernels.WORK] = lattice.work
+        facts[kernels.PARAMETERS] = lattice.parameter_cost
+        least = facts[[kernels.LEAST, kernels.MOST]].copy()
+        most = facts[[kernels.MOST_WORK, kernels.MOST_PARAMETERS]]
+        variants = []
+        for variant in range(self.variants):
+            facts[kernels.WEIGHT] = lattice.work + variant * lattice.parameter_cost
+            facts[kernels.LEAST] = least[0] + variant * least[1]
+            facts[kernels.MOST] = most[0] + variant * most[1]
+            variants.append(facts.copy())
+        return tuple(variants)
+
+
+def _incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArray]:
+    """Return the nets of each node as (ptr, items)."""
+    return row_pointers(pins, n), nets[np.argsort(pins, kind="stable")]
+
+
+def _rows(sets: BitArray, n: int) -> tuple[IntArray, IntArray]:
+    """Return, for each core node, the fluid nodes whose set holds it, as (ptr, items)."""
+    octets = np.ascontiguousarray(sets).astype("<u8", copy=False).view(np.uint8)
+    fluid, node = np.nonzero(np.unpackbits(octets, axis=1, bitorder="little"))
+    return _incidence(node.astype(np.int64), fluid.astype(np.int64), n)

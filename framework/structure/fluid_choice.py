@@ -1,0 +1,166 @@
+"""Which nodes to make fluid, so that the core has few ideals and loses little.
+
+Ideals multiply where many nodes are incomparable, and what is lost with a fluid node is the cost of its tensors and its
+place. So nodes are ranked by
+
+    (number of nodes of the core incomparable with it)  /  (cost of its tensors + share * mean of that cost),
+
+taken out one by one, highest first, with the counts kept up to date. The shortest prefix of this ranking whose core
+has at most so many ideals is found by bisection (a longer prefix never has more ideals: its ideals are restrictions of
+those of a shorter one). Then nodes are given back, dearest tensors first, as long as the ideals stay few.
+
+Every choice is valid; this one is a heuristic. Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.closure import BitArray, BoolArray, closure
+from framework.structure.fluid_core import core_order
+from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_ideals
+
+SHARES = (0.02, 0.3, 3.0)
+"""Shares of the mean tensor cost worth trying: from cheap tensors first to most incomparable first."""
+DEFAULT_SHARE = 0.3
+_PAIRS_A_CALL = 10_000_000
+
+
+class FluidChoice:
+    """Chooses fluid nodes of one instance, for any number of ideals.
+
+    Parameters
+    ----------
+    share
+        See the module; larger values look less at tensors.
+    should_stop
+        Asked every few hundredths of a second, in all methods.
+
+    Raises
+    ------
+    OutOfTimeError
+        From any method, if `should_stop` strikes.
+    """
+
+    def __init__(self, instance: Instance, *, share: float, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self._instance = instance
+        self._tensors = incident_cost(instance)
+        self._ranking = self._rank(share, should_stop)
+        self._prefix = instance.n - 1
+
+    def choose(
+        self, max_ideals: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[BoolArray, IdealLattice]:
+        """Return the mask of fluid nodes and the lattice of the core; ask for more ideals from call to call."""
+        low, high = -1, self._prefix
+        mask, lattice = self._attempt(self._mask(high), max_ideals, should_stop)
+        if mask is None:
+            # Fewer ideals than before were asked for.
+            high = self._instance.n - 1
+            mask, lattice = self._attempt(self._mask(high), max(2, max_ideals), should_stop)
+        while high - low > 1:
+            middle = (low + high) // 2 if low >= 0 else (0 if high <= 4 else high // 2)
+            attempt, found = self._attempt(self._mask(middle), max_ideals, should_stop)
+            if attempt is None:
+                low = middle
+            else:
+                high, mask, lattice = middle, attempt, found
+        self._prefix = high
+        if mask is None or lattice is None:
+            raise AssertionError("a single node has two ideals")
+        return self._give_back(mask, lattice, max_ideals, should_stop)
+
+    def _mask(self, length: int) -> BoolArray:
+        mask = np.zeros(self._instance.n, np.bool_)
+        mask[self._ranking[:length]] = True
+        return mask
+
+    def _attempt(
+        self, mask: BoolArray, max_ideals: int, should_stop: Callable[[], bool]
+    ) -> tuple[BoolArray | None, IdealLattice | None]:
+        """Return the mask and the lattice of its core, or twice None if that is too large."""
+        order, _, _ = core_order(self._instance, mask, should_stop=should_stop)
+        lattice = enumerate_ideals(order, max_ideals=max_ideals, should_stop=should_stop)
+        if lattice.status is LatticeStatus.STOPPED:
+            raise OutOfTimeError("stopped while the fluid was being chosen")
+        return (mask, lattice) if lattice.complete else (None, None)
+
+    def _give_back(
+        self, mask: BoolArray, lattice: IdealLattice, max_ideals: int, should_stop: Callable[[], bool]
+    ) -> tuple[BoolArray, IdealLattice]:
+        """Return nodes to the core in chunks, smaller ones where a chunk is too much."""
+        candidates = np.flatnonzero(mask)
+        candidates = candidates[np.argsort(-self._tensors[candidates], kind="stable")]
+        chunk = max(1, len(candidates) // 8)
+        position = 0
+        while position < len(candidates):
+            some = candidates[position : position + chunk]
+            trial = mask.copy()
+            trial[some] = False
+            attempt, found = self._attempt(trial, max_ideals, should_stop)
+            if attempt is not None and found is not None:
+                mask, lattice = attempt, found
+            elif len(some) > 1 and chunk > 1:
+                chunk = max(1, chunk // 3)
+                continue
+            position += len(some)
+        return mask, lattice
+
+    def _rank(self, share: float, should_stop: Callable[[], bool]) -> IntArray:
+        instance = self._instance
+        n = instance.n
+        reach = closure(instance, should_stop=should_stop)
+        comparable = reach.ancestors | reach.descendants
+        incomparable = n - 1 - np.bitwise_count(comparable).sum(axis=1, dtype=np.int64)
+        mean = float(self._tensors.mean())
+        price = np.asarray(self._tensors + (share * mean + 1.0), np.float64)
+        ranking = np.empty(n, np.int64)
+        alive = np.ones(n, np.bool_)
+        step = max(1, _PAIRS_A_CALL // n)
+        for first in range(0, n, step):
+            if should_stop():
+                raise OutOfTimeError("stopped while nodes were being ranked")
+            _take_out(comparable, price, incomparable, alive, ranking, first, min(n, first + step))
+        return ranking
+
+
+def incident_cost(instance: Instance) -> IntArray:
+    """Return the cost of all tensors that each node produces or consumes, ``[n]`` ticks."""
+    top = instance.topology
+    cost = np.zeros(instance.n, np.int64)
+    np.add.at(cost, top.producer, instance.tensor_cost)
+    np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
+    return cost
+
+
+@njit(cache=True)
+def _take_out(
+    comparable: BitArray,
+    price: NDArray[np.float64],
+    incomparable: IntArray,
+    alive: BoolArray,
+    ranking: IntArray,
+    first: int,
+    last: int,
+) -> None:
+    """Fill ``ranking[first:last]`` and keep `alive` and `incomparable` up to date."""
+    n = len(alive)
+    for place in range(first, last):
+        chosen = -1
+        best = -1.0
+        for v in range(n):
+            if alive[v] and incomparable[v] / price[v] > best:
+                best = incomparable[v] / price[v]
+                chosen = v
+        ranking[place] = chosen
+        alive[chosen] = False
+        for u in range(n):
+            if alive[u] and not (comparable[chosen, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
+                incomparable[u] -= 1

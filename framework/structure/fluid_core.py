@@ -1,0 +1,250 @@
+"""The core of an instance: what is left when some nodes, the *fluid* ones, lose their place.
+
+Let R be the fluid nodes. The core keeps the nodes V - R, the order among them (paths through R included), their work,
+parameters, and *nets*: sets of core nodes with a cost that every stage pays which holds some of them but not all.
+
+*Nets only lower cuts.* What a stage S pays for a tensor is its cost if S holds some but not all of {producer} +
+consumers, whichever side the producer is on: ``cut(S)`` is the cut of a hypergraph. Fluid nodes are taken out of it
+one by one. Let f be in the nets a and b, and m <= min(cost(a), cost(b)). Then for every S
+
+    cost(a) [S cuts a] + cost(b) [S cuts b]
+        >=  m [S cuts (a + b) - f]  +  (cost(a) - m) [S cuts a - f]  +  (cost(b) - m) [S cuts b - f].
+
+For f is on one side of S: if neither a nor b is cut, all of a + b is on that side, and the right side is 0. If only
+a is cut, b - f is not, and the right side is at most m + cost(a) - m; likewise if only b is cut. If both are, it is
+at most cost(a) + cost(b) - m. Taking f out of a net without merging is the case m = 0. So at the end
+``cut(S) >= sum of costs of the nets that the core nodes of S cut``, for every node set S at once. Merging is worth
+it where a has but one other node: alone, a - f is never cut. (If f lies between u and v on a path, the stages
+of u and v each pay for one of its two tensors, wherever f is.)
+
+What is left of a fluid node is its work and parameters, and two facts about its place: it comes after its
+ancestors in the core, and before its descendants there.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.topology import IntArray, build_topology, row_pointers
+from framework.structure.closure import BitArray, BoolArray, redundant_arcs, word_count
+
+LARGEST_NET = 64
+"""Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FluidCore:
+    """A core and its fluid.
+
+    Attributes
+    ----------
+    instance
+        The instance it was made from.
+    nodes, fluid
+        ``[core]``, ``[fluid]`` the nodes of the instance on either side, ascending.
+    order
+        The core as an instance whose tensors cost nothing: its ideals are those of the core.
+    net_cost, net_ptr, net_pins
+        The nets, rows of core nodes (numbered as in `order`), ascending.
+    headed
+        ``[nets]`` whether the first pin is an ancestor of all others.
+    after, before
+        ``[fluid, words]`` bit sets over core nodes: the last ones each fluid node comes after, the first ones it comes
+        before.
+    """
+
+    instance: Instance
+    nodes: IntArray
+    fluid: IntArray
+    order: Instance
+    net_cost: IntArray
+    net_ptr: IntArray
+    net_pins: IntArray
+    headed: BoolArray
+    after: BitArray
+    before: BitArray
+
+
+def core_order(
+    instance: Instance, fluid: BoolArray, *, should_stop: Callable[[], bool] = lambda: False
+) -> tuple[Instance, BitArray, BitArray]:
+    """Return the order of the core as an instance without tensor costs, and `after`, `before` of the fluid nodes.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    top, n = instance.topology, instance.n
+    nodes = np.flatnonzero(~fluid)
+    core = np.full(n, -1, np.int64)
+    core[nodes] = np.arange(len(nodes))
+    size = len(nodes)
+    after = np.zeros((n, word_count(size)), np.uint64)
+    before = np.zeros((n, word_count(size)), np.uint64)
+    forward = np.arange(n, dtype=np.int64)
+    _collect(forward, top.pred_ptr, top.preds, core, after)
+    _collect(forward[::-1].copy(), top.succ_ptr, top.succs, core, before)
+    if should_stop():
+        raise OutOfTimeError("stopped while the order of the core was being built")
+    count = _members(before, nodes, np.empty((2, 0), np.int64))
+    arcs = np.empty((2, count), np.int64)
+    _members(before, nodes, arcs)
+    succ_ptr = row_pointers(arcs[0], size)
+    keep = ~redundant_arcs(size, succ_ptr, arcs[1], should_stop=should_stop)
+    tails, heads = arcs[0][keep], arcs[1][keep]
+    producer = np.unique(tails)
+    row = row_pointers(tails, size)
+    consumer_ptr = np.concatenate((row[producer], row[-1:]))
+    order = Instance(
+        name=instance.name,
+        unit=instance.unit,
+        ticks_per_unit=instance.ticks_per_unit,
+        work=instance.work[nodes],
+        parameter_cost=instance.parameter_cost[nodes],
+        tensor_cost=np.zeros(len(producer), np.int64),
+        capacity=instance.capacity,
+        topology=build_topology(size, producer, consumer_ptr, heads),
+        node_of_input=np.arange(size, dtype=np.int64),
+    )
+    return order, after[fluid], before[fluid]
+
+
+def build_core(instance: Instance, fluid: BoolArray, *, should_stop: Callable[[], bool] = lambda: False) -> FluidCore:
+    """Build the core with all its nets; `fluid` is a mask over the nodes that leaves at least one.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    order, after, before = core_order(instance, fluid, should_stop=should_stop)
+    nodes = np.flatnonzero(~fluid)
+    core = np.full(instance.n, -1, np.int64)
+    core[nodes] = np.arange(len(nodes))
+    nets = _Nets(instance, fluid)
+    for i, f in enumerate(np.flatnonzero(fluid).tolist()):
+        if i % 64 == 0 and should_stop():
+            raise OutOfTimeError("stopped while nets were being merged")
+        nets.eliminate(f)
+    rows = nets.rows()
+    lengths = np.array([len(pins) for pins, _, _ in rows], np.int64)
+    return FluidCore(
+        instance=instance,
+        nodes=nodes,
+        fluid=np.flatnonzero(fluid),
+        order=order,
+        net_cost=np.array([cost for _, cost, _ in rows], np.int64),
+        net_ptr=np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))).astype(np.int64),
+        net_pins=core[np.array([v for pins, _, _ in rows for v in pins], np.int64)],
+        headed=np.array([headed for _, _, headed in rows], np.bool_),
+        after=after,
+        before=before,
+    )
+
+
+class _Nets:
+    """Nets by their pins, so that equal ones add up, while nodes are taken out.
+
+    A net is keyed by its pins and its head: the pin that is an ancestor of all others, or -1 if there may be none.
+    """
+
+    def __init__(self, instance: Instance, fluid: BoolArray) -> None:
+        self._cost: dict[tuple[frozenset[int], int], int] = {}
+        self._at: dict[int, set[tuple[frozenset[int], int]]] = {int(f): set() for f in np.flatnonzero(fluid)}
+        top = instance.topology
+        ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), instance.tensor_cost.tolist()
+        for t, u in enumerate(top.producer.tolist()):
+            self._add(frozenset((u, *pins[ptr[t] : ptr[t + 1]])), u, costs[t])
+
+    def eliminate(self, f: int) -> None:
+        """Take a node out of all its nets, merging nets of two pins with others.
+
+        Dear nets are partners first: what a merged net costs is the cheaper of the two.
+        """
+        nets = sorted(self._at.pop(f), key=lambda net: (-self._cost[net], sorted(net[0])))
+        left = {net: self._take(net) for net in nets}
+        for pair in nets:
+            if len(pair[0]) != 2:
+                continue
+            for other in nets:
+                union = (pair[0] | other[0]) - {f}
+                if other == pair or not 2 <= len(union) <= LARGEST_NET:
+                    continue
+                shared = min(left[pair], left[other])
+                if shared:
+                    left[pair] -= shared
+                    left[other] -= shared
+                    self._add(union, _head(pair, other, f), shared)
+        for net, cost in left.items():
+            self._add(net[0] - {f}, net[1] if net[1] != f else -1, cost)
+
+    def rows(self) -> list[tuple[list[int], int, bool]]:
+        """Return pins, cost and whether the first pin is the head, in a fixed order."""
+        found = [(sorted(pins), cost, head >= 0) for (pins, head), cost in self._cost.items()]
+        return sorted(found)
+
+    def _take(self, net: tuple[frozenset[int], int]) -> int:
+        for v in net[0]:
+            if v in self._at:
+                self._at[v].discard(net)
+        return self._cost.pop(net)
+
+    def _add(self, pins: frozenset[int], head: int, cost: int) -> None:
+        if cost == 0 or len(pins) < 2:
+            return
+        net = (pins, head)
+        self._cost[net] = self._cost.get(net, 0) + cost
+        for v in pins:
+            if v in self._at:
+                self._at[v].add(net)
+
+
+def _head(a: tuple[frozenset[int], int], b: tuple[frozenset[int], int], f: int) -> int:
+    """Return the head of the merged net: if f heads b, the head of a is an ancestor of all of b, and vice versa."""
+    if b[1] == f and a[1] not in (f, -1):
+        return a[1]
+    if a[1] == f and b[1] not in (f, -1):
+        return b[1]
+    return -1
+
+
+@njit(cache=True)
+def _collect(order: IntArray, ptr: IntArray, items: IntArray, core: IntArray, rows: BitArray) -> None:
+    """Fill rows with the core nodes next to each node, paths through fluid nodes included."""
+    one = np.uint64(1)
+    for v in order:
+        for e in range(ptr[v], ptr[v + 1]):
+            u = items[e]
+            if core[u] >= 0:
+                rows[v, core[u] >> 6] |= one << np.uint64(core[u] & 63)
+            else:
+                for word in range(rows.shape[1]):
+                    rows[v, word] |= rows[u, word]
+
+
+@njit(cache=True)
+def _members(rows: BitArray, nodes: IntArray, arcs: IntArray) -> int:
+    """Count the members of the given rows, and write (row number, member) to `arcs` if it has room."""
+    count = 0
+    for i in range(len(nodes)):
+        for word in range(rows.shape[1]):
+            bits = rows[nodes[i], word]
+            member = word << 6
+            while bits:
+                if bits & np.uint64(1):
+                    if arcs.shape[1]:
+                        arcs[0, count] = i
+                        arcs[1, count] = member
+                    count += 1
+                bits >>= np.uint64(1)
+                member += 1
+    return count

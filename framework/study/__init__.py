@@ -1,0 +1,1 @@
+"""Studies: many graphs, devices, numbers of stages and entries; run, stored, resumed, analysed."""

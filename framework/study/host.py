@@ -1,0 +1,164 @@
+"""The process that executes runs, one after the other: ``python -m framework.study.host``.
+
+With ``--warm`` it compiles every kernel before it says that it is ready, so that no run's budget is spent on that.
+
+It reads one task a line from standard input and writes one answer a line to standard output. It leads a process
+group of its own; when its input ends, which it does however the parent ends, the whole group dies at once, members
+and fork server included.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, TextIO
+
+from framework.errors import UserError
+from framework.portfolio.nursery import process_context, start_fork_server, without_main_module
+
+if TYPE_CHECKING:
+    from framework.model.graph import ModelGraph
+    from framework.study.task import Finished, Task
+
+READY = "ready"
+WARM = "--warm"
+_KEPT_GRAPHS = 4
+
+
+class Host:
+    """Executes tasks; keeps the graphs it read last, and the digests of their instances."""
+
+    def __init__(self) -> None:
+        from framework.study.code_version import code_version, study_environment
+
+        # Now, not later: this is the code that this process and its fork server have loaded.
+        code_version()
+        self._graphs: dict[tuple[object, ...], ModelGraph] = {}
+        self._instances: dict[tuple[object, ...], str] = {}
+        self._environment = study_environment()
+
+    def execute(self, task: Task) -> Finished:
+        """Run one task; whatever happens becomes an answer."""
+        from framework.study.task import Finished
+
+        try:
+            return self._solve(task)
+        except UserError as error:
+            return Finished(key=task.key, error=str(error))
+        except Exception as error:
+            traceback.print_exc()
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{os.path.basename(last.filename)}:{last.lineno}"
+            return Finished(key=task.key, error=f"{type(error).__name__}: {error} ({where})")
+
+    def _solve(self, task: Task) -> Finished:
+        from framework.model.device import Device
+        from framework.model.pricing import price
+        from framework.portfolio.result import GraphInput
+        from framework.portfolio.solve import solve
+        from framework.study.code_version import code_version
+        from framework.study.task import Finished
+
+        if code_version(task.plugin_files) != task.code:
+            raise UserError(
+                f"this worker has another version of the code than {task.code}",
+                mend="leave the code alone while a study runs, install the same everywhere, then --retry-failed",
+            )
+        graph = self._read(task)
+        device = None if task.device is None else Device(**task.device)
+        priced_as = (task.sha256, *sorted((task.device or {}).items()))
+        if priced_as not in self._instances:
+            self._instances[priced_as] = price(graph, device).sha256()
+        result = solve(
+            graph,
+            task.stages,
+            device=device,
+            entry=task.entry,
+            budget=task.budget,
+            gap=task.gap,
+            seed=task.seed,
+            workers=task.workers,
+            memory_bytes=task.memory_bytes,
+            presolve=task.presolve,
+            plugin_files=task.plugin_files,
+            graph_input=GraphInput(path=task.path, format=task.format, dims=task.dims, training=task.training),
+        )
+        return Finished(
+            key=task.key,
+            document=dict(result.document),
+            instance=self._instances[priced_as],
+            host=socket.gethostname(),
+            environment=self._environment,
+        )
+
+    def _read(self, task: Task) -> ModelGraph:
+        from framework.formats import read_graph
+
+        place = (task.sha256, task.path, task.format, *sorted(task.dims.items()), task.training)
+        if place not in self._graphs:
+            graph = read_graph(task.path, format=task.format, dims=task.dims or None, training=task.training)
+            if graph.sha256() != task.sha256:
+                raise UserError("the graph has changed since the study was planned", where=task.path)
+            while len(self._graphs) >= _KEPT_GRAPHS:
+                self._graphs.pop(next(iter(self._graphs)))
+            self._graphs[place] = graph
+        return self._graphs[place]
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    start_fork_server()
+    if WARM in sys.argv:
+        # In a process of its own: this one stays small, and a compiler that crashes costs nothing.
+        command = [sys.executable, "-m", "framework", "warm"]
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+    from framework.study.task import Task
+
+    host = Host()
+    _wait_for_fork_server()
+    _say(answers, READY)
+    while True:
+        task = Task.from_json(lines.get())
+        _say(answers, host.execute(task).to_json())
+
+
+def _say(answers: TextIO, line: str) -> None:
+    print(line, file=answers, flush=True)
+
+
+def _listen(lines: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    # Nobody is left to report to.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _nothing() -> None:
+    """The work of the process that shows that the fork server is ready."""
+
+
+def _wait_for_fork_server() -> None:
+    """The first run must not pay for the fork server's imports."""
+    with without_main_module():
+        process = process_context().Process(target=_nothing, daemon=True)
+        process.start()
+    process.join()
+
+
+if __name__ == "__main__":
+    # The fork server's children look the target up by module name, which must not be "__main__".
+    from framework.study.host import main as serve
+
+    serve()

@@ -1,0 +1,197 @@
+"""The plan: every run of a study with its key, in the order in which they start."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from framework.errors import UserError
+from framework.model.device import Device, load_device
+from framework.model.instance import instance_from_lists
+from framework.model.problem import Problem
+from framework.portfolio.solve import portfolio_members
+from framework.registry import load_plugin_file, load_plugins, registry
+from framework.study.code_version import code_version
+from framework.study.graphs import StudyGraph, choose_graphs, describe_graphs
+from framework.study.spec import EntryChoice, RunSettings, StudySpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """One run of a study.
+
+    Attributes
+    ----------
+    key
+        Digest of everything that decides what the run does: graph, device figures, stages, entry with all its
+        parameters, seed, budget, limits, and the code version unless the key is free of it.
+    identity
+        The same without the code version: runs of other code versions can stand in for this one.
+    device
+        None where the graph carries its own prices.
+    """
+
+    key: str
+    identity: str
+    graph: StudyGraph
+    device: Device | None
+    stages: int
+    choice: EntryChoice
+    parameters: str
+    seed: int
+    budget: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All runs of a study.
+
+    Attributes
+    ----------
+    left_out
+        Pairs of graph and stages that were dropped because there are more stages than nodes.
+    """
+
+    runs: tuple[PlannedRun, ...]
+    settings: RunSettings
+    code: str
+    left_out: int
+
+
+def make_plan(
+    spec: StudySpec,
+    *,
+    is_priced: Callable[[str], bool | None] = lambda sha256: None,
+    say: Callable[[str], None] = lambda words: None,
+) -> Plan:
+    """Look up everything a spec names and return the runs it asks for.
+
+    All runs of a pair of graph and stages are neighbours, and pairs of a graph too; graphs come in an order
+    that depends on their digest only, so that a report on an unfinished study is no report on the letter A.
+
+    Raises
+    ------
+    UserError
+        For the first entry, parameter, device, subset or graph that does not exist, with its place in the spec.
+    """
+    load_plugins()
+    for path in spec.run.plugin_files:
+        load_plugin_file(path)
+    parameters = {choice.label: entry_parameters(choice, spec.stages) for choice in spec.entries}
+    devices = [_device(where, name) for where, name in spec.devices]
+    graphs = describe_graphs(choose_graphs(spec), is_priced=is_priced, say=say)
+    graphs = _unique(graphs)
+    code = code_version(spec.run.plugin_files)
+    runs: dict[str, PlannedRun] = {}
+    left_out = 0
+    for graph in sorted(graphs, key=lambda graph: graph.sha256):
+        for device in [None] if graph.priced else devices:
+            for stages in spec.stages:
+                if stages > graph.nodes and not spec.run.more_stages_than_nodes:
+                    left_out += 1
+                    continue
+                for seed in spec.seeds:
+                    for choice in spec.entries:
+                        for budget in choice.budgets:
+                            run = _planned(spec.run, graph, device, stages, choice, parameters, seed, budget, code)
+                            runs.setdefault(run.key, run)
+    if not runs:
+        raise UserError("asks for no run", where=str(spec.path), mend="every graph has fewer nodes than stages")
+    return Plan(runs=tuple(runs.values()), settings=spec.run, code=code, left_out=left_out)
+
+
+def entry_parameters(choice: EntryChoice, stages: tuple[int, ...]) -> str:
+    """Return name and all parameters of an entry, defaults included, as canonical JSON.
+
+    Raises
+    ------
+    UserError
+        If there is no such entry or parameter, or a portfolio has such a member, with its place in the spec.
+    """
+    try:
+        entry = registry.create(choice.entry)
+        # Which members a portfolio has may depend on the number of stages.
+        for k in stages:
+            portfolio_members(choice.entry, _smallest_problem(k), workers=1)
+    except UserError as error:
+        raise UserError(str(error), where=choice.where) from error
+    name = choice.entry.partition(":")[0].strip()
+    values = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    return _canonical({"name": name, "parameters": values})
+
+
+def device_figures(device: Device | None) -> dict[str, Any] | None:
+    """Return what of a device decides prices; its name and source do not."""
+    if device is None:
+        return None
+    return {name: value for name, value in device.as_dict().items() if name not in ("name", "source")}
+
+
+def _planned(
+    settings: RunSettings,
+    graph: StudyGraph,
+    device: Device | None,
+    stages: int,
+    choice: EntryChoice,
+    parameters: dict[str, str],
+    seed: int,
+    budget: float,
+    code: str,
+) -> PlannedRun:
+    facts = {
+        "graph": graph.sha256,
+        "device": device_figures(device),
+        "stages": stages,
+        "entry": parameters[choice.label],
+        "seed": seed,
+        "budget": budget,
+        "presolve": choice.presolve,
+        "workers": settings.workers,
+        "gap": settings.gap,
+        "memory": settings.memory_bytes,
+    }
+    return PlannedRun(
+        key=_digest({**facts, "code": code}),
+        identity=_digest(facts),
+        graph=graph,
+        device=device,
+        stages=stages,
+        choice=choice,
+        parameters=parameters[choice.label],
+        seed=seed,
+        budget=budget,
+    )
+
+
+def _smallest_problem(stages: int) -> Problem:
+    """One that every portfolio can be asked for its members with."""
+    return Problem(instance=instance_from_lists([1, 1], [(0, 1, [1])]), stages=stages)
+
+
+def _unique(graphs: list[StudyGraph]) -> list[StudyGraph]:
+    """Keep one of graphs that are equal; the first collection wins."""
+    kept: dict[str, StudyGraph] = {}
+    for graph in graphs:
+        kept.setdefault(graph.sha256, graph)
+    return list(kept.values())
+
+
+def _device(where: str, name: str) -> Device:
+    try:
+        return load_device(name)
+    except UserError as error:
+        raise UserError(
+            error.what, where=f"{where}: {error.where}" if error.where else where, mend=error.mend
+        ) from error
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:32]

@@ -1,0 +1,288 @@
+"""The spec of a study: one TOML file that says which graphs, devices, stages and entries meet, and for how long.
+
+    name = "first-study"
+    graphs = ["testbed:resnet50", "models/*.onnx"]
+    subsets = ["core"]
+    devices = ["reference"]
+    stages = [2, 4, 8]
+    entries = ["simple", "ideal-dp:max_ideals=100000", { entry = "default", label = "ours" }]
+    budgets = ["10s"]
+    seeds = [0]
+
+    [run]
+    workers = 1
+
+Everything is checked before anything runs; see docs/studies.md for all keys.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from framework.errors import UserError
+from framework.model.instance import MAX_STAGES
+from framework.study.fields import Fields
+from framework.units import parse_bytes, parse_seconds
+
+DEFAULT_BUDGET = 10.0
+DEFAULT_DEVICE = "reference"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphChoice:
+    """A graph as the spec names it.
+
+    Attributes
+    ----------
+    path
+        ``testbed:NAME``, a path, or a pattern of paths.
+    where
+        Its place in the spec, for errors.
+    format, dims, training
+        As for `framework.formats.read_graph`.
+    family
+        For breakdowns; the catalogue's family or the graph's name where empty.
+    """
+
+    path: str
+    where: str
+    format: str | None = None
+    dims: tuple[tuple[str, int], ...] = ()
+    training: bool = False
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryChoice:
+    """An entry of the study.
+
+    Attributes
+    ----------
+    entry
+        ``name:param=value``.
+    label
+        What reports call it.
+    where
+        Its place in the spec, for errors.
+    budgets
+        Seconds; its own, or those of the study.
+    presolve
+        Whether exact reductions come first.
+    """
+
+    entry: str
+    label: str
+    where: str
+    budgets: tuple[float, ...]
+    presolve: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What holds for every run of a study.
+
+    Attributes
+    ----------
+    workers
+        Cores one run may use: members at a time times their threads.
+    gap
+        Relative gap at which a run stops.
+    memory_bytes
+        Limit of each member; None for a fair share of the machine.
+    attempts
+        How often a run whose worker was lost is tried before that is recorded as its fault.
+    more_stages_than_nodes
+        Whether to run pairs with more stages than the graph has nodes, which say little.
+    plugin_files
+        Absolute paths of Python files with entries.
+    """
+
+    workers: int
+    gap: float
+    memory_bytes: int | None
+    attempts: int
+    more_stages_than_nodes: bool
+    plugin_files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySpec:
+    """A validated spec; names of graphs, subsets, devices and entries are looked up by `framework.study.plan`.
+
+    Attributes
+    ----------
+    path
+        The file.
+    store
+        The SQLite file that takes the results.
+    graphs, subsets, devices
+        With their places in the spec.
+    slurm
+        Arguments of `dask_jobqueue.SLURMCluster`, and ``jobs``.
+    text
+        The file's content, kept in the store.
+    """
+
+    path: Path
+    name: str
+    description: str
+    store: Path
+    graphs: tuple[GraphChoice, ...]
+    subsets: tuple[tuple[str, str], ...]
+    devices: tuple[tuple[str, str], ...]
+    stages: tuple[int, ...]
+    entries: tuple[EntryChoice, ...]
+    seeds: tuple[int, ...]
+    run: RunSettings
+    slurm: Mapping[str, Any]
+    text: str
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read and validate a spec.
+
+    Raises
+    ------
+    UserError
+        Naming the file, the key and the mend.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except OSError as error:
+        raise UserError(error.strerror or str(error), where=str(path), mend="give a study's TOML file") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not a TOML file: {error}", where=str(path)) from error
+    fields = Fields(table, str(path))
+    run = fields.table("run")
+    budgets = _budgets(fields, (DEFAULT_BUDGET,))
+    presolve = run.flag("presolve", True)
+    graphs = tuple(_graph(fields, *item) for item in _optional_items(fields, "graphs"))
+    subsets = tuple((fields.where(key), _name(fields, key, item)) for key, item in _optional_items(fields, "subsets"))
+    if not graphs and not subsets:
+        raise UserError("names no graph", where=str(path), mend='give graphs = ["testbed:resnet50"] or subsets = [...]')
+    entries = tuple(_entry(fields, key, item, budgets, presolve) for key, item in fields.items("entries"))
+    _refuse_equal_labels(entries)
+    stages = fields.integers("stages", least=1)
+    for i, k in enumerate(stages):
+        if k > MAX_STAGES:
+            raise fields.error(f"stages[{i}]", f"{k} stages are too many", f"choose 1 to {MAX_STAGES}")
+    spec = StudySpec(
+        path=path,
+        name=fields.text("name", path.stem),
+        description=fields.text("description", path.stem),
+        store=path.parent / fields.text("store", f"{path.stem}.sqlite"),
+        graphs=graphs,
+        subsets=subsets,
+        devices=tuple(
+            (fields.where(key), _device(fields, key, item, path.parent))
+            for key, item in fields.items("devices", (DEFAULT_DEVICE,))
+        ),
+        stages=stages,
+        entries=entries,
+        seeds=fields.integers("seeds", (0,), least=0),
+        run=_run_settings(run, path.parent),
+        slurm=fields.table("slurm").rest(),
+        text=text,
+    )
+    fields.finish()
+    return spec
+
+
+def _run_settings(run: Fields, folder: Path) -> RunSettings:
+    memory = run.read("memory", parse_bytes)
+    plugins = []
+    for key, item in _optional_items(run, "plugins"):
+        plugin = (folder / _name(run, key, item)).resolve()
+        if not plugin.is_file():
+            raise run.error(key, f"there is no file {item}", "paths are relative to the spec")
+        plugins.append(str(plugin))
+    settings = RunSettings(
+        workers=run.integer("workers", 1, least=1),
+        gap=run.number("gap", 0.0, least=0.0, below=1.0),
+        memory_bytes=None if memory is None else int(memory),
+        attempts=run.integer("attempts", 3, least=1),
+        more_stages_than_nodes=run.flag("more_stages_than_nodes", False),
+        plugin_files=tuple(plugins),
+    )
+    run.finish()
+    return settings
+
+
+def _optional_items(fields: Fields, key: str) -> list[tuple[str, Any]]:
+    return fields.items(key) if fields.has(key) else []
+
+
+def _name(fields: Fields, key: str, item: Any) -> str:
+    if not isinstance(item, str) or not item:
+        raise fields.error(key, f"{item!r} is no name", "write it in quotes")
+    return item
+
+
+def _graph(fields: Fields, key: str, item: Any) -> GraphChoice:
+    if not isinstance(item, dict):
+        return GraphChoice(path=_name(fields, key, item), where=fields.where(key))
+    inner = fields.inner(key, item)
+    dims = inner.table("dims").rest()
+    for name, size in dims.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise inner.error(f"dims.{name}", f"{size!r} is no size")
+    choice = GraphChoice(
+        path=inner.text("path"),
+        where=fields.where(key),
+        format=inner.text("format") if inner.has("format") else None,
+        dims=tuple(sorted(dims.items())),
+        training=inner.flag("training", False),
+        family=inner.text("family") if inner.has("family") else "",
+    )
+    inner.finish()
+    return choice
+
+
+def _device(fields: Fields, key: str, item: Any, folder: Path) -> str:
+    name = _name(fields, key, item)
+    return str(folder / name) if name.endswith(".toml") else name
+
+
+def _entry(fields: Fields, key: str, item: Any, budgets: tuple[float, ...], presolve: bool) -> EntryChoice:
+    if not isinstance(item, dict):
+        entry = _name(fields, key, item)
+        return EntryChoice(entry=entry, label=entry, where=fields.where(key), budgets=budgets, presolve=presolve)
+    inner = fields.inner(key, item)
+    entry = inner.text("entry")
+    choice = EntryChoice(
+        entry=entry,
+        label=inner.text("label", entry),
+        where=fields.where(key),
+        budgets=_budgets(inner, budgets),
+        presolve=inner.flag("presolve", presolve),
+    )
+    inner.finish()
+    return choice
+
+
+def _budgets(fields: Fields, default: tuple[float, ...]) -> tuple[float, ...]:
+    seconds = [
+        item if isinstance(item, float) else fields.parsed(key, item, parse_seconds)
+        for key, item in fields.items("budgets", default)
+    ]
+    for i, value in enumerate(seconds):
+        if not 0 < value < float("inf"):
+            raise fields.error(f"budgets[{i}]", f"{value!r} is no time to run in", "give a positive time such as 30s")
+    return tuple(seconds)
+
+
+def _refuse_equal_labels(entries: tuple[EntryChoice, ...]) -> None:
+    seen: dict[str, str] = {}
+    for choice in entries:
+        if choice.label in seen:
+            raise UserError(
+                f"the label {choice.label!r} is taken by {seen[choice.label].rpartition(': ')[2]}",
+                where=choice.where,
+                mend='give it another: { entry = "...", label = "..." }',
+            )
+        seen[choice.label] = choice.where

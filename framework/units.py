@@ -1,0 +1,49 @@
+"""Times and sizes as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from framework.errors import UserError
+
+_SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BYTES = {
+    "": 1.0,
+    "b": 1.0,
+    "k": 1e3,
+    "kb": 1e3,
+    "kib": 2.0**10,
+    "m": 1e6,
+    "mb": 1e6,
+    "mib": 2.0**20,
+    "g": 1e9,
+    "gb": 1e9,
+    "gib": 2.0**30,
+    "t": 1e12,
+    "tb": 1e12,
+    "tib": 2.0**40,
+}
+
+
+def parse_seconds(text: str) -> float:
+    """Read ``30``, ``30s``, ``500ms``, ``2m`` or ``1h`` as seconds."""
+    seconds = _parse(text, _SECONDS, "a time such as 30s, 2m or 500ms")
+    if seconds <= 0 or math.isinf(seconds):
+        raise UserError(f"{text!r} is no time to run in", mend="give a positive time such as 30s")
+    return seconds
+
+
+def parse_bytes(text: str) -> float:
+    """Read ``16MiB``, ``1e9``, ``16GB`` or ``16GB/s`` as bytes (per second)."""
+    return _parse(text.removesuffix("/s"), _BYTES, "a size such as 16MiB, 16GB or 1e9")
+
+
+def _parse(text: str, units: dict[str, float], wanted: str) -> float:
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in units:
+        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}")
+    try:
+        return float(match[1]) * units[match[2]]
+    except ValueError:
+        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}") from None

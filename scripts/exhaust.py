@@ -1,0 +1,81 @@
+"""Hold every entry against brute force on thousands of random small problems.
+
+    .venv/bin/python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
+
+A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
+`framework.testing.instances.random_problem`. It prints a row an entry, and exits with 1 if any claim was false.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, repeat
+from multiprocessing import get_context
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from framework.contracts import Feature
+from framework.registry import Kind, load_plugins, registry
+from framework.testing.conformance import assert_true
+from framework.testing.instances import random_problem
+
+BATCH = 25
+
+
+def check(entry: str, seeds: Sequence[int]) -> tuple[str, int, float, list[str]]:
+    """Return the entry, the number of problems, the seconds they took, and every false claim."""
+    load_plugins()
+    exact = registry.get(entry).supports(Feature.EXACT)
+    started, faults = time.monotonic(), []
+    for seed in seeds:
+        try:
+            assert_true(entry, random_problem(seed), exact=exact, label=f"random_problem({seed})", seed=seed)
+        except AssertionError as error:
+            faults.append(str(error).splitlines()[0])
+    return entry, len(seeds), time.monotonic() - started, faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=5000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--entry", action="append")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    load_plugins()
+    kinds = (Kind.FORMULATION, Kind.STRATEGY)
+    entries = options.entry or [entry.name for kind in kinds for entry in registry.entries(kind)]
+    seeds = batches(range(options.first, options.first + options.problems))
+    totals = {entry: [0, 0.0] for entry in entries}
+    faults: dict[str, list[str]] = {entry: [] for entry in entries}
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        results = pool.map(check, chain.from_iterable(repeat(e, len(seeds)) for e in entries), seeds * len(entries))
+        todo = len(seeds) * len(entries)
+        for entry, count, seconds, false in track(results, total=todo, console=Console(stderr=True), transient=True):
+            totals[entry][0] += count
+            totals[entry][1] += seconds
+            faults[entry] += false
+    table = Table(title=f"{options.problems:,} random problems against exhaustion")
+    for heading in ("entry", "problems", "seconds", "false claims"):
+        table.add_column(heading, justify="left" if heading == "entry" else "right")
+    for entry, (count, seconds) in totals.items():
+        table.add_row(entry, f"{count:,}", f"{seconds:.0f}", str(len(faults[entry])))
+    console = Console(width=120)
+    console.print(table)
+    for line in chain.from_iterable(faults.values()):
+        console.print(line, style="red", highlight=False)
+    return 1 if any(faults.values()) else 0
+
+
+def batches(seeds: range) -> list[list[int]]:
+    return [list(seeds[i : i + BATCH]) for i in range(0, len(seeds), BATCH)]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

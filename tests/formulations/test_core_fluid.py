@@ -1,0 +1,96 @@
+"""`core-fluid`: bounds that hold, that are exact without fluid, and that beat counting on wide graphs."""
+
+from __future__ import annotations
+
+import pytest
+
+from framework.bounds import Limit, Reason
+from framework.contracts import Refuted, Satisfied, Undecided
+from framework.errors import UserError
+from framework.model.problem import Problem, bottleneck
+from framework.portfolio.board import Board
+from framework.portfolio.local import LocalContext, run_entry
+from framework.registry import load_plugins, registry
+from framework.structure.start import simple_bound
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_layered_instance, random_problem
+
+load_plugins()
+
+
+@pytest.mark.parametrize("ideals", ["first_ideals=3,max_ideals=8", "first_ideals=8,max_ideals=40"])
+def test_small_cores_never_exceed_the_optimum(ideals: str) -> None:
+    raised = 0
+    for seed in range(30_000, 30_250):
+        problem = random_problem(seed)
+        optimum = brute_force_optimum(problem)
+        outcome, board = run_entry(registry.create(f"core-fluid:{ideals}"), problem)
+        assert not board.contradictions
+        assert outcome.dual is None or outcome.dual.value <= optimum, f"random_problem({seed})"
+        assert board.interval.incumbent is None or board.interval.incumbent >= optimum
+        raised += outcome.dual is not None
+    assert raised > 20
+
+
+def test_without_fluid_it_equals_the_exact_program() -> None:
+    for seed in range(31_000, 31_150):
+        problem = random_problem(seed)
+        optimum = brute_force_optimum(problem)
+        outcome, board = run_entry(registry.create("core-fluid:first_ideals=600,max_ideals=600"), problem)
+        assert outcome.details["fluid"] == 0
+        if simple_bound(problem) < optimum:
+            assert board.interval.dual == optimum, f"random_problem({seed})"
+
+
+def test_it_raises_the_bound_on_a_wide_graph() -> None:
+    problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
+    outcome, board = run_entry(registry.create("core-fluid:first_ideals=500,max_ideals=500"), problem)
+    assert outcome.termination.reason is Reason.FINISHED
+    assert board.interval.dual is not None
+    assert board.interval.incumbent is not None
+    assert 1.03 * simple_bound(problem) < board.interval.dual <= board.interval.incumbent
+    assert outcome.details["cores"] == 3
+
+
+def test_it_decides_thresholds() -> None:
+    problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
+    decider = registry.create_decision("core-fluid:first_ideals=300,max_ideals=300")
+    context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
+    simple = simple_bound(problem)
+    assert isinstance(decider.decide(problem, simple, context), Refuted)
+    generous = decider.decide(problem, 2 * simple, context)
+    assert isinstance(generous, Satisfied)
+    assert bottleneck(problem, generous.partition) <= 2 * simple
+    answers = [decider.decide(problem, int(simple * (1 + share / 100)), context) for share in range(1, 14, 3)]
+    assert any(isinstance(answer, Undecided) for answer in answers)
+
+
+def test_bisection_lifts_it() -> None:
+    problem = Problem(instance=random_layered_instance(2, 60, width=9), stages=4)
+    _, board = run_entry(registry.create("bisection:over=core-fluid"), problem, seconds=20)
+    _, direct = run_entry(registry.create("core-fluid"), problem, seconds=20)
+    assert board.interval.dual is not None
+    assert direct.interval.dual is not None
+    assert direct.interval.incumbent is not None
+    assert board.interval.dual <= direct.interval.incumbent
+
+
+def test_a_relaxing_reduction_keeps_the_bound_valid() -> None:
+    for seed in range(32_000, 32_100):
+        problem = random_problem(seed)
+        optimum = brute_force_optimum(problem)
+        outcome, board = run_entry(registry.create("core-fluid:epsilon=0.3"), problem)
+        assert outcome.dual is None or outcome.dual.value <= optimum
+        assert board.interval.incumbent is None or board.interval.incumbent >= optimum
+
+
+def test_out_of_time_is_a_time_limit() -> None:
+    problem = Problem(instance=random_layered_instance(3, 160, width=60), stages=6)
+    outcome, _ = run_entry(registry.create("core-fluid"), problem, seconds=0.0)
+    assert outcome.termination.limit is Limit.TIME
+
+
+@pytest.mark.parametrize("bad", ["first_ideals=1", "max_ideals=100", "tolerance=1", "epsilon=-0.1"])
+def test_parameters_are_checked(bad: str) -> None:
+    with pytest.raises(UserError):
+        registry.create(f"core-fluid:{bad}")

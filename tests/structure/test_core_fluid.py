@@ -1,0 +1,229 @@
+"""The core of an instance, its nets, and thresholds decided with fluid, against exhaustion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import UNLIMITED, Instance, instance_from_lists
+from framework.model.problem import Problem, bottleneck, stage_costs
+from framework.structure.closure import BoolArray, closure
+from framework.structure.core_fluid import FluidSearch
+from framework.structure.fluid_choice import SHARES, FluidChoice
+from framework.structure.fluid_core import FluidCore, build_core
+from framework.structure.fluid_placement import place_fluid
+from framework.structure.ideal_chains import ChainSearch
+from framework.structure.ideals import enumerate_ideals
+from framework.testing.brute_force import brute_force_optimum, stage_cost
+from framework.testing.instances import random_instance, random_layered_instance, random_problem
+
+SEEDS = st.integers(0, 2**32 - 1)
+EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=150)
+
+
+def random_mask(instance: Instance, seed: int) -> BoolArray:
+    rng = np.random.default_rng([seed, 2])
+    mask: BoolArray = rng.random(instance.n) < rng.choice([0.2, 0.5, 0.8])
+    mask[int(rng.integers(instance.n))] = False
+    return mask
+
+
+def search_of(core: FluidCore) -> FluidSearch:
+    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000))
+
+
+def never() -> bool:
+    return False
+
+
+@EXHAUSTIVE
+@given(SEEDS)
+def test_no_stage_pays_more_for_nets_than_for_tensors(seed: int) -> None:
+    instance = random_instance(seed, max_nodes=7)
+    free = Instance(
+        **{
+            **{name: getattr(instance, name) for name in ("name", "unit", "ticks_per_unit", "tensor_cost", "topology")},
+            "work": np.zeros(instance.n, np.int64),
+            "parameter_cost": np.zeros(instance.n, np.int64),
+            "capacity": UNLIMITED,
+            "node_of_input": instance.node_of_input,
+        }
+    )
+    core = build_core(instance, random_mask(instance, seed))
+    for stage in range(1 << instance.n):
+        inside = (stage >> core.nodes) & 1
+        paid = 0
+        for i, cost in enumerate(core.net_cost.tolist()):
+            pins = inside[core.net_pins[core.net_ptr[i] : core.net_ptr[i + 1]]]
+            paid += cost * (0 < pins.sum() < len(pins))
+        assert paid <= stage_cost(free, stage)
+
+
+@EXHAUSTIVE
+@given(SEEDS)
+def test_the_core_keeps_the_order_through_fluid_nodes(seed: int) -> None:
+    instance = random_instance(seed)
+    mask = random_mask(instance, seed)
+    core = build_core(instance, mask)
+    whole, inner = closure(instance), closure(core.order)
+    for i, u in enumerate(core.nodes.tolist()):
+        for j, v in enumerate(core.nodes.tolist()):
+            assert inner.is_ancestor(i, j) == whole.is_ancestor(u, v)
+    for i, f in enumerate(core.fluid.tolist()):
+        after = {j for j in range(core.order.n) if int(core.after[i, j >> 6]) >> (j & 63) & 1}
+        before = {j for j in range(core.order.n) if int(core.before[i, j >> 6]) >> (j & 63) & 1}
+        above = {j for j, v in enumerate(core.nodes.tolist()) if whole.is_ancestor(v, f)}
+        below = {j for j, v in enumerate(core.nodes.tolist()) if whole.is_ancestor(f, v)}
+        assert above == after | {x for j in after for x in inner.ancestors_of(j).tolist()}
+        assert below == before | {x for j in before for x in inner.descendants_of(j).tolist()}
+
+
+def test_a_path_through_a_fluid_node_keeps_the_cheaper_tensor() -> None:
+    instance = instance_from_lists([1, 1, 1], [(0, 5, [1]), (1, 3, [2])])
+    core = build_core(instance, np.array([False, True, False]))
+    assert core.net_cost.tolist() == [3]
+    assert core.net_pins.tolist() == [0, 1]
+    assert core.headed.tolist() == [True]
+
+
+def test_readers_of_a_fluid_node_still_share_its_tensor() -> None:
+    instance = instance_from_lists([1, 1, 1], [(0, 5, [1, 2])])
+    core = build_core(instance, np.array([True, False, False]))
+    assert core.net_cost.tolist() == [5]
+    assert core.headed.tolist() == [False]
+    search = search_of(core)
+    # Apart, both pay; in one stage with two units of work, the third unit is fluid.
+    assert search.decide(2, 2, never) is not None
+    assert search.decide(3, 1, never) is None
+
+
+@EXHAUSTIVE
+@given(SEEDS)
+def test_nothing_possible_is_refuted(seed: int) -> None:
+    problem = random_problem(seed)
+    optimum = brute_force_optimum(problem)
+    core = build_core(problem.instance, random_mask(problem.instance, seed))
+    search = search_of(core)
+    for variant in range(search.variants):
+        for threshold in (optimum, optimum + 1, 3 * optimum + 5):
+            plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
+            assert plan is not None
+            assert plan.fluid_done[-1] == sum(
+                int(problem.instance.work[f] + variant * problem.instance.parameter_cost[f]) for f in core.fluid
+            )
+            assert bottleneck(problem, place_fluid(problem, core, plan.stage_of_core)) >= optimum
+
+
+@EXHAUSTIVE
+@given(SEEDS)
+def test_without_fluid_it_is_exact(seed: int) -> None:
+    problem = random_problem(seed)
+    optimum = brute_force_optimum(problem)
+    core = build_core(problem.instance, np.zeros(problem.instance.n, np.bool_))
+    search = search_of(core)
+    plan = search.decide(problem.useful_stages, optimum, never)
+    assert plan is not None
+    assert bottleneck(problem, place_fluid(problem, core, plan.stage_of_core)) <= optimum
+    if optimum:
+        assert search.decide(problem.useful_stages, optimum - 1, never) is None
+
+
+@pytest.mark.parametrize("share", [None, 0.1])
+@pytest.mark.parametrize("stages", [2, 5, 16])
+def test_without_fluid_it_decides_as_the_exact_program(stages: int, share: float | None) -> None:
+    instance = random_layered_instance(4, 40, width=4, capacity_share=share)
+    search = search_of(build_core(instance, np.zeros(instance.n, np.bool_)))
+    chains = ChainSearch(instance, enumerate_ideals(instance, max_ideals=100_000))
+    simple = instance.total_work // stages
+    answers = []
+    for threshold in range(simple, 2 * simple, max(1, simple // 40)):
+        exact = chains.decide(stages, threshold, never) is None
+        assert (search.decide(stages, threshold, never) is None) == exact
+        answers.append(exact)
+    assert True in answers
+    assert False in answers
+
+
+def highest_refuted(search: FluidSearch, stages: int, limit: int) -> int:
+    low, high = -1, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        plans = [search.decide(stages, middle, never, variant=variant) for variant in range(search.variants)]
+        low, high = (low, middle) if None not in plans else (middle, high)
+    return low
+
+
+def test_it_beats_counting_work_and_parameters() -> None:
+    # One stage takes two links of the chain and pays for the tensor of the third.
+    instance = instance_from_lists([6, 6, 6, 2], [(0, 5, [1]), (1, 5, [2]), (0, 1, [3])])
+    core = build_core(instance, np.array([False, False, False, True]))
+    assert highest_refuted(search_of(core), 2, 20) == 16
+    assert brute_force_optimum(Problem(instance=instance, stages=2)) == 17
+    heavy = instance_from_lists([1, 1, 1], [], parameter_cost=[10, 10, 10], capacity=5)
+    all_but_one = np.array([False, True, True])
+    assert highest_refuted(search_of(build_core(heavy, all_but_one)), 2, 50) == 11
+
+
+def test_more_than_one_word_and_large_numbers() -> None:
+    n = 90
+    scale = 1 << 37
+    instance = instance_from_lists(
+        [scale] * n, [(v, scale, [v + 1]) for v in range(n - 1)], parameter_cost=[1] * n, capacity=20
+    )
+    mask = np.zeros(n, np.bool_)
+    mask[70::3] = True
+    core = build_core(instance, mask)
+    search = search_of(core)
+    assert core.order.n > 64
+    plan = search.decide(n, 1 << 60, never, variant=1)
+    assert plan is not None
+    # Every stage of two or three nodes pays two tensors but at the ends.
+    highest = highest_refuted(search, 45, 5 * scale)
+    assert 2 * scale <= highest < 4 * scale
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_the_choice_keeps_to_its_limit_and_gives_back(share: float) -> None:
+    instance = random_layered_instance(7, 80, width=12)
+    choice = FluidChoice(instance, share=share)
+    sizes = []
+    for limit in (2, 50, 400, 3000):
+        mask, lattice = choice.choose(limit)
+        assert lattice.complete
+        assert len(lattice) <= limit
+        assert len(lattice.work) == len(enumerate_ideals(build_core(instance, mask).order, max_ideals=limit))
+        sizes.append(int(mask.sum()))
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == instance.n - 1
+    narrow = random_layered_instance(7, 30, width=1)
+    assert not FluidChoice(narrow, share=share).choose(100)[0].any()
+
+
+def test_stopping_claims_nothing() -> None:
+    instance = random_layered_instance(7, 80, width=12)
+    with pytest.raises(OutOfTimeError):
+        FluidChoice(instance, share=0.3, should_stop=lambda: True)
+    choice = FluidChoice(instance, share=0.3)
+    with pytest.raises(OutOfTimeError):
+        choice.choose(500, lambda: True)
+    mask, lattice = choice.choose(500)
+    search = FluidSearch(build_core(instance, mask), lattice)
+    with pytest.raises(OutOfTimeError):
+        search.decide(4, instance.total_work // 3, lambda: True)
+    with pytest.raises(ValueError, match="only a complete lattice"):
+        FluidSearch(build_core(instance, mask), enumerate_ideals(instance, max_ideals=50))
+
+
+def test_placed_fluid_is_a_partition() -> None:
+    for seed in range(40):
+        problem = Problem(instance=random_layered_instance(seed, 50, width=10, capacity_share=0.2), stages=5)
+        mask, lattice = FluidChoice(problem.instance, share=0.3).choose(100)
+        core = build_core(problem.instance, mask)
+        plan = FluidSearch(core, lattice).decide(5, problem.instance.total_work, never)
+        assert plan is not None
+        placed = place_fluid(problem, core, plan.stage_of_core)
+        assert np.array_equal(placed.stage_of[core.nodes], plan.stage_of_core)
+        assert stage_costs(problem, placed).bottleneck > 0
