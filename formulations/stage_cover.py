@@ -86,7 +86,7 @@ class StageCovering:
         """Refute a threshold (ticks), or leave it undecided."""
         from framework.structure.stage_cover import CoverProof, Failure
 
-        if threshold < simple_bound(problem)[0]:
+        if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
         if problem.instance.n > self.max_nodes:
             return Undecided(reason=self._too_large(problem).detail)
@@ -134,7 +134,7 @@ class _Climb:
     def __init__(self, problem: Problem, context: Context, cover: StageCover) -> None:
         self.problem, self.context, self.cover = problem, context, cover
         self.best: DualBound | None = None
-        self.floor = simple_bound(problem)[0]
+        self.floor = simple_bound(problem)
         partition = context.best_partition() or balanced_partition(problem)
         cover.add_partition(partition)
         self.ceiling = bottleneck(problem, partition)

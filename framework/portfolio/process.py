@@ -128,7 +128,7 @@ def _detach(duplicate: Any) -> _Descriptor:
 
 
 def _main(job: Job, shared: SharedState, pipe: _Descriptor, words: _Descriptor) -> None:
-    enter_process()
+    enter_process(pipe.descriptor)
     os.dup2(words.descriptor, 1)
     os.dup2(words.descriptor, 2)
     run_job(job, shared, pipe.descriptor)

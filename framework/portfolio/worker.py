@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -160,12 +162,25 @@ def _limit_memory(memory_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def enter_process() -> None:
-    """Set a fresh member process up: the terminal's Ctrl-C is the runner's business, and it dies with the runner."""
+def enter_process(pipe: int) -> None:
+    """Set a fresh member process up: the terminal's Ctrl-C is the runner's business, and it dies with the runner.
+
+    Its parent is the fork server, which outlives a runner that is killed as long as a member lives. So a thread waits
+    for the other end of the pipe to vanish; only the runner holds that end.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_reader, args=(pipe,), daemon=True).start()
     if sys.platform.startswith("linux"):
         import ctypes
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _end_with_reader(pipe: int) -> None:
+    """Wait until nobody can read the pipe any more, then end the process at once."""
+    waiting = select.poll()
+    waiting.register(pipe, 0)
+    waiting.poll()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, row_pointers, take_rows
 from framework.structure.closure import BitArray, Closure, transitive_reduction
-from framework.structure.max_flow import INFINITE, SmallArray, _augment
+from framework.structure.max_flow import INFINITE, SmallArray, augment_flow
 
 RoleArray = NDArray[np.int8]
 
@@ -337,7 +337,7 @@ def solve_network(network: Network, prices: IntArray, num: int, den: int, enough
     if value < enough:
         return int(value)
     network.state[0] = 0
-    _augment(
+    augment_flow(
         network.first,
         network.heads,
         network.reverse,

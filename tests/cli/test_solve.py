@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,35 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     assert done.stdout == ""
 
 
+def _wait_for_member(started: Path) -> int:
+    """Return the process id that test-waits wrote."""
+    deadline = time.monotonic() + 50
+    while not (started.exists() and started.read_text()):
+        assert time.monotonic() < deadline, "the member did not start"
+        time.sleep(0.05)
+    return int(started.read_text())
+
+
+def test_members_die_with_a_killed_command(graph_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "framework", "solve", str(graph_file), "-k", "3", "--budget", "60s"]
+    command += ["--plugin", str(FAULTY), "--with", "test-waits"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env={**os.environ, "PIPEBOUND_TEST_STARTED": str(tmp_path / "started")},
+    )
+    member = _wait_for_member(tmp_path / "started")
+    assert Path(f"/proc/{member}").exists()
+    process.kill()
+    process.wait(timeout=30)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{member}").exists():
+        assert time.monotonic() < deadline, "the member outlived its runner"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves_what_was_proved_and_exits_130(
     graph_file: Path, tmp_path: Path, number: signal.Signals
@@ -99,8 +129,15 @@ def test_an_interrupt_saves_what_was_proved_and_exits_130(
     out = tmp_path / "result.json"
     command = [sys.executable, "-m", "framework", "solve", str(graph_file), "-k", "3", "--budget", "60s"]
     command += ["--plugin", str(FAULTY), "--with", "test-waits", "-o", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    time.sleep(3.0)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PIPEBOUND_TEST_STARTED": str(tmp_path / "started")},
+    )
+    _wait_for_member(tmp_path / "started")
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors

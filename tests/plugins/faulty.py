@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from framework.contracts import Context, Feature
 from framework.model.problem import Partition, Problem
 from framework.registry import register_formulation
 
+STARTED = "PIPEBOUND_TEST_STARTED"
+"""Names a file that test-waits writes its process id to."""
 FINISHED = Termination(reason=Reason.FINISHED)
 
 
@@ -96,6 +99,8 @@ class Misplaces:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
     def bound(self, problem: Problem, context: Context) -> Outcome:
+        if path := os.environ.get(STARTED):
+            Path(path).write_text(str(os.getpid()), encoding="utf-8")
         while not context.should_stop():
             time.sleep(0.01)
         return Outcome(termination=Termination(reason=Reason.INTERRUPTED))
