@@ -152,7 +152,7 @@ def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
         "module_bytes": result.module_bytes,
         "used_bytes": result.used_bytes,
         "guesses": dict(result.guesses),
-        "folded_flops": dict(result.folded_flops),
+        "left_out_flops": dict(result.left_out_flops),
         "unused": _largest(result.unused),
         "unused_bytes": sum(result.unused.values()),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,

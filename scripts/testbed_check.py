@@ -93,7 +93,7 @@ def verdicts_of(candidate: Candidate, source: str, row: CatalogueRow) -> list[st
             return [f"digest DIFFERENT: {found['failure']}"]
         graph = read(Path(folder) / f"{candidate.name}.graph.json.xz")
     verdicts = [f"digest {'equal' if found['sha256'] == row.sha256 else 'DIFFERENT'}"]
-    verdicts.append(compare_operations(graph, found["folded_flops"], candidate, found["attempt"]))
+    verdicts.append(compare_operations(graph, found["left_out_flops"], candidate, found["attempt"]))
     if row.guesses:
         return [*verdicts, "edges not compared: control flow is guessed"]
     if row.nodes > LARGEST_DERIVED:

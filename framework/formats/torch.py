@@ -57,8 +57,8 @@ class Capture:
         Size of the parts of them that some node uses, each part once.
     unused
         Sizes of parameters and buffers that no node uses, by name.
-    folded_flops
-        Operations that depend on no input, by operator; they are not part of the graph.
+    left_out_flops
+        Operations that are not part of the graph, by operator: no input, or no output, depends on them.
     guesses
         How often each kind of unknown value was guessed.
     """
@@ -68,7 +68,7 @@ class Capture:
     module_bytes: int
     used_bytes: int
     unused: Mapping[str, int]
-    folded_flops: Mapping[str, int]
+    left_out_flops: Mapping[str, int]
     guesses: Mapping[str, int]
 
 
@@ -249,6 +249,9 @@ def _capture(
     parts: dict[object, int] = {}
     for node in nodes:
         parts |= node.charges
+    left_out = recorder.left_out_flops.copy()
+    for v in set(range(len(recorder.nodes))).difference(needed):
+        left_out[recorder.nodes[v].op] += recorder.nodes[v].flops
     unused = _unused(recorder, parts)
     module_bytes = sum(parameter.nbytes for parameter in recorder.values.parameters.values())
     used_bytes, unused_bytes = sum(parts.values()), sum(unused.values())
@@ -276,7 +279,7 @@ def _capture(
         module_bytes=module_bytes,
         used_bytes=used_bytes,
         unused=unused,
-        folded_flops=dict(recorder.folded_flops),
+        left_out_flops=dict(left_out),
         guesses=dict(recorder.guesses.count),
     )
 

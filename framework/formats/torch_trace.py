@@ -100,7 +100,7 @@ class Recorder(TorchDispatchMode):
         self.values = Values()
         self.guesses = Guesses(self.values, routed_share)
         self.in_forward = False
-        self.folded_flops: Counter[str] = Counter()
+        self.left_out_flops: Counter[str] = Counter()
         self._paths: list[str] = []
 
     @contextmanager
@@ -236,7 +236,7 @@ class Recorder(TorchDispatchMode):
         live = [] if name in SHAPED_LIKE else [tensor for tensor in inputs if self.values.record(tensor).live]
         if not live and not (self.in_forward and name in RANDOM):
             if self.in_forward:
-                self.folded_flops[f"{func.namespace}.{name}"] += operator_flops(func, args, keywords, out, inputs)
+                self.left_out_flops[f"{func.namespace}.{name}"] += operator_flops(func, args, keywords, out, inputs)
             self._record_constant(name, inputs, outputs, written)
             return
         sources = {address(tensor): tensor for tensor in inputs}

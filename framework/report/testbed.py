@@ -21,8 +21,9 @@ from framework.testbed.catalogue import bundled_graphs, subset_names
 
 Row = dict[str, Any]
 
-_LISTED = ("name", "task", "nodes", "width", "depth", "flops", "parameters", "guesses", "subsets")
+_LISTED = ("name", "task", "nodes", "width", "depth", "flops")
 _MOST_OPERATORS = 10
+_PIPED_WIDTH = 160
 
 
 def listed_rows(
@@ -74,12 +75,22 @@ def _generated_row(name: str) -> Row:
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows as a table, with what they add up to."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    cells = [[_cell(heading, row.get(heading)) for heading in _LISTED] for row in rows]
     table = Table()
-    for heading in _LISTED:
-        is_number = heading not in ("name", "task", "subsets")
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=heading == "name")
-    for row in rows:
-        table.add_row(*(_cell(heading, row.get(heading)) for heading in _LISTED))
+    for i, heading in enumerate(_LISTED):
+        # Only names give way on a narrow terminal.
+        widest = max((len(line[i]) for line in cells), default=0)
+        is_number = heading not in ("name", "task")
+        table.add_column(
+            heading,
+            justify="right" if is_number else "left",
+            no_wrap=True,
+            min_width=None if heading == "name" else widest,
+        )
+    for line in cells:
+        table.add_row(*line)
     if rows:
         console.print(table)
     families, tasks = {row["family"] for row in rows}, {row["task"] for row in rows}
@@ -89,9 +100,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
 def _cell(heading: str, value: Any) -> str:
     if value is None:
         return UNKNOWN
-    if heading == "subsets":
-        return ", ".join(value)
-    return quantity(value, 3) if heading in ("flops", "parameters") else str(value)
+    return quantity(value, 3) if heading == "flops" else str(value)
 
 
 def describe_graph(name: str) -> Row:

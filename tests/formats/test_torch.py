@@ -241,6 +241,23 @@ def test_constants_are_folded_into_their_users() -> None:
     assert costs_of(found.graph).accessed_bytes[0] == (12 + 3 + 12) * 4
 
 
+def test_operations_that_are_no_part_of_the_graph_are_counted_apart() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left = nn.Linear(4, 4, bias=False)
+            self.right = nn.Linear(4, 4, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            self.right(x)
+            return self.left(x) + self.left.weight @ self.right.weight
+
+    found = torch_format.capture(Model, (meta(4, 4),))
+    assert list(found.graph.ops) == ["aten.mm", "aten.add"]
+    assert found.left_out_flops["aten.mm"] == 2 * 2 * 4 * 4 * 4
+    assert costs_of(found.graph).flops[0] == 2 * 4 * 4 * 4
+
+
 def test_values_steer_the_path_where_they_are_known() -> None:
     class Model(nn.Module):
         def forward(self, x: Any, lengths: Any) -> Any:
