@@ -3,6 +3,7 @@
     scripts/bench dnn          dnn-partitioning inference inputs, k = 2..32: optimal? in how many seconds?
     scripts/bench pipedream    PipeDream profiles at 1e9 B/s, k = 2..32: within 1% in 20 s?
     scripts/bench testbed      nine bundled graphs on the reference device
+    scripts/bench regal        16 random graphs of 150 nodes, wide: dual bound / incumbent for k = 2..64
     scripts/bench start        `pipebound --help`, and a 10 s budget on a 12,000-node graph
     scripts/bench slicing      one slicing pass and a full solve on 20,000 nodes
     scripts/bench anchored     anchored-cut on 12,000 nodes: time, memory, max-flow codes by ratio
@@ -21,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Annotated, Any
 
 import typer
@@ -128,6 +129,35 @@ def testbed(budget: float = 20.0) -> None:
 
     cases = {row.name: [f"testbed:{row.name}"] for row in bundled_graphs() if row.source.startswith("onnx ")}
     print_pairs("graphs from the onnx package, reference device", list(pairs(cases, budget)))
+
+
+@app.command()
+def regal(
+    budget: float = 60.0, graphs: int = 16, stages: Annotated[list[int] | None, typer.Option("-k")] = None
+) -> None:
+    """REGAL-like graphs, four families in turn, seeds 100 and up; both sides of the ratio by `default` alone."""
+    from framework.testbed.regal import regal_names
+
+    counts = stages or [2, 4, 8, 16, 32, 64]
+    names = regal_names()[:graphs]
+    table = Table(
+        title=f"REGAL-like, 150 nodes, {budget:g} s a pair: dual bound / incumbent (simple bound / incumbent)"
+    )
+    table.add_column("graph")
+    for k in counts:
+        table.add_column(f"k = {k}", justify="right")
+    ratios: dict[int, list[tuple[float, float]]] = {k: [] for k in counts}
+    work = [(name, k) for name in names for k in counts]
+    for name, k in track(work, console=Console(stderr=True), transient=True):
+        result = solve(name, [f"testbed:{name}"], k, budget).result
+        simple = result["trajectory"][0][1] / result["incumbent"]
+        ratios[k].append((result["ratio"], simple))
+    for i, name in enumerate(names):
+        table.add_row(name, *(f"{ratios[k][i][0]:.3f} ({ratios[k][i][1]:.3f})" for k in counts))
+    means = [tuple(geometric_mean(column) for column in zip(*ratios[k], strict=True)) for k in counts]
+    table.add_section()
+    table.add_row("geometric mean", *(f"{mean[0]:.3f} ({mean[1]:.3f})" for mean in means), style="bold")
+    console.print(table)
 
 
 @app.command()
