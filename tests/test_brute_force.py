@@ -21,6 +21,7 @@ EXACT = {"ideal-dp", "cp-sat"}
 STRIDE = 20
 SLOW = {
     "benders",
+    "benders-mip",
     "bottleneck",
     "brkga",
     "brkga-10000",
