@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from ortools.sat.python import cp_model
 
 from framework.model.instance import Instance
 from framework.model.problem import Problem
@@ -169,5 +168,7 @@ class Master:
     def _add_at_most(self, terms: list[tuple[Any, int]], limit: int) -> None:
         constant = sum(cost for literal, cost in terms if literal is True)
         free = [(literal, cost) for literal, cost in terms if not isinstance(literal, bool)]
+        from ortools.sat.python import cp_model
+
         total = cp_model.LinearExpr.weighted_sum([literal for literal, _ in free], [cost for _, cost in free])
         self.model.add(total <= limit - constant)

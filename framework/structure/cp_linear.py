@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ortools.sat.python import cp_model
 
 from framework.errors import OutOfTimeError
 from framework.structure.linear_model import OPEN, LinearModel, Solution, Status
+
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
 
 SAFE = 1 << 28
 """Largest limit of a cost row: products of two such numbers stay far below 2^62."""
@@ -96,6 +98,8 @@ def solve_translated(
     on_bound: Callable[[float], None] | None = None,
 ) -> tuple[cp_model.CpSolver, str]:
     """Run CP-SAT until it ends, its time is up, or `should_stop` holds; return it and the name of its status."""
+    from ortools.sat.python import cp_model
+
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = threads
     solver.parameters.random_seed = seed % (1 << 31)
@@ -127,6 +131,8 @@ def translate(model: LinearModel, should_stop: Callable[[], bool]) -> tuple[cp_m
     OutOfTimeError
         If `should_stop` strikes on the way.
     """
+    from ortools.sat.python import cp_model
+
     translated = cp_model.CpModel()
     columns: list[Any] = [
         translated.new_bool_var("") if (low, high) == (0, 1) else translated.new_int_var(low, high, "")

@@ -30,7 +30,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from ortools.sat.python import cp_model
 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem
@@ -113,6 +112,8 @@ class StageModel:
         if windows is None:
             return
         self.earliest, self.latest = windows.earliest.tolist(), windows.latest.tolist()
+        from ortools.sat.python import cp_model
+
         self.model = cp_model.CpModel()
         self.bottleneck = (
             self.model.new_int_var(min(lower // self.unit, self.limit), self.limit, "T") if minimise else None
@@ -272,6 +273,8 @@ def _negated(literal: Any) -> Any:
 def _weighted(terms: list[tuple[Any, int]]) -> Any:
     constant = sum(cost for literal, cost in terms if literal is True)
     free = [(literal, cost) for literal, cost in terms if not isinstance(literal, bool) and cost]
+    from ortools.sat.python import cp_model
+
     return cp_model.LinearExpr.weighted_sum([literal for literal, _ in free], [cost for _, cost in free]) + constant
 
 
