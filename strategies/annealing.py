@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from framework.structure.annealing import Annealer
 
 NAME = "annealing"
-MOVES_A_CALL = 100_000
-"""Moves before a kernel call returns to Python: some hundredths of a second."""
+MOVES_A_CALL = 25_000
+"""Moves before a kernel call returns to Python: a few hundredths of a second at most, also on large graphs."""
 
 
 @register_strategy(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.portfolio.result import GraphInput, Result
 from framework.portfolio.solve import Interrupt, solve
+from framework.report.layout import plain_table
 from framework.report.live import OnChange
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 from framework.report.tables import notes
@@ -121,11 +121,11 @@ def print_comparison(graph: ModelGraph, rows: Sequence[Comparison]) -> None:
     for k in dict.fromkeys(row.result.stages for row in rows):
         at_k = [row for row in rows if row.result.stages == k]
         unit, factor = scaled_unit(at_k[0].result.unit, at_k[0].result.in_units(at_k[0].best) or 0.0)
-        table = Table(title=f"{graph.name}, k = {k}", title_justify="left")
-        table.add_column("entry")
-        for heading in (f"dual bound \\[{unit}]", "ratio", f"partition \\[{unit}]", "above best", "time"):
-            table.add_column(heading, justify="right")
-        table.add_column("soundness")
+        table = plain_table(f"{graph.name}, k = {k}, values in {unit}")
+        table.add_column("entry", no_wrap=True)
+        for heading in ("dual bound", "ratio", "partition", "above best", "time"):
+            table.add_column(heading, justify="right", no_wrap=" " not in heading)
+        table.add_column("soundness", no_wrap=True)
         table.add_column("ended")
         for row in at_k:
             proved, found = row.result.in_units(row.proved), row.result.in_units(row.found)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.problem import Problem
+from framework.report.layout import plain_table
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.structure.start import simple_bound
 
@@ -83,14 +83,14 @@ def print_inspection(facts: dict[str, Any]) -> None:
     if facts["capacity"] is not None:
         parts.append(f"a stage holds {quantity(facts['capacity'] * factor)} {unit} of them")
     console.print(", ".join(parts), highlight=False)
-    shape = Table(title="shape", title_justify="left")
+    shape = plain_table("shape")
     for heading in ("", "nodes", "tensors", "edges", "depth", "width", "ideals"):
         shape.add_column(heading, justify="right" if heading else "left")
     for name, row in facts["shape"].items():
         ideals = f"{row['ideals']:,}" if row["ideals_complete"] else f"> {row['ideals']:,}"
         shape.add_row(name, *(f"{row[key]:,}" for key in ("nodes", "tensors", "edges", "depth", "width")), ideals)
     console.print(shape)
-    candidates = Table(title=f"bottleneck candidates, in {unit}", title_justify="left")
+    candidates = plain_table(f"bottleneck candidates, in {unit}")
     for heading in ("node", "work", "alone in a stage", "of all work"):
         candidates.add_column(heading, justify="left" if heading == "node" else "right", overflow="fold")
     for row in facts["bottleneck_candidates"]:
@@ -98,7 +98,7 @@ def print_inspection(facts: dict[str, Any]) -> None:
             row["node"], quantity(row["work"] * factor), quantity(row["alone"] * factor), percent(row["share"])
         )
     console.print(candidates)
-    bounds = Table(title=f"simple bound by number of stages, in {unit}", title_justify="left")
+    bounds = plain_table(f"simple bound by number of stages, in {unit}")
     for k in facts["simple_bounds"]:
         bounds.add_column(f"k = {k}", justify="right")
     bounds.add_row(*(quantity(value * factor) for value in facts["simple_bounds"].values()))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from framework.model.device import preset_devices
 from framework.registry import Entry, Kind, registry
+from framework.report.layout import plain_table
 from framework.report.numbers import quantity
 
 Rows = list[dict[str, Any]]
@@ -32,7 +31,7 @@ def print_listings(tables: Mapping[str, Rows]) -> None:
     """Print each listing as a table."""
     console = Console()
     for name, rows in tables.items():
-        table = Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table = plain_table(name)
         shown = [_entry_cells(row) for row in rows] if name in _KINDS else rows
         for heading in shown[0] if rows else []:
             table.add_column(heading, overflow="fold")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from framework.portfolio.result import Result
+from framework.report.layout import plain_table
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 
 _STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red"}
@@ -69,11 +69,11 @@ def _summary_table(results: Sequence[Result]) -> Table:
     device = first["device"]
     priced = "its own prices" if device is None else f"device {device['name']}"
     title = f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}, values in {unit}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table(title)
     for heading in ("k", "status", "dual bound", "incumbent", "gap", "ratio", "time"):
-        table.add_column(heading, justify="left" if heading == "status" else "right")
-    table.add_column("bound by")
-    table.add_column("partition by")
+        table.add_column(heading, justify="left" if heading == "status" else "right", no_wrap=heading == "incumbent")
+    table.add_column("bound by", no_wrap=True)
+    table.add_column("found by", no_wrap=True)
     for result in results:
         dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
         best = result.document["bounds"][:1]
@@ -98,9 +98,7 @@ def _with_soundness(bound: Mapping[str, Any]) -> str:
 
 def _stage_table(result: Result) -> Table:
     unit, factor = _unit_of(result)
-    table = Table(
-        title=f"stages, in {unit}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    table = plain_table(f"stages, in {unit}")
     for heading in ("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck"):
         table.add_column(heading, justify="right")
     rows = result.document["stage_costs"]
