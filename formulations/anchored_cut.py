@@ -105,6 +105,7 @@ class _Search:
         self.best: DualBound | None = None
         self.settled = np.zeros(self.instance.n, np.bool_)
         self.parameters = 0
+        self.digest = problem.instance.sha256()
         self.details: dict[str, Any] = {"anchors": 0, "cuts": 0}
 
     @property
@@ -186,7 +187,7 @@ class _Search:
         certificate = Certificate(
             kind=NAME,
             data={"anchor": v, "theta_64": share, "arcs": arcs.tolist(), "flow": flow[arcs].tolist()},
-            instance=self.instance.sha256(),
+            instance=self.digest,
         )
         self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
         self.context.report_dual(value, Soundness.EXACT, certificate)
@@ -209,7 +210,7 @@ def _costs_alone(instance: Instance) -> IntArray:
     import numpy as np
 
     top = instance.topology
-    cost = instance.work + np.maximum(instance.parameter_cost - min(instance.capacity, 1 << 60), 0)
+    cost = instance.work + np.maximum(instance.parameter_cost - instance.bounded_capacity, 0)
     np.add.at(cost, top.producer, instance.tensor_cost)
     np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
     return cost

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
-from framework.structure.closure import BitArray, Closure
+from framework.model.topology import IntArray, take_rows
+from framework.structure.closure import Closure
+from framework.structure.last_consumers import last_consumers
 from framework.structure.max_flow import INFINITE
 
 
@@ -43,37 +44,17 @@ def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
     """Return the tensors of an instance that cost something."""
     top = instance.topology
     kept = np.flatnonzero(instance.tensor_cost > 0)
-    rows = [top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]] for t in kept.tolist()]
-    ptr = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64))).astype(np.int64)
-    consumers = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    is_last = _last_consumers(ptr, consumers, reach.descendants)
-    counts = np.zeros(len(ptr), np.int64)
-    np.cumsum(is_last, out=(running := np.zeros(len(consumers), np.int64)))
-    counts[1:] = np.concatenate(([0], running))[ptr[1:]]
+    ptr, consumers = take_rows(top.consumer_ptr, top.consumers, kept)
+    _, marks = take_rows(top.consumer_ptr, last_consumers(instance, reach).astype(np.int64), kept)
+    running = np.concatenate((np.zeros(1, np.int64), np.cumsum(marks)))
     return Tensors(
         producer=top.producer[kept],
         cost=instance.tensor_cost[kept],
         ptr=ptr,
         consumers=consumers,
-        last_ptr=counts,
-        last=consumers[is_last],
+        last_ptr=running[ptr],
+        last=consumers[marks > 0],
     )
-
-
-@njit(cache=True)
-def _last_consumers(ptr: IntArray, consumers: IntArray, descendants: BitArray) -> NDArray[np.bool_]:
-    """Mark the consumers that no other consumer of the tensor descends from; rows ascend topologically."""
-    one = np.uint64(1)
-    last = np.ones(len(consumers), np.bool_)
-    for t in range(len(ptr) - 1):
-        for i in range(ptr[t], ptr[t + 1]):
-            v = consumers[i]
-            for j in range(i + 1, ptr[t + 1]):
-                u = consumers[j]
-                if descendants[v, u >> 6] >> np.uint64(u & 63) & one:
-                    last[i] = False
-                    break
-    return last
 
 
 @njit(cache=True)

@@ -99,8 +99,7 @@ def shape_of(instance: Instance, reach: Closure) -> Shape:
     return Shape(
         work=np.ascontiguousarray(instance.work),
         parameters=np.ascontiguousarray(instance.parameter_cost),
-        # A capacity that everything fits into keeps sums small.
-        capacity=min(instance.capacity, instance.total_parameter_cost),
+        capacity=instance.bounded_capacity,
         net_ptr=ptr + np.arange(len(ptr), dtype=np.int64),
         net_pins=np.insert(consumers, ptr[:-1], top.producer[nets]).astype(np.int64),
         net_cost=np.ascontiguousarray(instance.tensor_cost[nets]),
