@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 NAME = "stage-cover"
 LONGEST_LOG = 20_000
 """Rows of a tree that a certificate may have; longer proofs stand without one."""
-SMALLEST_STEP = 1 / 512
-"""Share of the interval below which a step up is given up, until the effort grows."""
+FIRST_STEP = 1 / 4
+SMALLEST_STEP = 1 / 32
+"""Shares of the interval to the incumbent: below the smallest, more effort buys more than another step."""
 _covers: dict[tuple[str, int], StageCover] = {}
 
 
@@ -155,7 +156,7 @@ class _Climb:
         """
         from framework.structure.stage_cover import CoverProof, Failure
 
-        step = 0.5
+        step = FIRST_STEP
         while True:
             if self.context.should_stop():
                 raise OutOfTimeError("stopped between thresholds")
@@ -175,7 +176,7 @@ class _Climb:
             elif threshold == self.lower or step < SMALLEST_STEP:
                 if effort == max_effort:
                     return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=found.value)
-                effort, step = min(max_effort, 4 * effort), 0.5
+                effort, step = min(max_effort, 4 * effort), 4 * SMALLEST_STEP
             else:
                 step /= 2
 

@@ -1,19 +1,20 @@
 """Refuting a threshold by a fractional cover: how many stages of cost at most T it takes to hold all nodes.
 
 With prices pi and a bound theta on what any stage of cost at most T is worth, k stages hold nodes worth at most
-k theta; so ``k theta < pi(V)`` refutes T. The best prices are the dual of a linear program over all such stages. Here
-only a part of its columns is known: sets found on the way, and *mixtures*, averages of sets that attain the bounds of
-`framework.structure.stage_vertices` although no stage does. The program proposes prices, rounded to integers; what is
-claimed about them is proven by `framework.structure.stage_pricing` in exact integers. Mixtures make the prices easy to
-prove things about, not only good: a tree may grow only when the prices respect its mixture already.
+k theta; so ``k theta < pi(V)`` refutes T. The best prices are the dual of a linear program over all such stages. Of its
+columns only some are known: stages grown greedily at smoothed prices, until that finds no more. Then the prices are
+close to the best, and there is a margin: k theta may be as large as pi(V), while k stages of those known hold less.
+That margin is what makes the proof short that no stage is worth more than theta (`framework.structure.stage_pricing`,
+in exact integers). What it finds instead of a proof is a column.
 
 Columns of cost at most T stay columns at larger T, so thresholds are best tried in ascending order.
 
-Source: Farley's bound (1990) in column generation; mixtures are this project's.
+Source: Farley's bound (1990) in column generation; smoothing as of Wentges (1997).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
 from framework.structure.closure import closure
@@ -39,7 +41,15 @@ PRICE_TOTAL = float(1 << 32)
 """What the absolute values of integer prices add up to, about."""
 _SLACK_COST = 3.0
 """Price above which no node goes."""
-_FIRST_PATIENCE, _FIRST_CEILING = 16, 128
+_SMOOTHING = 0.8
+"""Weight of the former prices at which stages are grown."""
+_COLUMNS_A_ROUND = 64
+_PATIENCE = 4
+"""Rounds in a row that improve the program by less than `_PROGRESS` before growing is given up."""
+_PROGRESS = 3e-4
+_MEAN_OF = 5
+_FIRST_COLUMNS = 4
+"""Columns that the program begins with, as a multiple of the nodes."""
 _LARGEST_FORCED = 60_000
 """Minimum cuts worth computing forced costs for."""
 _LARGEST_LP = 10
@@ -84,9 +94,10 @@ class StageCover:
         self.rounds = self.vertices = 0
         self._windows = StageWindows(instance, should_stop)
         self._grower = StageGrower(instance, self.pricer.shape)
+        self._seed = 0
+        self._duals: FloatArray = np.ones(instance.n)
         self._columns: dict[bytes, tuple[RoleArray, int]] = {}
-        costs = np.diag(self.forced.pairs) if len(self.forced.pairs) else instance.work
-        self._order = np.argsort(-costs, kind="stable").astype(np.int64)
+        self._orders = _anchor_orders(self.pricer)
 
     def add_partition(self, partition: Partition) -> None:
         """Take the stages of a partition as columns."""
@@ -135,90 +146,89 @@ class StageCover:
         n, k = self.problem.instance.n, self.problem.useful_stages
         if threshold >= self.pricer.largest_cost:
             return Failure.COVERED
-        nothing = np.zeros(n, np.int64)
-        question = self.question(threshold, nothing, 0, self._order)
-        if question is None:
-            return CoverProof(
-                threshold=threshold, prices=nothing, theta=0, order=self._order, log=np.zeros((0, 3), np.int64)
-            )
-        self._grow(np.ones(n, np.int64) << 20, threshold, 0)
-        master = _Master(n)
-        master.restart(self.columns(threshold))
-        patience = np.full(n, _FIRST_PATIENCE, np.int64)
-        ceiling = _FIRST_CEILING
-        centre: FloatArray | None = None
-        mixed = False
+        nothing, order = np.zeros(n, np.int64), self._orders[0]
+        if self.question(threshold, nothing, 0, order) is None:
+            return CoverProof(threshold=threshold, prices=nothing, theta=0, order=order, log=np.zeros((0, 3), np.int64))
+        master = _Master(n, self._most_valuable(threshold))
         limit = self.vertices + effort
         while self.vertices < limit:
-            value, duals = master.solve()
+            value, duals = self._grow(master, threshold, should_stop)
             if value <= k * (1 + 1e-9):
-                if not mixed:
-                    return Failure.COVERED
-                # Only because of mixtures: look deeper before paying for them.
-                ceiling *= 8
-                np.minimum(patience * 8, ceiling, out=patience)
-                master.restart(self.columns(threshold))
-                centre, mixed = None, False
-                continue
-            proposal = duals if centre is None else (centre + duals) / 2
-            prices = np.rint(proposal * (PRICE_TOTAL / max(1e-9, float(np.abs(proposal).sum())))).astype(np.int64)
-            theta = (int(prices.sum()) - 1) // k
-            if theta < 0:
-                return Failure.EXHAUSTED
-            question = self.question(threshold, prices, theta, self._order)
+                return Failure.COVERED
+            self._duals = duals
+            prices = _integer_prices(duals)
+            theta = max(0, (int(prices.sum()) - 1) // k)
+            answer = self._prove(threshold, prices, theta, max(1, (limit - self.vertices) // 2), should_stop)
+            if isinstance(answer, CoverProof):
+                return answer
+            for column in answer.columns:
+                self._keep(column)
+            if not len(answer.columns):
+                break
+            master.add(list(answer.columns))
+        return Failure.EXHAUSTED
+
+    def _prove(
+        self, threshold: int, prices: IntArray, theta: int, effort: int, should_stop: Callable[[], bool]
+    ) -> CoverProof | Pricing:
+        """Try the orders of the anchors, the one that served last first: a bad one can cost a factor of a hundred."""
+        for order in tuple(self._orders):
+            question = self.question(threshold, prices, theta, order)
             assert question is not None
-            answer = self.pricer.decide(question, patience=patience, max_columns=n, should_stop=should_stop)
+            answer = self.pricer.decide(question, effort=effort, max_columns=len(order), should_stop=should_stop)
             self.rounds += 1
             self.vertices += answer.vertices
             if answer.verdict is Verdict.PROVEN:
-                return CoverProof(threshold=threshold, prices=prices, theta=theta, order=self._order, log=answer.log)
-            for column in answer.columns:
+                self._orders.sort(key=lambda other: other is not order)
+                return CoverProof(threshold=threshold, prices=prices, theta=theta, order=order, log=answer.log)
+            if answer.verdict is Verdict.EXCEEDED:
+                break
+        return answer
+
+    def _grow(self, master: _Master, threshold: int, should_stop: Callable[[], bool]) -> tuple[float, FloatArray]:
+        """Add grown stages to the program while that lowers its optimum; return the optimum and prices.
+
+        The prices are the mean of the latest ones: about as good, and further from the edge, proofs are shorter.
+        """
+        n, k = self.problem.instance.n, self.problem.useful_stages
+        starts = np.arange(n, dtype=np.int64)
+        value, duals = master.solve()
+        smooth = duals
+        latest = deque([duals], maxlen=_MEAN_OF)
+        stalled = 0
+        while value > k * (1 + 1e-9) and stalled < _PATIENCE:
+            if should_stop():
+                raise OutOfTimeError("stopped while stages were grown")
+            smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * duals
+            self._seed += 1
+            grown = self._grower.grow(_integer_prices(smooth), threshold, 0, starts, self._seed)
+            worth = grown @ duals
+            best = np.argsort(-worth, kind="stable")[:_COLUMNS_A_ROUND]
+            fresh = [grown[i] for i in best if worth[i] > 1 + 1e-6]
+            before = value
+            for column in fresh:
                 self._keep(column)
-            fresh = [column for column in answer.columns if float(column @ duals) > 1 + 1e-6]
-            master.add(fresh)
-            paid, grown = self._take_mixtures(master, answer, duals, patience, ceiling)
-            mixed |= paid
-            if fresh or paid or grown:
-                centre = proposal
-            elif centre is not None:
-                centre = None
-            else:
-                # The prices satisfy all that is known, yet some tree is not complete: look deeper.
-                ceiling *= 4
-                patience[answer.failed] *= 4
-        return Failure.EXHAUSTED
+            if fresh:
+                master.add(fresh)
+                value, duals = master.solve()
+                latest.append(duals)
+            stalled = 0 if value < before * (1 - _PROGRESS) else stalled + 1
+            if not fresh:
+                smooth = duals
+        return value, np.mean(latest, axis=0)
 
-    def _take_mixtures(
-        self, master: _Master, answer: Pricing, duals: FloatArray, patience: IntArray, ceiling: int
-    ) -> tuple[bool, bool]:
-        """Add what the failed anchors tell; return whether a column came of it, and whether a tree may grow."""
-        paid = grown = False
-        chosen = []
-        for anchor, deep, root in zip(answer.failed.tolist(), answer.mixtures, answer.roots, strict=True):
-            if float(deep @ duals) > 1 + 1e-6:
-                chosen.append(deep)
-            elif patience[anchor] < ceiling:
-                patience[anchor] = min(ceiling, 2 * int(patience[anchor]))
-                grown = True
-            elif float(root @ duals) > 1 + 1e-6:
-                chosen.append(root)
-        if chosen:
-            paid = True
-            master.add(chosen)
-        return paid, grown
+    def _most_valuable(self, threshold: int) -> list[RoleArray]:
+        """Return the known columns that are worth most at the latest prices: enough to begin with."""
+        known = self.columns(threshold)
+        if len(known) <= _FIRST_COLUMNS * len(self._duals):
+            return known
+        worth = np.array(known) @ self._duals
+        return [known[i] for i in np.argsort(-worth, kind="stable")[: _FIRST_COLUMNS * len(self._duals)]]
 
-    def _grow(self, prices: IntArray, threshold: int, theta: int) -> None:
-        starts = np.arange(len(prices), dtype=np.int64)
-        for column in self._grower.grow(prices, threshold, theta, starts, 1):
-            self._keep(column)
-
-    def _keep(self, column: RoleArray) -> bool:
-        """Keep a column; whether it is new."""
+    def _keep(self, column: RoleArray) -> None:
         key = column.tobytes()
-        if key in self._columns:
-            return False
-        self._columns[key] = (column.copy(), set_cost(self.problem.instance, np.flatnonzero(column)))
-        return True
+        if key not in self._columns:
+            self._columns[key] = (column.copy(), set_cost(self.problem.instance, np.flatnonzero(column)))
 
     def _forced_costs(self, should_stop: Callable[[], bool]) -> ForcedCosts:
         n, nets = self.problem.instance.n, len(self.pricer.shape.net_cost)
@@ -227,17 +237,27 @@ class StageCover:
         return self.pricer.forced_costs(should_stop)
 
 
+def _anchor_orders(pricer: StagePricer) -> list[IntArray]:
+    """Return two orders with the hubs first: by the cost of their nets, and by how many nets they have."""
+    shape, n = pricer.shape, pricer.instance.n
+    nets = np.bincount(shape.net_pins, minlength=n)
+    costs = np.zeros(n, np.int64)
+    np.add.at(costs, shape.net_pins, np.repeat(shape.net_cost, np.diff(shape.net_ptr)))
+    return [np.argsort(-key, kind="stable").astype(np.int64) for key in (costs, nets)]
+
+
+def _integer_prices(duals: FloatArray) -> IntArray:
+    scale = PRICE_TOTAL / max(1e-9, float(duals.sum()))
+    return np.rint(duals * scale).astype(np.int64)
+
+
 class _Master:
     """The linear program over known columns; its duals are the prices."""
 
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._model: highspy.Highs
-
-    def restart(self, columns: list[RoleArray]) -> None:
-        """Forget everything and take these columns."""
+    def __init__(self, n: int, columns: list[RoleArray]) -> None:
         import highspy
 
+        self._n = n
         model = highspy.Highs()
         model.setOptionValue("output_flag", False)
         model.setOptionValue("threads", 1)
@@ -246,7 +266,7 @@ class _Master:
             model.addRow(1.0, highspy.kHighsInf, 0, *nothing)
         for v in range(self._n):
             model.addCol(_SLACK_COST, 0.0, highspy.kHighsInf, 1, np.array([v], np.int32), np.ones(1))
-        self._model = model
+        self._model: highspy.Highs = model
         self.add(columns)
 
     def add(self, columns: list[Any]) -> None:

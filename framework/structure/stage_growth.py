@@ -68,12 +68,18 @@ def _grow(
     below = np.zeros(words, np.uint64)
     above = np.zeros(words, np.uint64)
     own = np.zeros(words, np.uint64)
+    score = np.zeros(n)
+    # By how much the cut grows when a node joins; kept up to date net by net.
+    cut = np.zeros(n, np.int64)
+    for v in range(n):
+        for i in range(ptr[v], ptr[v + 1]):
+            cut[v] += shape.net_cost[nets[i]]
     ceiling = int(threshold * OVERSHOOT)
     worth = cost = parameters = 0
     best_worth = -1
     node = start
     while node >= 0:
-        cost += _added(shape, ptr, nets, pins, parameters, node)
+        cost += _added(shape, parameters, node) + cut[node]
         if cost > ceiling:
             break
         inside[node] = 1
@@ -81,39 +87,59 @@ def _grow(
         parameters += shape.parameters[node]
         worth += prices[node]
         for i in range(ptr[node], ptr[node + 1]):
-            pins[nets[i]] += 1
+            _cover(shape, nets[i], pins, cut)
         for word in range(words):
             below[word] |= shape.descendants[node, word]
             above[word] |= shape.ancestors[node, word]
         if cost <= threshold and worth > best_worth:
             best_worth = worth
             best[:] = inside
-        node = -1
-        best_score = 0.0
         for v in range(n):
-            if inside[v] or not _stays_convex(shape, below, above, own, v):
+            score[v] = 0.0
+            if inside[v]:
                 continue
-            added = _added(shape, ptr, nets, pins, parameters, v)
+            added = _added(shape, parameters, v) + cut[v]
             if cost + added > ceiling or (prices[v] <= 0 and added >= 0):
                 continue
-            score = 1e18 - added if added <= 0 else prices[v] / added * (1.0 + NOISE * np.random.random())  # noqa: NPY002
-            if score > best_score:
-                best_score, node = score, v
+            score[v] = 1e18 - added if added <= 0 else prices[v] / added * (1.0 + NOISE * np.random.random())  # noqa: NPY002
+        # Few candidates are tested for convexity, the best first.
+        node = -1
+        while node < 0:
+            v = int(np.argmax(score))
+            if score[v] <= 0.0:
+                break
+            if _stays_convex(shape, below, above, own, v):
+                node = v
+            score[v] = 0.0
     return best_worth
 
 
 @njit(cache=True)
-def _added(shape: Shape, ptr: IntArray, nets: IntArray, pins: IntArray, parameters: int, v: int) -> int:
-    """Return by how much f grows when a node joins."""
+def _cover(shape: Shape, net: int, pins: IntArray, cut: IntArray) -> None:
+    """Count one more pin of a net as inside."""
+    first, last = shape.net_ptr[net], shape.net_ptr[net + 1]
+    size = last - first
+    before = pins[net]
+    pins[net] += 1
+    change = _pays(pins[net], size) - _pays(before, size)
+    if change:
+        for i in range(first, last):
+            cut[shape.net_pins[i]] += change * shape.net_cost[net]
+
+
+@njit(cache=True)
+def _pays(inside: int, size: int) -> int:
+    """Return 1 if one more pin makes a net pay, -1 if it makes it stop paying, else 0."""
+    if inside == 0:
+        return 1
+    return -1 if inside == size - 1 else 0
+
+
+@njit(cache=True)
+def _added(shape: Shape, parameters: int, v: int) -> int:
+    """Return by how much work and overflow grow when a node joins."""
     more = parameters + shape.parameters[v]
-    added = shape.work[v] + max(0, more - shape.capacity) - max(0, parameters - shape.capacity)
-    for i in range(ptr[v], ptr[v + 1]):
-        t = nets[i]
-        if pins[t] == 0:
-            added += shape.net_cost[t]
-        elif pins[t] == shape.net_ptr[t + 1] - shape.net_ptr[t] - 1:
-            added -= shape.net_cost[t]
-    return int(added)
+    return int(shape.work[v] + max(0, more - shape.capacity) - max(0, parameters - shape.capacity))
 
 
 @njit(cache=True)

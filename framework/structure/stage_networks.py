@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, row_pointers, take_rows
-from framework.structure.closure import BitArray, Closure, transitive_reduction
+from framework.structure.closure import BitArray, BoolArray, Closure, transitive_reduction, word_count
 from framework.structure.max_flow import INFINITE, SmallArray, augment_flow
 
 RoleArray = NDArray[np.int8]
@@ -55,6 +55,16 @@ class Shape(NamedTuple):
     descendants: BitArray
 
 
+class Rules(NamedTuple):
+    """What cannot happen at the threshold asked about; rows are bit sets, no rows mean nothing is known.
+
+    Row v of `apart` holds the nodes that share no stage with v, row v of `uncovered` the nets no stage of v covers.
+    """
+
+    apart: BitArray
+    uncovered: BitArray
+
+
 class Network(NamedTuple):
     """Memory for one network at a time; `sizes` holds free nodes, vertices, arcs, and the fixed parts of two sums.
 
@@ -65,9 +75,12 @@ class Network(NamedTuple):
     """
 
     status: RoleArray
+    opened: RoleArray
     below: BitArray
     above: BitArray
     blocked: BitArray
+    ruled_out: BitArray
+    bare: BitArray
     local: IntArray
     nodes: IntArray
     linear: IntArray
@@ -121,9 +134,12 @@ def network_for(shape: Shape) -> Network:
     total = arcs + 2 * n
     return Network(
         status=np.zeros(n, np.int8),
+        opened=np.zeros(nets, np.int8),
         below=np.zeros(words, np.uint64),
         above=np.zeros(words, np.uint64),
         blocked=np.zeros(words, np.uint64),
+        ruled_out=np.zeros(words, np.uint64),
+        bare=np.zeros(word_count(nets), np.uint64),
         local=np.zeros(n, np.int64),
         nodes=np.zeros(n, np.int64),
         linear=np.zeros(n, np.int64),
@@ -152,9 +168,22 @@ def has(bits: BitArray, v: int) -> bool:
     return bool(bits[v >> 6] >> np.uint64(v & 63) & np.uint64(1))
 
 
+def rules_of(apart: BoolArray, uncovered: BoolArray) -> Rules:
+    """Pack ``[n, n]`` and ``[n, nets]`` flags; ``[0, 0]`` for what is not known."""
+    return Rules(apart=_pack(apart), uncovered=_pack(uncovered))
+
+
+def _pack(flags: BoolArray) -> BitArray:
+    words = word_count(flags.shape[1])
+    octets = np.zeros((len(flags), 8 * words), np.uint8)
+    packed = np.packbits(flags, axis=1, bitorder="little")
+    octets[:, : packed.shape[1]] = packed
+    return octets.view(np.uint64)
+
+
 @njit(cache=True)
-def close_roles(shape: Shape, roles: RoleArray, network: Network) -> bool:
-    """Fill `status` with what the roles imply for convex sets; return False if no set fits."""
+def close_roles(shape: Shape, rules: Rules, roles: RoleArray, network: Network) -> bool:
+    """Fill `status` and `opened` with what roles and rules imply for convex sets; return False if no set fits."""
     below, above, blocked, status = network.below, network.above, network.blocked, network.status
     n, words = len(roles), len(below)
     below[:] = 0
@@ -167,15 +196,17 @@ def close_roles(shape: Shape, roles: RoleArray, network: Network) -> bool:
                 below[word] |= shape.descendants[v, word]
                 above[word] |= shape.ancestors[v, word]
     for v in range(n):
-        after, before = has(below, v), has(above, v)
-        if after and before:
+        if has(below, v) and has(above, v):
             if roles[v] == OUT:
                 return False
             status[v] = IN
-        elif roles[v] == OUT and after:
+    if not _apply_rules(rules, network):
+        return False
+    for v in range(n):
+        if status[v] == OUT and has(below, v):
             for word in range(words):
                 blocked[word] |= shape.descendants[v, word]
-        elif roles[v] == OUT and before:
+        elif status[v] == OUT and has(above, v):
             for word in range(words):
                 blocked[word] |= shape.ancestors[v, word]
     for v in range(n):
@@ -187,8 +218,36 @@ def close_roles(shape: Shape, roles: RoleArray, network: Network) -> bool:
 
 
 @njit(cache=True)
-def build_network(shape: Shape, share: int, open_nets: RoleArray, network: Network) -> None:
-    """Build the network of the free nodes of `status`; capacities come later. Open nets cost once they are touched."""
+def _apply_rules(rules: Rules, network: Network) -> bool:
+    """Put out what is apart from a node in, open what no stage of such a node covers; return False if they clash."""
+    status, opened, ruled_out, bare = network.status, network.opened, network.ruled_out, network.bare
+    opened[:] = 0
+    if len(rules.apart):
+        ruled_out[:] = 0
+        for v in range(len(status)):
+            if status[v] == IN:
+                for word in range(len(ruled_out)):
+                    ruled_out[word] |= rules.apart[v, word]
+        for v in range(len(status)):
+            if has(ruled_out, v):
+                if status[v] == IN:
+                    return False
+                status[v] = OUT
+    if len(rules.uncovered):
+        bare[:] = 0
+        for v in range(len(status)):
+            if status[v] == IN:
+                for word in range(len(bare)):
+                    bare[word] |= rules.uncovered[v, word]
+        for t in range(len(opened)):
+            if has(bare, t):
+                opened[t] = 1
+    return True
+
+
+@njit(cache=True)
+def build_network(shape: Shape, share: int, network: Network) -> None:
+    """Build the network of the free nodes of `status`; capacities come later. Nets `opened` cost once touched."""
     status, local, nodes, linear, sizes = (
         network.status,
         network.local,
@@ -213,7 +272,7 @@ def build_network(shape: Shape, share: int, open_nets: RoleArray, network: Netwo
         cost = shape.net_cost[t]
         start, stop = shape.net_ptr[t], shape.net_ptr[t + 1]
         inside = loose = 0
-        outside = int(open_nets[t])
+        outside = int(network.opened[t])
         last = before = -1
         for i in range(start, stop):
             x = shape.net_pins[i]

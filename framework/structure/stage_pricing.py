@@ -8,10 +8,13 @@ is at most theta; ``den = 0`` says that no S costs at most T at all.
 What cannot happen at T is ruled out beforehand: u and v share no stage if the cheapest convex set that holds both costs
 more than T, and a stage of v does not cover a net if the cheapest set with v and all its pins does (`ForcedCosts`).
 
-The tree is recorded, and `StagePricer.verify` walks through the record: one cut a leaf, no search. On the way sets
-are met that are worth more than theta: these refute the claim, and are columns for a master problem.
+The trees are recorded, and `StagePricer.verify` walks through the record: one cut a leaf, no search. On the way
+sets are met that are worth more than theta: these refute the claim, and are columns for a master problem.
 
-Source: methods.md C6; exclusive anchors, trees and branching on nets are this project's.
+The order matters much: hubs first, whose trees are large, because with them out all other trees are small. To postpone
+what turns out to be hard was tried, and is worse by an order of magnitude.
+
+Source: methods.md C6; exclusive anchors, rules and trees are this project's.
 """
 
 from __future__ import annotations
@@ -24,16 +27,18 @@ from numba import njit
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.closure import BoolArray, Closure
+from framework.structure.closure import Closure
 from framework.structure.max_flow import INFINITE
 from framework.structure.stage_networks import (
     FREE,
     IN,
     Network,
+    Rules,
     Shape,
     build_network,
     close_roles,
     network_for,
+    rules_of,
     shape_of,
     solve_network,
 )
@@ -42,17 +47,18 @@ from framework.structure.stage_vertices import (
     FOUND,
     MAGNITUDE,
     OPEN,
-    PRUNED,
     Search,
     bound_vertex,
     branch,
-    mix_sets,
+    new_search,
     next_vertex,
     open_anchor,
 )
 
 _STEPS_A_CALL = 2_000_000
 """Arcs built or scanned in one kernel call: some hundredths of a second."""
+_GLEANING = 32
+"""Vertices an anchor is given once another has failed, when only columns are still wanted."""
 _DONE, _PAUSED, _FULL = 0, 1, 2
 
 
@@ -81,18 +87,19 @@ class StagePricer:
             If `should_stop` strikes.
         """
         n, nets = self.instance.n, len(self.shape.net_cost)
+        nothing = rules_of(np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.bool_))
         pairs, covers = np.zeros((n, n), np.int64), np.zeros((n, nets), np.int64)
         for v in range(n):
             if should_stop():
                 raise OutOfTimeError("stopped while forced costs were computed")
-            _force(self.shape, self.network, v, pairs, covers)
+            _force(self.shape, nothing, self.network, v, pairs, covers)
         return ForcedCosts(pairs=np.maximum(pairs, pairs.T), nets=covers)
 
     def decide(
         self,
         question: Question,
         *,
-        patience: IntArray,
+        effort: int,
         max_columns: int = 64,
         log_size: int = 1 << 16,
         should_stop: Callable[[], bool] = lambda: False,
@@ -101,8 +108,8 @@ class StagePricer:
 
         Parameters
         ----------
-        patience
-            ``[n]`` vertices that each anchor's tree may have.
+        effort
+            Vertices that all trees together may have, about.
 
         Raises
         ------
@@ -114,38 +121,34 @@ class StagePricer:
         if question.threshold > self.largest_cost:
             raise ValueError("the threshold is above what any set costs")
         prices, limits = question.prices, self._multiplier_limits(question.prices)
-        search = self._new_search(max_columns, log_size)
+        rules = rules_of(question.apart, question.uncovered)
+        search = new_search(question.order, max_columns=max_columns, log_size=log_size)
         guess = max(1, int(np.maximum(prices, 0).sum())) / max(1.0, float(self.largest_cost))
         while True:
             status = _search(
                 self.shape,
+                rules,
                 self.network,
                 search,
                 prices,
                 question.threshold,
                 question.theta,
-                question.order,
-                question.apart,
-                question.uncovered,
                 self._shares,
                 *limits,
                 guess,
-                patience,
+                effort,
                 _STEPS_A_CALL,
             )
             if status != _PAUSED:
                 break
             if should_stop():
                 raise OutOfTimeError("stopped while pricing stages")
-        _, _, vertices, found, logged, failures, _, _, _, stuck = search.numbers.tolist()
+        _, _, vertices, found, logged, failures, _ = search.numbers.tolist()
         proven = status == _DONE and not failures
         verdict = Verdict.PROVEN if proven else Verdict.EXCEEDED if found else Verdict.EXHAUSTED
         return Pricing(
             verdict=verdict,
             columns=search.columns[:found].copy(),
-            failed=search.mixed[:stuck].copy(),
-            mixtures=search.mixtures[:stuck].copy(),
-            roots=search.roots[:stuck].copy(),
             log=search.log[:logged].copy() if proven and logged >= 0 else None,
             vertices=vertices,
         )
@@ -162,14 +165,12 @@ class StagePricer:
         return bool(
             _verify(
                 self.shape,
+                rules_of(question.apart, question.uncovered),
                 self.network,
-                self._new_search(1, 1),
+                new_search(question.order, max_columns=1, log_size=1),
                 question.prices,
                 question.threshold,
                 question.theta,
-                question.order,
-                question.apart,
-                question.uncovered,
                 self._shares,
                 *self._multiplier_limits(question.prices),
                 np.ascontiguousarray(log),
@@ -183,92 +184,75 @@ class StagePricer:
             raise ValueError(f"the prices add up to {worth}")
         return max(1, MAGNITUDE // max(1, self.largest_cost)), max(1, MAGNITUDE // max(1, worth))
 
-    def _new_search(self, max_columns: int, log_size: int) -> Search:
-        n, nets = self.instance.n, len(self.shape.net_cost)
-        deepest = n + nets + 2
-        return Search(
-            roles=np.zeros(n, np.int8),
-            open_nets=np.zeros(nets, np.int8),
-            trail=np.zeros(n + 1, np.int64),
-            trail_end=np.zeros(deepest, np.int64),
-            variable=np.zeros(deepest, np.int64),
-            side=np.zeros(deepest, np.int8),
-            start=np.zeros((deepest, 3)),
-            low=np.zeros(n, np.int8),
-            high=np.zeros(n, np.int8),
-            members=np.zeros(n, np.int8),
-            columns=np.zeros((max_columns, n), np.int8),
-            mixtures=np.zeros((n, n)),
-            roots=np.zeros((n, n)),
-            mixed=np.zeros(n, np.int64),
-            log=np.zeros((log_size, 3), np.int64),
-            numbers=np.array([0, -1, 0, 0, 0, 0, 0, 0, 0, 0], np.int64),
-        )
-
 
 @njit(cache=True)
 def _search(
     shape: Shape,
+    rules: Rules,
     network: Network,
     search: Search,
     prices: IntArray,
     threshold: int,
     theta: int,
-    order: IntArray,
-    apart: BoolArray,
-    uncovered: BoolArray,
     shares: int,
     num_limit: int,
     den_limit: int,
     guess: float,
-    patience: IntArray,
+    effort: int,
     steps: int,
 ) -> int:
     """Go on with the trees of all anchors, depth first, in before out."""
-    numbers, roles, start = search.numbers, search.roles, search.start
-    n = len(order)
+    numbers, start = search.numbers, search.start
+    n = len(search.order)
     built = 0
     first_step = network.state[3]
     result = np.zeros(5, np.int64)
     while numbers[0] < n:
-        anchor = order[numbers[0]]
         if numbers[1] < 0:
-            open_anchor(search, order, numbers[0], apart, uncovered)
+            open_anchor(search)
             start[0] = 0.0
             start[0, 0] = guess
             numbers[1] = 0
-            numbers[6], numbers[7] = numbers[2], numbers[4]
+            numbers[6] = numbers[2]
         depth = numbers[1]
         numbers[2] += 1
         outcome = bound_vertex(
-            shape, network, search, prices, threshold, theta, theta, shares, num_limit, den_limit, start[depth], result
+            shape,
+            rules,
+            network,
+            search,
+            prices,
+            threshold,
+            theta,
+            theta,
+            shares,
+            num_limit,
+            den_limit,
+            start[depth],
+            result,
         )
-        built += len(roles) + 4 * network.sizes[2]
-        if depth == 0 and outcome == OPEN:
-            mix_sets(search, start[0], search.roots[numbers[9]])
+        built += n + 4 * network.sizes[2]
+        finished = outcome == FOUND
         if outcome == FOUND:
             search.columns[numbers[3]] = search.low
             numbers[3] += 1
             numbers[5] += 1
-        elif outcome == OPEN and numbers[2] - numbers[6] >= patience[anchor]:
+        elif numbers[2] >= effort and not numbers[5]:
             numbers[5] += 1
-            search.mixed[numbers[9]] = anchor
-            mix_sets(search, start[depth], search.mixtures[numbers[9]])
-            numbers[9] += 1
+            finished = True
+        elif outcome == OPEN and numbers[5] and numbers[2] - numbers[6] >= _GLEANING:
+            finished = True
         elif outcome == OPEN:
-            v = result[3]
-            _log(search, v, -1, 0)
-            branch(shape, search, depth, v)
-            continue
+            _log(search, result[3], -1, 0)
+            branch(search, depth, result[3])
         else:
             guess = start[depth, 0] if start[depth, 0] > 0.0 and start[depth, 0] < np.inf else guess
             _log(search, result[0], result[1], result[2])
             numbers[1] = next_vertex(search, depth)
-        if numbers[1] == 0 or outcome != PRUNED:
+            finished = numbers[1] == 0
+        if finished:
             numbers[0] += 1
             numbers[1] = -1
-            if outcome != PRUNED and numbers[4] >= 0:
-                numbers[4] = numbers[7]
             if numbers[3] == len(search.columns):
                 return _FULL
         if built + network.state[3] - first_step > steps:
@@ -291,24 +275,23 @@ def _log(search: Search, a: int, b: int, c: int) -> None:
 @njit(cache=True)
 def _verify(
     shape: Shape,
+    rules: Rules,
     network: Network,
     search: Search,
     prices: IntArray,
     threshold: int,
     theta: int,
-    order: IntArray,
-    apart: BoolArray,
-    uncovered: BoolArray,
     shares: int,
     num_limit: int,
     den_limit: int,
     log: IntArray,
 ) -> bool:
     """Walk through the trees of a log; every leaf must be bounded by theta, and nothing may be left over."""
-    n, nets = len(order), len(search.open_nets)
+    n = len(search.order)
     row = 0
     for at in range(n):
-        open_anchor(search, order, at, apart, uncovered)
+        search.numbers[0] = at
+        open_anchor(search)
         depth = 0
         while True:
             if row == len(log):
@@ -316,17 +299,15 @@ def _verify(
             a, b, c = log[row]
             row += 1
             if b == -1:
-                if not 0 <= a < n + nets:
+                if not 0 <= a < n or search.roles[a] != FREE:
                     return False
-                if (a < n and search.roles[a] != FREE) or (a >= n and search.open_nets[a - n]):
-                    return False
-                branch(shape, search, depth, a)
+                branch(search, depth, a)
                 depth += 1
                 continue
             if not (0 <= a <= num_limit and 0 <= b <= den_limit and a + b > 0 and 0 <= c < shares):
                 return False
-            if close_roles(shape, search.roles, network):
-                build_network(shape, c, search.open_nets, network)
+            if close_roles(shape, rules, search.roles, network):
+                build_network(shape, c, network)
                 enough = b * (theta + 1) - a * (threshold + c * shape.capacity)
                 if solve_network(network, prices, a, b, enough) >= enough:
                     return False
@@ -337,11 +318,10 @@ def _verify(
 
 
 @njit(cache=True)
-def _force(shape: Shape, network: Network, v: int, pairs: IntArray, covers: IntArray) -> None:
+def _force(shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray) -> None:
     """Fill row v: the cheapest sets with v and another node, and with v and a whole net."""
     n, nets = covers.shape
     roles = np.zeros(n, np.int8)
-    closed = np.zeros(nets, np.int8)
     prices = np.zeros(n, np.int64)
     for other in range(v, n + nets):
         roles[:] = FREE
@@ -351,8 +331,8 @@ def _force(shape: Shape, network: Network, v: int, pairs: IntArray, covers: IntA
         else:
             for i in range(shape.net_ptr[other - n], shape.net_ptr[other - n + 1]):
                 roles[shape.net_pins[i]] = IN
-        close_roles(shape, roles, network)
-        build_network(shape, 0, closed, network)
+        close_roles(shape, rules, roles, network)
+        build_network(shape, 0, network)
         cost = -solve_network(network, prices, 1, 0, -INFINITE)
         if other < n:
             pairs[v, other] = cost

@@ -8,7 +8,6 @@ from enum import Enum
 from framework.model.topology import IntArray
 from framework.structure.closure import BoolArray
 from framework.structure.stage_networks import RoleArray
-from framework.structure.stage_vertices import FloatArray
 
 
 class Verdict(Enum):
@@ -19,7 +18,7 @@ class Verdict(Enum):
     EXCEEDED = "exceeded"
     """Some stages are; they are among the columns."""
     EXHAUSTED = "exhausted"
-    """The limit on the size of some tree struck, and no column was found."""
+    """The limit on the size of the trees struck, and no column was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,22 +75,14 @@ class Pricing:
         How it ended.
     columns
         ``[columns, n]`` convex sets of cost at most T worth more than theta, one row each, 1 for members.
-    failed
-        Anchors whose tree outgrew its limit.
-    mixtures, roots
-        ``[failed, n]`` for each of them the mixture of sets that attains the bound where the search stopped, and at the
-        root; the row of a bound that no mixture attains is zero.
     log
         ``[entries, 3]`` the trees in preorder if the verdict is PROVEN and the log did not overflow, else None: a row
-        is ``(node, -1, 0)`` or ``(n + net, -1, 0)`` for a vertex that branches, or ``(num, den, share)`` for a leaf.
+        is ``(node, -1, 0)`` for a vertex that branches, or ``(num, den, share)`` for a leaf.
     vertices
         Vertices of all trees.
     """
 
     verdict: Verdict
     columns: RoleArray
-    failed: IntArray
-    mixtures: FloatArray
-    roots: FloatArray
     log: IntArray | None
     vertices: int

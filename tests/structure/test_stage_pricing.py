@@ -21,6 +21,7 @@ from framework.structure.stage_questions import Question, Verdict
 from framework.testing.instances import random_instance, random_layered_instance
 
 NONE = np.zeros((0, 0), np.bool_)
+UNLIMITED = 1 << 40
 
 
 def _convex_sets(instance: Instance) -> list[tuple[IntArray, int]]:
@@ -57,10 +58,6 @@ def _question(seed: int, *, ruled_out: bool) -> tuple[StagePricer, Question, int
     return pricer, question, best, sets
 
 
-def _unlimited(pricer: StagePricer) -> IntArray:
-    return np.full(pricer.instance.n, 1 << 40, np.int64)
-
-
 @given(st.integers(0, 2**32 - 1), st.booleans())
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_the_maximum_is_found(seed: int, ruled_out: bool) -> None:
@@ -68,7 +65,7 @@ def test_the_maximum_is_found(seed: int, ruled_out: bool) -> None:
     for theta in {best, best + 3, best - 1, best // 2}:
         if theta < 0:
             continue
-        answer = pricer.decide(replace(question, theta=theta), patience=_unlimited(pricer))
+        answer = pricer.decide(replace(question, theta=theta), effort=UNLIMITED)
         assert (answer.verdict is Verdict.PROVEN) == (theta >= best)
         assert (answer.verdict is Verdict.EXCEEDED) == (theta < best)
         for column in answer.columns:
@@ -83,7 +80,7 @@ def test_the_maximum_is_found(seed: int, ruled_out: bool) -> None:
 @settings(max_examples=150, derandomize=True, deadline=None)
 def test_a_record_is_accepted_and_proves_no_more_than_is_true(seed: int, ruled_out: bool) -> None:
     pricer, question, best, sets = _question(seed, ruled_out=ruled_out)
-    log = pricer.decide(question, patience=_unlimited(pricer)).log
+    log = pricer.decide(question, effort=UNLIMITED).log
     assert log is not None
     assert pricer.verify(question, log)
     if best:
@@ -145,11 +142,9 @@ def test_limits_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
         apart=NONE,
         uncovered=NONE,
     )
-    answer = pricer.decide(question, patience=np.full(instance.n, 3, np.int64))
+    answer = pricer.decide(question, effort=50)
     assert answer.verdict is not Verdict.PROVEN
-    assert answer.vertices <= 3 * instance.n
-    assert len(answer.failed) == len(answer.mixtures) == len(answer.roots)
-    assert bool(((answer.mixtures >= 0) & (answer.mixtures <= 1 + 1e-9)).all())
+    assert answer.vertices <= 50 + 33 * instance.n
     monkeypatch.setattr("framework.structure.stage_pricing._STEPS_A_CALL", 1000)
     with pytest.raises(OutOfTimeError):
-        pricer.decide(question, patience=_unlimited(pricer), should_stop=lambda: True)
+        pricer.decide(question, effort=UNLIMITED, should_stop=lambda: True)
