@@ -12,7 +12,7 @@ from framework.portfolio.result import Result
 from framework.report.layout import plain_table
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 
-_STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red"}
+_STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red", "infeasible": "red"}
 
 
 def print_results(results: Sequence[Result]) -> None:
@@ -32,6 +32,8 @@ def verdict(result: Result) -> str:
     """Say in one sentence how good the partition is."""
     unit, factor = _unit_of(result)
     gap, k = result.relative_gap, result.stages
+    if result.status == "infeasible":
+        return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
     dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
@@ -80,7 +82,7 @@ def _summary_table(results: Sequence[Result]) -> Table:
         table.add_row(
             str(result.stages),
             f"[{_STATUS_STYLE.get(result.status, 'yellow')}]{result.status.replace('_', ' ')}[/]",
-            quantity(None if dual is None else dual * factor),
+            quantity(None if dual is None or result.status == "infeasible" else dual * factor),
             quantity(None if incumbent is None else incumbent * factor),
             percent(result.relative_gap),
             ratio(result.document["ratio"]),

@@ -7,7 +7,7 @@ Positions are numbered 0..n along the order; the segment [i, j) costs
 nodes. Starts i are taken from left to right, so ``fewest[i]`` is final when i is extended to the right, and the
 least number is all that has to be remembered: what follows i costs the same whatever precedes it, so a slicing
 through i stays one when its first part is exchanged for one of fewer segments. That needs neither that f is
-monotone (it is not) nor that there is no overflow. Four observations save most of the work:
+monotone (it is not) nor that there is no overflow. Five observations save most of the work:
 
 * work + inbound + overflow never falls as j grows; beyond T no longer segment from i fits.
 * The segments after j are ``k - fewest[j]`` at most, pay for the remaining work, for a copy of each tensor that crosses
@@ -17,6 +17,7 @@ monotone (it is not) nor that there is no overflow. Four observations save most 
   b + 1 segments before it. Both stay so once they are so. Each level b therefore keeps a *corner*: a segment that ends
   before the first j where something is left to improve. The next start of that level takes it over, dropping nodes at
   its left end, instead of growing a segment anew.
+* A hard limit on what a stage holds is one more sum that never falls as j grows.
 * The in- and outbound cost of a segment change in O(degree) when a node joins at the right or leaves at the left.
 
 *The optimum* of an order is found by bisection over integers between refuted thresholds and the bottleneck
@@ -72,6 +73,11 @@ class Slicer:
         n, m, top = instance.n, instance.m, instance.topology
         self._order = np.ascontiguousarray(order, dtype=np.int64)
         self._capacity = instance.bounded_capacity
+        self._largest_cost = instance.largest_cost
+        limit = instance.stage_limit
+        # Sizes before each position; none where there is no hard limit.
+        self._sizes = np.zeros(0 if limit is None else n + 1, np.int64)
+        self._size_limit = 0 if limit is None else limit.limit
         self._prefix = np.zeros((4, n + 1), np.int64)
         self._ptr = np.zeros((3, n + 1), np.int64)
         self._pins = np.empty((3, top.pins), np.int64)
@@ -96,6 +102,8 @@ class Slicer:
         )
         if status == _NO_ORDER:
             raise ValueError("not a topological order of the instance")
+        if limit is not None:
+            self._sizes[1:] = np.cumsum(limit.sizes[self._order])
 
     def feasible(
         self, stages: int, threshold: int, *, should_stop: Callable[[], bool] | None = None
@@ -135,7 +143,8 @@ class Slicer:
         k = self._useful(stages)
         work, parameters = int(self._prefix[0, -1]), int(self._prefix[1, -1])
         low = max(lower, -(-(work + max(0, parameters - k * self._capacity)) // k))
-        everything = work + parameters - self._capacity
+        # One stage for all is a slicing unless it holds too much.
+        everything = work + parameters - self._capacity if not len(self._sizes) else self._largest_cost
         best: tuple[int, IntArray] | None = None
         threshold = min(low, everything) if upper is None else upper - 1
         step = max(1, low >> 8)
@@ -192,6 +201,8 @@ class Slicer:
                 self._capacity,
                 _STEPS_PER_CALL,
                 self._prefix,
+                self._sizes,
+                self._size_limit,
                 self._ptr,
                 self._pins,
                 self._outs,
@@ -297,6 +308,8 @@ def _advance(
     capacity: int,
     steps: int,
     prefix: IntArray,
+    sizes: IntArray,
+    size_limit: int,
     ptr: IntArray,
     pins: IntArray,
     outs: IntArray,
@@ -319,6 +332,7 @@ def _advance(
     close_producer, close_cost = closes[0], closes[1]
     fewest, origin, segment_cost = covers[0], covers[1], covers[2]
     n = len(work) - 1
+    limited = len(sizes) > 0
     for i in range(state[0], n):
         level = fewest[i]
         if level >= stages:
@@ -347,7 +361,7 @@ def _advance(
         at_corner = True
         while True:
             least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] - capacity)
-            if least > threshold:
+            if least > threshold or (limited and sizes[j] - sizes[i] > size_limit):
                 break
             if j > i and fewest[j] > level + 1 and rest[j] + max(0, beyond - parameters[j]) <= affordable:
                 if least + outbound <= threshold:

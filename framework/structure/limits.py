@@ -1,0 +1,133 @@
+"""Hard limits on stages, put into an instance: a limit on what a stage holds, and nodes pinned to stages.
+
+*A limit L on memory.* It replaces the capacity, so nothing streams in and no partition that obeys pays for overflow.
+Each node has a size, each stage a limit, and both are exact integers (`StageLimit`). Besides, overflow is put to a new
+use: with parameter costs floor(F size / L) and the capacity F, for any F >= 0, a stage that obeys overflows by nothing,
+since the sum of the floors is at most F. So the costs are right for all partitions that obey and only ever higher than
+those of the bare instance for others: the optimum of the instance without its limit is a dual bound of the one with it,
+and a better one than without the new overflow. That is what entries without `Feature.LIMITS` are given.
+
+*Pins.* A chain of anchors a_0 -> ... -> a_{k-1} is added, nodes without work whose tensors cost nothing; anchor j
+becomes one node with the nodes pinned to stage j. Each anchor has the size L + 1 and the limit grows to L + (L + 1)
+(L = 0 where there is no limit on memory): a stage that holds one anchor may hold L besides, two anchors are 2L + 2 and
+too many. So a partition that obeys has one anchor in each of k stages, and as the chain never goes back, anchor j is in
+stage j, and so are the nodes pinned to it. Every partition of the given instance that keeps the pins arises so, at the
+same cost. All k anchors are needed, also those of stages without pins: only a full chain leaves no stage free, so that
+the stage of every anchor is its number. For entries without `Feature.LIMITS`, anchors have the parameter cost H and the
+capacity grows by H: a stage with one anchor overflows as before, and a stage with two costs H more, which with H above
+the optimum no good partition has.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, StageLimit
+from framework.model.topology import IntArray, build_topology
+from framework.structure.contraction import compose, contract
+
+_OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4
+"""F and H in units of the largest stage that cannot be avoided; larger ones coarsen what counts in few digits."""
+
+
+def limit_memory(instance: Instance, sizes: IntArray, limit: int, stages: int) -> Instance:
+    """Limit what each stage holds; parameters that do not fit in are no longer streamed.
+
+    Parameters
+    ----------
+    sizes
+        ``[n]`` what each node holds, in any unit, with a sum below 2^62.
+    limit
+        The most that a stage may hold, in the same unit.
+    """
+    held = sizes.tolist()
+    parameters, capacity = [0] * instance.n, UNLIMITED
+    bare = replace(instance, parameter_cost=np.zeros(instance.n, np.int64), capacity=UNLIMITED)
+    # Where the limit leaves no partition, nothing need be bounded.
+    if 0 < limit < sum(held) <= stages * limit:
+        capacity = min(_OVERFLOW_FACTOR * _unavoidable(bare, stages), _room(bare) // stages)
+        # Python integers: bytes times ticks leave 64 bits.
+        parameters = [size * capacity // limit for size in held]
+    return replace(
+        bare,
+        parameter_cost=np.array(parameters, np.int64),
+        capacity=capacity,
+        stage_limit=StageLimit(sizes=sizes, limit=min(limit, sum(held)), anchors=np.zeros(0, np.int64)),
+    )
+
+
+def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instance:
+    """Pin nodes to stages; they must allow a partition (see `earliest_stages`).
+
+    Parameters
+    ----------
+    stage_of
+        Stage of each pinned node, numbered from 0.
+
+    Returns
+    -------
+    An instance with anchors; its `node_of_input` maps the same nodes as that of the given one.
+    """
+    n, top, limit = instance.n, instance.topology, instance.stage_limit
+    most = 0 if limit is None else limit.limit
+    cost = min(_ANCHOR_FACTOR * _unavoidable(instance, stages), _room(instance) // stages)
+    # Parameters that cannot overflow are left out, or they could now.
+    parameters = instance.parameter_cost if instance.can_overflow else np.zeros(n, np.int64)
+    anchors = np.arange(n, n + stages)
+    chain = anchors[:-1]
+    extended = replace(
+        instance,
+        work=np.concatenate((instance.work, np.zeros(stages, np.int64))),
+        parameter_cost=np.concatenate((parameters, np.full(stages, cost, np.int64))),
+        tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(chain), np.int64))),
+        capacity=cost + (instance.capacity if instance.can_overflow else 0),
+        topology=build_topology(
+            n + stages,
+            np.concatenate((top.producer, chain)),
+            np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(chain) + 1))),
+            np.concatenate((top.consumers, chain + 1)),
+        ),
+        stage_limit=StageLimit(
+            sizes=np.concatenate((np.zeros(n, np.int64) if limit is None else limit.sizes, np.full(stages, most + 1))),
+            limit=2 * most + 1,
+            anchors=anchors,
+        ),
+    )
+    group = np.arange(n + stages, dtype=np.int64)
+    for v, b in stage_of.items():
+        group[v] = anchors[b]
+    return compose(instance, contract(extended, group))
+
+
+def earliest_stages(instance: Instance, stage_of: Mapping[int, int]) -> tuple[IntArray, IntArray]:
+    """Return the first stage that pins leave each node, and the pinned node that is why; both ``[n]``.
+
+    A node can be no earlier than any pinned ancestor. Where no pinned node has one pinned to a later stage than its
+    own, the first stages are a partition that keeps all pins. The node is -1 where there is no pin above.
+    """
+    top = instance.topology
+    ptr, preds = top.pred_ptr.tolist(), top.preds.tolist()
+    earliest, why = [0] * instance.n, [-1] * instance.n
+    for v in range(instance.n):
+        for u in preds[ptr[v] : ptr[v + 1]]:
+            if why[u] >= 0 and (why[v] < 0 or earliest[u] > earliest[v]):
+                earliest[v], why[v] = earliest[u], why[u]
+        if v in stage_of and stage_of[v] >= earliest[v]:
+            earliest[v], why[v] = stage_of[v], v
+    return np.array(earliest, np.int64), np.array(why, np.int64)
+
+
+def _unavoidable(instance: Instance, stages: int) -> int:
+    return max(1, int(instance.work.max()), -(-instance.total_work // stages))
+
+
+def _room(instance: Instance) -> int:
+    """Return how much all parameter costs may grow by; half of what is left, as both kinds of limit may want some."""
+    touches = 1 + np.diff(instance.topology.consumer_ptr)
+    charged = instance.total_work + instance.total_parameter_cost + int((instance.tensor_cost * touches).sum())
+    return max(0, MAX_TOTAL - charged) // 2
