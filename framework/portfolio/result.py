@@ -22,7 +22,7 @@ from framework.portfolio.board import Board
 from framework.portfolio.runner import RunOptions, RunRecord
 
 FORMAT, VERSION = "pipebound-result", 1
-STATUSES = ("optimal", "gap_reached", "feasible", "infeasible", "time_limit", "interrupted")
+STATUSES = ("optimal", "gap_reached", "feasible", "infeasible", "time_limit", "interrupted", "unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -278,7 +278,9 @@ def _status(board: Board, record: RunRecord) -> str:
         return "gap_reached"
     if record.termination.limit is Limit.TIME:
         return "time_limit"
-    return "interrupted" if record.termination.reason is Reason.INTERRUPTED else "feasible"
+    if record.termination.reason is Reason.INTERRUPTED:
+        return "interrupted"
+    return "unknown" if board.incumbent is None else "feasible"
 
 
 def _stage_rows(costs: StageCosts, ticks_per_unit: float) -> list[dict[str, float]]:

@@ -252,7 +252,7 @@ class Runner:
             words = ""
             if isinstance(report, wire.DualReport):
                 self.board.report_dual(
-                    report.value,
+                    self._in_original(member, report.value),
                     source=member.label,
                     soundness=report.soundness,
                     certificate=report.certificate,
@@ -267,6 +267,17 @@ class Runner:
                 words = report.text
             self._publish()
             self.on_change(self.board, member.label, words)
+
+    def _in_original(self, member: Member, value: int) -> int:
+        """Return a dual bound of a member's space as one of the problem.
+
+        They are the same, but what no stage of the reduced instance can cost more than is less there: a bound above it
+        says that no partition obeys, and has to say so of the problem.
+        """
+        instance = self._spaces.get(member.space, self._spaces["original"])[0].instance
+        if instance.stage_limit is not None and value > instance.largest_cost:
+            return max(value, self.problem.instance.largest_cost + 1)
+        return value
 
     def _take_partition(self, member: Member, report: wire.PartitionReport) -> None:
         stages = report.stage_of
