@@ -36,7 +36,7 @@ def verdict(result: Result) -> str:
         return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
     dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
     if incumbent is None and result.document["constraints"] is not None:
-        return "No partition that obeys the constraints was found, and none was ruled out; give it more time."
+        return f"No partition into {k} stages that obeys was found, and none was ruled out: give it more time."
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
     best = f"{quantity(incumbent * factor)} {unit}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.contracts import Feature
+from framework import cli
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.graph import ModelGraph, PricedCosts
@@ -24,17 +26,34 @@ from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.local import run_entry
 from framework.portfolio.result import Result
 from framework.portfolio.solve import solve
-from framework.registry import Kind, load_plugins, registry
+from framework.registry import load_plugins, registry
 from framework.report.verification import verify_result
 from framework.structure.reductions import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance
-from tests.cli.conftest import Run, graph_file, pipebound
+from tests.cli.conftest import graph_file
 
-__all__ = ["graph_file", "pipebound"]
+__all__ = ["graph_file"]
+
+Command = Callable[..., tuple[int, str, str]]
 
 load_plugins()
-ENTRIES = [entry.name for kind in (Kind.FORMULATION, Kind.STRATEGY) for entry in registry.entries(kind)]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process; returns exit code, standard output and standard error."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pipebound", *map(str, arguments)])
+        try:
+            code = cli.run()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
 
 
 def graph_of(seed: int, max_nodes: int = 6) -> ModelGraph:
@@ -151,27 +170,6 @@ def test_what_obeys_is_what_the_names_say(seed: int, k: int) -> None:
         assert accepted == (valid and keeps and fits)
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_no_entry_claims_too_much(entry: str) -> None:
-    limits = registry.get(entry).supports(Feature.LIMITS)
-    closes = limits and registry.get(entry).supports(Feature.EXACT)
-    for seed in range(8):
-        graph, k = graph_of(seed, 7), 2 + seed % 2
-        constraints = constraints_of(graph, k, seed)
-        problem = Problem(instance=constrain(price(graph), graph, constraints, k), stages=k)
-        optimum = brute_force_optimum(problem)
-        _, board = run_entry(registry.create(entry), problem, seconds=20.0 if closes else 0.3, seed=seed)
-        where = f"{entry} on graph_of({seed}, 7), k = {k}, {constraints}: {optimum}, {board.interval}"
-        assert not board.contradictions, where
-        assert not board.rejected, where
-        assert board.dual is None or board.dual.value <= optimum, where
-        assert board.incumbent is None or board.incumbent.value >= optimum, where
-        if limits:
-            assert not board.over_limit, where
-        if closes:
-            assert board.interval.closed or board.infeasible, where
-
-
 def test_decisions_keep_to_limits() -> None:
     for seed in range(12):
         graph = graph_of(seed, 7)
@@ -225,23 +223,23 @@ def chain(sizes: list[int]) -> dict[str, object]:
     }
 
 
-def test_a_result_that_breaks_the_limit_fails(pipebound: Run, tmp_path: Path) -> None:
+def test_a_result_that_breaks_the_limit_fails(command: Command, tmp_path: Path) -> None:
     file, out = tmp_path / "chain.graph.json", tmp_path / "r.json"
     file.write_text(json.dumps(chain([4, 4, 4, 0, 0])))
-    done = pipebound("solve", file, "-k", "2", "--memory-limit", "8", "-o", out, "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    code, told, _ = command("solve", file, "-k", "2", "--memory-limit", "8", "--json")
+    assert code == 0
+    result = json.loads(told)
     assert result["status"] == "optimal"
     assert result["stage_of"] == [0, 0, 1, 1, 1]
     graph = read_graph(file)
     assert all(check.passed for check in verify_result(Result(result), graph))
     checks = verify_result(Result(result | {"stage_of": [0, 0, 0, 1, 1]}), graph)
     assert any(not check.passed and "more than its limit 8" in check.detail for check in checks)
-    free = json.loads(pipebound("solve", file, "-k", "2", "-o", out, "--json").stdout)
+    free = json.loads(command("solve", file, "-k", "2", "-o", out, "--json")[1])
     assert free["stage_of"] == [0, 0, 0, 1, 1]
-    refused = pipebound("solve", file, "-k", "2", "--memory-limit", "8", "--start", out)
-    assert refused.returncode == 2
-    assert "more than its limit 8" in refused.stderr
+    code, _, error = command("solve", file, "-k", "2", "--memory-limit", "8", "--start", out)
+    assert code == 2
+    assert "more than its limit 8" in error
 
 
 @pytest.mark.parametrize(
@@ -254,40 +252,66 @@ def test_a_result_that_breaks_the_limit_fails(pipebound: Run, tmp_path: Path) ->
         (["--memory-limit", "7"], "no partition obeys the constraints"),
     ],
 )
-def test_no_partition_at_all(pipebound: Run, tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_no_partition_at_all(command: Command, tmp_path: Path, arguments: list[str], words: str) -> None:
     file, out = tmp_path / "chain.graph.json", tmp_path / "r.json"
     file.write_text(json.dumps(chain([4, 4, 4, 0, 0])))
-    done = pipebound("solve", file, "-k", "2", *arguments, "-o", out)
-    assert done.returncode == 3, done.stderr
-    assert words in done.stdout.replace("\n", " ")
+    code, told, _ = command("solve", file, "-k", "2", *arguments, "-o", out)
+    assert code == 3
+    assert words in told.replace("\n", " ")
     assert json.loads(out.read_text())["status"] == "infeasible"
-    checked = pipebound("verify", out)
-    assert checked.returncode == 0, checked.stdout
+    assert command("verify", out)[0] == 0
 
 
-def test_pins_hold_through_the_command_line(pipebound: Run, graph_file: Path, tmp_path: Path) -> None:
+def test_an_entry_that_only_finds_must_keep_to_limits(command: Command, graph_file: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "finder.py"
+    plugin.write_text(FINDER)
+    free = command("solve", graph_file, "-k", "2", "--with", "test-limits-finder", "--plugin", plugin)
+    assert free[0] == 0
+    code, _, error = command(
+        "solve", graph_file, "-k", "2", "--with", "test-limits-finder", "--plugin", plugin, "--pin", "v1=0"
+    )
+    assert code == 2
+    assert "keeps to no pins and no memory limit" in error
+
+
+FINDER = """
+from dataclasses import dataclass
+
+from framework.bounds import Outcome, Reason, Termination
+from framework.contracts import Feature
+from framework.registry import register_formulation
+
+
+@register_formulation("test-limits-finder", features=[Feature.PRIMAL], summary="finds nothing")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finder:
+    def bound(self, problem, context):
+        return Outcome(termination=Termination(reason=Reason.FINISHED))
+"""
+
+
+def test_pins_hold_through_the_command_line(command: Command, graph_file: Path, tmp_path: Path) -> None:
     out, plot, graph = tmp_path / "r.json", tmp_path / "r.svg", read_graph(graph_file)
-    free = json.loads(pipebound("solve", graph_file, "-k", "3", "--json").stdout)
+    free = json.loads(command("solve", graph_file, "-k", "3", "--json")[1])
     v = next(v for v in range(12) if free["stage_of"][v] == 0 and free["stage_of"][v + 1] == 1)
-    name = graph.node_names[v]
-    done = pipebound("solve", graph_file, "-k", "3", "--pin", f"{name}=1", "-o", out, "--plot", plot, "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    pin = f"{graph.node_names[v]}=1"
+    code, told, _ = command("solve", graph_file, "-k", "3", "--pin", pin, "-o", out, "--plot", plot, "--json")
+    assert code == 0
+    result = json.loads(told)
     assert result["status"] == "optimal"
     assert result["stage_of"][v] == 1
     assert len(result["stage_of"]) == len(free["stage_of"])
     assert len(result["stage_costs"]) == 3
     assert result["incumbent_ticks"] >= free["incumbent_ticks"]
+    assert result["trajectory"][-1][1:3] == [result["dual_bound"], result["incumbent"]]
     assert sum(row["work"] for row in result["stage_costs"]) == sum(row["work"] for row in free["stage_costs"])
     assert plot.stat().st_size > 0
-    assert pipebound("verify", out).returncode == 0
-    again = pipebound(
-        "solve", graph_file, "-k", "3", "--pin", f"{name}=1", "--start", out, "--with", "simple", "--json"
-    )
-    assert json.loads(again.stdout)["incumbent_ticks"] == result["incumbent_ticks"]
-    moved = pipebound("solve", graph_file, "-k", "3", "--pin", f"{name}=0", "--start", out)
-    assert moved.returncode == 2
-    assert "pinned to" in moved.stderr
+    assert command("verify", out)[0] == 0
+    again = command("solve", graph_file, "-k", "3", "--pin", pin, "--start", out, "--with", "simple", "--json")
+    assert json.loads(again[1])["incumbent_ticks"] == result["incumbent_ticks"]
+    moved = command("solve", graph_file, "-k", "3", "--pin", pin.replace("=1", "=0"), "--start", out)
+    assert moved[0] == 2
+    assert "pinned to" in moved[2]
 
 
 @pytest.mark.parametrize(
@@ -303,11 +327,11 @@ def test_pins_hold_through_the_command_line(pipebound: Run, graph_file: Path, tm
         (["--memory-limit", "much"], "cannot read 'much'"),
     ],
 )
-def test_mistakes_are_told(pipebound: Run, graph_file: Path, arguments: list[str], words: str) -> None:
-    done = pipebound("solve", graph_file, "-k", "3", *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_mistakes_are_told(command: Command, graph_file: Path, arguments: list[str], words: str) -> None:
+    code, _, told = command("solve", graph_file, "-k", "3", *arguments)
+    assert code == 2
+    assert words in told
+    assert len(told.strip().splitlines()) == 1
 
 
 def test_prices_without_integers_have_no_memory() -> None:
@@ -316,3 +340,17 @@ def test_prices_without_integers_have_no_memory() -> None:
     fractional = replace(graph, costs=replace(graph.costs, parameter_cost=np.full(graph.topology.n, 0.5)))
     with pytest.raises(UserError, match="are no integers"):
         constrain(price(fractional), fractional, Constraints(memory_limit=9), 2)
+
+
+def test_recommend_leaves_out_what_does_not_fit(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "chain.graph.json"
+    file.write_text(json.dumps(chain([4, 4, 4, 0, 0])))
+    code, told, _ = command("recommend", file, "--stages", "1..4", "--memory-limit", "4", "--json")
+    assert code == 0
+    choices = json.loads(told)["choices"]
+    assert [choice["stages"] for choice in choices] == [3, 4]
+    # One stage without a limit costs 5 + 6 + 7 + 8 + 9; nodes 2, 3, 4 and what comes in cost 25.
+    assert choices[0]["speedup"] == pytest.approx(35 / 25)
+    code, told, _ = command("recommend", file, "--stages", "1..2", "--memory-limit", "4")
+    assert code == 3
+    assert "Infeasible for k = 2: all parameters take up 12, more than 2 stages of 4." in told
