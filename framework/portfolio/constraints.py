@@ -27,8 +27,8 @@ from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.topology import IntArray
 from framework.portfolio.result import Result, stages_of
 
-LARGEST_SIZE = 1 << 60
-"""Sums of bytes stay below this, so that two limits and an anchor fit into 64 bits."""
+LARGEST_SIZE = 1 << 44
+"""Sums of bytes stay below this, so that the sizes of an anchor for each of 2^16 stages add up in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,16 +203,21 @@ def _sizes(graph: ModelGraph) -> IntArray:
     """Return what each node of the graph holds: bytes, or integer parameter costs."""
     if isinstance(graph.costs, PhysicalCosts):
         sizes = np.ceil(graph.costs.parameter_bytes)
-        if float(sizes.sum()) >= LARGEST_SIZE:
-            raise UserError("the parameters add up to more bytes than can be counted", where=graph.source)
-        return sizes.astype(np.int64)
-    if not np.issubdtype(graph.costs.parameter_cost.dtype, np.integer):
+    elif np.issubdtype(graph.costs.parameter_cost.dtype, np.integer):
+        sizes = graph.costs.parameter_cost
+    else:
         raise UserError(
             "this graph carries prices instead of bytes, and its parameter costs are no integers",
             where=graph.source,
             mend="drop the memory limit",
         )
-    return graph.costs.parameter_cost.astype(np.int64)
+    if float(sizes.sum(dtype=np.float64)) >= LARGEST_SIZE:
+        raise UserError(
+            f"the parameters add up to {float(sizes.sum(dtype=np.float64)):.3g}, too much for a memory limit",
+            where=graph.source,
+            mend=f"at most {LARGEST_SIZE} can be counted",
+        )
+    return sizes.astype(np.int64)
 
 
 def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> dict[int, int]:

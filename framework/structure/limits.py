@@ -41,7 +41,7 @@ def limit_memory(instance: Instance, sizes: IntArray, limit: int, stages: int) -
     Parameters
     ----------
     sizes
-        ``[n]`` what each node holds, in any unit, with a sum below 2^62.
+        ``[n]`` what each node holds, in any unit, with a sum below 2^44.
     limit
         The most that a stage may hold, in the same unit.
     """

@@ -17,7 +17,7 @@ monotone (it is not) nor that there is no overflow. Five observations save most 
   b + 1 segments before it. Both stay so once they are so. Each level b therefore keeps a *corner*: a segment that ends
   before the first j where something is left to improve. The next start of that level takes it over, dropping nodes at
   its left end, instead of growing a segment anew.
-* A hard limit on what a stage holds is one more sum that never falls as j grows.
+* A hard limit on what a stage holds ends the segments from i at a position that never falls as i grows.
 * The in- and outbound cost of a segment change in O(degree) when a node joins at the right or leaves at the left.
 
 *The optimum* of an order is found by bisection over integers between refuted thresholds and the bottleneck
@@ -75,9 +75,6 @@ class Slicer:
         self._capacity = instance.bounded_capacity
         self._largest_cost = instance.largest_cost
         limit = instance.stage_limit
-        # Sizes before each position; none where there is no hard limit.
-        self._sizes = np.zeros(0 if limit is None else n + 1, np.int64)
-        self._size_limit = 0 if limit is None else limit.limit
         self._prefix = np.zeros((4, n + 1), np.int64)
         self._ptr = np.zeros((3, n + 1), np.int64)
         self._pins = np.empty((3, top.pins), np.int64)
@@ -102,8 +99,11 @@ class Slicer:
         )
         if status == _NO_ORDER:
             raise ValueError("not a topological order of the instance")
+        # Where segments from each position end at the latest.
+        self._reach = np.full(n, n, np.int64)
         if limit is not None:
-            self._sizes[1:] = np.cumsum(limit.sizes[self._order])
+            held = np.concatenate(([0], np.cumsum(limit.sizes[self._order])))
+            self._reach = np.searchsorted(held, held[:-1] + limit.limit, side="right").astype(np.int64) - 1
 
     def feasible(
         self, stages: int, threshold: int, *, should_stop: Callable[[], bool] | None = None
@@ -144,7 +144,7 @@ class Slicer:
         work, parameters = int(self._prefix[0, -1]), int(self._prefix[1, -1])
         low = max(lower, -(-(work + max(0, parameters - k * self._capacity)) // k))
         # One stage for all is a slicing unless it holds too much.
-        everything = work + parameters - self._capacity if not len(self._sizes) else self._largest_cost
+        everything = work + parameters - self._capacity if self._reach[0] == len(self._order) else self._largest_cost
         best: tuple[int, IntArray] | None = None
         threshold = min(low, everything) if upper is None else upper - 1
         step = max(1, low >> 8)
@@ -201,8 +201,7 @@ class Slicer:
                 self._capacity,
                 _STEPS_PER_CALL,
                 self._prefix,
-                self._sizes,
-                self._size_limit,
+                self._reach,
                 self._ptr,
                 self._pins,
                 self._outs,
@@ -308,8 +307,7 @@ def _advance(
     capacity: int,
     steps: int,
     prefix: IntArray,
-    sizes: IntArray,
-    size_limit: int,
+    reach: IntArray,
     ptr: IntArray,
     pins: IntArray,
     outs: IntArray,
@@ -319,7 +317,7 @@ def _advance(
     boundaries: IntArray,
     state: IntArray,
 ) -> int:
-    """Run a pass from the start ``state[0]`` on, for about `steps` steps.
+    """Run a pass from the start ``state[0]`` on, for about `steps` steps; ``reach[i]`` is the last end of segments from i.
 
     Rows of `covers`: fewest segments up to j, where the last of them starts, what it costs. Rows of `corners`, one per
     level: start and end of the segment kept, its in- and outbound cost. When the threshold is satisfied,
@@ -332,7 +330,6 @@ def _advance(
     close_producer, close_cost = closes[0], closes[1]
     fewest, origin, segment_cost = covers[0], covers[1], covers[2]
     n = len(work) - 1
-    limited = len(sizes) > 0
     for i in range(state[0], n):
         level = fewest[i]
         if level >= stages:
@@ -358,10 +355,11 @@ def _advance(
                         inbound += out_cost[y]
             steps -= i - corners[level, 0] + pin_ptr[i] - pin_ptr[corners[level, 0]]
         joined = j
+        end = reach[i]
         at_corner = True
         while True:
             least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] - capacity)
-            if least > threshold or (limited and sizes[j] - sizes[i] > size_limit):
+            if least > threshold:
                 break
             if j > i and fewest[j] > level + 1 and rest[j] + max(0, beyond - parameters[j]) <= affordable:
                 if least + outbound <= threshold:
@@ -370,7 +368,7 @@ def _advance(
                     at_corner = False
                     corners[level, 0], corners[level, 1] = i, j
                     corners[level, 2], corners[level, 3] = inbound, outbound
-            if j == n:
+            if j == end:
                 break
             for y in range(pin_ptr[j], pin_ptr[j + 1]):
                 if pin_previous[y] < i:
