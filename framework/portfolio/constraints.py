@@ -81,12 +81,15 @@ class Constraints:
         if unknown:
             raise UserError(f"the constraint {min(unknown)!r} is not known")
         limit = document.get("memory_limit")
-        return Constraints(
-            same_stage=tuple(tuple(str(name) for name in group) for group in groups),
-            no_cut=tuple(str(name) for name in nodes),
-            pins=tuple((str(name), int(stage)) for name, stage in document.get("pins", [])),
-            memory_limit=None if limit is None else int(limit),
-        )
+        try:
+            return Constraints(
+                same_stage=tuple(tuple(str(name) for name in group) for group in groups),
+                no_cut=tuple(str(name) for name in nodes),
+                pins=tuple((str(name), int(stage)) for name, stage in document.get("pins", [])),
+                memory_limit=None if limit is None else int(limit),
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the constraints are malformed: {error}") from None
 
 
 def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> Instance:

@@ -317,7 +317,9 @@ def _advance(
     boundaries: IntArray,
     state: IntArray,
 ) -> int:
-    """Run a pass from the start ``state[0]`` on, for about `steps` steps; ``reach[i]`` is the last end of segments from i.
+    """Run a pass from the start ``state[0]`` on, for about `steps` steps.
+
+    Segments from i end at ``reach[i]`` at the latest.
 
     Rows of `covers`: fewest segments up to j, where the last of them starts, what it costs. Rows of `corners`, one per
     level: start and end of the segment kept, its in- and outbound cost. When the threshold is satisfied,

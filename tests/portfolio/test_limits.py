@@ -354,3 +354,11 @@ def test_recommend_leaves_out_what_does_not_fit(command: Command, tmp_path: Path
     code, told, _ = command("recommend", file, "--stages", "1..2", "--memory-limit", "4")
     assert code == 3
     assert "Infeasible for k = 2: all parameters take up 12, more than 2 stages of 4." in told
+
+
+def test_malformed_constraints_in_a_file_are_told() -> None:
+    for document in ({"pins": [["v1"]]}, {"pins": 3}, {"memory_limit": "much"}):
+        with pytest.raises(UserError, match="malformed"):
+            Constraints.from_dict(document)
+    constraints = Constraints(pins=(("a=b", 2),), memory_limit=7, no_cut=("c",))
+    assert Constraints.from_dict(json.loads(json.dumps(constraints.as_dict()))) == constraints
