@@ -143,18 +143,20 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> 
     if constraints.memory_limit is None:
         return ""
     limit, sizes = constraints.memory_limit, _sizes(graph)
+    unit = " bytes" if isinstance(graph.costs, PhysicalCosts) else ""
     total, largest = int(sizes.sum()), int(sizes.argmax())
     if sizes[largest] > limit:
-        return f"node {graph.node_names[largest]!r} holds {sizes[largest]}, more than the memory limit {limit}"
+        name = graph.node_names[largest]
+        return f"node {name!r} holds {sizes[largest]:,}{unit}, more than the memory limit of {limit:,}"
     if total > stages * limit:
-        return f"all parameters take up {total}, more than {stages} stages of {limit}"
+        return f"all parameters take up {total:,}{unit}, more than {stages} stages of {limit:,}"
     root = _groups(graph, constraints)
     held = np.zeros(len(sizes), np.int64)
     np.add.at(held, root, sizes)
     fullest = int(held.argmax())
     if held[fullest] > limit:
-        names = [graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist()]
-        return f"{', '.join(names)}, ... must share a stage and hold {held[fullest]}, more than the limit {limit}"
+        names = ", ".join(graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist())
+        return f"{names}, ... must share a stage and hold {held[fullest]:,}{unit}, more than the limit of {limit:,}"
     return ""
 
 

@@ -20,10 +20,11 @@ def print_results(results: Sequence[Result]) -> None:
     console = Console()
     first = results[0].document
     console.print(_summary_table(results))
-    if len(results) == 1:
-        if first["stage_costs"]:
-            console.print(_stage_table(results[0]))
-        console.print(verdict(results[0]))
+    if len(results) == 1 and first["stage_costs"]:
+        console.print(_stage_table(results[0]))
+    for result in results:
+        if len(results) == 1 or result.status == "infeasible":
+            console.print(verdict(result))
     for line in notes(results):
         console.print(line, style="yellow", highlight=False)
 
@@ -69,7 +70,7 @@ def _unit_of(result: Result) -> tuple[str, float]:
 
 def _summary_table(results: Sequence[Result]) -> Table:
     first = results[0].document
-    unit, factor = _unit_of(results[0])
+    unit, factor = _unit_of(next((result for result in results if result.incumbent_ticks is not None), results[0]))
     device = first["device"]
     priced = "its own prices" if device is None else f"device {device['name']}"
     title = f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}, values in {unit}"

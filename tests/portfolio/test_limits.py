@@ -245,7 +245,7 @@ def test_a_result_that_breaks_the_limit_fails(command: Command, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--memory-limit", "3"], "node 'n0' holds 4, more than the memory limit 3"),
+        (["--memory-limit", "3"], "node 'n0' holds 4, more than the memory limit of 3"),
         (["--memory-limit", "5"], "all parameters take up 12, more than 2 stages of 5"),
         (["--memory-limit", "6", "--same-stage", "n0,n1"], "n0, n1, ... must share a stage and hold 8"),
         # The total fits, and so does every node, but no cut of the chain.
