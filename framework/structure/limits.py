@@ -13,9 +13,11 @@ becomes one node with the nodes pinned to stage j. Each anchor has the size L + 
 too many. So a partition that obeys has one anchor in each of k stages, and as the chain never goes back, anchor j is in
 stage j, and so are the nodes pinned to it. Every partition of the given instance that keeps the pins arises so, at the
 same cost. All k anchors are needed, also those of stages without pins: only a full chain leaves no stage free, so that
-the stage of every anchor is its number. For entries without `Feature.LIMITS`, anchors have the parameter cost H and the
-capacity grows by H: a stage with one anchor overflows as before, and a stage with two costs H more, which with H above
-the optimum no good partition has.
+the stage of every anchor is its number. For entries without `Feature.LIMITS`, where nothing overflows, anchors have the
+parameter cost H, all other nodes none, and the capacity is H: a stage with one anchor overflows by nothing, and a stage
+with two by H, which with H above the optimum no good partition has. Where something overflows, sets without an anchor
+would gain H of capacity, and bounds would lose more than they gain: overflow is left alone, and those entries bound the
+problem without the pins (but for nodes pinned to the same stage, which are one node).
 
 Source: this project.
 """
@@ -75,9 +77,10 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
     """
     n, top, limit = instance.n, instance.topology, instance.stage_limit
     most = 0 if limit is None else limit.limit
-    cost = min(_ANCHOR_FACTOR * _unavoidable(instance, stages), _room(instance) // stages)
-    # Parameters that cannot overflow are left out, or they could now.
-    parameters = instance.parameter_cost if instance.can_overflow else np.zeros(n, np.int64)
+    parameters, capacity, cost = instance.parameter_cost, instance.capacity, 0
+    if not instance.can_overflow:
+        cost = min(_ANCHOR_FACTOR * _unavoidable(instance, stages), _room(instance) // stages)
+        parameters, capacity = np.zeros(n, np.int64), cost
     anchors = np.arange(n, n + stages)
     chain = anchors[:-1]
     extended = replace(
@@ -85,7 +88,7 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
         work=np.concatenate((instance.work, np.zeros(stages, np.int64))),
         parameter_cost=np.concatenate((parameters, np.full(stages, cost, np.int64))),
         tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(chain), np.int64))),
-        capacity=cost + (instance.capacity if instance.can_overflow else 0),
+        capacity=capacity,
         topology=build_topology(
             n + stages,
             np.concatenate((top.producer, chain)),
