@@ -272,6 +272,13 @@ def test_an_entry_that_only_finds_must_keep_to_limits(command: Command, graph_fi
     )
     assert code == 2
     assert "keeps to no pins and no memory limit" in error
+    code, told, _ = command(
+        "solve", graph_file, "-k", "2", "--with", "test-limits-pair", "--plugin", plugin, "--pin", "v1=0", "--json"
+    )
+    assert code == 0
+    details = {member["name"]: member["detail"] for member in json.loads(told)["members"]}
+    assert details["test-limits-finder"].startswith("skipped")
+    assert not details["simple"]
 
 
 FINDER = """
@@ -279,7 +286,8 @@ from dataclasses import dataclass
 
 from framework.bounds import Outcome, Reason, Termination
 from framework.contracts import Feature
-from framework.registry import register_formulation
+from framework.portfolio.members import Member
+from framework.registry import register_formulation, register_portfolio
 
 
 @register_formulation("test-limits-finder", features=[Feature.PRIMAL], summary="finds nothing")
@@ -287,6 +295,13 @@ from framework.registry import register_formulation
 class Finder:
     def bound(self, problem, context):
         return Outcome(termination=Termination(reason=Reason.FINISHED))
+
+
+@register_portfolio("test-limits-pair", features=[Feature.DUAL], summary="one that bounds, one that finds")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    def members(self, problem, workers):
+        return (Member(entry="simple"), Member(entry="test-limits-finder"))
 """
 
 
