@@ -28,6 +28,7 @@ from framework.portfolio.result import Result
 from framework.portfolio.solve import solve
 from framework.registry import load_plugins, registry
 from framework.report.verification import verify_result
+from framework.structure.limits import limit_memory
 from framework.structure.reductions import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance
@@ -377,3 +378,27 @@ def test_malformed_constraints_in_a_file_are_told() -> None:
             Constraints.from_dict(document)
     constraints = Constraints(pins=(("a=b", 2),), memory_limit=7, no_cut=("c",))
     assert Constraints.from_dict(json.loads(json.dumps(constraints.as_dict()))) == constraints
+
+
+@pytest.mark.parametrize("entry", ["cp-sat", "ideal-dp", "slice-graph"])
+def test_bytes_are_counted_to_the_last(entry: str) -> None:
+    """Sizes beyond what CP-SAT takes as a coefficient, and limits that one byte decides."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        instance = random_instance(seed, 7)
+        sizes = rng.integers(1, 5, instance.n) * (1 << 38) + rng.integers(0, 3, instance.n)
+        free = Problem(instance=instance, stages=2)
+        splits = (np.array(split, np.int64) for split in itertools.product(range(2), repeat=instance.n))
+        held = [sizes[split == 0].sum() for split in splits if is_valid(free, split)]
+        least = min(max(int(first), int(sizes.sum() - first)) for first in held)
+        for limit in (least, least - 1):
+            problem = Problem(instance=limit_memory(instance, sizes, limit, 2), stages=2)
+            optimum = brute_force_optimum(problem)
+            assert (optimum > problem.instance.largest_cost) == (limit < least)
+            _, board = run_entry(registry.create(entry), problem, seconds=20.0)
+            assert not board.over_limit
+            assert board.incumbent is None or board.incumbent.value >= optimum
+            if entry != "slice-graph":
+                assert board.dual is not None
+                assert board.dual.value == optimum, f"seed {seed}, limit {limit}"
+                assert board.infeasible == (limit < least)
