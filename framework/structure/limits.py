@@ -19,6 +19,9 @@ with two by H, which with H above the optimum no good partition has. Where somet
 would gain H of capacity, and bounds would lose more than they gain: overflow is left alone, and those entries bound the
 problem without the pins (but for nodes pinned to the same stage, which are one node).
 
+Anchors are numbered among the nodes where their stages may be expected, by work: slices of the order of the nodes have
+one anchor each then. That is a choice of numbers, and no proof rests on it.
+
 Source: this project.
 """
 
@@ -81,30 +84,50 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
     if not instance.can_overflow:
         cost = min(_ANCHOR_FACTOR * _unavoidable(instance, stages), _room(instance) // stages)
         parameters, capacity = np.zeros(n, np.int64), cost
-    anchors = np.arange(n, n + stages)
+    before = _places(instance, stage_of, stages)
+    anchors = before + np.arange(stages)
+    nodes = np.setdiff1d(np.arange(n + stages), anchors)
+    sizes, costs, work = (np.zeros(n + stages, np.int64) for _ in range(3))
+    work[nodes], costs[nodes], costs[anchors] = instance.work, parameters, cost
+    sizes[nodes], sizes[anchors] = 0 if limit is None else limit.sizes, most + 1
     chain = anchors[:-1]
     extended = replace(
         instance,
-        work=np.concatenate((instance.work, np.zeros(stages, np.int64))),
-        parameter_cost=np.concatenate((parameters, np.full(stages, cost, np.int64))),
+        work=work,
+        parameter_cost=costs,
         tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(chain), np.int64))),
         capacity=capacity,
         topology=build_topology(
             n + stages,
-            np.concatenate((top.producer, chain)),
+            np.concatenate((nodes[top.producer], chain)),
             np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(chain) + 1))),
-            np.concatenate((top.consumers, chain + 1)),
+            np.concatenate((nodes[top.consumers], anchors[1:])),
         ),
-        stage_limit=StageLimit(
-            sizes=np.concatenate((np.zeros(n, np.int64) if limit is None else limit.sizes, np.full(stages, most + 1))),
-            limit=2 * most + 1,
-            anchors=anchors,
-        ),
+        node_of_input=nodes[instance.node_of_input],
+        stage_limit=StageLimit(sizes=sizes, limit=2 * most + 1, anchors=anchors),
     )
     group = np.arange(n + stages, dtype=np.int64)
     for v, b in stage_of.items():
-        group[v] = anchors[b]
-    return compose(instance, contract(extended, group))
+        group[nodes[v]] = anchors[b]
+    return compose(extended, contract(extended, group))
+
+
+def _places(instance: Instance, stage_of: Mapping[int, int], stages: int) -> IntArray:
+    """Return for each anchor the node to be numbered right after it, ``[stages]``, never falling.
+
+    The anchor of a stage with pins goes to the first of its nodes, the others in between, by work.
+    """
+    done = np.concatenate(([0], np.cumsum(instance.work)))
+    first: dict[int, int] = {}
+    for v in sorted(stage_of):
+        first.setdefault(stage_of[v], v)
+    pinned = sorted(first)
+    known = [0, *(int(done[first[b]]) for b in pinned), instance.total_work]
+    middles = [-0.5, *pinned, stages - 0.5]
+    expected = np.interp(np.arange(stages), middles, np.maximum.accumulate(known))
+    before = np.searchsorted(done[:-1], expected, side="left").astype(np.int64)
+    before[pinned] = [first[b] for b in pinned]
+    return np.maximum.accumulate(before)
 
 
 def earliest_stages(instance: Instance, stage_of: Mapping[int, int]) -> tuple[IntArray, IntArray]:
