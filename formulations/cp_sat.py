@@ -19,7 +19,7 @@ from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.start import known_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.stage_model import ModelParts, StageModel
@@ -38,6 +38,7 @@ _parts: dict[str, ModelParts] = {}
         Feature.DECISION,
         Feature.ANYTIME,
         Feature.WARM_START,
+        Feature.LIMITS,
     ],
     summary="Exact constraint model: minimises the bottleneck, or decides a threshold",
     reference="OR-Tools CP-SAT; the model: this project",
@@ -119,7 +120,8 @@ class CpSat:
         exact: bool = False,
         lower: int = 0,
     ) -> StageModel | Termination:
-        from framework.structure.stage_model import SAFE_RESOLUTION, ModelParts, StageModel, estimated_size
+        from framework.structure.limited_stage_model import LimitedStageModel
+        from framework.structure.stage_model import SAFE_RESOLUTION, ModelParts, estimated_size
 
         size = estimated_size(problem)
         if size > self.max_size:
@@ -131,7 +133,7 @@ class CpSat:
             parts = ModelParts(problem, context.should_stop)
             _parts.clear()
             _parts[key] = parts
-        return StageModel(
+        return LimitedStageModel(
             problem,
             _parts[key],
             threshold=threshold,
@@ -148,8 +150,7 @@ class _Search:
 
     def __init__(self, problem: Problem, context: Context) -> None:
         self.problem, self.context = problem, context
-        self.partition = context.best_partition() or balanced_partition(problem)
-        self.value = bottleneck(problem, self.partition)
+        self.partition, self.value = known_partition(problem, context.best_partition())
         self.proven, self.soundness = simple_bound(problem), Soundness.EXACT
         self.details: dict[str, Any] = {"models": 0, "branches": 0, "conflicts": 0}
 
@@ -162,6 +163,13 @@ class _Search:
     def closed(self) -> bool:
         """Whether the incumbent is proven optimal."""
         return self.lower >= self.value
+
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The best partition; None where none is known that obeys a hard limit."""
+        if self.value > self.problem.instance.largest_cost:
+            return None
+        return Incumbent(value=self.value, partition=self.partition, source=NAME)
 
     def take(self, model: StageModel) -> bool:
         """Solve a model that looks for anything better than the incumbent; return whether it was solved."""
@@ -188,7 +196,7 @@ class _Search:
     def outcome(self, termination: Termination) -> Outcome:
         return Outcome(
             dual=DualBound(value=self.proven, source=NAME, soundness=self.soundness),
-            incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
+            incumbent=self.incumbent,
             termination=termination,
             details=self.details,
         )

@@ -25,7 +25,7 @@ from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.start import known_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.model.instance import Instance
@@ -48,6 +48,7 @@ _lattices: OrderedDict[tuple[str, int, int], IdealLattice] = OrderedDict()
         Feature.DECISION,
         Feature.ANYTIME,
         Feature.WARM_START,
+        Feature.LIMITS,
     ],
     summary="Exact dynamic program over the ideals, where there are not too many",
     reference="Tarnawski et al., NeurIPS 2020; thresholds and corridors: this project",
@@ -96,7 +97,7 @@ class IdealDP:
         details |= {"decisions": search.decisions, "extensions": search.chains.steps}
         return Outcome(
             dual=DualBound(value=search.proven, source=NAME, soundness=Soundness.EXACT),
-            incumbent=Incumbent(value=search.value, partition=search.partition, source=NAME),
+            incumbent=search.incumbent,
             termination=termination,
             details=details,
         )
@@ -171,8 +172,8 @@ class _Search:
         self.decisions = 0
         # What others have proven is theirs: it may be less sound than what is claimed here.
         self.dual = self.proven = simple_bound(problem)
-        self.partition: Partition = context.best_partition() or balanced_partition(problem)
-        self.value = self.ceiling = bottleneck(problem, self.partition)
+        self.partition, self.value = known_partition(problem, context.best_partition())
+        self.ceiling = self.value
 
     def run(self) -> None:
         """Decide until ``dual >= ceiling``.
@@ -200,6 +201,13 @@ class _Search:
             else:
                 self._take(found)
                 step = min(0.5, max(FIRST_STEP, 2 * step))
+
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The best partition; None where none is known that obeys a hard limit."""
+        if self.value > self.problem.instance.largest_cost:
+            return None
+        return Incumbent(value=self.value, partition=self.partition, source=NAME)
 
     def _take(self, found: Partition) -> None:
         """Lower the ceiling to what a partition of the relaxed problem costs, and report it if it is better."""

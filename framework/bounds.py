@@ -117,6 +117,8 @@ class Reason(StrEnum):
     """The method did all that it can do; running it longer changes nothing."""
     LIMIT = "limit"
     """A limit stopped it early; `Termination.limit` says which."""
+    INFEASIBLE = "infeasible"
+    """It proved that no partition obeys the hard limits."""
     UNSUPPORTED = "unsupported"
     """The method does not apply to this problem; `Termination.detail` says why."""
     INTERRUPTED = "interrupted"

@@ -31,6 +31,11 @@ class Feature(StrEnum):
     """Reports what it has before it ends."""
     WARM_START = "warm-start"
     """Starts from the interval in `Context`, and is better for it."""
+    LIMITS = "limits"
+    """Keeps to hard limits (`Instance.stage_limit`): partitions obey, and what it closes is closed with the limit.
+
+    Others are given the relaxation without it: their dual bounds hold, their partitions may be turned down.
+    """
 
 
 class Context(Protocol):

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from framework.contracts import DecisionFormulation, Feature, Formulation, Strategy
 from framework.errors import UserError
+from framework.model.problem import Problem
 
 PLUGIN_GROUP = "pipebound.plugins"
 
@@ -137,6 +138,15 @@ class Registry:
             mend = f"did you mean {', '.join(near)}?" if near else "see `pipebound list`"
             raise UserError(f"nothing is registered as {name!r}", mend=mend)
         return self._entries[name]
+
+    def entry_of(self, made: object) -> Entry | None:
+        """Return the entry that something was created by; None if its class is not registered."""
+        return next((entry for entry in self._entries.values() if entry.factory is type(made)), None)
+
+    def problem_for(self, made: object, problem: Problem) -> Problem:
+        """Return the problem to give to an entry: the relaxation without hard limits unless it keeps to them."""
+        entry = self.entry_of(made)
+        return problem if entry is not None and entry.supports(Feature.LIMITS) else problem.without_limit()
 
     def entries(self, kind: Kind | None = None, *, supporting: Iterable[Feature] = ()) -> tuple[Entry, ...]:
         """Return the entries of a kind (all kinds if None) that support all given features, by name."""

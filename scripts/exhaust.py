@@ -1,9 +1,10 @@
 """Hold every entry against brute force on thousands of random small problems.
 
-    .venv/bin/python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
+    .venv/bin/python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2] [--limited]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
-`framework.testing.instances.random_problem`. It prints a row an entry, and exits with 1 if any claim was false.
+`framework.testing.instances.random_problem`. With --limited it has up to seven nodes and three stages, pins and memory
+limits. It prints a row an entry, and exits with 1 if any claim was false.
 """
 
 from __future__ import annotations
@@ -22,20 +23,24 @@ from rich.table import Table
 
 from framework.contracts import Feature
 from framework.registry import Kind, load_plugins, registry
-from framework.testing.conformance import assert_true
-from framework.testing.instances import random_problem
+from framework.testing.conformance import assert_limits_kept, assert_true
+from framework.testing.instances import random_limited_problem, random_problem
 
 BATCH = 25
 
 
-def check(entry: str, seeds: Sequence[int]) -> tuple[str, int, float, list[str]]:
+def check(entry: str, seeds: Sequence[int], limited: bool) -> tuple[str, int, float, list[str]]:
     """Return the entry, the number of problems, the seconds they took, and every false claim."""
     load_plugins()
     exact = registry.get(entry).supports(Feature.EXACT)
     started, faults = time.monotonic(), []
     for seed in seeds:
         try:
-            assert_true(entry, random_problem(seed), exact=exact, label=f"random_problem({seed})", seed=seed)
+            if limited:
+                label = f"random_limited_problem({seed})"
+                assert_limits_kept(entry, random_limited_problem(seed), label=label, seed=seed)
+            else:
+                assert_true(entry, random_problem(seed), exact=exact, label=f"random_problem({seed})", seed=seed)
         except AssertionError as error:
             faults.append(str(error).splitlines()[0])
     return entry, len(seeds), time.monotonic() - started, faults
@@ -47,6 +52,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--entry", action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--limited", action="store_true")
     options = parser.parse_args()
     load_plugins()
     kinds = (Kind.FORMULATION, Kind.STRATEGY)
@@ -55,7 +61,8 @@ def main() -> int:
     totals = {entry: [0, 0.0] for entry in entries}
     faults: dict[str, list[str]] = {entry: [] for entry in entries}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        results = pool.map(check, chain.from_iterable(repeat(e, len(seeds)) for e in entries), seeds * len(entries))
+        which = chain.from_iterable(repeat(entry, len(seeds)) for entry in entries)
+        results = pool.map(check, which, seeds * len(entries), repeat(options.limited))
         todo = len(seeds) * len(entries)
         for entry, count, seconds, false in track(results, total=todo, console=Console(stderr=True), transient=True):
             totals[entry][0] += count

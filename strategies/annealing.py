@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.registry import register_strategy
-from framework.structure.start import balanced_partition
+from framework.structure.start import known_partition
 
 if TYPE_CHECKING:
     from framework.structure.annealing import Annealer
@@ -29,7 +29,7 @@ MOVES_A_CALL = 25_000
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
     summary="Simulated annealing of the partition, re-sliced after each cooling",
     reference="this project",
 )
@@ -65,8 +65,11 @@ class Annealing:
         if table > LARGEST_TABLE:
             detail = f"tensors times stages are {table}, more than {LARGEST_TABLE}"
             return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail))
-        start = context.best_partition() or balanced_partition(problem)
-        best = Incumbent(value=bottleneck(problem, start), partition=start, source=NAME)
+        start, value = known_partition(problem, context.best_partition())
+        if not obeys(problem, start):
+            detail = "no partition within the hard limit is known to start from"
+            return Outcome(termination=Termination(reason=Reason.FINISHED, detail=detail))
+        best = Incumbent(value=value, partition=start, source=NAME)
         annealer = Annealer(problem, start, context.seed)
         moves = min(self.longest, self.moves_per_node * problem.instance.n)
         failures = coolings = 0

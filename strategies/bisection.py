@@ -5,6 +5,8 @@ holds the optimum at every moment; a satisfied one comes with its partition. Und
 form a band that later decisions, with more time, narrow from both ends. Source: bisection on the bottleneck as
 usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
 this project's (methods.md D).
+
+Hard limits are kept if the formulation keeps to them; it is given the relaxation without them otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from framework.contracts import Context, DecisionFormulation, Feature, Refuted, 
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.child import ChildContext
 from framework.registry import register_strategy, registry
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.start import known_partition, simple_bound
 
 NAME = "bisection"
 SMALLEST_STEP = 1e-3
@@ -28,7 +30,7 @@ TRIES_ABOVE = 2
 
 @register_strategy(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
     summary="Bisects the bottleneck with any formulation that decides thresholds",
     reference="this project",
 )
@@ -58,7 +60,8 @@ class Bisection:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Narrow the interval until it closes or the context says stop."""
-        search = _Search(problem, context, registry.create_decision(self.over))
+        decider = registry.create_decision(self.over)
+        search = _Search(registry.problem_for(decider, problem), context, decider)
         limit = self.first_seconds
         rounds = 0
         while rounds < self.max_rounds and not search.over():
@@ -90,8 +93,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.dual = self.proven = simple_bound(self.problem)
-        self.partition = self.context.best_partition() or balanced_partition(self.problem)
-        self.value = bottleneck(self.problem, self.partition)
+        self.partition, self.value = known_partition(self.problem, self.context.best_partition())
 
     def over(self) -> bool:
         """Take over what others found; whether nothing is left to do."""
@@ -159,6 +161,13 @@ class _Search:
         self.band.append(threshold)
         return None
 
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The best partition; None where none is known that obeys a hard limit."""
+        if self.value > self.problem.instance.largest_cost:
+            return None
+        return Incumbent(value=self.value, partition=self.partition, source=NAME)
+
     def outcome(self, over: str) -> Outcome:
         """Say what is proven and why it ended."""
         details: dict[str, Any] = {"over": over, **self.counts}
@@ -173,7 +182,7 @@ class _Search:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=detail)
         return Outcome(
             dual=DualBound(value=self.proven, source=NAME, soundness=self.soundness),
-            incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
+            incumbent=self.incumbent,
             termination=termination,
             details=details,
         )

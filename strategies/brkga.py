@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from framework.model.graph import FloatArray
     from framework.model.topology import IntArray
 
-FEATURES = (Feature.PRIMAL, Feature.ANYTIME)
+FEATURES = (Feature.PRIMAL, Feature.ANYTIME, Feature.LIMITS)
 REFERENCE = "Archer et al., ICML 2024; Gonçalves and Resende, J. Heuristics 2011"
 
 
@@ -205,7 +205,11 @@ class _Decoder:
             slicer = Slicer(self._problem.instance, order)
             sliced = slicer.solve(self._problem.useful_stages, should_stop=self._context.should_stop)
             if sliced is None:
-                return None
+                if self._problem.instance.stage_limit is None or self._context.should_stop():
+                    return None
+                # No slicing of this order obeys the hard limit: worse than any that does.
+                self.known[digest] = self._problem.instance.largest_cost + 1
+                return self.known[digest]
             self.known[digest] = sliced.value
             if self.best is None or sliced.value < self.best.value:
                 self.best = Incumbent(value=sliced.value, partition=sliced.partition, source=self._name)

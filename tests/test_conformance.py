@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from framework.bounds import DualBound, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Feature
-from framework.model.problem import Problem
+from framework.model.problem import Partition, Problem
 from framework.registry import Kind, load_plugins, register_formulation, registry
 from framework.testing.conformance import Conformance, conformance_tests, run_conformance
 
@@ -47,11 +48,24 @@ class Writes:
         return Outcome(termination=Termination(reason=Reason.FINISHED))
 
 
+@register_formulation(
+    "test-conformance-limits",
+    features=[Feature.PRIMAL, Feature.LIMITS],
+    summary="says it keeps to limits, and does not",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreaksLimits:
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        context.report_partition(Partition(stage_of=np.zeros(problem.instance.n, np.int64)))
+        return Outcome(termination=Termination(reason=Reason.FINISHED))
+
+
 @pytest.mark.parametrize(
     ("entry", "caught"),
     [
         ("test-conformance-high", "bounds and partitions are true on random problems"),
         ("test-conformance-writes", "the problem is left as it was"),
+        ("test-conformance-limits", "hard limits are kept"),
     ],
 )
 def test_the_suite_catches(entry: str, caught: str) -> None:

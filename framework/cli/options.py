@@ -54,6 +54,15 @@ SameStageOption = Annotated[
 NoCutOption = Annotated[
     list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
 ]
+PinOption = Annotated[
+    list[str] | None, typer.Option("--pin", help="A node and its stage, NODE=STAGE, counted from 0; repeatable.")
+]
+MemoryLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-limit", help="The most that the parameters of a stage may take up, 8GiB: a hard limit, no streaming."
+    ),
+]
 KeepFusedOption = Annotated[
     bool, typer.Option("--keep-fused", help="Profiles: cut nothing that onnxruntime ran as one operator.")
 ]
@@ -126,7 +135,13 @@ def choose_device(
 
 
 def read_constraints(
-    path: str, *, same_stage: list[str] | None = None, no_cut: list[str] | None = None, keep_fused: bool = False
+    path: str,
+    *,
+    same_stage: list[str] | None = None,
+    no_cut: list[str] | None = None,
+    keep_fused: bool = False,
+    pins: list[str] | None = None,
+    memory_limit: str | None = None,
 ) -> Constraints:
     """Read the constraints of a partition of the graph in the file `path`."""
     from framework.portfolio.constraints import Constraints
@@ -139,7 +154,26 @@ def read_constraints(
         from framework.deploy.assignment import fused_groups
 
         groups += fused_groups(path)
-    return Constraints(same_stage=groups, no_cut=tuple(no_cut or ()))
+    return Constraints(
+        same_stage=groups,
+        no_cut=tuple(no_cut or ()),
+        pins=tuple(_parse_pin(text) for text in pins or []),
+        memory_limit=None if memory_limit is None else _parse_limit(memory_limit),
+    )
+
+
+def _parse_pin(text: str) -> tuple[str, int]:
+    name, equals, stage = text.rpartition("=")
+    if not equals or not name or not stage.isdecimal():
+        raise UserError(f"cannot read --pin {text!r}", mend="write --pin NODE=STAGE, stages counted from 0")
+    return name, int(stage)
+
+
+def _parse_limit(text: str) -> int:
+    limit = parse_bytes(text)
+    if not limit < 1 << 60:
+        raise UserError(f"--memory-limit {text!r} is more than can be counted", mend="drop it")
+    return int(limit)
 
 
 def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:

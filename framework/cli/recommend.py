@@ -25,6 +25,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     keep_fused: opt.KeepFusedOption = False,
+    memory_limit: opt.MemoryLimitOption = None,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
@@ -33,27 +34,32 @@ def command(
 ) -> None:
     """Show bottleneck, bound and speed-up by number of stages, the knee, and whether optimising further pays.
 
-    GRAPH is a model or any other graph file, best a profile of the model.
+    GRAPH is a model or any other graph file, best a profile of the model. With --memory-limit, speed-ups are over one
+    stage that has no limit, numbers of stages without a partition are left out, and it exits with 3 if all are.
     """
     from framework.deploy.recommend import recommend
     from framework.portfolio.solve import Interrupt, solve
     from framework.report.deployment import print_recommendation
     from framework.report.live import live_display
+    from framework.report.tables import verdict
 
     seconds = opt.parse_seconds(budget)
     numbers = _parse_stages(stages)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    constraints = opt.read_constraints(graph, keep_fused=keep_fused)
+    free = opt.read_constraints(graph, keep_fused=keep_fused)
+    limited = opt.read_constraints(graph, keep_fused=keep_fused, memory_limit=memory_limit)
     interrupt = Interrupt()
     results = {}
-    for k in sorted({1, *numbers}):
+    # What speed-ups are over; nothing is open about one stage.
+    runs = [(0, 1, free, "simple")] if memory_limit is not None else []
+    for key, k, constraints, entry in [*runs, *((k, k, limited, with_entry) for k in sorted({1, *numbers}))]:
         with live_display(model.name, k, seconds, quiet=json_output) as on_change:
-            results[k] = solve(
+            results[key] = solve(
                 model,
                 k,
                 device=priced_by,
-                entry=with_entry,
+                entry=entry,
                 budget=seconds,
                 seed=seed,
                 workers=workers,
@@ -67,9 +73,13 @@ def command(
             )
         if interrupt.happened:
             break
-    wanted = [results[k] for k in numbers if k in results]
+    solved = [results[k] for k in numbers if k in results]
+    wanted = [result for result in solved if result.incumbent_ticks is not None]
+    for result in solved if not json_output else []:
+        if result.incumbent_ticks is None:
+            typer.echo(verdict(result))
     if wanted:
-        answer = recommend(wanted, results[1])
+        answer = recommend(wanted, results[min(results)])
         if json_output:
             typer.echo(json.dumps(answer.as_dict(), indent=1))
         else:
@@ -78,6 +88,8 @@ def command(
         raise typer.Exit(1)
     if interrupt.happened:
         raise typer.Exit(130)
+    if not wanted:
+        raise typer.Exit(3)
 
 
 def _parse_stages(text: str) -> list[int]:

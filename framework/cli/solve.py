@@ -36,6 +36,8 @@ def command(
     presolve: opt.PresolveOption = True,
     same_stage: opt.SameStageOption = None,
     no_cut: opt.NoCutOption = None,
+    pin: opt.PinOption = None,
+    memory_limit: opt.MemoryLimitOption = None,
     keep_fused: opt.KeepFusedOption = False,
     start: opt.StartOption = None,
     plugin: opt.PluginOption = None,
@@ -44,6 +46,7 @@ def command(
     """Prove a dual bound, find a partition, and say how good it is.
 
     Ctrl-C ends the run, keeps what was proved so far (and writes it with -o), and exits with 130.
+    Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
     from framework.portfolio.result import read_result
@@ -58,7 +61,9 @@ def command(
         check_suffix(plot)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    constraints = opt.read_constraints(graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused)
+    constraints = opt.read_constraints(
+        graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit
+    )
     first = None if start is None else read_result(start)
     results = []
     interrupt = Interrupt()
@@ -104,6 +109,8 @@ def command(
         raise typer.Exit(1)
     if interrupt.happened:
         raise typer.Exit(130)
+    if any(result.status == "infeasible" for result in results):
+        raise typer.Exit(3)
 
 
 def _numbered(path: Path, k: int, runs: int) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,27 @@ MAX_TOTAL = 1 << 46
 
 MAX_STAGES = 1 << 16
 """Largest allowed number of stages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StageLimit:
+    """A hard limit on what a stage holds; stages that hold more are forbidden, whatever they cost.
+
+    A limit on memory is in bytes. A pin is a limit as well: of the nodes called anchors a stage may hold one.
+
+    Attributes
+    ----------
+    sizes
+        ``[n]`` what each node adds, at least 0, in a unit of its own (bytes, where it is about memory).
+    limit
+        Largest sum of sizes in a stage.
+    anchors
+        ``[stages]`` the node that only the stage of that number may hold; empty where nothing is pinned.
+    """
+
+    sizes: IntArray
+    limit: int
+    anchors: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +70,9 @@ class Instance:
     node_of_input
         ``[inputs]`` the node that stands for each node of the input this instance was made from (a file's
         nodes, or the nodes of the instance it was reduced from).
+    stage_limit
+        What a stage may hold at most; None where anything goes. Costs without it are a relaxation: they are right for
+        the partitions that obey, whatever they say of others.
     """
 
     name: str
@@ -60,6 +84,7 @@ class Instance:
     capacity: int
     topology: Topology
     node_of_input: IntArray
+    stage_limit: StageLimit | None = None
 
     @property
     def n(self) -> int:
@@ -91,6 +116,16 @@ class Instance:
         """The capacity, but no more than all parameters: as good, and its product with the stages stays in int64."""
         return min(self.capacity, self.total_parameter_cost)
 
+    @property
+    def largest_cost(self) -> int:
+        """What no stage can cost more than, in ticks: a dual bound above it says that no partition obeys the limit."""
+        overflow = max(0, self.total_parameter_cost - self.capacity)
+        return self.total_work + int(self.tensor_cost.sum()) + overflow
+
+    def without_limit(self) -> Instance:
+        """Return the relaxation that forgets the limit; every partition that obeys is one of its, at the same cost."""
+        return self if self.stage_limit is None else replace(self, stage_limit=None)
+
     def in_units(self, ticks: int) -> float:
         """Convert ticks to the input's unit."""
         return ticks / self.ticks_per_unit
@@ -101,6 +136,9 @@ class Instance:
         top = self.topology
         for array in (self.work, self.parameter_cost, self.tensor_cost, top.producer, top.consumer_ptr, top.consumers):
             digest.update(array.tobytes())
+        if self.stage_limit is not None:
+            digest.update(repr(self.stage_limit.limit).encode())
+            digest.update(self.stage_limit.sizes.tobytes() + self.stage_limit.anchors.tobytes())
         return digest.hexdigest()
 
 

@@ -22,6 +22,12 @@ class Problem:
         if not 1 <= self.stages <= MAX_STAGES:
             raise UserError(f"the number of stages is {self.stages}", mend=f"choose 1 to {MAX_STAGES}")
 
+    def without_limit(self) -> Problem:
+        """Return the relaxation that forgets hard limits: its dual bounds are ones of this problem."""
+        if self.instance.stage_limit is None:
+            return self
+        return Problem(instance=self.instance.without_limit(), stages=self.stages)
+
     @property
     def useful_stages(self) -> int:
         """``min(stages, n)``: more stages than nodes cannot lower the bottleneck, since stages may be empty."""
@@ -101,6 +107,34 @@ def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
 def bottleneck(problem: Problem, partition: Partition) -> int:
     """Return the largest stage cost of a partition, in ticks; raises as `stage_costs` does."""
     return stage_costs(problem, partition).bottleneck
+
+
+def check_limit(problem: Problem, partition: Partition) -> None:
+    """Check the hard limit of the stages of a partition that `stage_costs` accepts, in exact integers.
+
+    Raises
+    ------
+    ValueError
+        If a stage holds more than it may.
+    """
+    limit = problem.instance.stage_limit
+    if limit is None:
+        return
+    held = _sum_by(np.asarray(partition.stage_of, np.int64), limit.sizes, problem.stages)
+    fullest = int(held.argmax())
+    if held[fullest] > limit.limit:
+        if len(limit.anchors):
+            raise ValueError(f"stage {fullest} breaks a pin or holds more than its limit")
+        raise ValueError(f"stage {fullest} holds {held[fullest]}, more than its limit {limit.limit}")
+
+
+def obeys(problem: Problem, partition: Partition) -> bool:
+    """Whether no stage of a partition holds more than it may."""
+    try:
+        check_limit(problem, partition)
+    except ValueError:
+        return False
+    return True
 
 
 def _sum_by(keys: IntArray, values: IntArray, k: int) -> IntArray:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from framework.bounds import Certificate, DualBound, Incumbent, Interval, Soundness
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.problem import Partition, Problem, bottleneck, obeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,7 @@ class Board:
     trajectory: list[TrajectoryPoint] = field(default_factory=list)
     contradictions: list[Contradiction] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    over_limit: list[str] = field(default_factory=list)
     _duals: dict[str, list[DualBound]] = field(default_factory=dict)
 
     @property
@@ -67,6 +68,12 @@ class Board:
         """The best dual bound of every source that is not quarantined, best first."""
         best = [max(bounds, key=lambda bound: bound.value) for bounds in self._duals.values() if bounds]
         return sorted(best, key=lambda bound: (-bound.value, bound.seconds))
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether the dual bound says that no partition obeys the hard limits: it is above any cost."""
+        instance = self.problem.instance
+        return instance.stage_limit is not None and self.dual is not None and self.dual.value > instance.largest_cost
 
     @property
     def quarantined(self) -> frozenset[str]:
@@ -95,12 +102,16 @@ class Board:
     def report_partition(self, partition: Partition, *, source: str) -> bool:
         """Price a partition and record it; return whether it improved the board's best.
 
-        A partition that breaks the rules of the problem is kept in `rejected` with the reason.
+        A partition that breaks the rules of the problem is kept in `rejected` with the reason. One that breaks a hard
+        limit is no mistake of an entry that solves the relaxation; its source is noted in `over_limit`.
         """
         try:
             value = bottleneck(self.problem, partition)
         except ValueError as error:
             self.rejected.append((source, str(error)))
+            return False
+        if not obeys(self.problem, partition):
+            self.over_limit.append(source)
             return False
         if self.incumbent is not None and value >= self.incumbent.value:
             return False

@@ -1,25 +1,34 @@
-"""What a user fixes of a partition beforehand: nodes that share a stage, and nodes whose results must not be cut.
+"""What a user fixes of a partition beforehand.
 
-Both say that certain nodes are in one stage, so both are contractions of the instance, made before presolve: the
-partitions of the contracted instance are exactly the ones that obey, at the same cost (`structure.contraction`). Every
-formulation therefore honours them without knowing of them, and every dual bound is one of the constrained problem.
+Nodes that share a stage, and nodes whose results must not be cut: both say that certain nodes are in one stage, so both
+are contractions of the instance, made before presolve. The partitions of the contracted instance are exactly the ones
+that obey, at the same cost (`structure.contraction`). Every formulation therefore honours them without knowing of
+them, and every dual bound is one of the constrained problem.
+
+Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance (`structure.limits`). Entries
+with `Feature.LIMITS` keep to them; the others bound a relaxation. Memory counts the bytes of all parameters of the
+nodes of a stage, a tensor that several nodes share once for each. Bytes are exact integers (fractions are rounded up),
+never ticks.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from framework.errors import UserError
-from framework.model.graph import ModelGraph
+from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
-from framework.model.problem import Partition, Problem, stage_costs
+from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.topology import IntArray
 from framework.portfolio.result import Result, stages_of
+
+LARGEST_SIZE = 1 << 44
+"""Sums of bytes stay below this, so that the sizes of an anchor for each of 2^16 stages add up in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +41,29 @@ class Constraints:
         Sets of nodes that share a stage; nodes on paths between them are then in it too.
     no_cut
         Nodes that are in one stage with all users of their results.
+    pins
+        Nodes and the stages they are in, numbered from 0 as in result files and tables.
+    memory_limit
+        The most that the parameters of a stage may take up, in bytes (for a priced graph: in the unit of its parameter
+        costs, which must be integers); parameters are then never streamed. None for no limit.
     """
 
     same_stage: tuple[tuple[str, ...], ...] = ()
     no_cut: tuple[str, ...] = ()
+    pins: tuple[tuple[str, int], ...] = ()
+    memory_limit: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.same_stage or self.no_cut)
+        return bool(self.same_stage or self.no_cut or self.pins or self.memory_limit is not None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the constraints for a result file."""
-        return {"same_stage": [list(names) for names in self.same_stage], "no_cut": list(self.no_cut)}
+        return {
+            "same_stage": [list(names) for names in self.same_stage],
+            "no_cut": list(self.no_cut),
+            "pins": [[name, stage] for name, stage in self.pins],
+            "memory_limit": self.memory_limit,
+        }
 
     @staticmethod
     def from_dict(document: Mapping[str, Any] | None) -> Constraints:
@@ -56,34 +77,87 @@ class Constraints:
         if document is None:
             return Constraints()
         groups, nodes = document.get("same_stage", []), document.get("no_cut", [])
-        if set(document) - {"same_stage", "no_cut"}:
-            raise UserError(f"the constraint {sorted(set(document) - {'same_stage', 'no_cut'})[0]!r} is not known")
-        return Constraints(
-            same_stage=tuple(tuple(str(name) for name in group) for group in groups),
-            no_cut=tuple(str(name) for name in nodes),
-        )
+        unknown = set(document) - {field.name for field in fields(Constraints)}
+        if unknown:
+            raise UserError(f"the constraint {min(unknown)!r} is not known")
+        limit = document.get("memory_limit")
+        try:
+            return Constraints(
+                same_stage=tuple(tuple(str(name) for name in group) for group in groups),
+                no_cut=tuple(str(name) for name in nodes),
+                pins=tuple((str(name), int(stage)) for name, stage in document.get("pins", [])),
+                memory_limit=None if limit is None else int(limit),
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the constraints are malformed: {error}") from None
 
 
-def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints) -> Instance:
-    """Contract an instance of a graph so that its partitions are those that obey.
+def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> Instance:
+    """Contract and limit an instance of a graph so that its partitions into `stages` stages are those that obey.
 
     Returns
     -------
-    The contracted instance; its `node_of_input` maps the nodes of the graph.
+    The constrained instance; its `node_of_input` maps the nodes of the graph.
 
     Raises
     ------
     UserError
-        If a node is not in the graph.
+        If a node is not in the graph, or if pins contradict each other or anything else.
     """
     if not constraints:
         return instance
     from framework.structure.contraction import compose, contract
+    from framework.structure.limits import limit_memory, pin
 
     label = instance.node_of_input[_groups(graph, constraints)]
     of_node = np.empty(instance.n, np.int64)
     of_node[instance.node_of_input] = label
-    return compose(instance, contract(instance, of_node))
+    instance = compose(instance, contract(instance, of_node))
+    if constraints.memory_limit is not None:
+        sizes = np.zeros(instance.n, np.int64)
+        np.add.at(sizes, instance.node_of_input, _sizes(graph))
+        instance = limit_memory(instance, sizes, constraints.memory_limit, stages)
+    if constraints.pins:
+        instance = pin(instance, _pinned(instance, graph, constraints, stages), stages)
+    return instance
+
+
+def on_instance(problem: Problem, of_input: IntArray) -> tuple[IntArray, int | None]:
+    """Return the stage of each node of a constrained instance, given those of the graph's nodes, ``[n]``.
+
+    The second value is a node of the graph whose stage differs from that of another one that must share it, or from the
+    one it is pinned to; None if there is none.
+    """
+    instance = problem.instance
+    stage = np.zeros(instance.n, np.int64)
+    stage[instance.node_of_input] = of_input
+    limit = instance.stage_limit
+    if limit is not None and len(limit.anchors):
+        stage[limit.anchors] = np.arange(problem.stages)
+    apart = np.flatnonzero(stage[instance.node_of_input] != of_input)
+    return stage, int(apart[0]) if len(apart) else None
+
+
+def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> str:
+    """Say why no partition obeys, as far as single nodes and the total show it; empty if they do not."""
+    if constraints.memory_limit is None:
+        return ""
+    limit, sizes = constraints.memory_limit, _sizes(graph)
+    unit = " bytes" if isinstance(graph.costs, PhysicalCosts) else ""
+    total, largest = int(sizes.sum()), int(sizes.argmax())
+    if sizes[largest] > limit:
+        name = graph.node_names[largest]
+        return f"node {name!r} holds {sizes[largest]:,}{unit}, more than the memory limit of {limit:,}"
+    if total > stages * limit:
+        return f"all parameters take up {total:,}{unit}, more than {stages} stages of {limit:,}"
+    root = _groups(graph, constraints)
+    held = np.zeros(len(sizes), np.int64)
+    np.add.at(held, root, sizes)
+    fullest = int(held.argmax())
+    if held[fullest] > limit:
+        names = ", ".join(graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist())
+        return f"{names}, ... must share a stage and hold {held[fullest]:,}{unit}, more than the limit of {limit:,}"
+    return ""
 
 
 def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where: str = "") -> Partition:
@@ -100,13 +174,11 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
     if start.document["stage_of"] is None:
         raise UserError("the result to start from holds no partition", where=where)
     of_input = stages_of(start, graph.topology.n)
-    stage = np.empty(problem.instance.n, np.int64)
-    stage[problem.instance.node_of_input] = of_input
-    apart = np.flatnonzero(stage[problem.instance.node_of_input] != of_input)
-    if len(apart):
+    stage, apart = on_instance(problem, of_input)
+    if apart is not None:
         raise UserError(
-            f"the partition to start from separates {graph.node_names[int(apart[0])]!r} from one that must share its "
-            "stage",
+            f"the partition to start from separates {graph.node_names[apart]!r} from one that must share its stage, or "
+            "has it elsewhere than it is pinned to",
             where=where,
             mend="drop --start, or the constraint",
         )
@@ -121,7 +193,75 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
         stage_costs(problem, partition)
     except ValueError as error:
         raise UserError(f"the partition to start from is not of this graph: {error}", where=where) from None
+    try:
+        check_limit(problem, partition)
+    except ValueError as error:
+        raise UserError(
+            f"the partition to start from breaks a constraint: {error}",
+            where=where,
+            mend="drop --start, or the constraint",
+        ) from None
     return partition
+
+
+def _sizes(graph: ModelGraph) -> IntArray:
+    """Return what each node of the graph holds: bytes, or integer parameter costs."""
+    if isinstance(graph.costs, PhysicalCosts):
+        sizes = np.ceil(graph.costs.parameter_bytes)
+    elif np.issubdtype(graph.costs.parameter_cost.dtype, np.integer):
+        sizes = graph.costs.parameter_cost
+    else:
+        raise UserError(
+            "this graph carries prices instead of bytes, and its parameter costs are no integers",
+            where=graph.source,
+            mend="drop the memory limit",
+        )
+    if float(sizes.sum(dtype=np.float64)) >= LARGEST_SIZE:
+        raise UserError(
+            f"the parameters add up to {float(sizes.sum(dtype=np.float64)):.3g}, too much for a memory limit",
+            where=graph.source,
+            mend=f"at most {LARGEST_SIZE} can be counted",
+        )
+    return sizes.astype(np.int64)
+
+
+def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> dict[int, int]:
+    """Return the stage of each pinned node of the instance, once no pin contradicts anything.
+
+    Raises
+    ------
+    UserError
+        For an unknown node, a stage out of range, or two nodes whose pins contradict each other.
+    """
+    from framework.structure.limits import earliest_stages
+
+    index = {name: v for v, name in enumerate(graph.node_names)}
+    stage_of: dict[int, int] = {}
+    name_of: dict[int, str] = {}
+    for name, stage in constraints.pins:
+        v = int(instance.node_of_input[_known(index, name, graph)])
+        if not 0 <= stage < stages:
+            raise UserError(f"node {name!r} is pinned to stage {stage}, outside 0..{stages - 1}", where=graph.source)
+        if stage_of.setdefault(v, stage) != stage:
+            other = name_of[v]
+            told = (
+                f"node {name!r} is pinned to stage {stage_of[v]} and to stage {stage}"
+                if other == name
+                else f"nodes {other!r} and {name!r} must share a stage, and are pinned to {stage_of[v]} and {stage}"
+            )
+            raise UserError(told, where=graph.source, mend="drop one of the two pins")
+        name_of.setdefault(v, name)
+    earliest, why = earliest_stages(instance, stage_of)
+    for v, stage in stage_of.items():
+        if earliest[v] > stage:
+            before = int(why[v])
+            raise UserError(
+                f"node {name_of[v]!r} is pinned to stage {stage}, but comes after {name_of[before]!r}, which is pinned "
+                f"to stage {stage_of[before]}",
+                where=graph.source,
+                mend="drop one of the two pins",
+            )
+    return stage_of
 
 
 def _groups(graph: ModelGraph, constraints: Constraints) -> IntArray:

@@ -11,6 +11,7 @@ from framework.bounds import Certificate, Outcome, Soundness
 from framework.contracts import Formulation, Strategy
 from framework.model.problem import Partition, Problem
 from framework.portfolio.board import Board
+from framework.registry import registry
 
 
 @dataclass(slots=True)
@@ -82,13 +83,15 @@ def run_entry(
 ) -> tuple[Outcome, Board]:
     """Run a formulation or strategy in this process and return its outcome and the board it reported to.
 
-    What the outcome holds is reported to the board as well, so the board always has everything.
+    What the outcome holds is reported to the board as well, so the board always has everything. An entry that does not
+    keep to hard limits is given the relaxation without them; the board knows them.
     """
     if board is None:
         started = time.monotonic()
         board = Board(problem, clock=lambda: time.monotonic() - started)
     context = LocalContext(board, name, seconds=seconds, seed=seed)
-    outcome = entry.run(problem, context) if isinstance(entry, Strategy) else entry.bound(problem, context)
+    posed = registry.problem_for(entry, problem)
+    outcome = entry.run(posed, context) if isinstance(entry, Strategy) else entry.bound(posed, context)
     report_outcome(outcome, context)
     return outcome, board
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from framework.portfolio.board import Board
 from framework.portfolio.runner import RunOptions, RunRecord
 
 FORMAT, VERSION = "pipebound-result", 1
-STATUSES = ("optimal", "gap_reached", "feasible", "time_limit", "interrupted")
+STATUSES = ("optimal", "gap_reached", "feasible", "infeasible", "time_limit", "interrupted", "unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -216,6 +217,7 @@ def build_result(
             if member.termination.reason is Reason.FAULT
         ]
         + [{"member": source, "detail": f"reported no valid partition: {why}"} for source, why in board.rejected],
+        "over_limit": dict(Counter(board.over_limit)),
         "contradictions": [
             {
                 "source": contradiction.bound.source,
@@ -270,11 +272,15 @@ def _origin(graph_input: GraphInput | None) -> dict[str, Any]:
 def _status(board: Board, record: RunRecord) -> str:
     if board.interval.closed:
         return "optimal"
+    if board.infeasible:
+        return "infeasible"
     if record.termination.limit is Limit.GAP:
         return "gap_reached"
     if record.termination.limit is Limit.TIME:
         return "time_limit"
-    return "interrupted" if record.termination.reason is Reason.INTERRUPTED else "feasible"
+    if record.termination.reason is Reason.INTERRUPTED:
+        return "interrupted"
+    return "unknown" if board.incumbent is None else "feasible"
 
 
 def _stage_rows(costs: StageCosts, ticks_per_unit: float) -> list[dict[str, float]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.model.instance import Instance
-from framework.model.problem import Partition, Problem
+from framework.model.problem import Partition, Problem, obeys
 from framework.model.topology import IntArray
 from framework.portfolio import wire
 from framework.portfolio.board import Board
@@ -164,8 +164,8 @@ class Runner:
             simple_bound(self.problem), source="simple", soundness=Soundness.EXACT, certificate=certificate
         )
         partition = balanced_partition(self.problem)
-        self.board.report_partition(partition, source="balanced")
-        self._publish(partition)
+        if obeys(self.problem, partition) and self.board.report_partition(partition, source="balanced"):
+            self._publish(partition)
         if self.start is not None and self.board.report_partition(self.start, source="start"):
             self._publish(self.start)
 
@@ -175,6 +175,8 @@ class Runner:
             return Termination(reason=Reason.INTERRUPTED)
         if interval.closed:
             return Termination(reason=Reason.OPTIMAL)
+        if self.board.infeasible:
+            return Termination(reason=Reason.INFEASIBLE, detail="no partition obeys the constraints")
         gap = interval.relative_gap
         if gap is not None and gap <= self.options.gap:
             return Termination(reason=Reason.LIMIT, limit=Limit.GAP, detail=f"relative gap {gap:.3g}")
@@ -250,7 +252,7 @@ class Runner:
             words = ""
             if isinstance(report, wire.DualReport):
                 self.board.report_dual(
-                    report.value,
+                    self._in_original(member, report.value),
                     source=member.label,
                     soundness=report.soundness,
                     certificate=report.certificate,
@@ -265,6 +267,17 @@ class Runner:
                 words = report.text
             self._publish()
             self.on_change(self.board, member.label, words)
+
+    def _in_original(self, member: Member, value: int) -> int:
+        """Return a dual bound of a member's space as one of the problem.
+
+        They are the same, but what no stage of the reduced instance can cost more than is less there: a bound above it
+        says that no partition obeys, and has to say so of the problem.
+        """
+        instance = self._spaces.get(member.space, self._spaces["original"])[0].instance
+        if instance.stage_limit is not None and value > instance.largest_cost:
+            return max(value, self.problem.instance.largest_cost + 1)
+        return value
 
     def _take_partition(self, member: Member, report: wire.PartitionReport) -> None:
         stages = report.stage_of
@@ -316,7 +329,7 @@ class Runner:
         """Ask members to end, take their last reports for a short while, then end them."""
         for _, shared in self._spaces.values():
             shared.cancel()
-        settled = self.board.interval.closed
+        settled = self.board.interval.closed or self.board.infeasible
         patience = time.monotonic() + (0.0 if settled else GRACE_SECONDS)
         while self._running and time.monotonic() < patience:
             self._wait_briefly()

@@ -7,19 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
+from framework.bounds import Reason, Termination
+from framework.contracts import Feature
+from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.board import Board
-from framework.portfolio.constraints import Constraints, constrain, starting_partition
+from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.result import GraphInput, Result, build_result
-from framework.portfolio.runner import Runner, RunOptions
+from framework.portfolio.runner import MemberReport, Runner, RunOptions
 from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
 
 
@@ -116,14 +119,21 @@ def solve(
         **({} if workers is None else {"workers": workers}),
     )
     constraints = constraints or Constraints()
-    problem = Problem(instance=constrain(price(graph, device), graph, constraints), stages=stages)
+    problem = Problem(instance=constrain(price(graph, device), graph, constraints, stages), stages=stages)
     first = None if start is None else starting_partition(problem, graph, start)
-    members = portfolio_members(entry, problem, options.workers)
+    members, skipped = _able(portfolio_members(entry, problem, options.workers), problem)
+    if not members:
+        raise UserError(
+            f"{entry} keeps to no pins and no memory limit", mend="see the feature `limits` in pipebound list"
+        )
     with (interrupt or Interrupt()).watch() as watched:
         runner = Runner(
             problem, members, options, start=first, on_change=on_change, interrupted=lambda: watched.happened
         )
         record = runner.run()
+    if record.termination.reason is Reason.INFEASIBLE and (why := why_infeasible(graph, constraints, stages)):
+        record = replace(record, termination=Termination(reason=Reason.INFEASIBLE, detail=why))
+    record = replace(record, members=record.members + skipped)
     return build_result(
         graph=graph,
         graph_input=graph_input,
@@ -134,6 +144,28 @@ def solve(
         portfolio=entry,
         constraints=constraints.as_dict() if constraints else None,
     )
+
+
+def _able(members: tuple[Member, ...], problem: Problem) -> tuple[tuple[Member, ...], tuple[MemberReport, ...]]:
+    """Return the members to run, and reports of those that could only find partitions which break a hard limit."""
+    if problem.instance.stage_limit is None:
+        return members, ()
+    able: list[Member] = []
+    skipped: list[MemberReport] = []
+    for member in members:
+        entry = registry.get(EntrySpec.parse(member.entry).name)
+        if entry.supports(Feature.LIMITS) or entry.supports(Feature.DUAL):
+            able.append(member)
+            continue
+        why = Termination(
+            reason=Reason.UNSUPPORTED, detail="skipped: it proves no bounds, and keeps to no pins and no memory limit"
+        )
+        skipped.append(
+            MemberReport(
+                name=member.label, entry=member.entry, seconds=0.0, termination=why, details={}, peak_bytes=None
+            )
+        )
+    return tuple(able), tuple(skipped)
 
 
 def portfolio_members(entry: str, problem: Problem, workers: int) -> tuple[Member, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from framework.contracts import Feature
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.local import run_entry
@@ -16,22 +17,24 @@ MOST_RUNS = 12
 
 
 def warm_entries(say: Callable[[str], None]) -> int:
-    """Run presolve and every formulation and strategy on two small instances; return how many entries ran.
+    """Run presolve and every formulation and strategy on small instances; return how many entries ran.
 
     Compilation happens in the first call of a kernel and is not interrupted by the time limit, but uses it up: the
     entry stops before its next kernel. So it is run again until it keeps its time.
     """
+    from framework.structure.limits import limit_memory
     from framework.structure.reductions import reduce_exact
 
     load_plugins()
     instances = [_small(capacity=capacity) for capacity in (0, 10**6)]
+    limited = limit_memory(instances[0], instances[0].parameter_cost, instances[0].total_parameter_cost // 2, 3)
     say("reductions")
     for instance in instances:
         reduce_exact(instance)
     entries = [*registry.entries(Kind.FORMULATION), *registry.entries(Kind.STRATEGY)]
     for entry in entries:
         say(entry.name)
-        for instance in instances:
+        for instance in [*instances, *([limited] if entry.supports(Feature.LIMITS) else [])]:
             problem = Problem(instance=instance, stages=3)
             for _ in range(MOST_RUNS):
                 started = time.monotonic()

@@ -132,7 +132,8 @@ def _run_entry(job: Job, context: WorkerContext) -> Outcome:
     for path in job.plugin_files:
         load_plugin_file(path)
     entry = registry.create(job.entry)
-    outcome = entry.run(job.problem, context) if isinstance(entry, Strategy) else entry.bound(job.problem, context)
+    problem = registry.problem_for(entry, job.problem)
+    outcome = entry.run(problem, context) if isinstance(entry, Strategy) else entry.bound(problem, context)
     if outcome.dual is not None:
         context.report_dual(outcome.dual.value, outcome.dual.soundness, outcome.dual.certificate)
     if outcome.incumbent is not None:

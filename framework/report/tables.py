@@ -12,7 +12,7 @@ from framework.portfolio.result import Result
 from framework.report.layout import plain_table
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 
-_STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red"}
+_STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red", "infeasible": "red"}
 
 
 def print_results(results: Sequence[Result]) -> None:
@@ -20,10 +20,11 @@ def print_results(results: Sequence[Result]) -> None:
     console = Console()
     first = results[0].document
     console.print(_summary_table(results))
-    if len(results) == 1:
-        if first["stage_costs"]:
-            console.print(_stage_table(results[0]))
-        console.print(verdict(results[0]))
+    if len(results) == 1 and first["stage_costs"]:
+        console.print(_stage_table(results[0]))
+    for result in results:
+        if len(results) == 1 or result.status == "infeasible":
+            console.print(verdict(result))
     for line in notes(results):
         console.print(line, style="yellow", highlight=False)
 
@@ -32,7 +33,11 @@ def verdict(result: Result) -> str:
     """Say in one sentence how good the partition is."""
     unit, factor = _unit_of(result)
     gap, k = result.relative_gap, result.stages
+    if result.status == "infeasible":
+        return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
     dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+    if incumbent is None and result.document["constraints"] is not None:
+        return f"No partition into {k} stages that obeys was found, and none was ruled out: give it more time."
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
     best = f"{quantity(incumbent * factor)} {unit}"
@@ -65,7 +70,7 @@ def _unit_of(result: Result) -> tuple[str, float]:
 
 def _summary_table(results: Sequence[Result]) -> Table:
     first = results[0].document
-    unit, factor = _unit_of(results[0])
+    unit, factor = _unit_of(next((result for result in results if result.incumbent_ticks is not None), results[0]))
     device = first["device"]
     priced = "its own prices" if device is None else f"device {device['name']}"
     title = f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}, values in {unit}"
@@ -80,7 +85,7 @@ def _summary_table(results: Sequence[Result]) -> Table:
         table.add_row(
             str(result.stages),
             f"[{_STATUS_STYLE.get(result.status, 'yellow')}]{result.status.replace('_', ' ')}[/]",
-            quantity(None if dual is None else dual * factor),
+            quantity(None if dual is None or result.status == "infeasible" else dual * factor),
             quantity(None if incumbent is None else incumbent * factor),
             percent(result.relative_gap),
             ratio(result.document["ratio"]),

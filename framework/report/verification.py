@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -16,8 +15,8 @@ from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.pricing import price
-from framework.model.problem import Partition, Problem, StageCosts, stage_costs
-from framework.portfolio.constraints import Constraints, constrain
+from framework.model.problem import Partition, Problem, StageCosts, check_limit, stage_costs
+from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.result import Result, bounds_of, stages_of
 from framework.registry import EntrySpec, registry
 
@@ -59,7 +58,7 @@ def verify_result(result: Result, graph: ModelGraph) -> list[Check]:
     document = result.document
     checks = [_check_graph(result, graph)]
     constraints = Constraints.from_dict(document.get("constraints"))
-    instance = constrain(price(graph, _device(graph, document)), graph, constraints)
+    instance = constrain(price(graph, _device(graph, document)), graph, constraints, result.stages)
     problem = Problem(instance=instance, stages=result.stages)
     scale = float(document["ticks_per_unit"])
     checks.append(
@@ -70,6 +69,8 @@ def verify_result(result: Result, graph: ModelGraph) -> list[Check]:
         )
     )
     priced: int | None = None
+    if document.get("status") == "infeasible":
+        checks.append(_check_infeasible(result, problem))
     if document["stage_of"] is not None:
         partition_checks, priced = _check_partition(result, problem, graph.topology.n)
         checks += partition_checks
@@ -125,19 +126,34 @@ def _device(graph: ModelGraph, document: Any) -> Device | None:
 def _check_partition(result: Result, problem: Problem, nodes: int) -> tuple[list[Check], int | None]:
     what = "the partition is valid and costs what the file says"
     of_input = stages_of(result, nodes)
-    # The instance numbers its nodes topologically; node_of_input says which is which.
-    stage = np.empty(problem.instance.n, np.int64)
-    stage[problem.instance.node_of_input] = of_input
-    if not np.array_equal(stage[problem.instance.node_of_input], of_input):
-        return [Check(what=what, passed=False, detail="it separates nodes that the constraints keep together")], None
+    # The instance numbers its nodes topologically, and may have anchors besides.
+    stage, apart = on_instance(problem, of_input)
+    if apart is not None:
+        detail = f"it separates nodes that the constraints keep together, or moves a pinned one: node {apart}"
+        return [Check(what=what, passed=False, detail=detail)], None
     try:
         costs = stage_costs(problem, Partition(stage_of=stage))
+        check_limit(problem, Partition(stage_of=stage))
     except ValueError as error:
         return [Check(what=what, passed=False, detail=str(error))], None
     claimed = result.incumbent_ticks
     same = claimed == costs.bottleneck
     found = f"bottleneck {costs.bottleneck} ticks" if same else f"{costs.bottleneck} ticks, the file says {claimed}"
     return [Check(what=what, passed=same, detail=found), _check_rows(result, costs)], costs.bottleneck
+
+
+def _check_infeasible(result: Result, problem: Problem) -> Check:
+    instance, dual = problem.instance, result.dual_ticks
+    what = "no partition obeys the constraints"
+    if (
+        instance.stage_limit is None
+        or dual is None
+        or dual <= instance.largest_cost
+        or result.incumbent_ticks is not None
+    ):
+        return Check(what=what, passed=False, detail="the bounds in the file do not say so")
+    detail = f"a stage costs at most {instance.largest_cost} ticks, the dual bound is {dual}"
+    return Check(what=what, passed=True, detail=detail)
 
 
 def _check_rows(result: Result, costs: StageCosts) -> Check:
@@ -188,14 +204,14 @@ def _check_bounds(result: Result, problem: Problem, incumbent: int | None) -> li
 def _problems_by_digest(
     problem: Problem, bounds: Sequence[tuple[int, str, str, Certificate | None]]
 ) -> dict[str, Problem]:
-    """The original problem, and the reduced one if some certificate speaks of another instance."""
-    problems = {problem.instance.sha256(): problem}
+    """The original problem, the reduced one if some certificate speaks of another instance, both without limits too."""
+    problems = {posed.instance.sha256(): posed for posed in (problem.without_limit(), problem)}
     digests = {certificate.instance for *_, certificate in bounds if certificate is not None}
     if digests - set(problems):
         from framework.structure.reductions import reduce_exact
 
-        reduced = reduce_exact(problem.instance)
-        problems[reduced.sha256()] = Problem(instance=reduced, stages=problem.stages)
+        reduced = Problem(instance=reduce_exact(problem.instance), stages=problem.stages)
+        problems |= {posed.instance.sha256(): posed for posed in (reduced.without_limit(), reduced)}
     return problems
 
 

@@ -39,6 +39,8 @@ class _Nodes(NamedTuple):
     parameters: IntArray
     tensor_cost: IntArray
     capacity: int
+    sizes: IntArray
+    size_limit: int
     producer: IntArray
     consumer_ptr: IntArray
     in_ptr: IntArray
@@ -52,12 +54,13 @@ class _Nodes(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """The partition the walk stands at: stage per node, consumers per tensor and stage, costs per stage."""
+    """The partition the walk stands at: stage per node, consumers per tensor and stage, what stages cost and hold."""
 
     stage: IntArray
     counts: NDArray[np.int32]
     cost: IntArray
     parameters: IntArray
+    held: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,10 +75,12 @@ class Cooling:
 class Annealer:
     """Anneals partitions of one problem; the state goes on from call to call.
 
+    A hard limit on what stages hold is kept by every move.
+
     Parameters
     ----------
     partition
-        Where to start.
+        Where to start; it has to obey the limit.
     seed
         Seed of the moves: the same calls with the same seed give the same partitions.
 
@@ -89,11 +94,14 @@ class Annealer:
         self._problem = problem
         instance, top = problem.instance, problem.instance.topology
         k = problem.useful_stages
+        limit = instance.stage_limit
         self._nodes = _Nodes(
             work=instance.work,
             parameters=instance.parameter_cost,
             tensor_cost=instance.tensor_cost,
             capacity=instance.bounded_capacity,
+            sizes=np.zeros(instance.n, np.int64) if limit is None else limit.sizes,
+            size_limit=0 if limit is None else limit.limit,
             producer=top.producer,
             consumer_ptr=top.consumer_ptr,
             in_ptr=top.in_ptr,
@@ -110,6 +118,7 @@ class Annealer:
             counts=np.zeros((instance.m, k), np.int32),
             cost=np.zeros(k, np.int64),
             parameters=np.zeros(k, np.int64),
+            held=np.zeros(k, np.int64),
         )
         self._best_stage = np.zeros(instance.n, np.int64)
         self._random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x1234567) & ((1 << 64) - 1)], np.uint64)
@@ -143,6 +152,8 @@ class Annealer:
         self._walk.cost[:] = stage_costs(self._problem, Partition(stage_of=self._walk.stage)).total[:k]
         self._walk.parameters[:] = 0
         np.add.at(self._walk.parameters, self._walk.stage, instance.parameter_cost)
+        self._walk.held[:] = 0
+        np.add.at(self._walk.held, self._walk.stage, self._nodes.sizes)
         self._walk.counts[:] = 0
         tensor = np.repeat(np.arange(instance.m), np.diff(top.consumer_ptr))
         np.add.at(self._walk.counts, (tensor, self._walk.stage[top.consumers]), 1)
@@ -242,6 +253,8 @@ def _move(v: int, b: int, nodes: _Nodes, walk: _Walk) -> None:
     cost[b] += to_b
     parameters[a] -= parameters_of[v]
     parameters[b] += parameters_of[v]
+    walk.held[a] -= nodes.sizes[v]
+    walk.held[b] += nodes.sizes[v]
     stage[v] = b
 
 
@@ -305,7 +318,8 @@ def _anneal(
             else:
                 other = -1
         change = _energy(cost[a], reference) + _energy(cost[b], reference) - before
-        if change <= 0 or _uniform(random) < np.exp(-change / temperature):
+        fits = walk.held[a] <= nodes.size_limit and walk.held[b] <= nodes.size_limit
+        if fits and (change <= 0 or _uniform(random) < np.exp(-change / temperature)):
             if max(cost[a], cost[b]) < best[0] and cost.max() < best[0]:
                 best[0] = cost.max()
                 best_stage[:] = stage

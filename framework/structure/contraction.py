@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numba import njit
 
-from framework.model.instance import Instance, merge_equal_tensors
+from framework.model.instance import Instance, StageLimit, merge_equal_tensors
 from framework.model.problem import Partition
 from framework.model.topology import IntArray, build_topology, row_pointers, stable_topological_order
 from framework.structure.closure import redundant_arcs
@@ -40,6 +40,7 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     node_of_input = _number_topologically(label.astype(np.int64), tails, top.consumers)
     n = int(node_of_input.max()) + 1
     producer, consumer_ptr, consumers, cost = _map_tensors(instance, node_of_input, n)
+    limit = instance.stage_limit
     return replace(
         instance,
         work=_sum_by(node_of_input, instance.work, n),
@@ -47,6 +48,7 @@ def contract(instance: Instance, group: IntArray) -> Instance:
         tensor_cost=cost,
         topology=build_topology(n, producer, consumer_ptr, consumers),
         node_of_input=node_of_input,
+        stage_limit=None if limit is None else _contract_limit(limit, node_of_input, n),
     )
 
 
@@ -58,6 +60,11 @@ def compose(first: Instance, second: Instance) -> Instance:
 def lift(partition: Partition, reduced: Instance) -> Partition:
     """Turn a partition of `reduced` into the equally expensive one of the instance it was made from."""
     return Partition(stage_of=partition.stage_of[reduced.node_of_input])
+
+
+def _contract_limit(limit: StageLimit, node_of_input: IntArray, n: int) -> StageLimit:
+    sizes = _sum_by(node_of_input, limit.sizes, n)
+    return StageLimit(sizes=sizes, limit=limit.limit, anchors=node_of_input[limit.anchors])
 
 
 def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> IntArray:

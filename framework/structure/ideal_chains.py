@@ -26,6 +26,8 @@ along a walk:
 else the walk turns back (likewise with w + p, and T + capacity, since overflow is at least p - capacity). The minima
 are one sweep over the lattice, filled for each level and again as ideals are reached. On lattices of some ten thousand
 ideals this leaves a tenth of the walks or less.
+
+A hard limit on what a stage holds is one more sum that only grows along a walk: beyond it the walk turns back.
 """
 
 from __future__ import annotations
@@ -68,6 +70,13 @@ class ChainSearch:
         self._stages_to = np.empty(len(lattice), np.int64)
         self._origin = np.empty(len(lattice), np.int64)
         self._queue = np.empty(len(lattice), np.int64)
+        limit = instance.stage_limit
+        # Sizes held by each ideal; none where there is no hard limit.
+        self._sizes = np.zeros(0, np.int64)
+        self._size_limit = 0
+        if limit is not None:
+            self._sizes = _sum_over_ideals(limit.sizes, lattice.edge_ptr, lattice.edge_node, lattice.edge_ideal)
+            self._size_limit = min(limit.limit, int(limit.sizes.sum()))
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
@@ -101,6 +110,8 @@ class ChainSearch:
                 top.in_ptr,
                 top.in_tensors,
                 self._capacity,
+                self._sizes,
+                self._size_limit,
                 stages,
                 threshold,
                 self._stages_to,
@@ -147,6 +158,8 @@ def _advance(
     in_ptr: IntArray,
     in_tensors: IntArray,
     capacity: int,
+    sizes: IntArray,
+    size_limit: int,
     k: int,
     threshold: int,
     stages_to: IntArray,
@@ -162,6 +175,7 @@ def _advance(
     total, all_parameters = work[goal], parameters[goal]
     m = len(tensor_cost)
     overflows = len(least) > 1
+    limited = len(sizes) > 0
     # Per tensor that crosses the ideal: consumers inside the stage so far, consumers outside the ideal still missing.
     inside = np.zeros(m, np.int64)
     missing = np.zeros(m, np.int64)
@@ -210,7 +224,8 @@ def _advance(
         if work[start] + cut[start] + max(0, parameters[start] - b * capacity) > b * threshold:
             continue
         last = total - work[start] + cut[start] + max(0, all_parameters - parameters[start] - capacity)
-        if last <= threshold:
+        fits = not limited or sizes[goal] - sizes[start] <= size_limit
+        if last <= threshold and fits:
             stages_to[goal] = b + 1
             origin[goal] = start
             counters[2] += steps
@@ -246,7 +261,7 @@ def _advance(
                 continue
             there = edge_ideal[e]
             steps += 1
-            if there > last_useful:
+            if there > last_useful or (limited and sizes[there] - sizes[start] > size_limit):
                 continue
             cuts = inbound[depth] + done[depth]
             if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
@@ -301,6 +316,16 @@ def _advance(
         counters[3] += steps - before
     counters[2] += steps
     return _REFUTED
+
+
+@njit(cache=True)
+def _sum_over_ideals(sizes: IntArray, edge_ptr: IntArray, edge_node: SmallArray, edge_ideal: SmallArray) -> IntArray:
+    """Return the sum of sizes over each ideal; ideals come after the ones below them."""
+    sums = np.zeros(len(edge_ptr) - 1, np.int64)
+    for ideal in range(len(sums)):
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            sums[edge_ideal[e]] = sums[ideal] + sizes[edge_node[e]]
+    return sums
 
 
 @njit(cache=True)

@@ -39,6 +39,9 @@ a and its successors in stages from b on.
 
 **Zero sinks** (no work, no parameters, no output, one predecessor) are the case of (2) whose left side is 0.
 
+*Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
+stages hold still does after the move. Only such nodes move; those with a size may be moved to.
+
 *Who can be v, who can be u.* Successors have larger indices than the node, and descendants of v larger ones than v:
 so in a pull, v is the first successor of u and the only direct one; in a push, u is the last predecessor
 of v and the only direct one. The flags of `redundant_edges` tell both.
@@ -62,7 +65,7 @@ import numpy as np
 from numba import njit
 
 from framework.errors import OutOfTimeError
-from framework.model.instance import Instance
+from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.topology import IntArray
 from framework.structure.closure import BoolArray, redundant_edges
 from framework.structure.contraction import compose, contract
@@ -139,6 +142,9 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
     top = instance.topology
     load = instance.work + instance.parameter_cost if instance.can_overflow else instance.work
+    if instance.stage_limit is not None:
+        # More than any tensors can make up for: such a node stays where it is.
+        load = load + np.where(instance.stage_limit.sizes > 0, 2 * MAX_TOTAL, 0)
     root = np.arange(instance.n, dtype=np.int64)
     lowered = np.zeros(instance.n, np.int64)
     _find_dominated(

@@ -7,7 +7,7 @@ Positions are numbered 0..n along the order; the segment [i, j) costs
 nodes. Starts i are taken from left to right, so ``fewest[i]`` is final when i is extended to the right, and the
 least number is all that has to be remembered: what follows i costs the same whatever precedes it, so a slicing
 through i stays one when its first part is exchanged for one of fewer segments. That needs neither that f is
-monotone (it is not) nor that there is no overflow. Four observations save most of the work:
+monotone (it is not) nor that there is no overflow. Five observations save most of the work:
 
 * work + inbound + overflow never falls as j grows; beyond T no longer segment from i fits.
 * The segments after j are ``k - fewest[j]`` at most, pay for the remaining work, for a copy of each tensor that crosses
@@ -17,6 +17,7 @@ monotone (it is not) nor that there is no overflow. Four observations save most 
   b + 1 segments before it. Both stay so once they are so. Each level b therefore keeps a *corner*: a segment that ends
   before the first j where something is left to improve. The next start of that level takes it over, dropping nodes at
   its left end, instead of growing a segment anew.
+* A hard limit on what a stage holds ends the segments from i at a position that never falls as i grows.
 * The in- and outbound cost of a segment change in O(degree) when a node joins at the right or leaves at the left.
 
 *The optimum* of an order is found by bisection over integers between refuted thresholds and the bottleneck
@@ -72,6 +73,8 @@ class Slicer:
         n, m, top = instance.n, instance.m, instance.topology
         self._order = np.ascontiguousarray(order, dtype=np.int64)
         self._capacity = instance.bounded_capacity
+        self._largest_cost = instance.largest_cost
+        limit = instance.stage_limit
         self._prefix = np.zeros((4, n + 1), np.int64)
         self._ptr = np.zeros((3, n + 1), np.int64)
         self._pins = np.empty((3, top.pins), np.int64)
@@ -96,6 +99,11 @@ class Slicer:
         )
         if status == _NO_ORDER:
             raise ValueError("not a topological order of the instance")
+        # Where segments from each position end at the latest.
+        self._reach = np.full(n, n, np.int64)
+        if limit is not None:
+            held = np.concatenate(([0], np.cumsum(limit.sizes[self._order])))
+            self._reach = np.searchsorted(held, held[:-1] + limit.limit, side="right").astype(np.int64) - 1
 
     def feasible(
         self, stages: int, threshold: int, *, should_stop: Callable[[], bool] | None = None
@@ -135,7 +143,8 @@ class Slicer:
         k = self._useful(stages)
         work, parameters = int(self._prefix[0, -1]), int(self._prefix[1, -1])
         low = max(lower, -(-(work + max(0, parameters - k * self._capacity)) // k))
-        everything = work + parameters - self._capacity
+        # One stage for all is a slicing unless it holds too much.
+        everything = work + parameters - self._capacity if self._reach[0] == len(self._order) else self._largest_cost
         best: tuple[int, IntArray] | None = None
         threshold = min(low, everything) if upper is None else upper - 1
         step = max(1, low >> 8)
@@ -192,6 +201,7 @@ class Slicer:
                 self._capacity,
                 _STEPS_PER_CALL,
                 self._prefix,
+                self._reach,
                 self._ptr,
                 self._pins,
                 self._outs,
@@ -297,6 +307,7 @@ def _advance(
     capacity: int,
     steps: int,
     prefix: IntArray,
+    reach: IntArray,
     ptr: IntArray,
     pins: IntArray,
     outs: IntArray,
@@ -307,6 +318,8 @@ def _advance(
     state: IntArray,
 ) -> int:
     """Run a pass from the start ``state[0]`` on, for about `steps` steps.
+
+    Segments from i end at ``reach[i]`` at the latest.
 
     Rows of `covers`: fewest segments up to j, where the last of them starts, what it costs. Rows of `corners`, one per
     level: start and end of the segment kept, its in- and outbound cost. When the threshold is satisfied,
@@ -344,6 +357,7 @@ def _advance(
                         inbound += out_cost[y]
             steps -= i - corners[level, 0] + pin_ptr[i] - pin_ptr[corners[level, 0]]
         joined = j
+        end = reach[i]
         at_corner = True
         while True:
             least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] - capacity)
@@ -356,7 +370,7 @@ def _advance(
                     at_corner = False
                     corners[level, 0], corners[level, 1] = i, j
                     corners[level, 2], corners[level, 3] = inbound, outbound
-            if j == n:
+            if j == end:
                 break
             for y in range(pin_ptr[j], pin_ptr[j + 1]):
                 if pin_previous[y] < i:

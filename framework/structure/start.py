@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.instance import Instance, StageLimit
+from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.topology import IntArray
+
+_WORK_FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
+"""Multiples of the average work that stages may reach while one order is filled into stages with a hard limit."""
 
 
 def simple_bound(problem: Problem) -> int:
@@ -12,18 +19,87 @@ def simple_bound(problem: Problem) -> int:
 
     Some stage holds the node with the most work; and the k stages share all work and all parameters beyond
     what they can hold, so the largest is at least the average. Source: Archer et al., ICML 2024, section 3.
+
+    Where a hard limit leaves no partition because of one node or of the sum of all, it is above any cost.
     """
     instance, k = problem.instance, problem.useful_stages
+    if instance.stage_limit is not None and _cannot_hold(instance.stage_limit, k):
+        return instance.largest_cost + 1
     beyond = max(0, instance.total_parameter_cost - k * instance.capacity)
     average = -(-(instance.total_work + beyond) // k)
     return max(int(instance.work.max()), average)
 
 
 def balanced_partition(problem: Problem) -> Partition:
-    """Return the better of one stage for all and k contiguous stages of about equal work."""
+    """Return the better of one stage for all and k contiguous stages of about equal work.
+
+    With a hard limit, stages are filled one after the other instead, each until the limit or about the average work is
+    reached; where that is in vain, the answer may break the limit (`framework.model.problem.obeys`).
+    """
     instance, k = problem.instance, problem.useful_stages
     together = Partition(stage_of=np.zeros(instance.n, np.int64))
     middle = np.cumsum(instance.work) - instance.work // 2
     stages = np.minimum(k - 1, middle * k // max(1, instance.total_work)).astype(np.int64)
     spread = Partition(stage_of=np.maximum.accumulate(stages))
-    return min(together, spread, key=lambda partition: bottleneck(problem, partition))
+    candidates = [together, spread]
+    if instance.stage_limit is not None:
+        candidates += _filled(instance, instance.stage_limit, k)
+        candidates = [partition for partition in candidates if obeys(problem, partition)] or candidates
+    return min(candidates, key=lambda partition: bottleneck(problem, partition))
+
+
+def known_partition(problem: Problem, best: Partition | None) -> tuple[Partition, int]:
+    """Return a partition to start from, the best one known if there is one, and its bottleneck in ticks as a cutoff.
+
+    Where none is known that obeys a hard limit the cutoff is above any cost, and the partition is only a hint.
+    """
+    partition = best or balanced_partition(problem)
+    if obeys(problem, partition):
+        return partition, bottleneck(problem, partition)
+    return partition, problem.instance.largest_cost + 1
+
+
+def _cannot_hold(limit: StageLimit, k: int) -> bool:
+    """Whether a node or the sum of all is too large; with pins, every stage holds an anchor as well."""
+    free = limit.sizes.copy()
+    free[limit.anchors] = 0
+    room = limit.limit // 2 if len(limit.anchors) else limit.limit
+    return bool(free.max() > room or limit.sizes.max() > limit.limit or int(limit.sizes.sum()) > k * limit.limit)
+
+
+def _filled(instance: Instance, limit: StageLimit, k: int) -> list[Partition]:
+    """Return partitions that obey the limit, made by filling stages in the order of the nodes; none if that fails.
+
+    A stage is closed when the next node does not fit, or when it has its share of work and the nodes left need no more
+    stages than are left.
+    """
+    held = np.concatenate(([0], np.cumsum(limit.sizes)))
+    if int(limit.sizes.max()) > limit.limit:
+        return []
+    # How far a stage that begins at each node reaches, and how many stages are needed from there on.
+    reach = np.searchsorted(held, held[:-1] + limit.limit, side="right") - 1
+    needed = [0] * (instance.n + 1)
+    for v in range(instance.n - 1, -1, -1):
+        needed[v] = 1 + needed[int(reach[v])]
+    if needed[0] > k:
+        return []
+    done = np.concatenate(([0], np.cumsum(instance.work)))
+    return [
+        Partition(stage_of=_fill(reach, needed, done, k, int(factor * instance.total_work / k)))
+        for factor in _WORK_FACTORS
+    ]
+
+
+def _fill(reach: IntArray, needed: list[int], done: IntArray, k: int, share: int) -> IntArray:
+    n = len(reach)
+    boundaries = [0]
+    while boundaries[-1] < n:
+        start, left = boundaries[-1], k - len(boundaries)
+        full = int(reach[start])
+        end = full if left else n
+        if left:
+            end = min(full, max(start + 1, int(np.searchsorted(done, done[start] + share, side="right")) - 1))
+            while end < full and needed[end] > left:
+                end += 1
+        boundaries.append(end)
+    return np.concatenate([np.full(end - start, b) for b, (start, end) in enumerate(pairwise(boundaries))])

@@ -7,6 +7,8 @@ descendants and v the last k - j + 1: hence
 
     ceil(a(anc(v) + v) / limit) <= j <= k + 1 - ceil(a(desc(v) + v) / limit).
 
+A hard limit on what a stage holds is a third weight, with a limit that no T changes.
+
 An empty window refutes T. Source: windows on prefixes as in Archer et al., ICML 2024; both weights: this project.
 """
 
@@ -51,25 +53,29 @@ class StageWindows:
 
     def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:
         reach = closure(instance, should_stop=should_stop)
-        weights = [(instance.work, 0)]
+        # (weight, multiple of T in its limit, what the limit exceeds that by)
+        weights = [(instance.work, 1, 0)]
         if instance.can_overflow:
-            weights.append((instance.work + instance.parameter_cost, instance.capacity))
-        # (weight of ancestors and self, of descendants and self, what the limit exceeds T by)
+            weights.append((instance.work + instance.parameter_cost, 1, instance.capacity))
+        if instance.stage_limit is not None:
+            weights.append((instance.stage_limit.sizes, 0, instance.stage_limit.limit))
+        # The weight of ancestors and self, of descendants and self in place of the weight.
         self._sides = [
             (
                 weight + _reachable_weight(reach.ancestors, weight, should_stop),
                 weight + _reachable_weight(reach.descendants, weight, should_stop),
+                times,
                 allowance,
             )
-            for weight, allowance in weights
+            for weight, times, allowance in weights
         ]
 
     def at(self, stages: int, threshold: int) -> Windows | None:
         """Return the windows for a threshold in ticks; None if some window is empty, which refutes it."""
         earliest = np.zeros(len(self._sides[0][0]), np.int64)
         latest = np.full(len(earliest), stages - 1, np.int64)
-        for before, after, allowance in self._sides:
-            limit = threshold + allowance
+        for before, after, times, allowance in self._sides:
+            limit = times * threshold + allowance
             if limit <= 0:
                 if before.any():
                     return None
@@ -89,7 +95,7 @@ class StageWindows:
         least, most
             ``[stages + 1]`` ticks, both never falling, from 0 to the total work.
         """
-        before, after, _ = self._sides[0]
+        before, after, *_ = self._sides[0]
         total = int(most[-1])
         earliest = np.searchsorted(most[1:], before)
         latest = np.searchsorted(least[:-1], total - after, side="right") - 1

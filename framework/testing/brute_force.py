@@ -13,7 +13,13 @@ def brute_force_optimum(problem: Problem) -> int:
 
     Every sequence of nested down-sets ``{} = I0 <= I1 <= ... <= Ik = V`` is a partition into stages and vice
     versa. All ideals are enumerated as bit masks, each stage cost is computed by `stage_cost` (memoised by
-    stage), and a dynamic program over (ideal, stages used) takes the minimum of the maxima.
+    stage), and a dynamic program over (ideal, stages used) takes the minimum of the maxima. Stages that hold more than
+    a hard limit are left out.
+
+    Returns
+    -------
+    The optimum; where no partition obeys a hard limit, one tick more than any stage can cost: a dual bound may claim
+    that much then.
 
     Raises
     ------
@@ -32,6 +38,8 @@ def brute_force_optimum(problem: Problem) -> int:
     ideals = [s for s in range(full + 1) if all(not s >> v & 1 or predecessors[v] & ~s == 0 for v in range(n))]
     costs: dict[int, int] = {}
     best = {0: 0}
+    forbidden = instance.largest_cost + 1
+    limit = 0 if instance.stage_limit is None else instance.stage_limit.limit
     for _ in range(min(k, n)):
         reached = dict(best)
         for ideal, value in best.items():
@@ -39,12 +47,21 @@ def brute_force_optimum(problem: Problem) -> int:
                 if larger & ideal == ideal and larger != ideal:
                     stage = larger ^ ideal
                     if stage not in costs:
-                        costs[stage] = stage_cost(instance, stage)
+                        fits = _held(instance, stage) <= limit
+                        costs[stage] = stage_cost(instance, stage) if fits else forbidden
+                    if costs[stage] == forbidden:
+                        continue
                     new = max(value, costs[stage])
                     if new < reached.get(larger, new + 1):
                         reached[larger] = new
         best = reached
-    return best[full]
+    return best.get(full, forbidden)
+
+
+def _held(instance: Instance, stage: int) -> int:
+    if instance.stage_limit is None:
+        return 0
+    return sum(int(instance.stage_limit.sizes[v]) for v in range(instance.n) if stage >> v & 1)
 
 
 def stage_cost(instance: Instance, stage: int) -> int:

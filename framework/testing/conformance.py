@@ -27,7 +27,7 @@ from framework.portfolio.board import Board
 from framework.portfolio.local import LocalContext, run_entry
 from framework.registry import EntrySpec, load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_problem
+from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem
 
 SLACK_SECONDS = 5.0
 """How far past its deadline an entry may run: a kernel's step on a loaded machine, not a second search."""
@@ -97,6 +97,12 @@ class Conformance:
                 checker = registry.create(EntrySpec(bound.certificate.kind))
                 assert isinstance(checker, CertificateChecker), f"{bound.certificate.kind} checks no certificates"
                 assert checker.check(problem, bound.certificate) >= bound.value, f"random_problem({seed})"
+
+    def test_hard_limits_are_kept(self) -> None:
+        """With pins and memory limits no bound is above the optimum; with `Feature.LIMITS`, every partition obeys."""
+        for seed in self.seeds[:12]:
+            label = f"random_limited_problem({seed})"
+            assert_limits_kept(self.entry, random_limited_problem(seed), label=label, seconds=self.seconds)
 
     def test_the_deadline_is_kept(self) -> None:
         """On a problem too hard to finish, it returns soon after its deadline, even one in the past."""
@@ -174,6 +180,31 @@ def assert_true(entry: str, problem: Problem, *, exact: bool, label: str, second
     assert board.incumbent is None or board.incumbent.value >= optimum, where
     if exact:
         assert board.interval.closed, where
+
+
+def assert_limits_kept(entry: str, problem: Problem, *, label: str, seconds: float = 60.0, seed: int = 7) -> None:
+    """Run an entry on a small problem with hard limits, and hold what it claims and finds against brute force.
+
+    Only entries that keep to limits and are exact get all the time; the others, a third of a second of it at most.
+
+    Raises
+    ------
+    AssertionError
+        For a bound above the optimum; for an entry with `Feature.LIMITS` also for a partition that breaks the limits,
+        and, if it is exact, for a gap left open.
+    """
+    features = registry.get(EntrySpec.parse(entry).name).features
+    closes = {Feature.LIMITS, Feature.EXACT} <= features
+    optimum = brute_force_optimum(problem)
+    limit = seconds if closes else min(0.3, seconds)
+    _, board = run_entry(registry.create(entry), problem, name=entry, seconds=limit, seed=seed)
+    where = f"{entry} on {label}: optimum {optimum}, {board.interval}"
+    assert not board.contradictions, where
+    assert not board.rejected, f"{where}, {board.rejected}"
+    assert board.dual is None or board.dual.value <= optimum, where
+    assert board.incumbent is None or board.incumbent.value >= optimum, where
+    assert not board.over_limit or Feature.LIMITS not in features, f"{where}, partitions break the limit"
+    assert board.interval.closed or board.infeasible or not closes, where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.model.topology import build_topology
+from framework.structure.limits import limit_memory, pin
 
 
 def random_instance(seed: int, max_nodes: int = 9) -> Instance:
@@ -52,6 +53,24 @@ def random_problem(seed: int, max_nodes: int = 9, max_stages: int = 4) -> Proble
     """Return `random_instance(seed)` with a number of stages that may exceed its nodes."""
     stages = int(np.random.default_rng([seed, 1]).integers(1, max_stages + 1))
     return Problem(instance=random_instance(seed, max_nodes), stages=stages)
+
+
+def random_limited_problem(seed: int, max_nodes: int = 7, max_stages: int = 3) -> Problem:
+    """Return a random problem with a hard limit on memory, pinned nodes, or both; some have no partition that obeys."""
+    rng = np.random.default_rng([seed, 2])
+    instance = random_instance(seed, max_nodes)
+    stages = int(rng.integers(1, max_stages + 1))
+    kind = int(rng.integers(0, 3))
+    if kind != 0:
+        sizes = rng.integers(0, 9, instance.n).astype(np.int64)
+        limit = int(rng.integers(int(sizes.max()), int(sizes.sum()) + 1))
+        instance = limit_memory(instance, sizes, limit, stages)
+    if kind != 1:
+        # Stages that rise with the topological numbers belong to some partition.
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
 
 
 def random_layered_instance(seed: int, n: int, *, width: int = 4, capacity_share: float | None = None) -> Instance:

@@ -88,7 +88,7 @@ def test_the_optimum_is_that_of_all_partitions_that_obey(seed: int, k: int, data
         ),
         no_cut=tuple(data.draw(st.lists(names, max_size=2))),
     )
-    instance = constrain(price(graph), graph, constraints)
+    instance = constrain(price(graph), graph, constraints, k)
     assert brute_force_optimum(Problem(instance=instance, stages=k)) == exhaustive(graph, k, constraints)
 
 
@@ -100,7 +100,7 @@ def test_entries_honour_them_without_knowing(entry: str) -> None:
         if graph.topology.n < 3:
             continue
         constraints = Constraints(same_stage=(graph.node_names[:2],), no_cut=graph.node_names[-3:-2])
-        instance = constrain(price(graph), graph, constraints)
+        instance = constrain(price(graph), graph, constraints, 3)
         _, board = run_entry(registry.create(entry), Problem(instance=instance, stages=3), seconds=0.5)
         optimum = exhaustive(graph, 3, constraints)
         assert not board.rejected
@@ -182,7 +182,7 @@ def test_a_start_must_obey(pipebound: Run, graph_file: Path) -> None:
     stage_of = free.document["stage_of"]
     cut = next(v for v in range(11) if stage_of[v] != stage_of[v + 1])
     constraints = Constraints(same_stage=((graph.node_names[cut], graph.node_names[cut + 1]),))
-    problem = Problem(instance=constrain(price(graph), graph, constraints), stages=3)
+    problem = Problem(instance=constrain(price(graph), graph, constraints, 3), stages=3)
     with pytest.raises(UserError, match="separates"):
         starting_partition(problem, graph, free)
     backward = Result({**free.document, "stage_of": stage_of[::-1]})
