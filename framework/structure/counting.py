@@ -1,0 +1,214 @@
+"""How many stages of cost at most T there must be, counted node by node.
+
+With weights a > 0 on the nodes and g_v at least the weight a(S) of every convex S that holds v and costs at most T, a
+stage S of a partition at T has sum over v in S of a_v / g_v <= sum over v in S of a_v / a(S) = 1. So if the sum over
+all nodes exceeds k, no partition into k stages keeps to T.
+
+Each g_v is proven by a tree of the vertices of `framework.structure.stage_vertices`, with v as its only anchor: nodes
+that share no stage with v at T are out, nets that no stage of v covers are open. A tree of one vertex is a Lagrangian
+bound: one minimum cut. `walk_anchor` repeats the cuts of a record, without search.
+
+Source: methods.md C5; trees with the node as their anchor: this project.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from framework.model.topology import IntArray
+from framework.structure.closure import BoolArray
+from framework.structure.stage_networks import FREE, Network, Shape, build_network, close_roles, solve_network
+from framework.structure.stage_vertices import (
+    FOUND,
+    MAGNITUDE,
+    OPEN,
+    Search,
+    bound_vertex,
+    branch,
+    next_vertex,
+    open_anchor,
+)
+
+DONE, FOUND_SET, PAUSED, LOG_FULL = 0, 1, 2, 3
+_BRANCH = -1
+"""Second entry of a row of a record that branches."""
+
+
+def new_search(n: int, nets: int, log_size: int) -> Search:
+    """Return memory for one tree at a time; `numbers` holds the depth at 1, vertices at 2, rows of the log at 4."""
+    deepest = n + nets + 2
+    return Search(
+        roles=np.zeros(n, np.int8),
+        open_nets=np.zeros(nets, np.int8),
+        trail=np.zeros(n + 1, np.int64),
+        trail_end=np.zeros(deepest, np.int64),
+        variable=np.zeros(deepest, np.int64),
+        side=np.zeros(deepest, np.int8),
+        start=np.zeros((deepest, 3)),
+        low=np.zeros(n, np.int8),
+        high=np.zeros(n, np.int8),
+        members=np.zeros(n, np.int8),
+        columns=np.zeros((0, n), np.int8),
+        mixtures=np.zeros((0, n)),
+        roots=np.zeros((0, n)),
+        mixed=np.zeros(0, np.int64),
+        log=np.zeros((log_size, 3), np.int64),
+        numbers=np.zeros(10, np.int64),
+    )
+
+
+@njit(cache=True)
+def bound_roots(
+    shape: Shape,
+    network: Network,
+    search: Search,
+    weights: IntArray,
+    threshold: int,
+    anchors: IntArray,
+    apart: BoolArray,
+    uncovered: BoolArray,
+    shares: int,
+    num_limit: int,
+    den_limit: int,
+    guess: float,
+    bounds: IntArray,
+    leaves: IntArray,
+) -> None:
+    """Fill in a Lagrangian bound on what stages of each anchor weigh, and its leaf; 0 if there are none at all.
+
+    Parameters
+    ----------
+    bounds, leaves
+        ``[anchors]``, ``[anchors, 3]``.
+    """
+    result = np.zeros(5, np.int64)
+    start = np.zeros(3)
+    for at in range(len(anchors)):
+        open_anchor(search, anchors[at : at + 1], 0, apart, uncovered)
+        start[:] = 0.0
+        start[0] = guess
+        outcome = bound_vertex(
+            shape,
+            network,
+            search,
+            weights,
+            threshold,
+            -1,
+            MAGNITUDE,
+            shares,
+            num_limit,
+            den_limit,
+            start,
+            result,
+        )
+        bounds[at] = max(0, result[4]) if outcome == OPEN else 0
+        leaves[at] = result[:3]
+
+
+@njit(cache=True)
+def search_anchor(
+    shape: Shape,
+    network: Network,
+    search: Search,
+    weights: IntArray,
+    threshold: int,
+    theta: int,
+    anchor: int,
+    apart: BoolArray,
+    uncovered: BoolArray,
+    shares: int,
+    num_limit: int,
+    den_limit: int,
+    guess: float,
+    patience: int,
+    fresh: bool,
+) -> int:
+    """Go on with the tree of one anchor for some vertices, from its root if `fresh`.
+
+    `DONE` if no stage of the anchor weighs more than theta, with the record in ``search.log``; `FOUND_SET` if the set
+    in ``search.low`` does.
+    """
+    numbers = search.numbers
+    result = np.zeros(5, np.int64)
+    if fresh:
+        open_anchor(search, np.array([anchor]), 0, apart, uncovered)
+        search.start[0] = 0.0
+        search.start[0, 0] = guess
+        numbers[1] = 0
+        numbers[4] = 0
+    for _ in range(patience):
+        depth = numbers[1]
+        numbers[2] += 1
+        if numbers[4] == len(search.log):
+            return LOG_FULL
+        outcome = bound_vertex(
+            shape,
+            network,
+            search,
+            weights,
+            threshold,
+            theta,
+            theta,
+            shares,
+            num_limit,
+            den_limit,
+            search.start[depth],
+            result,
+        )
+        if outcome == FOUND:
+            return FOUND_SET
+        row = search.log[numbers[4]]
+        numbers[4] += 1
+        if outcome == OPEN:
+            row[0], row[1], row[2] = result[3], _BRANCH, 0
+            branch(shape, search, depth, result[3])
+            continue
+        row[0], row[1], row[2] = result[0], result[1], result[2]
+        numbers[1] = next_vertex(search, depth)
+        if numbers[1] == 0:
+            return DONE
+    return PAUSED
+
+
+@njit(cache=True)
+def walk_anchor(
+    shape: Shape,
+    network: Network,
+    search: Search,
+    weights: IntArray,
+    threshold: int,
+    theta: int,
+    anchor: int,
+    apart: BoolArray,
+    uncovered: BoolArray,
+    shares: int,
+    num_limit: int,
+    den_limit: int,
+    log: IntArray,
+) -> bool:
+    """Whether a record proves that no stage of the anchor weighs more than theta; one cut a leaf."""
+    n, nets = len(weights), len(search.open_nets)
+    open_anchor(search, np.array([anchor]), 0, apart, uncovered)
+    depth = 0
+    for row in range(len(log)):
+        a, b, c = log[row]
+        if b == _BRANCH:
+            if not 0 <= a < n + nets or depth >= n + nets:
+                return False
+            if (a < n and search.roles[a] != FREE) or (a >= n and search.open_nets[a - n]):
+                return False
+            branch(shape, search, depth, a)
+            depth += 1
+            continue
+        if not (0 <= a <= num_limit and 0 <= b <= den_limit and a + b > 0 and 0 <= c < shares):
+            return False
+        if close_roles(shape, search.roles, network):
+            build_network(shape, c, search.open_nets, network)
+            enough = b * (theta + 1) - a * (threshold + c * shape.capacity)
+            if solve_network(network, weights, a, b, enough) >= enough:
+                return False
+        depth = next_vertex(search, depth)
+        if depth == 0:
+            return row == len(log) - 1
+    return False
