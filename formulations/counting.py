@@ -130,15 +130,14 @@ class _Climb:
 
     def __init__(self, problem: Problem, context: Context, refuter: CountRefuter) -> None:
         self.problem, self.context, self.refuter = problem, context, refuter
-        self.best: DualBound | None = None
-        self.floor = simple_bound(problem)
+        self.best = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
         self.ceiling = bottleneck(problem, context.best_partition() or balanced_partition(problem))
         self.refuted = self.failed = 0
 
     @property
     def lower(self) -> int:
         """Best dual bound known to anyone."""
-        return max(self.floor, self.context.dual or 0, 0 if self.best is None else self.best.value)
+        return max(self.best.value, self.context.dual or 0)
 
     def run(self, max_effort: int) -> Termination:
         """Climb until nothing more can be refuted.

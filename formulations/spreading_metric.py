@@ -124,8 +124,7 @@ class _Search:
 
     def __init__(self, problem: Problem, context: Context, resolution: float) -> None:
         self.problem, self.context, self.resolution = problem, context, resolution
-        self.best: DualBound | None = None
-        self.floor = simple_bound(problem)
+        self.best = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
         partition = context.best_partition() or balanced_partition(problem)
         self.ceiling = bottleneck(problem, partition)
         self.details: dict[str, Any] = {"programs": 0, "rounds": 0}
@@ -133,7 +132,7 @@ class _Search:
     @property
     def lower(self) -> int:
         """Best dual bound known to anyone."""
-        return max(self.floor, self.context.dual or 0, 0 if self.best is None else self.best.value)
+        return max(self.best.value, self.context.dual or 0)
 
     def run(self) -> Termination:
         """Try thresholds, the largest first.

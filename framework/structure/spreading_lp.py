@@ -133,7 +133,7 @@ class Spreading:
         report
             Called with better and better proofs on the way.
         """
-        apart = self._apart(threshold)
+        apart = self.apart(threshold)
         if apart is None:
             return _by_windows(threshold)
         nets, cliques = self._cliques(apart)
@@ -210,7 +210,7 @@ class Spreading:
         low = _lows(len(self.shape.net_cost), proof.nets)
         return min(threshold + 1, proven_by(rows, proof.multipliers, low))
 
-    def _apart(self, threshold: int) -> BoolArray | None:
+    def apart(self, threshold: int) -> BoolArray | None:
         """Return the pairs that share no stage; None if there is no partition at all."""
         windows = self._windows.at(self.stages, threshold)
         if windows is None:
