@@ -13,7 +13,10 @@ rows the linear model of `lp` is joined to it (`framework.structure.second_order
 proves at least as much as `lp`; the duals of both together are rounded and evaluated in integers
 (`framework.structure.dual_repair`). Nothing rests on either solver: the soundness is `certified`.
 
-Measured: to come.
+Measured on REGAL-like graphs of 20 and 30 nodes (one a family, k = 2, 4, at most 20 s each): never below `lp` or `sdp`,
+and well above both where stages are few and graphs regular (ws-20, k = 4: .993 of the incumbent; `lp` .721, `sdp` .863,
+`spreading-metric` .948). On sparse, tree-like graphs `spreading-metric` is ahead (ba-30, k = 2: .937 to .923), and it
+takes a tenth of a second where this takes up to 20: for small graphs that stay open otherwise.
 
 Sources: Karisch and Rendl 1998 (the semidefinite rows); cvxpy; the count as a cone, pairs apart, the exact repair: this
 project (methods.md C10).

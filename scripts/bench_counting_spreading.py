@@ -1,8 +1,9 @@
-"""What `spreading-metric`, `counting` and `soc` prove alone on wide random graphs, beside `simple` and `lp`.
+"""What `spreading-metric` and `counting` prove alone on wide random graphs, beside `simple` and `lp`.
 
     .venv/bin/python scripts/bench_counting_spreading.py --graphs 16 --seconds 10 --stages 2,4,8,16,32
+    .venv/bin/python scripts/bench_counting_spreading.py --nodes 30 --graphs 4 --stages 2,4 --methods lp,sdp,soc
 
-The graphs are the first of `framework.testbed.regal.regal_comparison`, 150 nodes each. The incumbent that bounds are
+The graphs are those of `framework.testbed.regal`, seeds 100 and on; `soc` is for some 30 nodes. The incumbent that bounds are
 divided by comes from `slice-graph` and `annealing`, and is where each method starts; a method's seconds are those of
 its run until it ended or its time was up, after one run on a small graph that compiles it.
 """
@@ -17,13 +18,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from framework.formats.regal import FAMILIES, regal_graph
 from framework.model.instance import Instance
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.board import Board
 from framework.portfolio.local import run_entry
 from framework.registry import load_plugins, registry
-from framework.testbed.regal import regal_comparison
+from framework.testbed.regal import SEEDS
 from framework.testing.instances import random_layered_instance
 
 
@@ -51,7 +53,8 @@ def main(
     graphs: Annotated[int, typer.Option(help="Number of graphs.")] = 16,
     seconds: Annotated[float, typer.Option(help="Time limit of each method.")] = 10.0,
     stages: Annotated[str, typer.Option(help="Numbers of stages.")] = "2,4,8,16,32",
-    methods: Annotated[str, typer.Option(help="Entries.")] = "simple,lp,spreading-metric,counting,soc",
+    methods: Annotated[str, typer.Option(help="Entries.")] = "simple,lp,spreading-metric,counting",
+    nodes: Annotated[int, typer.Option(help="Nodes of each graph.")] = 150,
     incumbent_seconds: Annotated[float, typer.Option(help="Time limit of slicing, and of annealing.")] = 5.0,
 ) -> None:
     load_plugins()
@@ -65,7 +68,8 @@ def main(
         table.add_column(heading, justify="right")
     for k in map(int, stages.split(",")):
         rows = []
-        for graph in regal_comparison()[:graphs]:
+        for i, seed in enumerate(SEEDS[:graphs]):
+            graph = regal_graph(tuple(FAMILIES)[i % len(FAMILIES)], nodes, seed)
             rows.append(measure(price(graph), k, names, seconds, incumbent_seconds))
             text = " ".join(f"{ratio:.3f}({taken:.1f})" for ratio, taken in rows[-1])
             console.print(f"k={k} {graph.name} {text}", highlight=False)

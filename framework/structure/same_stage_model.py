@@ -25,6 +25,10 @@ and a(S) = sum over u of a_u X[u, v] for any v of S. Hence
 convex in X. Since 1 / L >= 2 sqrt(b) - b L for any b >= 0, each choice of b_v = integer / `SLOPE_SCALE` gives a linear
 row, with the roots rounded down.
 
+With pairs apart these two kinds of rows may contradict each other, and then there are no duals. So they may be given
+an excess e in [0, n], of which every partition has 0: k + e in place of k on the right of the count, and e q' q more on
+the left of semidefinite rows, where ``penalty e <= T``. A contradiction then shows as a large T.
+
 Sources: the semidefinite relaxation of graph partitioning (Karisch and Rendl 1998); rows for transfers, convexity and
 the bottleneck, and the count of stages as second-order rows: this project (methods.md C10).
 """
@@ -71,11 +75,15 @@ class SameStageModel:
         What to add rows for.
     apart
         ``[n, n]`` pairs that are known to share no stage; None if none are known.
+    penalty
+        Of the excess, in ticks; 0 for none.
 
     Attributes
     ----------
     pairs
         ``[n, n]`` column of X[u, v], the same for X[v, u]; `ONE` on the diagonal.
+    excess
+        ``[0 or 1]`` the column of e.
     """
 
     def __init__(
@@ -86,11 +94,15 @@ class SameStageModel:
         *,
         counts: Sequence[CountTangent] = (),
         apart: BoolArray | None = None,
+        penalty: int = 0,
     ) -> None:
         self._instance, self._stages = instance, stages
         self._builder = ModelBuilder()
         self._bottleneck = self._builder.add_columns(1, upper=MAX_TOTAL, weighed=True)
         n = instance.n
+        self.excess = self._builder.add_columns(1 if penalty else 0, upper=n)
+        if penalty:
+            self._add_row([self.excess, self._bottleneck], [np.array([penalty]), np.array([-1])], 0)
         self.pairs = np.full((n, n), ONE, np.int64)
         apart = np.zeros((n, n), np.bool_) if apart is None else apart
         self.pairs[apart] = ZERO
@@ -159,8 +171,8 @@ class SameStageModel:
         rows, columns = np.triu_indices(len(q), 1)
         products = -2 * self._stages * q[rows] * q[columns]
         self._add_row(
-            [self.pairs[rows, columns]],
-            [products],
+            [self.pairs[rows, columns], self.excess],
+            [products, np.full(len(self.excess), -int((q * q).sum()))],
             self._stages * int((q * q).sum()) - int(q.sum()) ** 2,
             weighed=False,
         )
@@ -169,8 +181,8 @@ class SameStageModel:
         a, b = tangent.weights, tangent.slopes
         roots = [isqrt(4 * slope * SLOPE_SCALE) for slope in b.tolist()]
         self._add_row(
-            [self.pairs.ravel()],
-            [-np.outer(a * b, a).ravel()],
+            [self.pairs.ravel(), self.excess],
+            [-np.outer(a * b, a).ravel(), np.full(len(self.excess), -SLOPE_SCALE)],
             self._stages * SLOPE_SCALE - int((a * np.array(roots, np.int64)).sum()),
             weighed=False,
         )

@@ -22,6 +22,7 @@ from framework.structure.closure import BoolArray
 from framework.structure.mip import row_scales
 from framework.structure.mip_worker import FloatArray
 from framework.structure.same_stage_model import SLOPE_SCALE, CountTangent, SameStageModel
+from framework.structure.second_order_model import penalty_at
 
 LARGEST_ENTRY, LARGEST_WEIGHT = 1000, 100
 """Eigenvectors and weights are scaled to these before they are rounded."""
@@ -71,7 +72,7 @@ def refine(
         Seconds left; a program may use half of them.
     """
     for _ in range(rounds):
-        built = SameStageModel(instance, stages, cones.vectors, apart=apart)
+        built = SameStageModel(instance, stages, cones.vectors, apart=apart, penalty=penalty_at(base, instance.n))
         same = _solve(built, cones.weights, stages, base, remaining() / 2)
         if same is None:
             return
@@ -107,7 +108,7 @@ def _solve(built: SameStageModel, weights: list[IntArray], stages: int, base: in
         unit = a / float(a.max())
         loads = sparse.csr_matrix((unit[u], (v, built.pairs[u, v])), shape=(n, model.columns))
         some = np.flatnonzero(a)
-        constraints.append(unit[some] @ cp.inv_pos((loads @ z + unit)[some]) <= stages)
+        constraints.append(unit[some] @ cp.inv_pos((loads @ z + unit)[some]) <= stages + z[int(built.excess[0])])
     program = cp.Problem(cp.Minimize(z[model.objective]), constraints)
     options = {} if seconds == float("inf") else {"time_limit": max(0.01, seconds)}
     try:

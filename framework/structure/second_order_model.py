@@ -23,6 +23,8 @@ from framework.structure.linear_model import OPEN, LinearModel, ModelBuilder
 from framework.structure.same_stage_model import CountTangent, SameStageModel
 from framework.structure.superblock_model import SuperblockModel, SuperblockParts, even_layout
 
+_PENALTY = 1024
+
 
 def joined_model(
     parts: SuperblockParts,
@@ -37,7 +39,9 @@ def joined_model(
     if windows is None:
         return None
     first = SuperblockModel(parts, even_layout(stages, stages), upper=MAX_TOTAL, minimise=True, windows=windows)
-    second = SameStageModel(parts.instance, stages, vectors, counts=counts, apart=apart)
+    second = SameStageModel(
+        parts.instance, stages, vectors, counts=counts, apart=apart, penalty=penalty_at(threshold, parts.instance.n)
+    )
     offset = first.model.columns
     links = ModelBuilder()
     # Bounds of 0 and 1 are right for all columns that links use but the bottlenecks, whose row they cannot decide.
@@ -54,6 +58,11 @@ def joined_model(
         weighed=True,
     )
     return _joined(first.model, second.model, links.build())
+
+
+def penalty_at(threshold: int, n: int) -> int:
+    """Return a penalty of the excess (ticks) far above a threshold, n times of which a bottleneck can still be."""
+    return min(_PENALTY * (threshold + 1), MAX_TOTAL // n)
 
 
 def _add_links(links: ModelBuilder, before: IntArray, pairs: IntArray, offset: int) -> None:

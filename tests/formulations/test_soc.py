@@ -125,7 +125,7 @@ def test_a_certificate_is_checked_and_a_tampered_one_proves_nothing_false() -> N
             if kind == 0:
                 data["threshold"] = int(data["threshold"] * rng.choice([0.5, 1.05, 3.0]))
             elif kind == 1:
-                data["multipliers"] = [int(m * rng.choice([-1, 1, 2])) for m in data["multipliers"]]
+                data["multipliers"] = [m * int(rng.choice([-1, 1, 2])) for m in data["multipliers"]]
             elif kind == 2:
                 data["rows"] = data["rows"][:-1]
             elif kind == 3:
