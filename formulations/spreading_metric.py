@@ -150,6 +150,8 @@ class _Search:
         spreading.price_pairs(lambda: context.should_stop() or context.remaining() < reserved)
         threshold = min(self.ceiling, context.incumbent or self.ceiling) - 1
         while self.ceiling - self.lower > self.resolution * self.ceiling:
+            if context.should_stop():
+                raise OutOfTimeError("stopped between thresholds")
             threshold = max(self.lower, min(threshold, self.ceiling - 1))
             proof = spreading.solve(threshold, should_stop=context.should_stop, report=self._record)
             self.details = {"programs": self.details["programs"] + 1, "rounds": spreading.rounds}

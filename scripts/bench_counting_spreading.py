@@ -3,9 +3,9 @@
     .venv/bin/python scripts/bench_counting_spreading.py --graphs 16 --seconds 10 --stages 2,4,8,16,32
     .venv/bin/python scripts/bench_counting_spreading.py --nodes 30 --graphs 4 --stages 2,4 --methods lp,sdp,soc
 
-The graphs are those of `framework.testbed.regal`, seeds 100 and on; `soc` is for some 30 nodes. The incumbent that bounds are
-divided by comes from `slice-graph` and `annealing`, and is where each method starts; a method's seconds are those of
-its run until it ended or its time was up, after one run on a small graph that compiles it.
+The graphs are those of `framework.testbed.regal`, seeds 100 and on; `soc` is for some 30 nodes. The incumbent that
+bounds are divided by comes from `slice-graph` and `annealing`, and is where each method starts; a method's seconds are
+those of its run until it ended or its time was up, after one run on a small graph that compiles it.
 """
 
 from __future__ import annotations

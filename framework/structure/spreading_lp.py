@@ -135,7 +135,9 @@ class Spreading:
         """
         apart = self.apart(threshold)
         if apart is None:
-            return _by_windows(threshold)
+            by_windows = _by_windows(threshold)
+            report(by_windows)
+            return by_windows
         nets, cliques = self._cliques(apart)
         low = _lows(len(self.shape.net_cost), nets)
         rows = [total_row(self.shape, self.stages, cliques, nets)]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.bounds import Certificate, Limit, Soundness
+from framework.bounds import Certificate, Limit, Reason, Soundness
 from framework.contracts import Refuted, Undecided
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Partition, Problem, bottleneck
@@ -190,6 +190,14 @@ def test_windows_alone_refute_exactly() -> None:
     answer = registry.create_decision("spreading-metric").decide(problem, chain, _context(problem))
     assert isinstance(answer, Refuted)
     assert answer.certificate is None or registry.create("spreading-metric").check(problem, answer.certificate) > chain
+
+
+def test_it_ends_where_windows_refute_more_than_the_program() -> None:
+    for seed in range(3_000, 3_060):
+        problem = random_problem(seed)
+        outcome, board = run_entry(registry.create("spreading-metric:resolution=0"), problem, seconds=60.0)
+        assert outcome.termination.reason is Reason.FINISHED, f"random_problem({seed})"
+        assert board.dual is None or board.dual.value <= brute_force_optimum(problem)
 
 
 def test_limits_and_nonsense() -> None:
