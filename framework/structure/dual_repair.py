@@ -24,7 +24,9 @@ PRECISION = 1 << 30
 """Multipliers of rows of cost are rounded to multiples of its inverse."""
 
 
-def round_duals(model: LinearModel, duals: FloatArray, base: int) -> tuple[IntArray, list[int]]:
+def round_duals(
+    model: LinearModel, duals: FloatArray, base: int, precision: int = PRECISION
+) -> tuple[IntArray, list[int]]:
     """Return the rows with a positive multiplier and their integer multipliers.
 
     Parameters
@@ -33,8 +35,10 @@ def round_duals(model: LinearModel, duals: FloatArray, base: int) -> tuple[IntAr
         ``[rows]`` as `framework.structure.mip.solve_relaxation` returns them.
     base
         What costs were divided by there: a row that is not weighed weighs `base` times as much in ticks.
+    precision
+        More than usual where rows that are not weighed have large coefficients, and small multipliers for it.
     """
-    scale = np.where(model.row_weighed, 1.0, float(max(1, base))) * PRECISION
+    scale = np.where(model.row_weighed, 1.0, float(max(1, base))) * float(precision)
     wanted = np.rint(np.maximum(0.0, -duals) * scale)
     rows = np.flatnonzero((wanted > 0) & (model.row_upper < OPEN))
     return rows, [int(value) for value in wanted[rows]]

@@ -107,9 +107,27 @@ def solve_relaxation(
     `framework.structure.dual_repair` has rounded and evaluated them exactly.
     """
     job = _job(model, max(1, base), margin=False)
-    job = replace(job, seconds=max(0.01, seconds), threads=threads, seed=seed, relaxed=True, interior=interior)
+    scale = row_scales(model)
+    job = replace(
+        job,
+        factor=job.factor * scale[model.row_of],
+        row_lower=job.row_lower * scale,
+        row_upper=job.row_upper * scale,
+        seconds=max(0.01, seconds),
+        threads=threads,
+        seed=seed,
+        relaxed=True,
+        interior=interior,
+    )
     report = _run(job, should_stop, lambda report: None)
-    return None if isinstance(report, str) else report.duals
+    return None if isinstance(report, str) or report.duals is None else report.duals * scale
+
+
+def row_scales(model: LinearModel) -> FloatArray:
+    """Return what rows that are not weighed are multiplied by, so that their largest coefficient is about 1."""
+    largest = np.ones(model.rows)
+    np.maximum.at(largest, model.row_of, np.abs(model.factor).astype(np.float64))
+    return np.where(model.row_weighed, 1.0, 1.0 / largest)
 
 
 def _run(

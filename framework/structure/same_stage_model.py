@@ -15,38 +15,98 @@ Schwarz
     q' X q = sum_b (q' x_b)^2 >= (q' 1)^2 / k        for every vector q,
 
 that is, k X - J is positive semidefinite. Each integer q gives one linear row with integer coefficients, which is how
-what a semidefinite solver found becomes exact. Sources: the semidefinite relaxation of graph partitioning (Karisch and
-Rendl 1998); rows for transfers, convexity and the bottleneck: this project (methods.md C10).
+what a semidefinite solver found becomes exact.
+
+Second-order rows: with weights a >= 0 on the nodes, a stage S of weight a(S) > 0 has sum over v in S of a_v / a(S) = 1,
+and a(S) = sum over u of a_u X[u, v] for any v of S. Hence
+
+    sum over v with a_v > 0 of  a_v / (sum over u of a_u X[u, v])  <=  k,
+
+convex in X. Since 1 / L >= 2 sqrt(b) - b L for any b >= 0, each choice of b_v = integer / `SLOPE_SCALE` gives a linear
+row, with the roots rounded down.
+
+With pairs apart these two kinds of rows may contradict each other, and then there are no duals. So they may be given
+an excess e in [0, n], of which every partition has 0: k + e in place of k on the right of the count, and e q' q more on
+the left of semidefinite rows, where ``penalty e <= T``. A contradiction then shows as a large T.
+
+Sources: the semidefinite relaxation of graph partitioning (Karisch and Rendl 1998); rows for transfers, convexity and
+the bottleneck, and the count of stages as second-order rows: this project (methods.md C10).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.topology import IntArray
-from framework.structure.closure import closure, indices, transitive_reduction
-from framework.structure.linear_model import ONE, OPEN, LinearModel, ModelBuilder
+from framework.structure.closure import BoolArray, closure, indices, transitive_reduction
+from framework.structure.linear_model import ONE, OPEN, ZERO, LinearModel, ModelBuilder
+
+SLOPE_SCALE = 1 << 30
+"""Denominator of the slopes of a `CountTangent`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CountTangent:
+    """One linear row of the count of stages.
+
+    Attributes
+    ----------
+    weights
+        ``[n]`` integers a of at least 0.
+    slopes
+        ``[n]`` integers, b times `SLOPE_SCALE`.
+    """
+
+    weights: IntArray
+    slopes: IntArray
 
 
 class SameStageModel:
-    """The linear part, with semidefinite rows as they are found.
+    """The linear part, with semidefinite and second-order rows as they are found.
+
+    Parameters
+    ----------
+    vectors, counts
+        What to add rows for.
+    apart
+        ``[n, n]`` pairs that are known to share no stage; None if none are known.
+    penalty
+        Of the excess, in ticks; 0 for none.
 
     Attributes
     ----------
     pairs
         ``[n, n]`` column of X[u, v], the same for X[v, u]; `ONE` on the diagonal.
+    excess
+        ``[0 or 1]`` the column of e.
     """
 
-    def __init__(self, instance: Instance, stages: int, vectors: Sequence[IntArray] = ()) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        stages: int,
+        vectors: Sequence[IntArray] = (),
+        *,
+        counts: Sequence[CountTangent] = (),
+        apart: BoolArray | None = None,
+        penalty: int = 0,
+    ) -> None:
         self._instance, self._stages = instance, stages
         self._builder = ModelBuilder()
         self._bottleneck = self._builder.add_columns(1, upper=MAX_TOTAL, weighed=True)
         n = instance.n
+        self.excess = self._builder.add_columns(1 if penalty else 0, upper=n)
+        if penalty:
+            self._add_row([self.excess, self._bottleneck], [np.array([penalty]), np.array([-1])], 0)
         self.pairs = np.full((n, n), ONE, np.int64)
-        upper = np.triu_indices(n, 1)
+        apart = np.zeros((n, n), np.bool_) if apart is None else apart
+        self.pairs[apart] = ZERO
+        upper = np.nonzero(np.triu(~apart, 1))
         self.pairs[upper] = self._builder.add_columns(len(upper[0]))
         self.pairs.T[upper] = self.pairs[upper]
         self._add_convexity()
@@ -55,6 +115,8 @@ class SameStageModel:
         self._add_total()
         for q in vectors:
             self._add_vector(q)
+        for tangent in counts:
+            self._add_count(tangent)
         self.model: LinearModel = self._builder.build(int(self._bottleneck[0]))
 
     def _add_convexity(self) -> None:
@@ -69,11 +131,13 @@ class SameStageModel:
 
     def _add_stage_of(self, u: int) -> None:
         instance, top = self._instance, self._instance.topology
-        tensors = np.flatnonzero(instance.tensor_cost > 0)
-        cut = np.full(top.m, ONE, np.int64)
-        cut[tensors] = self._builder.add_columns(len(tensors))
         tensor = np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))
-        paid = instance.tensor_cost[tensor] > 0
+        near = self.pairs[u, top.producer] != ZERO
+        near[tensor[self.pairs[u, top.consumers] != ZERO]] = True
+        tensors = np.flatnonzero((instance.tensor_cost > 0) & near)
+        cut = np.full(top.m, ZERO, np.int64)
+        cut[tensors] = self._builder.add_columns(len(tensors))
+        paid = cut[tensor] != ZERO
         with_producer = self.pairs[u, top.producer[tensor[paid]]]
         with_consumer = self.pairs[u, top.consumers[paid]]
         for sign in (1, -1):
@@ -107,9 +171,19 @@ class SameStageModel:
         rows, columns = np.triu_indices(len(q), 1)
         products = -2 * self._stages * q[rows] * q[columns]
         self._add_row(
-            [self.pairs[rows, columns]],
-            [products],
+            [self.pairs[rows, columns], self.excess],
+            [products, np.full(len(self.excess), -int((q * q).sum()))],
             self._stages * int((q * q).sum()) - int(q.sum()) ** 2,
+            weighed=False,
+        )
+
+    def _add_count(self, tangent: CountTangent) -> None:
+        a, b = tangent.weights, tangent.slopes
+        roots = [isqrt(4 * slope * SLOPE_SCALE) for slope in b.tolist()]
+        self._add_row(
+            [self.pairs.ravel(), self.excess],
+            [-np.outer(a * b, a).ravel(), np.full(len(self.excess), -SLOPE_SCALE)],
+            self._stages * SLOPE_SCALE - int((a * np.array(roots, np.int64)).sum()),
             weighed=False,
         )
 

@@ -33,16 +33,14 @@ from framework.structure.stage_networks import (
     FREE,
     IN,
     Network,
-    Rules,
     Shape,
     build_network,
-    close_roles,
     network_for,
-    rules_of,
     shape_of,
     solve_network,
 )
 from framework.structure.stage_questions import ForcedCosts, Pricing, Question, Verdict
+from framework.structure.stage_roles import NO_RULES, Rules, close_roles, rules_of
 from framework.structure.stage_vertices import (
     FOUND,
     MAGNITUDE,
@@ -87,12 +85,11 @@ class StagePricer:
             If `should_stop` strikes.
         """
         n, nets = self.instance.n, len(self.shape.net_cost)
-        nothing = rules_of(np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.bool_))
         pairs, covers = np.zeros((n, n), np.int64), np.zeros((n, nets), np.int64)
         for v in range(n):
             if should_stop():
                 raise OutOfTimeError("stopped while forced costs were computed")
-            _force(self.shape, nothing, self.network, v, pairs, covers)
+            _force(self.shape, NO_RULES, self.network, v, pairs, covers)
         return ForcedCosts(pairs=np.maximum(pairs, pairs.T), nets=covers)
 
     def decide(

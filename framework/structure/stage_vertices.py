@@ -25,13 +25,12 @@ from framework.structure.stage_networks import (
     OUT,
     Network,
     RoleArray,
-    Rules,
     Shape,
     build_network,
-    close_roles,
     read_set,
     solve_network,
 )
+from framework.structure.stage_roles import Rules, close_roles
 
 FloatArray = NDArray[np.float64]
 
