@@ -1,8 +1,8 @@
 """What is decided about the nodes of a stage, and what follows: from convexity, and from what cannot happen at T.
 
-A node between two nodes in is in; a node that a node out separates from a node in is out. If u and v share no stage at
-T and u is in, v is out; a net that no stage of u covers at T is *open* once u is in: some pin is outside, so it costs as
-soon as one is inside.
+A node between two nodes in is in; a node that a node out separates from a node in is out. If u and v share no stage
+at T and u is in, v is out; a net that no stage of u covers at T is *open* once u is in: some pin is outside, so it
+costs as soon as one is inside.
 
 Source: this project.
 """
