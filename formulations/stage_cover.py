@@ -75,7 +75,8 @@ class StageCovering:
 
         search: _Climb | None = None
         try:
-            search = _Climb(problem, context, StageCover(problem, context.should_stop))
+            ceiling = context.incumbent or bottleneck(problem, balanced_partition(problem))
+            search = _Climb(problem, context, StageCover(problem, context.should_stop, ceiling=ceiling))
             termination = search.run(self.first_effort, self.max_effort)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)

@@ -27,6 +27,7 @@ from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
 from framework.structure.closure import closure
 from framework.structure.cuts import set_cost
+from framework.structure.max_flow import INFINITE
 from framework.structure.stage_growth import StageGrower
 from framework.structure.stage_networks import RoleArray
 from framework.structure.stage_pricing import StagePricer
@@ -50,8 +51,8 @@ _PROGRESS = 3e-4
 _MEAN_OF = 5
 _FIRST_COLUMNS = 4
 """Columns that the program begins with, as a multiple of the nodes."""
-_LARGEST_FORCED = 60_000
-"""Minimum cuts worth computing forced costs for."""
+_LARGEST_FORCED = 250_000
+"""Pairs of nodes, and of nodes and nets, for which forced costs are computed: some seconds."""
 _LARGEST_LP = 10
 """Columns of the program, as a multiple of the nodes, before it is thinned out."""
 
@@ -80,17 +81,24 @@ class CoverProof:
 class StageCover:
     """Refutes thresholds of one problem; columns are kept from one to the next.
 
+    Parameters
+    ----------
+    ceiling
+        Ticks; thresholds from here on are of no interest, which saves time.
+
     Raises
     ------
     OutOfTimeError
         From the constructor and from `refute`, if `should_stop` strikes.
     """
 
-    def __init__(self, problem: Problem, should_stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, problem: Problem, should_stop: Callable[[], bool] = lambda: False, *, ceiling: int = INFINITE
+    ) -> None:
         instance = problem.instance
         self.problem = problem
         self.pricer = StagePricer(instance, closure(instance, should_stop=should_stop))
-        self.forced = self._forced_costs(should_stop)
+        self.forced = self._forced_costs(ceiling, should_stop)
         self.rounds = self.vertices = 0
         self._windows = StageWindows(instance, should_stop)
         self._grower = StageGrower(instance, self.pricer.shape)
@@ -230,11 +238,11 @@ class StageCover:
         if key not in self._columns:
             self._columns[key] = (column.copy(), set_cost(self.problem.instance, np.flatnonzero(column)))
 
-    def _forced_costs(self, should_stop: Callable[[], bool]) -> ForcedCosts:
+    def _forced_costs(self, ceiling: int, should_stop: Callable[[], bool]) -> ForcedCosts:
         n, nets = self.problem.instance.n, len(self.pricer.shape.net_cost)
-        if n * (n // 2 + nets) > _LARGEST_FORCED:
+        if max(n * n // 2, n * nets) > _LARGEST_FORCED:
             return ForcedCosts(pairs=np.zeros((0, 0), np.int64), nets=np.zeros((0, 0), np.int64))
-        return self.pricer.forced_costs(should_stop)
+        return self.pricer.forced_costs(ceiling, should_stop)
 
 
 def _anchor_orders(pricer: StagePricer) -> list[IntArray]:

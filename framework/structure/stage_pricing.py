@@ -33,6 +33,7 @@ from framework.structure.stage_networks import (
     FREE,
     IN,
     Network,
+    RoleArray,
     Shape,
     build_network,
     network_for,
@@ -76,8 +77,14 @@ class StagePricer:
         self.largest_cost = instance.total_work + instance.total_parameter_cost + int(self.shape.net_cost.sum())
         self._shares = 2 if instance.can_overflow else 1
 
-    def forced_costs(self, should_stop: Callable[[], bool] = lambda: False) -> ForcedCosts:
-        """Compute all forced costs: a minimum cut for each pair of nodes, and for each node and net.
+    def forced_costs(self, ceiling: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> ForcedCosts:
+        """Compute forced costs: a minimum cut for each pair of nodes, and for each node and net where it matters.
+
+        Parameters
+        ----------
+        ceiling
+            Costs from here on, in ticks, need not be told apart: what two nodes cost is enough for a node and a net
+            if it is as much. Only that saves time; costs are lower bounds in any case.
 
         Raises
         ------
@@ -86,11 +93,12 @@ class StagePricer:
         """
         n, nets = self.instance.n, len(self.shape.net_cost)
         pairs, covers = np.zeros((n, n), np.int64), np.zeros((n, nets), np.int64)
-        for v in range(n):
-            if should_stop():
-                raise OutOfTimeError("stopped while forced costs were computed")
-            _force(self.shape, NO_RULES, self.network, v, pairs, covers)
-        return ForcedCosts(pairs=np.maximum(pairs, pairs.T), nets=covers)
+        for kernel in (_force_pairs, _force_covers):
+            for v in range(n):
+                if should_stop():
+                    raise OutOfTimeError("stopped while forced costs were computed")
+                kernel(self.shape, NO_RULES, self.network, v, pairs, covers, ceiling)
+        return ForcedCosts(pairs=pairs, nets=covers)
 
     def decide(
         self,
@@ -315,23 +323,42 @@ def _verify(
 
 
 @njit(cache=True)
-def _force(shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray) -> None:
-    """Fill row v: the cheapest sets with v and another node, and with v and a whole net."""
-    n, nets = covers.shape
-    roles = np.zeros(n, np.int8)
-    prices = np.zeros(n, np.int64)
-    for other in range(v, n + nets):
-        roles[:] = FREE
-        roles[v] = IN
-        if other < n:
-            roles[other] = IN
-        else:
-            for i in range(shape.net_ptr[other - n], shape.net_ptr[other - n + 1]):
+def _force_pairs(
+    shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
+) -> None:
+    """Fill in the cheapest sets with v and each later node."""
+    roles = np.zeros(len(pairs), np.int8)
+    roles[v] = IN
+    for other in range(v, len(pairs)):
+        roles[other] = IN
+        pairs[v, other] = pairs[other, v] = _least_cost(shape, rules, network, roles)
+        if other != v:
+            roles[other] = FREE
+
+
+@njit(cache=True)
+def _force_covers(
+    shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
+) -> None:
+    """Fill in the cheapest sets with v and a whole net; where two of these nodes cost the ceiling, that is enough."""
+    roles = np.zeros(len(pairs), np.int8)
+    for t in range(covers.shape[1]):
+        first, last = shape.net_ptr[t], shape.net_ptr[t + 1]
+        least = 0
+        for i in range(first, last):
+            least = max(least, pairs[v, shape.net_pins[i]], pairs[shape.net_pins[first], shape.net_pins[i]])
+        if least < ceiling:
+            roles[:] = FREE
+            roles[v] = IN
+            for i in range(first, last):
                 roles[shape.net_pins[i]] = IN
-        close_roles(shape, rules, roles, network)
-        build_network(shape, 0, network)
-        cost = -solve_network(network, prices, 1, 0, -INFINITE)
-        if other < n:
-            pairs[v, other] = cost
-        else:
-            covers[v, other - n] = cost
+            least = _least_cost(shape, rules, network, roles)
+        covers[v, t] = least
+
+
+@njit(cache=True)
+def _least_cost(shape: Shape, rules: Rules, network: Network, roles: RoleArray) -> int:
+    """Return what a convex set with the given nodes costs at least, in ticks, overflow aside."""
+    close_roles(shape, rules, roles, network)
+    build_network(shape, 0, network)
+    return int(-solve_network(network, np.zeros(len(roles), np.int64), 1, 0, -INFINITE))

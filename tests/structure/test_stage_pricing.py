@@ -105,6 +105,10 @@ def test_a_record_is_accepted_and_proves_no_more_than_is_true(seed: int, ruled_o
 def test_forced_costs(seed: int) -> None:
     instance = random_instance(seed, max_nodes=6)
     forced = StagePricer(instance, closure(instance)).forced_costs()
+    ceiling = int(np.median(forced.pairs))
+    rough = StagePricer(instance, closure(instance)).forced_costs(ceiling)
+    assert bool((rough.nets <= forced.nets).all())
+    assert np.array_equal(np.minimum(rough.nets, ceiling), np.minimum(forced.nets, ceiling))
     cuts = NodeCuts(instance)
     for u in range(instance.n):
         for v in range(instance.n):
