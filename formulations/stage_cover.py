@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
-from framework.contracts import Context, Decision, Feature, Refuted, Undecided
+from framework.contracts import Columns, Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
-from framework.model.problem import Problem, bottleneck
+from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
 from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
+    from framework.structure.closure import BoolArray
     from framework.structure.stage_cover import CoverProof, StageCover
 
 NAME = "stage-cover"
@@ -104,6 +105,12 @@ class StageCovering:
                 effort = min(self.max_effort, 4 * effort)
         except OutOfTimeError:
             return Undecided(reason="out of time")
+
+    def cover(self, problem: Problem, context: Context) -> Columns | None:
+        """Return the program that `column-generation` drives; None for instances above `max_nodes`."""
+        if problem.instance.n > self.max_nodes:
+            return None
+        return _Columns(problem, context)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Walk through the tree of a certificate, one minimum cut a leaf, and return the bound it proves."""
@@ -195,6 +202,37 @@ class _Climb:
         value = proof.threshold + 1
         self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
         self.context.report_dual(value, Soundness.EXACT, certificate)
+
+
+class _Columns:
+    """The program behind one problem, for strategies."""
+
+    def __init__(self, problem: Problem, context: Context) -> None:
+        from framework.structure.stage_cover import StageCover
+
+        self._problem, self._context = problem, context
+        ceiling = context.incumbent or bottleneck(problem, balanced_partition(problem))
+        self._cover = StageCover(problem, context.should_stop, ceiling=ceiling)
+        self.covered = ceiling
+
+    def add(self, partition: Partition) -> None:
+        self._cover.add_partition(partition)
+
+    def refute(self, threshold: int, *, effort: int) -> Refuted | Undecided:
+        from framework.structure.stage_cover import CoverProof, Failure
+
+        found = self._cover.refute(threshold, effort=effort, should_stop=self._context.should_stop)
+        if isinstance(found, CoverProof):
+            return Refuted(soundness=Soundness.EXACT, certificate=_certificate(self._problem, found))
+        if found is Failure.COVERED:
+            self.covered = min(self.covered, threshold)
+        return Undecided(reason=found.value)
+
+    def stages(self, threshold: int) -> BoolArray:
+        import numpy as np
+
+        rows = self._cover.most_valuable(threshold)
+        return np.array(rows, np.bool_).reshape(len(rows), self._problem.instance.n)
 
 
 def _cover_of(problem: Problem, context: Context) -> StageCover:

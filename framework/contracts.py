@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from framework.bounds import Certificate, Outcome, Soundness
-from framework.model.graph import FloatArray
+from framework.model.graph import BoolArray, FloatArray
 from framework.model.problem import Partition, Problem
 
 
@@ -179,6 +179,47 @@ class LagrangianFormulation(Protocol):
 
     def relax(self, problem: Problem, context: Context) -> Relaxation | None:
         """Return the relaxation; None if the problem is too small or too large for it.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop while it is built.
+        """
+
+
+class Columns(Protocol):
+    """A linear program over stages, as far as they are known; strategies drive it.
+
+    Attributes
+    ----------
+    covered
+        Lowest threshold, in ticks, at which stages hold all nodes fractionally: none from there on is refuted.
+    """
+
+    covered: int
+
+    def add(self, partition: Partition) -> None:
+        """Take the stages of a partition as columns."""
+
+    def refute(self, threshold: int, *, effort: int) -> Refuted | Undecided:
+        """Generate columns at a threshold (ticks), and try to refute it with this much effort.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+
+    def stages(self, threshold: int) -> BoolArray:
+        """Return the most promising stages of cost at most a threshold, ``[stages, n]``."""
+
+
+@runtime_checkable
+class ColumnFormulation(Protocol):
+    """A formulation that generates stages as columns."""
+
+    def cover(self, problem: Problem, context: Context) -> Columns | None:
+        """Return the program without columns yet; None if the problem is too large for it.
 
         Raises
         ------

@@ -16,6 +16,7 @@ from framework.errors import UserError
 from framework.model.topology import IntArray, Topology, find_cycle
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

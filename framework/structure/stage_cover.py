@@ -157,7 +157,7 @@ class StageCover:
         nothing, order = np.zeros(n, np.int64), self._orders[0]
         if self.question(threshold, nothing, 0, order) is None:
             return CoverProof(threshold=threshold, prices=nothing, theta=0, order=order, log=np.zeros((0, 3), np.int64))
-        master = _Master(n, self._most_valuable(threshold))
+        master = _Master(n, self.most_valuable(threshold))
         limit = self.vertices + effort
         while self.vertices < limit:
             value, duals = self._grow(master, threshold, should_stop)
@@ -225,8 +225,8 @@ class StageCover:
                 smooth = duals
         return value, np.mean(latest, axis=0)
 
-    def _most_valuable(self, threshold: int) -> list[RoleArray]:
-        """Return the known columns that are worth most at the latest prices: enough to begin with."""
+    def most_valuable(self, threshold: int) -> list[RoleArray]:
+        """Return the known columns that are worth most at the latest prices, at most four a node."""
         known = self.columns(threshold)
         if len(known) <= _FIRST_COLUMNS * len(self._duals):
             return known
