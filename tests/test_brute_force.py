@@ -19,7 +19,16 @@ PROBLEMS = 2000
 SHARES = 10
 EXACT = {"ideal-dp", "cp-sat"}
 STRIDE = 20
-SLOW = {"brkga", "brkga-10000", "counting", "sdp", "soc", "window-propagation"}
+SLOW = {
+    "brkga",
+    "brkga-10000",
+    "column-generation",
+    "counting",
+    "sdp",
+    "soc",
+    "spreading-metric",
+    "window-propagation",
+}
 """Methods that take long on any problem: they see one in `STRIDE`."""
 METHODS = [
     entry.name
