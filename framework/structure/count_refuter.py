@@ -133,7 +133,7 @@ class CountRefuter:
             return False
         if max(bounds.tolist()) > total or _count(weights, bounds) <= k * _ONE:
             return False
-        limits = self._limits(weights)
+        limits = self._cover.pricer.multiplier_limits(weights)
         return all(
             walk_anchor(
                 self._shape,
@@ -166,11 +166,6 @@ class CountRefuter:
         pays += max(1.0, float(pays.mean())) / 64
         return pays
 
-    def _limits(self, weights: IntArray) -> tuple[int, int]:
-        """Return the largest numerator and denominator that keep all sums in 64 bits."""
-        worth = int(weights.sum())
-        return max(1, MAGNITUDE // max(1, self._cover.pricer.largest_cost)), max(1, MAGNITUDE // max(1, worth))
-
     def _bound_roots(self, count: _Count, rules: Rules, should_stop: Callable[[], bool]) -> None:
         n = len(count.weights)
         bounds, leaves = np.zeros(n, np.int64), np.zeros((n, 3), np.int64)
@@ -187,7 +182,7 @@ class CountRefuter:
                 count.threshold,
                 np.arange(start, stop),
                 self._shares,
-                *self._limits(count.weights),
+                *self._cover.pricer.multiplier_limits(count.weights),
                 self._guess(count),
                 bounds[start:stop],
                 leaves[start:stop],
@@ -253,7 +248,7 @@ class CountRefuter:
                     theta,
                     v,
                     self._shares,
-                    *self._limits(count.weights),
+                    *self._cover.pricer.multiplier_limits(count.weights),
                     self._guess(count),
                     allowed,
                     fresh,

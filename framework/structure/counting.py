@@ -18,14 +18,12 @@ from numba import njit
 
 from framework.model.topology import IntArray
 from framework.structure.stage_networks import (
-    FREE,
     Network,
     Shape,
-    build_network,
-    solve_network,
 )
-from framework.structure.stage_roles import Rules, close_roles
+from framework.structure.stage_roles import Rules
 from framework.structure.stage_vertices import (
+    BRANCHES,
     FOUND,
     MAGNITUDE,
     OPEN,
@@ -34,11 +32,10 @@ from framework.structure.stage_vertices import (
     branch,
     next_vertex,
     open_anchor,
+    walk_tree,
 )
 
 DONE, FOUND_SET, PAUSED, LOG_FULL = 0, 1, 2, 3
-_BRANCH = -1
-"""Second entry of a row of a record that branches."""
 
 
 @njit(cache=True)
@@ -144,7 +141,7 @@ def search_anchor(
         row = search.log[numbers[4]]
         numbers[4] += 1
         if outcome == OPEN:
-            row[0], row[1], row[2] = result[3], _BRANCH, 0
+            row[0], row[1], row[2] = result[3], BRANCHES, 0
             branch(search, depth, result[3])
             continue
         row[0], row[1], row[2] = result[0], result[1], result[2]
@@ -170,28 +167,9 @@ def walk_anchor(
     log: IntArray,
 ) -> bool:
     """Whether a record proves that no stage of the anchor weighs more than theta; one cut a leaf."""
-    n = len(weights)
     _open_only(search, anchor)
-    depth = 0
-    for row in range(len(log)):
-        a, b, c = log[row]
-        if b == _BRANCH:
-            if not 0 <= a < n or search.roles[a] != FREE:
-                return False
-            branch(search, depth, a)
-            depth += 1
-            continue
-        if not (0 <= a <= num_limit and 0 <= b <= den_limit and a + b > 0 and 0 <= c < shares):
-            return False
-        if close_roles(shape, rules, search.roles, network):
-            build_network(shape, c, network)
-            enough = b * (theta + 1) - a * (threshold + c * shape.capacity)
-            if solve_network(network, weights, a, b, enough) >= enough:
-                return False
-        depth = next_vertex(search, depth)
-        if depth == 0:
-            return row == len(log) - 1
-    return False
+    end = walk_tree(shape, rules, network, search, weights, threshold, theta, shares, num_limit, den_limit, log, 0)
+    return end == len(log)
 
 
 @njit(cache=True)

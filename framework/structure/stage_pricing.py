@@ -43,6 +43,7 @@ from framework.structure.stage_networks import (
 from framework.structure.stage_questions import ForcedCosts, Pricing, Question, Verdict
 from framework.structure.stage_roles import NO_RULES, Rules, close_roles, rules_of
 from framework.structure.stage_vertices import (
+    BRANCHES,
     FOUND,
     MAGNITUDE,
     OPEN,
@@ -52,6 +53,7 @@ from framework.structure.stage_vertices import (
     new_search,
     next_vertex,
     open_anchor,
+    walk_tree,
 )
 
 _STEPS_A_CALL = 2_000_000
@@ -125,7 +127,7 @@ class StagePricer:
             raise ValueError("theta must be at least 0: the empty stage is worth nothing")
         if question.threshold > self.largest_cost:
             raise ValueError("the threshold is above what any set costs")
-        prices, limits = question.prices, self._multiplier_limits(question.prices)
+        prices, limits = question.prices, self.multiplier_limits(question.prices)
         rules = rules_of(question.apart, question.uncovered)
         search = new_search(question.order, max_columns=max_columns, log_size=log_size)
         guess = max(1, int(np.maximum(prices, 0).sum())) / max(1.0, float(self.largest_cost))
@@ -177,12 +179,12 @@ class StagePricer:
                 question.threshold,
                 question.theta,
                 self._shares,
-                *self._multiplier_limits(question.prices),
+                *self.multiplier_limits(question.prices),
                 np.ascontiguousarray(log),
             )
         )
 
-    def _multiplier_limits(self, prices: IntArray) -> tuple[int, int]:
+    def multiplier_limits(self, prices: IntArray) -> tuple[int, int]:
         """Return the largest numerator and denominator that keep all sums in 64 bits."""
         worth = sum(abs(price) for price in prices.tolist())
         if worth > MAGNITUDE >> 8:
@@ -248,7 +250,7 @@ def _search(
         elif outcome == OPEN and numbers[5] and numbers[2] - numbers[6] >= _GLEANING:
             finished = True
         elif outcome == OPEN:
-            _log(search, result[3], -1, 0)
+            _log(search, result[3], BRANCHES, 0)
             branch(search, depth, result[3])
         else:
             guess = start[depth, 0] if start[depth, 0] > 0.0 and start[depth, 0] < np.inf else guess
@@ -292,33 +294,13 @@ def _verify(
     log: IntArray,
 ) -> bool:
     """Walk through the trees of a log; every leaf must be bounded by theta, and nothing may be left over."""
-    n = len(search.order)
     row = 0
-    for at in range(n):
+    for at in range(len(search.order)):
         search.numbers[0] = at
         open_anchor(search)
-        depth = 0
-        while True:
-            if row == len(log):
-                return False
-            a, b, c = log[row]
-            row += 1
-            if b == -1:
-                if not 0 <= a < n or search.roles[a] != FREE:
-                    return False
-                branch(search, depth, a)
-                depth += 1
-                continue
-            if not (0 <= a <= num_limit and 0 <= b <= den_limit and a + b > 0 and 0 <= c < shares):
-                return False
-            if close_roles(shape, rules, search.roles, network):
-                build_network(shape, c, network)
-                enough = b * (theta + 1) - a * (threshold + c * shape.capacity)
-                if solve_network(network, prices, a, b, enough) >= enough:
-                    return False
-            depth = next_vertex(search, depth)
-            if depth == 0:
-                break
+        row = walk_tree(shape, rules, network, search, prices, threshold, theta, shares, num_limit, den_limit, log, row)
+        if row < 0:
+            return False
     return row == len(log)
 
 

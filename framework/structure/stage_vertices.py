@@ -39,6 +39,8 @@ MAGNITUDE = 1 << 56
 _CUTS_A_VERTEX = 8
 
 PRUNED, FOUND, OPEN = 0, 1, 2
+BRANCHES = -1
+"""Second entry of a row of a record whose vertex branches."""
 
 
 class Search(NamedTuple):
@@ -272,4 +274,46 @@ def _gap(shape: Shape, members: RoleArray) -> int:
             for u in range(len(members)):
                 if members[u] and shape.ancestors[v, u >> 6] >> np.uint64(u & 63) & one:
                     return u
+    return -1
+
+
+@njit(cache=True)
+def walk_tree(
+    shape: Shape,
+    rules: Rules,
+    network: Network,
+    search: Search,
+    prices: IntArray,
+    threshold: int,
+    theta: int,
+    shares: int,
+    num_limit: int,
+    den_limit: int,
+    log: IntArray,
+    row: int,
+) -> int:
+    """Walk through the tree of the open anchor as recorded from a row on: one cut a leaf, no search.
+
+    Return the row after the tree if every leaf is bounded by theta, -1 if not, or if the record is no tree.
+    """
+    depth = 0
+    while row < len(log):
+        a, b, c = log[row]
+        row += 1
+        if b == BRANCHES:
+            if not 0 <= a < len(search.roles) or search.roles[a] != FREE:
+                return -1
+            branch(search, depth, a)
+            depth += 1
+            continue
+        if not (0 <= a <= num_limit and 0 <= b <= den_limit and a + b > 0 and 0 <= c < shares):
+            return -1
+        if close_roles(shape, rules, search.roles, network):
+            build_network(shape, c, network)
+            enough = b * (theta + 1) - a * (threshold + c * shape.capacity)
+            if solve_network(network, prices, a, b, enough) >= enough:
+                return -1
+        depth = next_vertex(search, depth)
+        if depth == 0:
+            return row
     return -1
