@@ -76,8 +76,9 @@ class StageCovering:
 
         search: _Climb | None = None
         try:
-            ceiling = context.incumbent or bottleneck(problem, balanced_partition(problem))
-            search = _Climb(problem, context, StageCover(problem, context.should_stop, ceiling=ceiling))
+            search = _Climb(
+                problem, context, StageCover(problem, context.should_stop, ceiling=_ceiling(problem, context))
+            )
             termination = search.run(self.first_effort, self.max_effort)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
@@ -211,9 +212,8 @@ class _Columns:
         from framework.structure.stage_cover import StageCover
 
         self._problem, self._context = problem, context
-        ceiling = context.incumbent or bottleneck(problem, balanced_partition(problem))
-        self._cover = StageCover(problem, context.should_stop, ceiling=ceiling)
-        self.covered = ceiling
+        self.covered = _ceiling(problem, context)
+        self._cover = StageCover(problem, context.should_stop, ceiling=self.covered)
 
     def add(self, partition: Partition) -> None:
         self._cover.add_partition(partition)
@@ -233,6 +233,11 @@ class _Columns:
 
         rows = self._cover.most_valuable(threshold)
         return np.array(rows, np.bool_).reshape(len(rows), self._problem.instance.n)
+
+
+def _ceiling(problem: Problem, context: Context) -> int:
+    """Return the bottleneck of a known partition: thresholds from there on are of no interest."""
+    return context.incumbent or bottleneck(problem, balanced_partition(problem))
 
 
 def _cover_of(problem: Problem, context: Context) -> StageCover:
