@@ -58,10 +58,13 @@ class Counting:
         Vertices of the tree of one node in the last attempts; the first have one. 0 for one minimum cut a node.
     max_nodes
         Give up on larger instances.
+    contract
+        Whether `bound` refutes thresholds on the instance contracted at them; such proofs come without a certificate.
     """
 
     max_effort: int = 512
     max_nodes: int = 2_000
+    contract: bool = False
 
     def __post_init__(self) -> None:
         if self.max_effort < 0:
@@ -73,17 +76,11 @@ class Counting:
         """Climb from the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
-        from framework.structure.count_refuter import CountRefuter
-
-        search: _Climb | None = None
+        search = _Climb(problem, context, contract=self.contract)
         try:
-            search = _Climb(problem, context, CountRefuter(problem, context.should_stop))
             termination = search.run(self.max_effort)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        if search is None:
-            floor = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
-            return Outcome(dual=floor, termination=termination)
         return Outcome(dual=search.best, termination=termination, details=search.details())
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
@@ -131,11 +128,15 @@ class Counting:
 class _Climb:
     """The best bound so far, and how far above it the next attempt is made."""
 
-    def __init__(self, problem: Problem, context: Context, refuter: CountRefuter) -> None:
-        self.problem, self.context, self.refuter = problem, context, refuter
+    def __init__(self, problem: Problem, context: Context, *, contract: bool) -> None:
+        from framework.structure.threshold_contraction import ContractedProblems
+
+        self.problem, self.context = problem, context
+        self.refuter: CountRefuter | None = None
+        self.problems = ContractedProblems(problem, max_nodes=problem.instance.n if contract else 0)
         self.best = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
         self.ceiling = bottleneck(problem, context.best_partition() or balanced_partition(problem))
-        self.refuted = self.failed = 0
+        self.refuted = self.failed = self.vertices = 0
 
     @property
     def lower(self) -> int:
@@ -160,10 +161,15 @@ class _Climb:
             if self.lower >= upper:
                 return Termination(reason=Reason.FINISHED)
             threshold = min(upper - 1, self.lower + int(step * (upper - self.lower)))
-            found = self.refuter.refute(threshold, effort=effort, should_stop=self.context.should_stop)
-            if isinstance(found, CountProof):
+            refuter = self._at(threshold)
+            found = None
+            if refuter is not None:
+                found = refuter.refute(threshold, effort=effort, should_stop=self.context.should_stop)
+            if found is None or isinstance(found, CountProof):
                 self.refuted += 1
-                self._record(found)
+                # Nobody has kept a contracted instance to check a certificate against.
+                own = found is not None and refuter is not None and refuter.problem is self.problem
+                self._record(threshold, _certificate(self.problem, found) if own and found is not None else None)
                 continue
             self.failed += 1
             if threshold > self.lower and step >= SMALLEST_STEP:
@@ -175,11 +181,27 @@ class _Climb:
 
     def details(self) -> dict[str, Any]:
         """Return the sizes of the search."""
-        return {"refuted": self.refuted, "failed": self.failed, "vertices": self.refuter.vertices}
+        return {
+            "refuted": self.refuted,
+            "failed": self.failed,
+            "vertices": self.vertices + getattr(self.refuter, "vertices", 0),
+        }
 
-    def _record(self, proof: CountProof) -> None:
-        certificate = _certificate(self.problem, proof)
-        value = proof.threshold + 1
+    def _at(self, threshold: int) -> CountRefuter | None:
+        """Return what refutes a threshold; None if the contraction does."""
+        from framework.structure.count_refuter import CountRefuter
+
+        problem = self.problems.at(threshold, self.context.should_stop)
+        if problem is None:
+            return None
+        if self.refuter is None or self.refuter.problem is not problem:
+            refuter = CountRefuter(problem, self.context.should_stop)
+            self.vertices += getattr(self.refuter, "vertices", 0)
+            self.refuter = refuter
+        return self.refuter
+
+    def _record(self, threshold: int, certificate: Certificate | None) -> None:
+        value = threshold + 1
         self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
         self.context.report_dual(value, Soundness.EXACT, certificate)
 

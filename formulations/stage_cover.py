@@ -27,7 +27,9 @@ from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.closure import BoolArray
+    from framework.model.topology import IntArray
     from framework.structure.stage_cover import CoverProof, StageCover
+    from framework.structure.stage_networks import RoleArray
 
 NAME = "stage-cover"
 LONGEST_LOG = 20_000
@@ -56,11 +58,15 @@ class StageCovering:
         Vertices for the last attempts; doubled up to there.
     max_nodes
         Give up on larger instances.
+    contract
+        Whether `bound`, and `column-generation`, refute thresholds on the instance contracted at them; such proofs
+        come without a certificate.
     """
 
     first_effort: int = 8_000
     max_effort: int = 8_000_000
     max_nodes: int = 2_000
+    contract: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.first_effort <= self.max_effort:
@@ -72,18 +78,11 @@ class StageCovering:
         """Climb from the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
-        from framework.structure.stage_cover import StageCover
-
-        search: _Climb | None = None
+        search = _Climb(problem, context, _Program(problem, context, contract=self.contract))
         try:
-            search = _Climb(
-                problem, context, StageCover(problem, context.should_stop, ceiling=_ceiling(problem, context))
-            )
             termination = search.run(self.first_effort, self.max_effort)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        if search is None:
-            return Outcome(termination=termination)
         return Outcome(dual=search.best, termination=termination, details=search.details())
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
@@ -111,7 +110,7 @@ class StageCovering:
         """Return the program that `column-generation` drives; None for instances above `max_nodes`."""
         if problem.instance.n > self.max_nodes:
             return None
-        return _Columns(problem, context)
+        return _Program(problem, context, contract=self.contract)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Walk through the tree of a certificate, one minimum cut a leaf, and return the bound it proves."""
@@ -141,12 +140,12 @@ class StageCovering:
 class _Climb:
     """The best bound so far, and how far above it the next attempt is made."""
 
-    def __init__(self, problem: Problem, context: Context, cover: StageCover) -> None:
-        self.problem, self.context, self.cover = problem, context, cover
+    def __init__(self, problem: Problem, context: Context, program: _Program) -> None:
+        self.context, self.program = context, program
         self.best: DualBound | None = None
         self.floor = simple_bound(problem)
         partition = context.best_partition() or balanced_partition(problem)
-        cover.add_partition(partition)
+        program.add(partition)
         self.ceiling = bottleneck(problem, partition)
         self.refuted = self.failed = 0
 
@@ -163,8 +162,6 @@ class _Climb:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.stage_cover import CoverProof, Failure
-
         step = FIRST_STEP
         while True:
             if self.context.should_stop():
@@ -173,57 +170,66 @@ class _Climb:
             if self.lower >= upper:
                 return Termination(reason=Reason.FINISHED)
             threshold = min(upper - 1, self.lower + int(step * (upper - self.lower)))
-            found = self.cover.refute(threshold, effort=effort, should_stop=self.context.should_stop)
-            if isinstance(found, CoverProof):
+            answer = self.program.refute(threshold, effort=effort)
+            if isinstance(answer, Refuted):
                 self.refuted += 1
-                self._record(found)
+                self._record(threshold, answer.certificate)
                 continue
             self.failed += 1
-            if found is Failure.COVERED:
+            if self.program.covered == threshold:
                 # No higher threshold can be refuted in this way.
                 self.ceiling = threshold
             elif threshold == self.lower or step < SMALLEST_STEP:
                 if effort == max_effort:
-                    return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=found.value)
+                    return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=answer.reason)
                 effort, step = min(max_effort, 4 * effort), 4 * SMALLEST_STEP
             else:
                 step /= 2
 
     def details(self) -> dict[str, Any]:
         """Return the sizes of the search."""
-        return {
-            "refuted": self.refuted,
-            "failed": self.failed,
-            "rounds": self.cover.rounds,
-            "vertices": self.cover.vertices,
-        }
+        return {"refuted": self.refuted, "failed": self.failed, **self.program.details()}
 
-    def _record(self, proof: CoverProof) -> None:
-        certificate = _certificate(self.problem, proof)
-        value = proof.threshold + 1
+    def _record(self, threshold: int, certificate: Certificate | None) -> None:
+        value = threshold + 1
         self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
         self.context.report_dual(value, Soundness.EXACT, certificate)
 
 
-class _Columns:
-    """The program behind one problem, for strategies."""
+class _Program:
+    """The program behind one problem, for `bound` and for strategies.
 
-    def __init__(self, problem: Problem, context: Context) -> None:
-        from framework.structure.stage_cover import StageCover
+    With `contract` it is that of the contracted problem; where that changes, it takes its columns along.
+    """
+
+    def __init__(self, problem: Problem, context: Context, *, contract: bool) -> None:
+        from framework.structure.threshold_contraction import ContractedProblems
 
         self._problem, self._context = problem, context
         self.covered = _ceiling(problem, context)
-        self._cover = StageCover(problem, context.should_stop, ceiling=self.covered)
+        self._problems = ContractedProblems(problem, max_nodes=problem.instance.n if contract else 0)
+        self._cover: StageCover | None = None
+        self._columns: list[RoleArray] = []
+        self._done = {"rounds": 0, "vertices": 0}
 
     def add(self, partition: Partition) -> None:
-        self._cover.add_partition(partition)
+        from framework.structure.stage_cover import stages_of
+
+        self._columns += stages_of(partition)
+        if self._cover is not None:
+            self._cover.take(stages_of(partition), self._node_of(self._cover.problem))
 
     def refute(self, threshold: int, *, effort: int) -> Refuted | Undecided:
         from framework.structure.stage_cover import CoverProof, Failure
 
-        found = self._cover.refute(threshold, effort=effort, should_stop=self._context.should_stop)
+        cover = self._at(threshold)
+        if cover is None:
+            return Refuted(soundness=Soundness.EXACT)
+        found = cover.refute(threshold, effort=effort, should_stop=self._context.should_stop)
         if isinstance(found, CoverProof):
-            return Refuted(soundness=Soundness.EXACT, certificate=_certificate(self._problem, found))
+            # Nobody keeps a contracted instance to check a certificate against.
+            own = cover.problem is self._problem
+            return Refuted(soundness=Soundness.EXACT, certificate=_certificate(self._problem, found) if own else None)
         if found is Failure.COVERED:
             self.covered = min(self.covered, threshold)
         return Undecided(reason=found.value)
@@ -231,8 +237,38 @@ class _Columns:
     def stages(self, threshold: int) -> BoolArray:
         import numpy as np
 
-        rows = self._cover.most_valuable(threshold)
+        rows = [] if self._cover is None else self._lifted(self._cover, self._cover.most_valuable(threshold))
         return np.array(rows, np.bool_).reshape(len(rows), self._problem.instance.n)
+
+    def details(self) -> dict[str, int]:
+        """Return the sizes of the search."""
+        return {name: done + getattr(self._cover, name, 0) for name, done in self._done.items()}
+
+    def _at(self, threshold: int) -> StageCover | None:
+        """Return the program for a threshold; None if the contraction refutes it."""
+        from framework.structure.stage_cover import StageCover
+
+        problem = self._problems.at(threshold, self._context.should_stop)
+        if problem is None:
+            return None
+        latest = self._cover
+        if latest is None or latest.problem is not problem:
+            cover = StageCover(problem, self._context.should_stop, ceiling=self.covered)
+            if latest is not None:
+                self._columns = self._lifted(latest, latest.columns(self.covered))
+                self._done = self.details()
+            cover.take(self._columns, self._node_of(problem))
+            self._cover = cover
+        return self._cover
+
+    def _node_of(self, problem: Problem) -> IntArray:
+        import numpy as np
+
+        return np.arange(problem.instance.n) if problem is self._problem else problem.instance.node_of_input
+
+    def _lifted(self, cover: StageCover, columns: list[RoleArray]) -> list[RoleArray]:
+        node_of = self._node_of(cover.problem)
+        return [column[node_of] for column in columns]
 
 
 def _ceiling(problem: Problem, context: Context) -> int:

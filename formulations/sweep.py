@@ -43,18 +43,21 @@ class Sweep:
         Whether what lies before and after the stage keeps its limits as well.
     max_size
         Give up on models with more matrix entries than about this.
+    contract
+        Whether thresholds are decided on the instance contracted at them.
     """
 
     solver: Solver = "cp-sat"
     surroundings: bool = True
     max_size: int = 5_000_000
+    contract: bool = True
 
     def __post_init__(self) -> None:
         check_size(self.max_size)
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Refute thresholds from below."""
-        return climb(NAME, self, problem, context)
+        return climb(NAME, self, problem, context, contract=self.contract)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Sweep once (threshold in ticks)."""

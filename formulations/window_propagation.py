@@ -50,11 +50,14 @@ class WindowPropagation:
         How often to go through the stages at most.
     max_size
         Give up on models with more matrix entries than about this.
+    contract
+        Whether thresholds are decided on the instance contracted at them.
     """
 
     solver: Solver = "cp-sat"
     sweeps: int = 1
     max_size: int = 5_000_000
+    contract: bool = True
 
     def __post_init__(self) -> None:
         check_size(self.max_size)
@@ -63,7 +66,7 @@ class WindowPropagation:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Refute thresholds from below."""
-        return climb(NAME, self, problem, context)
+        return climb(NAME, self, problem, context, contract=self.contract)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Tighten until there is a contradiction or nothing changes (threshold in ticks)."""

@@ -6,6 +6,9 @@ form a band that later decisions, with more time, narrow from both ends. Source:
 usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
 this project's (methods.md D).
 
+The formulation is asked about the instance contracted at T (`framework.portfolio.contracted`). Where tensors are dear
+beside a stage (slow links) that leaves up to half of the nodes; else nothing, and costs a millisecond. FIGURE
+
 Hard limits are kept if the formulation keeps to them; it is given the relaxation without them otherwise.
 """
 
@@ -15,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
-from framework.contracts import Context, DecisionFormulation, Feature, Refuted, Satisfied
+from framework.contracts import Context, Feature, Refuted, Satisfied
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.child import ChildContext
+from framework.portfolio.contracted import ContractedDecisions
 from framework.registry import register_strategy, registry
 from framework.structure.start import known_partition, simple_bound
 
@@ -46,11 +50,14 @@ class Bisection:
         Time limit of the first decisions; doubled each time all open thresholds have been tried.
     max_rounds
         Give up after this many doublings without any decision.
+    contract
+        Whether nodes that share a stage in every partition within the threshold are one node for the formulation.
     """
 
     over: str = "cp-sat"
     first_seconds: float = 0.5
     max_rounds: int = 12
+    contract: bool = True
 
     def __post_init__(self) -> None:
         if self.first_seconds <= 0:
@@ -61,7 +68,8 @@ class Bisection:
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Narrow the interval until it closes or the context says stop."""
         decider = registry.create_decision(self.over)
-        search = _Search(registry.problem_for(decider, problem), context, decider)
+        posed = registry.problem_for(decider, problem)
+        search = _Search(posed, context, ContractedDecisions(decider, posed, contract=self.contract))
         limit = self.first_seconds
         rounds = 0
         while rounds < self.max_rounds and not search.over():
@@ -81,7 +89,7 @@ class _Search:
 
     problem: Problem
     context: Context
-    decider: DecisionFormulation
+    decisions: ContractedDecisions
     dual: int = 0
     proven: int = 0
     soundness: Soundness = Soundness.EXACT
@@ -144,7 +152,7 @@ class _Search:
             return (dual is not None and dual > threshold) or (incumbent is not None and incumbent <= threshold)
 
         child = ChildContext(self.context, seconds, pointless)
-        answer = self.decider.decide(self.problem, threshold, child)
+        answer = self.decisions.decide(threshold, child)
         if isinstance(answer, Refuted):
             self.counts["refuted"] += 1
             self.dual = self.proven = threshold + 1
@@ -170,7 +178,7 @@ class _Search:
 
     def outcome(self, over: str) -> Outcome:
         """Say what is proven and why it ended."""
-        details: dict[str, Any] = {"over": over, **self.counts}
+        details: dict[str, Any] = {"over": over, **self.counts, "contracted": self.decisions.contracted}
         if self.band and self.dual < self.value:
             details["undecided_band"] = [min(self.band), max(self.band)]
         if self.dual >= self.value:

@@ -11,6 +11,7 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import Context, DecisionFormulation, Refuted, Satisfied
 from framework.model.problem import Problem, bottleneck
 from framework.portfolio.child import ChildContext
+from framework.portfolio.contracted import ContractedDecisions
 from framework.structure.start import balanced_partition, simple_bound
 
 RESOLUTION = 1e-3
@@ -28,16 +29,21 @@ def climb(
     context: Context,
     *,
     resolution: float = RESOLUTION,
+    contract: bool = False,
 ) -> Outcome:
-    """Refute thresholds from below: half of the way to the incumbent, and a quarter of that after each failure."""
+    """Refute thresholds from below: half of the way to the incumbent, and a quarter of that after each failure.
+
+    With `contract`, each is decided on the instance contracted at it (`framework.portfolio.contracted`).
+    """
     dual, soundness = simple_bound(problem), Soundness.EXACT
     partition = context.best_partition() or balanced_partition(problem)
     value = bottleneck(problem, partition)
+    decider = ContractedDecisions(formulation, problem, contract=contract)
     step, failures, decisions = 2, 0, 0
     while value - dual > resolution * value and failures < FAILURES and not context.should_stop():
         threshold = dual + (value - 1 - dual) // step
         child = ChildContext(context, context.remaining() / SHARE)
-        answer = formulation.decide(problem, threshold, child)
+        answer = decider.decide(threshold, child)
         decisions += 1
         if isinstance(answer, Refuted):
             dual, soundness, failures = threshold + 1, answer.soundness, 0
@@ -59,5 +65,5 @@ def climb(
         dual=DualBound(value=dual, source=name, soundness=soundness),
         incumbent=Incumbent(value=value, partition=partition, source=name),
         termination=termination,
-        details={"decisions": decisions},
+        details={"decisions": decisions, "contracted": decider.contracted},
     )

@@ -107,10 +107,22 @@ class StageCover:
         self._columns: dict[bytes, tuple[RoleArray, int]] = {}
         self._orders = _anchor_orders(self.pricer)
 
-    def add_partition(self, partition: Partition) -> None:
-        """Take the stages of a partition as columns."""
-        for stage in np.unique(partition.stage_of):
-            self._keep((partition.stage_of == stage).astype(np.int8))
+    def take(self, columns: list[RoleArray], node_of: IntArray) -> None:
+        """Take stages as columns.
+
+        Parameters
+        ----------
+        columns
+            0/1 vectors over the nodes of this instance, or of one that it was contracted from; then those are taken
+            that separate no nodes merged here.
+        node_of
+            The node of this instance for each entry of a column.
+        """
+        for column in columns:
+            merged = np.zeros(self.problem.instance.n, np.int8)
+            merged[node_of] = column
+            if np.array_equal(merged[node_of], column):
+                self._keep(merged)
 
     def columns(self, threshold: int) -> list[RoleArray]:
         """Return the stages of cost at most a threshold met so far, as 0/1 vectors ``[n]``."""
@@ -243,6 +255,11 @@ class StageCover:
         if max(n * n // 2, n * nets) > _LARGEST_FORCED:
             return ForcedCosts(pairs=np.zeros((0, 0), np.int64), nets=np.zeros((0, 0), np.int64))
         return self.pricer.forced_costs(ceiling, should_stop)
+
+
+def stages_of(partition: Partition) -> list[RoleArray]:
+    """Return the stages of a partition as 0/1 vectors, ``[n]`` each."""
+    return [(partition.stage_of == stage).astype(np.int8) for stage in np.unique(partition.stage_of)]
 
 
 def _anchor_orders(pricer: StagePricer) -> list[IntArray]:

@@ -60,4 +60,4 @@ def test_partitions_can_be_lifted() -> None:
 
 def test_stopping_is_obeyed() -> None:
     with pytest.raises(OutOfTimeError):
-        contract_at_threshold(random_layered_instance(1, 3000, width=100), 10**5, should_stop=lambda: True)
+        contract_at_threshold(random_layered_instance(1, 3000, width=100), 500, should_stop=lambda: True)

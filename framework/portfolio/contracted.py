@@ -1,0 +1,114 @@
+"""A threshold decided on the contracted instance: what serves every decision formulation at once.
+
+Validity: the partitions of bottleneck at most T are those of the contracted instance, at the same costs
+(`framework.structure.threshold_contraction`). So what refutes T there refutes it here, a partition found there is lifted
+to one of the same bottleneck, and where the contraction finds a node that fits into no stage T is refuted by minimum
+cuts alone. A dual bound of the contracted instance counts up to T + 1. Hard limits are contracted as well.
+
+A certificate proves something about the instance it was made for, and nobody has kept the contracted one: it is
+dropped. Where nothing is contracted, which is the rule, the formulation sees the problem itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from framework.bounds import Certificate, Soundness
+from framework.contracts import Context, Decision, DecisionFormulation, Refuted, Satisfied
+from framework.model.problem import Partition, Problem
+from framework.portfolio.child import ChildContext
+
+if TYPE_CHECKING:
+    from framework.structure.threshold_contraction import ContractedProblems
+
+SHARE = 0.1
+"""Part of a decision's time that the contraction may take; the problem is left as it is beyond."""
+
+
+class ContractedDecisions:
+    """Decides thresholds of one problem with one formulation.
+
+    Parameters
+    ----------
+    contract
+        Whether to contract at all.
+    """
+
+    def __init__(self, decider: DecisionFormulation, problem: Problem, *, contract: bool = True) -> None:
+        self._decider, self._problem, self._contract = decider, problem, contract
+        self._problems: ContractedProblems | None = None
+        self.contracted = 0
+
+    def decide(self, threshold: int, context: Context) -> Decision:
+        """Decide a threshold (ticks); `contracted` counts how many were decided on fewer nodes."""
+        if not self._contract or threshold < 0:
+            return self._decider.decide(self._problem, threshold, context)
+        if self._problems is None:
+            from framework.structure.threshold_contraction import ContractedProblems
+
+            self._problems = ContractedProblems(self._problem)
+        problem = self._problems.at(threshold, ChildContext(context, SHARE * context.remaining()).should_stop)
+        if problem is None:
+            return Refuted(soundness=Soundness.EXACT)
+        if problem is self._problem:
+            return self._decider.decide(problem, threshold, context)
+        self.contracted += 1
+        answer = self._decider.decide(problem, threshold, _ContractedContext(context, problem, threshold))
+        if isinstance(answer, Satisfied):
+            return Satisfied(partition=_lift(answer.partition, problem))
+        return replace(answer, certificate=None) if isinstance(answer, Refuted) else answer
+
+
+class _ContractedContext:
+    """The context of a decision on a contracted problem: partitions and bounds are translated."""
+
+    def __init__(self, parent: Context, problem: Problem, threshold: int) -> None:
+        self._parent, self._problem, self._threshold = parent, problem, threshold
+        self.remaining: Callable[[], float] = parent.remaining
+        self.should_stop: Callable[[], bool] = parent.should_stop
+        self.progress: Callable[[str], None] = parent.progress
+
+    @property
+    def seed(self) -> int:
+        return self._parent.seed
+
+    @property
+    def threads(self) -> int:
+        return self._parent.threads
+
+    @property
+    def dual(self) -> int | None:
+        return self._parent.dual
+
+    @property
+    def incumbent(self) -> int | None:
+        return self._parent.incumbent
+
+    def best_partition(self) -> Partition | None:
+        """Return the parent's best partition if it separates no two nodes that are one here."""
+        import numpy as np
+
+        best = self._parent.best_partition()
+        if best is None:
+            return None
+        node_of_input = self._problem.instance.node_of_input
+        stage_of = np.zeros(self._problem.instance.n, np.int64)
+        stage_of[node_of_input] = best.stage_of
+        mapped = Partition(stage_of=stage_of)
+        return mapped if np.array_equal(stage_of[node_of_input], best.stage_of) else None
+
+    def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
+        """Report what a bound of the contracted problem says of the given one: at most that the threshold is refuted."""
+        self._parent.report_dual(min(value, self._threshold + 1), soundness)
+
+    def report_partition(self, partition: Partition) -> None:
+        """Report a partition of the given problem."""
+        self._parent.report_partition(_lift(partition, self._problem))
+
+
+def _lift(partition: Partition, problem: Problem) -> Partition:
+    from framework.structure.contraction import lift
+
+    return lift(partition, problem.instance)
