@@ -26,7 +26,7 @@ def chosen_members(rows: Iterable[Mapping[str, Any]], problem: Problem) -> tuple
     Parameters
     ----------
     rows
-        As in ``portfolios.toml``: the fields of a `Member`, and `stages` and `nodes`, the fewest and the most it is for.
+        As in ``portfolios.toml``: the fields of a `Member`, and `stages` and `nodes`, the fewest and the most each.
     """
     members: list[Member] = []
     for row in rows:
