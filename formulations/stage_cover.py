@@ -26,8 +26,8 @@ from framework.registry import register_formulation
 from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.closure import BoolArray
     from framework.model.topology import IntArray
+    from framework.structure.closure import BoolArray
     from framework.structure.stage_cover import CoverProof, StageCover
     from framework.structure.stage_networks import RoleArray
 

@@ -6,8 +6,10 @@ form a band that later decisions, with more time, narrow from both ends. Source:
 usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
 this project's (methods.md D).
 
-The formulation is asked about the instance contracted at T (`framework.portfolio.contracted`). Where tensors are dear
-beside a stage (slow links) that leaves up to half of the nodes; else nothing, and costs a millisecond. FIGURE
+The formulation is asked about the instance contracted at T (`framework.portfolio.contracted`). That helps where tensors
+are dear beside a stage: on inception_v2 with links of 1e8 bytes/s `cp-sat` refutes .97 of the incumbent in 0.2 s for
+k = 4 and 2.0 s for k = 8, which it leaves open for 10 s otherwise (`scripts/bench_contraction.py`). On the reference
+device and on REGAL-like graphs next to nothing is contracted.
 
 Hard limits are kept if the formulation keeps to them; it is given the relaxation without them otherwise.
 """

@@ -1,8 +1,8 @@
 """A threshold decided on the contracted instance: what serves every decision formulation at once.
 
 Validity: the partitions of bottleneck at most T are those of the contracted instance, at the same costs
-(`framework.structure.threshold_contraction`). So what refutes T there refutes it here, a partition found there is lifted
-to one of the same bottleneck, and where the contraction finds a node that fits into no stage T is refuted by minimum
+(`framework.structure.threshold_contraction`). So what refutes T there refutes it here, a partition found there is
+lifted to one of the same bottleneck, and where the contraction finds a node that fits into no stage T is refuted by minimum
 cuts alone. A dual bound of the contracted instance counts up to T + 1. Hard limits are contracted as well.
 
 A certificate proves something about the instance it was made for, and nobody has kept the contracted one: it is
@@ -100,7 +100,7 @@ class _ContractedContext:
         return mapped if np.array_equal(stage_of[node_of_input], best.stage_of) else None
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
-        """Report what a bound of the contracted problem says of the given one: at most that the threshold is refuted."""
+        """Report what a bound of the contracted problem says of the given one: at most T + 1."""
         self._parent.report_dual(min(value, self._threshold + 1), soundness)
 
     def report_partition(self, partition: Partition) -> None:
