@@ -2,8 +2,8 @@
 
 Validity: the partitions of bottleneck at most T are those of the contracted instance, at the same costs
 (`framework.structure.threshold_contraction`). So what refutes T there refutes it here, a partition found there is
-lifted to one of the same bottleneck, and where the contraction finds a node that fits into no stage T is refuted by minimum
-cuts alone. A dual bound of the contracted instance counts up to T + 1. Hard limits are contracted as well.
+lifted to one of the same bottleneck, and where the contraction finds a node that fits into no stage T is refuted by
+minimum cuts alone. A dual bound of the contracted instance counts up to T + 1. Hard limits are contracted as well.
 
 A certificate proves something about the instance it was made for, and nobody has kept the contracted one: it is
 dropped. Where nothing is contracted, which is the rule, the formulation sees the problem itself.
