@@ -95,6 +95,7 @@ class Refinement:
             "corrected": candidate.corrected,
             "period": None if timing is None else timing.period,
             "period_quartiles": None if timing is None else np.quantile(timing.periods, (0.25, 0.75)).tolist(),
+            "finalist": candidate.finalist,
             "rounds": 0 if timing is None else len(timing.periods),
             "busy": [None if np.isnan(value) else value for value in busy],
             "throughput_over_best_naive": self.over_best_naive(candidate),

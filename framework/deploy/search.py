@@ -78,6 +78,8 @@ class Candidate:
         What it took in the last turn it was in; None before.
     relative
         Its period over that of the first split measured, along turns that share a split: moods cancel.
+    finalist
+        Whether it was in the last race.
     failure
         Why it cannot be run; empty if it can.
     """
@@ -91,6 +93,7 @@ class Candidate:
     aliases: list[str] = field(default_factory=list)
     timing: Timing | None = None
     relative: float = math.inf
+    finalist: bool = False
     failure: str = ""
 
 
@@ -204,6 +207,8 @@ class _Search:
         raced = False
         if len(finalists) > 1 and not self._bench.stopped():
             self._say("the last race")
+            for candidate in finalists:
+                candidate.finalist = True
             raced = self._measure(finalists, race_rounds) and not self._bench.stopped()
         winner, why = self._winner(finalists, raced)
         correction = fit(self._work, self._observations)

@@ -15,6 +15,7 @@ from framework.deploy.manifest import GRAPH, Manifest
 from framework.deploy.profile import Profile
 from framework.deploy.recommend import Recommendation
 from framework.deploy.refine import Refinement
+from framework.deploy.search import EXPLORING
 from framework.deploy.trial import SPLIT, TOLERANCE, Trial
 from framework.model.graph import FloatArray, ModelGraph
 from framework.portfolio.result import Result
@@ -157,24 +158,27 @@ def print_refinement(refinement: Refinement) -> None:
     outcome = refinement.outcome
     table = _table(f"{refinement.model}, {refinement.stages} stages, batches of {refinement.items} items; times in ms")
     table.add_column("split")
-    for heading in ("profile", "corrected", "an item", "quartiles", "rounds", "over naive"):
+    for heading in ("profile", "corrected", "an item", "quartiles"):
         table.add_column(heading, justify="right")
+    table.add_column("over naive", justify="right", no_wrap=True)
     table.add_column("in each stage")
     for candidate in outcome.candidates:
         timing, ratio = candidate.timing, refinement.over_best_naive(candidate)
         quartiles = [] if timing is None else np.quantile(timing.periods, (0.25, 0.75)).tolist()
         table.add_row(
-            candidate.name + "".join(f" (= {name})" for name in candidate.aliases),
+            candidate.name + "".join(f" (= {name})" for name in candidate.aliases) + " *" * candidate.finalist,
             quantity(1e3 * candidate.predicted, 4),
             quantity(1e3 * candidate.corrected, 4),
             quantity(None if timing is None else 1e3 * timing.period, 4),
             " ".join(quantity(1e3 * value, 4) for value in quartiles),
-            str(0 if timing is None else len(timing.periods)),
             "-" if ratio is None else f"{ratio:.3f}",
             "" if timing is None else " ".join(quantity(1e3 * value, 4) for value in _ran(timing.stage_seconds)),
             style="bold" if candidate is outcome.winner else "",
         )
     console.print(table)
+    raced = next((len(c.timing.periods) for c in outcome.candidates if c.finalist and c.timing), 0)
+    if raced:
+        console.print(f"* in the last race of {raced} rounds; the others ran {EXPLORING} rounds.", highlight=False)
     for remark in refinement.remarks:
         console.print(f"note: {remark}", style="yellow", highlight=False)
     if outcome.winner is None or refinement.manifest is None:
