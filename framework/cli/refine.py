@@ -16,9 +16,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the winner.", show_default=False)],
     model: Annotated[Path | None, typer.Option("--model", help="The unsplit model; by default where it was.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=0, help="How often to solve with corrected costs.")] = 4,
-    race: Annotated[
-        int, typer.Option("--race", min=1, help="Batches of each split in the last race; fewer than 5 prove nothing.")
-    ] = 16,
+    race: Annotated[int, typer.Option("--race", min=5, help="Batches of each split in the last race.")] = 16,
     items: Annotated[
         int | None, typer.Option("--items", min=1, help="Inferences in a batch; by default half a second's worth.")
     ] = None,

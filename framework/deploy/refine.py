@@ -132,7 +132,7 @@ def refine_split(
     rounds
         How often to solve with corrected costs at most.
     race_rounds
-        Batches of each split in the last race.
+        Batches of each split in the last race, at least 5.
     items
         Items in a batch, by default as many as the unsplit model does in half a second.
     budget

@@ -40,6 +40,8 @@ MARGIN = 0.05
 
 FINALISTS = 5
 SIGNIFICANCE = 0.05
+FEWEST_ROUNDS = 5
+"""Fewer rounds cannot be significant, however they end."""
 
 Propose = Callable[[Solved], "IntArray | None"]
 """The best partition of a problem that could be found; None if there is none."""
@@ -153,8 +155,10 @@ def search(
     rounds
         How often the corrected costs are solved at most, leaning counted once.
     race_rounds
-        Measured batches of each split in the last race.
+        Measured batches of each split in the last race, at least `FEWEST_ROUNDS`.
     """
+    if race_rounds < FEWEST_ROUNDS:
+        raise ValueError(f"a last race of {race_rounds} rounds can prove nothing")
     return _Search(problem, bench, propose, say).run(given, naive, rounds, race_rounds)
 
 

@@ -123,25 +123,33 @@ def check_stage(path: Path) -> None:
 
 
 def check_target(folder: Path) -> None:
-    """Make the folder for a split if it is not there, and check that one may be written to it.
+    """Check that a split may be written to a folder, and leave it as it is.
 
     Raises
     ------
     UserError
         If it cannot be made, or holds anything but an earlier split.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(folder)) from None
-    if (folder / NAME).exists():
+    there = folder.exists()
+    _make(folder)
+    if not there:
+        folder.rmdir()
+    elif (folder / NAME).exists():
         read_manifest(folder)
     elif any(folder.iterdir()):
         raise UserError("the folder is not empty", where=str(folder), mend="give a new one")
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(error.strerror or str(error), where=str(folder)) from None
+
+
 def _prepare(folder: Path) -> None:
     check_target(folder)
+    _make(folder)
     if (folder / NAME).exists():
         old = read_manifest(folder)
         whole = [old.model_path] if old.document["model"]["weights"] == "generated" else []

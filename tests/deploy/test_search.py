@@ -146,6 +146,12 @@ def test_every_turn_has_the_best_so_far_beside_the_new_split() -> None:
                for c in outcome.candidates)  # fmt: skip
 
 
+def test_a_race_that_can_prove_nothing_is_refused() -> None:
+    profile, truth = wrong_profile(0, 2)
+    with pytest.raises(ValueError, match="can prove nothing"):
+        run(profile, PaperBench(truth), race_rounds=4)
+
+
 def racer(name: str, periods: list[float], *, naive: bool = False) -> Candidate:
     timing = Timing(periods=np.array(periods), busy=np.ones((len(periods), 2)))
     stage_of = all_splits(3, 2)[0]
