@@ -376,23 +376,23 @@ def test_recommend_leaves_out_what_does_not_fit(command: Command, tmp_path: Path
 def test_recommend_with_pins(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "chain.graph.json"
     file.write_text(json.dumps(chain([0] * 5)))
-    code, told, _ = command("recommend", file, "--stages", "1..3", "--pin", "v1=1", "--json")
+    code, told, _ = command("recommend", file, "--stages", "1..3", "--pin", "n1=1", "--json")
     assert code == 0
     answer = json.loads(told)
     assert [choice["stages"] for choice in answer["choices"]] == [2, 3]
     # Over one stage without the pin, 35: node 0 alone and the rest, 30 and what comes in; with three, 8 + 9 and that.
     assert [choice["speedup"] for choice in answer["choices"]] == pytest.approx([35 / 31, 35 / 18])
-    assert answer["left_out"] == [{"stages": 1, "why": "Left out k = 1: node 'v1' is pinned to stage 1."}]
-    code, told, _ = command("recommend", file, "--stages", "1..2", "--pin", "v1=1", "--pin", "v0=0")
+    assert answer["left_out"] == [{"stages": 1, "why": "Left out k = 1: node 'n1' is pinned to stage 1."}]
+    code, told, _ = command("recommend", file, "--stages", "1..2", "--pin", "n1=1", "--pin", "n0=0")
     assert code == 0
-    assert "Left out k = 1: node 'v1' is pinned to stage 1." in told
+    assert "Left out k = 1: node 'n1' is pinned to stage 1." in told
     for pins, words in (
         (
-            ["v1=2"],
-            "node 'v1' is pinned to stage 2, and --stages ends at 2 (stages are counted from 0: give at least 3",
+            ["n1=2"],
+            "node 'n1' is pinned to stage 2, and --stages ends at 2 (stages are counted from 0: give at least 3",
         ),
-        (["v3=0", "v1=1"], "comes after 'v1', which is pinned to stage 1"),
-        (["v1"], "cannot read --pin 'v1'"),
+        (["n3=0", "n1=1"], "comes after 'n1', which is pinned to stage 1"),
+        (["n1"], "cannot read --pin 'n1'"),
         (["nobody=1"], "there is no node 'nobody'"),
     ):
         options = [text for pin in pins for text in ("--pin", pin)]
