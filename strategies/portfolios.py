@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,15 +20,21 @@ def _tables() -> dict[str, Any]:
     return tomllib.loads(files("strategies").joinpath("portfolios.toml").read_text(encoding="utf-8"))
 
 
-def _members(name: str, problem: Problem) -> tuple[Member, ...]:
-    """Return the rows of a portfolio that are meant for the number of stages of a problem."""
+def chosen_members(rows: Iterable[Mapping[str, Any]], problem: Problem) -> tuple[Member, ...]:
+    """Return the members of the rows that are meant for a problem, in their order.
+
+    Parameters
+    ----------
+    rows
+        As in ``portfolios.toml``: the fields of a `Member`, and `stages` and `nodes`, the fewest and the most each.
+    """
     members: list[Member] = []
-    for row in _tables()[name]["members"]:
-        fewest, most = row.get("stages", (1, problem.stages))
-        if not fewest <= problem.stages <= most:
+    for row in rows:
+        sizes = {"stages": problem.stages, "nodes": problem.instance.n}
+        if any(name in row and not row[name][0] <= size <= row[name][1] for name, size in sizes.items()):
             continue
         chosen = {member.label for member in members}
-        arguments: dict[str, Any] = {key: value for key, value in row.items() if key != "stages"}
+        arguments: dict[str, Any] = {key: value for key, value in row.items() if key not in sizes}
         arguments["after"] = tuple(label for label in row.get("after", ()) if label in chosen)
         members.append(Member(**arguments))
     return tuple(members)
@@ -45,7 +52,7 @@ class Default:
 
     def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
         """Return the members listed under ``[default]``."""
-        return _members("default", problem)
+        return chosen_members(_tables()["default"]["members"], problem)
 
 
 @register_portfolio(
@@ -60,4 +67,4 @@ class Paper:
 
     def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
         """Return the members listed under ``[paper]``."""
-        return _members("paper", problem)
+        return chosen_members(_tables()["paper"]["members"], problem)

@@ -13,7 +13,8 @@ from framework.cli.options import JsonOption
 app = typer.Typer(no_args_is_help=True, help="List, describe and export the graphs of the public testbed.")
 
 SubsetOption = Annotated[
-    str | None, typer.Option("--subset", help="smoke, core, full, or the generated regal-like.", show_default=False)
+    str | None,
+    typer.Option("--subset", help="smoke, core, full, training, or the generated regal-like.", show_default=False),
 ]
 TaskOption = Annotated[
     list[str] | None, typer.Option("--task", help="Only this task area; repeat for several.", show_default=False)

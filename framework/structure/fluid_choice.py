@@ -30,6 +30,8 @@ from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_id
 SHARES = (0.02, 0.3, 3.0)
 """Shares of the mean tensor cost worth trying: from cheap tensors first to most incomparable first."""
 DEFAULT_SHARE = 0.3
+MOST_ATTEMPTS = 100
+"""Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
 _PAIRS_A_CALL = 10_000_000
 
 
@@ -99,16 +101,18 @@ class FluidChoice:
         candidates = np.flatnonzero(mask)
         candidates = candidates[np.argsort(-self._tensors[candidates], kind="stable")]
         chunk = max(1, len(candidates) // 8)
-        position = 0
-        while position < len(candidates):
+        position = attempts = 0
+        while position < len(candidates) and attempts < MOST_ATTEMPTS:
             some = candidates[position : position + chunk]
             trial = mask.copy()
             trial[some] = False
+            attempts += 1
             attempt, found = self._attempt(trial, max_ideals, should_stop)
             if attempt is not None and found is not None:
                 mask, lattice = attempt, found
-            elif len(some) > 1 and chunk > 1:
-                chunk = max(1, chunk // 3)
+                chunk *= 2
+            elif len(some) > 1:
+                chunk = max(1, len(some) // 3)
                 continue
             position += len(some)
         return mask, lattice

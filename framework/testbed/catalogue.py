@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -17,9 +18,13 @@ SUBSETS = {
     "smoke": "a dozen small graphs, one a task area: seconds",
     "core": "about 60, spread over sizes, task areas and families",
     "full": "all bundled graphs",
+    "training": "40 of the families that portfolios may be tuned on",
     "regal-like": "64 generated random graphs, 50 to 200 nodes",
 }
 """The named subsets; each of `smoke`, `core`, `full` holds the one before it."""
+
+_TRAINING_SIZE = 40
+_TRAINING_NODES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,8 @@ def subset_names(subset: str) -> tuple[str, ...]:
     """
     if subset == "regal-like":
         return regal_like_names()
+    if subset == "training":
+        return _training_names()
     if subset not in SUBSETS:
         near = difflib.get_close_matches(subset, SUBSETS, 1)
         raise UserError(
@@ -107,3 +114,21 @@ def subset_names(subset: str) -> tuple[str, ...]:
             mend=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBSETS)}",
         )
     return tuple(row.name for row in bundled_graphs() if subset == "full" or subset in row.subsets)
+
+
+def is_training(family: str) -> bool:
+    """Whether a family is in the half that portfolios may be tuned on; the other half is for measuring them."""
+    return hashlib.sha256(family.encode()).digest()[0] % 2 == 0
+
+
+@cache
+def _training_names() -> tuple[str, ...]:
+    """Return one graph each of some families of the training half: large enough to be hard, small enough to repeat."""
+    largest: dict[str, CatalogueRow] = {}
+    for row in bundled_graphs():
+        if is_training(row.family) and row.nodes >= _TRAINING_NODES:
+            best = largest.get(row.family)
+            if best is None or row.nodes > best.nodes:
+                largest[row.family] = row
+    rows = sorted(largest.values(), key=lambda row: hashlib.sha256(row.name.encode()).digest())
+    return tuple(sorted(row.name for row in rows[:_TRAINING_SIZE]))

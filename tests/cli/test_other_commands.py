@@ -49,7 +49,7 @@ def test_list_names_everything(pipebound: Run) -> None:
     assert "default" in {row["name"] for row in tables["portfolios"]}
     assert "reference" in {row["name"] for row in tables["devices"]}
     assert all(row["source"] for row in tables["devices"])
-    assert [row["subset"] for row in tables["testbed"]] == ["smoke", "core", "full", "regal-like"]
+    assert [row["subset"] for row in tables["testbed"]] == ["smoke", "core", "full", "training", "regal-like"]
 
 
 def test_list_shows_plugins(pipebound: Run) -> None:
