@@ -15,6 +15,7 @@ from framework.cli import (
     pipeline,
     profile,
     recommend,
+    refine,
     solve,
     split,
     study,
@@ -43,6 +44,7 @@ app.command("verify")(verify.command)
 app.command("profile")(profile.command)
 app.command("split")(split.command)
 app.command("pipeline")(pipeline.command)
+app.command("refine")(refine.command)
 app.command("recommend")(recommend.command)
 app.command("versions")(versions.command)
 app.command("warm")(warm.command)

@@ -12,6 +12,9 @@ import typer
 from framework.cli import options as opt
 from framework.errors import UserError
 
+BASE = 0
+"""Key of the run that speed-ups are over, below all numbers of stages."""
+
 
 def command(
     graph: opt.GraphArgument,
@@ -25,6 +28,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     keep_fused: opt.KeepFusedOption = False,
+    pin: opt.PinOption = None,
     memory_limit: opt.MemoryLimitOption = None,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
@@ -34,8 +38,9 @@ def command(
 ) -> None:
     """Show bottleneck, bound and speed-up by number of stages, the knee, and whether optimising further pays.
 
-    GRAPH is a model or any other graph file, best a profile of the model. With --memory-limit, speed-ups are over one
-    stage that has no limit, numbers of stages without a partition are left out, and it exits with 3 if all are.
+    GRAPH is a model or any other graph file, best a profile of the model. With --memory-limit or --pin, speed-ups are
+    over one stage that is free of both. Numbers of stages without a partition, and those that have not the stage of a
+    pin, are left out; it exits with 3 if no partition is left.
     """
     from framework.deploy.recommend import recommend
     from framework.portfolio.solve import Interrupt, solve
@@ -48,12 +53,14 @@ def command(
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     free = opt.read_constraints(graph, keep_fused=keep_fused)
-    limited = opt.read_constraints(graph, keep_fused=keep_fused, memory_limit=memory_limit)
+    limited = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
+    numbers, left_out = _without_pinned_stage(numbers, limited.pins)
     interrupt = Interrupt()
     results = {}
     # What speed-ups are over; nothing is open about one stage.
-    runs = [(0, 1, free, "simple")] if memory_limit is not None else []
-    for key, k, constraints, entry in [*runs, *((k, k, limited, with_entry) for k in sorted({1, *numbers}))]:
+    runs = [(BASE, 1, free, "simple")] if limited.pins or memory_limit is not None else []
+    ks = numbers if runs else sorted({1, *numbers})
+    for key, k, constraints, entry in [*runs, *((k, k, limited, with_entry) for k in ks)]:
         with live_display(model.name, k, seconds, quiet=json_output) as on_change:
             results[key] = solve(
                 model,
@@ -75,13 +82,14 @@ def command(
             break
     solved = [results[k] for k in numbers if k in results]
     wanted = [result for result in solved if result.incumbent_ticks is not None]
-    for result in solved if not json_output else []:
-        if result.incumbent_ticks is None:
-            typer.echo(verdict(result))
+    left_out |= {result.stages: verdict(result) for result in solved if result.incumbent_ticks is None}
+    for why in left_out.values() if not json_output else []:
+        typer.echo(why)
     if wanted:
         answer = recommend(wanted, results[min(results)])
         if json_output:
-            typer.echo(json.dumps(answer.as_dict(), indent=1))
+            rows = [{"stages": k, "why": why} for k, why in sorted(left_out.items())]
+            typer.echo(json.dumps(answer.as_dict() | {"left_out": rows}, indent=1))
         else:
             print_recommendation(model, answer, wanted)
     if any(result.contradictions for result in results.values()):
@@ -90,6 +98,18 @@ def command(
         raise typer.Exit(130)
     if not wanted:
         raise typer.Exit(3)
+
+
+def _without_pinned_stage(numbers: list[int], pins: tuple[tuple[str, int], ...]) -> tuple[list[int], dict[int, str]]:
+    """Return the numbers of stages that have the stage of every pin, and why the others are left out."""
+    name, last = max(pins, key=lambda pair: pair[1], default=("", 0))
+    able = [k for k in numbers if k > last]
+    if not able:
+        raise UserError(
+            f"node {name!r} is pinned to stage {last}, and --stages ends at {numbers[-1]}",
+            mend=f"stages are counted from 0: give at least {last + 1} stages",
+        )
+    return able, {k: f"Left out k = {k}: node {name!r} is pinned to stage {last}." for k in numbers if k <= last}
 
 
 def _parse_stages(text: str) -> list[int]:

@@ -102,6 +102,7 @@ def assign(
             "stage_costs": list(result.document["stage_costs"]),
             "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else str(Path(path).resolve()),
             "device": result.document["device"],
+            "constraints": result.document.get("constraints"),
         },
     )
 

@@ -9,11 +9,13 @@
      "tensors": [{"name": "h", "dtype": "float32", "shape": ["N", 64, 56, 56], "bytes": 802816, "from": 0, "to": [1]}],
      "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
      "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
-                   "graph": "resnet50.graph.json", "device": {...}},
+                   "graph": "resnet50.graph.json", "device": {...}, "constraints": {...}},
      "remarks": []}
 
 ``bytes`` is null where a size is not known. An output with ``stage`` null is an input of the model handed through.
-``predicted`` is null unless the partition came from a result file.
+``predicted`` is null unless the partition came from a result file. A split that `refine` wrote has predictions of the
+corrected costs in ``graph.json``, no dual bound, and ``"refined": {"winner": "round 2", "same_as": [], "naive": false,
+"why": "...", "from": "../stages"}``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from framework.errors import UserError
 
 FORMAT, VERSION = "pipebound-pipeline", 1
 NAME = "manifest.json"
+GRAPH = "graph.json"
+"""What `refine` writes beside a manifest: the graph with corrected costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

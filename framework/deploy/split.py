@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from framework.deploy.manifest import FORMAT, NAME, VERSION, Manifest, read_manifest
+from framework.deploy.manifest import FORMAT, GRAPH, NAME, VERSION, Manifest, read_manifest
 from framework.deploy.model import ModelFile, tensor_bytes
 from framework.deploy.runtime import Optimization, has_onnxruntime, open_session
 from framework.deploy.stages import Stage, cut_model
@@ -122,18 +122,40 @@ def check_stage(path: Path) -> None:
         open_session(path, optimization=Optimization.NONE)
 
 
-def _prepare(folder: Path) -> None:
+def check_target(folder: Path) -> None:
+    """Check that a split may be written to a folder, and leave it as it is.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made, or holds anything but an earlier split.
+    """
+    there = folder.exists()
+    _make(folder)
+    if not there:
+        folder.rmdir()
+    elif (folder / NAME).exists():
+        read_manifest(folder)
+    elif any(folder.iterdir()):
+        raise UserError("the folder is not empty", where=str(folder), mend="give a new one")
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(error.strerror or str(error), where=str(folder)) from None
+
+
+def _prepare(folder: Path) -> None:
+    check_target(folder)
+    _make(folder)
     if (folder / NAME).exists():
         old = read_manifest(folder)
         whole = [old.model_path] if old.document["model"]["weights"] == "generated" else []
-        for file in (*old.files(), *whole, folder / NAME):
+        graph = [folder / GRAPH] if "refined" in old.document else []
+        for file in (*old.files(), *whole, *graph, folder / NAME):
             file.unlink(missing_ok=True)
-    elif any(folder.iterdir()):
-        raise UserError("the folder is not empty", where=str(folder), mend="give a new one")
 
 
 def _bound_values(model: ModelFile, dims: Mapping[str, int]) -> Values | None:

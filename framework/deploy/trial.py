@@ -1,8 +1,6 @@
 """`pipeline`: a split against the unsplit model and the naive splits, all measured in the same run.
 
-Every split's processes stay alive while others are measured (waiting, they cost nothing), and the splits take turns,
-round by round and each round starting with another, so that a change of the machine's mood strikes all of them. A
-split's throughput is the median over its rounds; the fastest round is kept as well. Two splits that are the same
+A split's throughput is the median over its rounds; the fastest round is kept as well. Two splits that are the same
 partition are measured once.
 """
 
@@ -11,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +20,11 @@ from framework.deploy.manifest import Manifest
 from framework.deploy.model import ModelFile, open_model
 from framework.deploy.naive import naive_partitions
 from framework.deploy.pipeline import Batch, Pipeline, largest_difference
-from framework.deploy.runtime import Feed, Optimization, open_session, random_feed, run_session
+from framework.deploy.runtime import Optimization, random_feed
+from framework.deploy.solved import solved_graph
 from framework.deploy.split import split_model
+from framework.deploy.turns import FEWEST, Unsplit, take_turns
 from framework.errors import UserError
-from framework.formats import read_graph
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.pricing import price
@@ -34,9 +32,6 @@ from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
 
 TOLERANCE = 1e-4
-BATCH_SECONDS = 0.5
-FEWEST = 6
-"""Items beyond the number of stages that a batch has at least, so that a full pipeline is seen for a while."""
 SPLIT, UNSPLIT = "this split", "unsplit"
 
 
@@ -206,9 +201,10 @@ def run_trial(
             pipeline = Pipeline(split, feed, optimization=optimization, affinity=affinity)
             runners[name] = stack.enter_context(pipeline)
         say("starting the unsplit model")
-        single = _Single(whole, feed, optimization)
-        per_batch = max(items or single.items_in(BATCH_SECONDS), len(manifest.stages) + FEWEST)
-        batches = _take_turns(runners, single, per_batch, rounds, say)
+        single = Unsplit(whole, feed, optimization)
+        fewest = len(manifest.stages) + FEWEST
+        per_batch = max(items, fewest) if items else single.batch_items(len(manifest.stages))
+        batches = take_turns({**runners, UNSPLIT: single}, per_batch, rounds, say)
     rows = [
         _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
         for name, stage_of in partitions.items()
@@ -225,48 +221,6 @@ def run_trial(
         optimization=optimization,
         remarks=(*manifest.document["remarks"], *pricing.remarks, *remarks),
     )
-
-
-class _Single:
-    """The unsplit model in this process."""
-
-    def __init__(self, path: Path, feed: Feed, optimization: Optimization) -> None:
-        self._path, self._feed = path, feed
-        self._session = open_session(path, optimization=optimization)
-        names = [entry.name for entry in self._session.get_outputs()]
-        self.expected = list(zip(names, run_session(self._session, feed, str(path)), strict=True))
-
-    @property
-    def finite(self) -> bool:
-        return all(np.isfinite(array).all() for _, array in self.expected if array.dtype.kind == "f")
-
-    def items_in(self, seconds: float) -> int:
-        """Return how many items take this long."""
-        return math.ceil(seconds / min(self.run(3).busy))
-
-    def run(self, items: int) -> Batch:
-        times = []
-        for _ in range(items):
-            started = time.perf_counter()
-            run_session(self._session, self._feed, str(self._path))
-            times.append(time.perf_counter() - started)
-        return Batch(period=float(np.mean(times)), busy=(float(np.median(times)),), results=dict(self.expected))
-
-
-def _take_turns(
-    runners: dict[str, Pipeline], single: _Single, items: int, rounds: int, say: Callable[[str], None]
-) -> dict[str, list[Batch]]:
-    """Run `rounds` batches of everything in turn, after one that warms up."""
-    turns: dict[str, Pipeline | _Single] = {**runners, UNSPLIT: single}
-    batches: dict[str, list[Batch]] = {name: [] for name in turns}
-    for round_number in range(rounds + 1):
-        say(f"round {round_number} of {rounds}")
-        first = round_number % len(turns)
-        for name, runner in [*turns.items()][first:] + [*turns.items()][:first]:
-            batch = runner.run(items)
-            if round_number:
-                batches[name].append(batch)
-    return batches
 
 
 def _row(name: str, batches: Sequence[Batch], predicted: float | None, same_as: str | None) -> Row:
@@ -299,27 +253,17 @@ class _Pricing:
 
     def __init__(self, manifest: Manifest, model: ModelFile) -> None:
         self.remarks: list[str] = []
-        self._graph: ModelGraph | None = None
-        stored = manifest.document.get("predicted")
-        if not stored or stored["unit"] != "s":
-            return
-        path = stored["graph"]
+        self._found: tuple[ModelGraph, Device | None] | None = None
         try:
-            # Of the model itself the unsplit file has the graph, whether or not its weights were generated.
-            own = path is None or Path(path).name == model.path.name
-            graph = model.read_graph(manifest.dims) if own else read_graph(path)
+            self._found = solved_graph(manifest, model)
         except UserError as error:
             self.remarks.append(f"no predictions: the graph that was solved cannot be read ({error})")
-            return
-        if graph.node_names == model.node_names:
-            self._graph = graph
-            self._device = None if stored["device"] is None else Device(**stored["device"])
 
     def of(self, stage_of: IntArray) -> float | None:
         """Return the bottleneck in seconds."""
-        if self._graph is None:
+        if self._found is None:
             return None
-        instance = price(self._graph, self._device)
+        instance = price(*self._found)
         stages = np.empty(instance.n, np.int64)
         stages[instance.node_of_input] = stage_of
         problem = Problem(instance=instance, stages=int(stage_of.max()) + 1)

@@ -190,7 +190,7 @@ def build_result(
             "detail": record.termination.detail,
         },
         "stage_of": None if stage_of is None else stage_of.tolist(),
-        "stage_costs": [] if costs is None else _stage_rows(costs, instance.ticks_per_unit),
+        "stage_costs": [] if costs is None else stage_rows(costs, instance.ticks_per_unit),
         "bounds": [_bound_row(bound, instance.ticks_per_unit) for bound in board.bounds],
         "incumbent_source": None if board.incumbent is None else board.incumbent.source,
         "trajectory": [
@@ -283,7 +283,8 @@ def _status(board: Board, record: RunRecord) -> str:
     return "unknown" if board.incumbent is None else "feasible"
 
 
-def _stage_rows(costs: StageCosts, ticks_per_unit: float) -> list[dict[str, float]]:
+def stage_rows(costs: StageCosts, ticks_per_unit: float) -> list[dict[str, float]]:
+    """Return the parts of every stage's cost in the unit."""
     columns = {
         "work": costs.work,
         "in": costs.inbound,

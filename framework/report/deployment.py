@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from framework.deploy.manifest import Manifest
+from framework.deploy.manifest import GRAPH, Manifest
 from framework.deploy.profile import Profile
 from framework.deploy.recommend import Recommendation
+from framework.deploy.refine import Refinement
+from framework.deploy.search import EXPLORING
 from framework.deploy.trial import SPLIT, TOLERANCE, Trial
-from framework.model.graph import ModelGraph
+from framework.model.graph import FloatArray, ModelGraph
 from framework.portfolio.result import Result
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.report.tables import notes
@@ -147,6 +150,56 @@ def print_trial(trial: Trial) -> None:
         )
     for remark in trial.remarks:
         console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def print_refinement(refinement: Refinement) -> None:
+    """Print one row for each split that was tried, and which won."""
+    console = Console()
+    outcome = refinement.outcome
+    table = _table(f"{refinement.model}, {refinement.stages} stages, batches of {refinement.items} items; times in ms")
+    table.add_column("split")
+    for heading in ("profile", "corrected", "an item", "quartiles"):
+        table.add_column(heading, justify="right")
+    table.add_column("over naive", justify="right", no_wrap=True)
+    table.add_column("in each stage")
+    for candidate in outcome.candidates:
+        timing, ratio = candidate.timing, refinement.over_best_naive(candidate)
+        quartiles = [] if timing is None else np.quantile(timing.periods, (0.25, 0.75)).tolist()
+        table.add_row(
+            candidate.name + "".join(f" (= {name})" for name in candidate.aliases) + " *" * candidate.finalist,
+            quantity(1e3 * candidate.predicted, 4),
+            quantity(1e3 * candidate.corrected, 4),
+            quantity(None if timing is None else 1e3 * timing.period, 4),
+            " ".join(quantity(1e3 * value, 4) for value in quartiles),
+            "-" if ratio is None else f"{ratio:.3f}",
+            "" if timing is None else " ".join(quantity(1e3 * value, 4) for value in _ran(timing.stage_seconds)),
+            style="bold" if candidate is outcome.winner else "",
+        )
+    console.print(table)
+    raced = next((len(c.timing.periods) for c in outcome.candidates if c.finalist and c.timing), 0)
+    if raced:
+        console.print(f"* in the last race of {raced} rounds; the others ran {EXPLORING} rounds.", highlight=False)
+    for remark in refinement.remarks:
+        console.print(f"note: {remark}", style="yellow", highlight=False)
+    if outcome.winner is None or refinement.manifest is None:
+        console.print("Interrupted before any split was measured; nothing was written.", style="bold red")
+        return
+    end = "nothing more to try" if outcome.converged else "stopped there"
+    console.print(f"Solved {outcome.solves} times with corrected costs; {end}.", highlight=False)
+    console.print(f"The winner: {outcome.winner.name}, {outcome.why}.", style="green", highlight=False)
+    folder, bandwidth = refinement.manifest.folder, refinement.link_bandwidth
+    console.print(f"Written to {folder}. To run it, and to solve with the corrected costs:", highlight=False)
+    console.print(f"  pipebound pipeline {folder}", highlight=False, soft_wrap=True)
+    console.print(
+        f"  pipebound solve {folder / GRAPH} -k {refinement.stages} --bandwidth {bandwidth / 1e9:.3g}GB/s",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _ran(seconds: FloatArray) -> list[float]:
+    """Return the times of the stages that are not empty."""
+    return [float(value) for value in seconds if np.isfinite(value)]
 
 
 def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Sequence[Result]) -> None:

@@ -365,11 +365,42 @@ def test_recommend_leaves_out_what_does_not_fit(command: Command, tmp_path: Path
     assert code == 0
     choices = json.loads(told)["choices"]
     assert [choice["stages"] for choice in choices] == [3, 4]
+    assert [row["stages"] for row in json.loads(told)["left_out"]] == [1, 2]
     # One stage without a limit costs 5 + 6 + 7 + 8 + 9; nodes 2, 3, 4 and what comes in cost 25.
     assert choices[0]["speedup"] == pytest.approx(35 / 25)
     code, told, _ = command("recommend", file, "--stages", "1..2", "--memory-limit", "4")
     assert code == 3
     assert "Infeasible for k = 2: all parameters take up 12, more than 2 stages of 4." in told
+
+
+def test_recommend_with_pins(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "chain.graph.json"
+    file.write_text(json.dumps(chain([0] * 5)))
+    code, told, _ = command("recommend", file, "--stages", "1..3", "--pin", "n1=1", "--json")
+    assert code == 0
+    answer = json.loads(told)
+    assert [choice["stages"] for choice in answer["choices"]] == [2, 3]
+    # Over one stage without the pin, 35: node 0 alone and the rest, 30 and what comes in; with three, 8 + 9 and that.
+    assert [choice["speedup"] for choice in answer["choices"]] == pytest.approx([35 / 31, 35 / 18])
+    assert answer["left_out"] == [{"stages": 1, "why": "Left out k = 1: node 'n1' is pinned to stage 1."}]
+    code, told, _ = command("recommend", file, "--stages", "1..2", "--pin", "n1=1", "--pin", "n0=0")
+    assert code == 0
+    assert "Left out k = 1: node 'n1' is pinned to stage 1." in told
+    for pins, words in (
+        (
+            ["n1=2"],
+            "node 'n1' is pinned to stage 2, and --stages ends at 2 (stages are counted from 0: give at least 3",
+        ),
+        (["n3=0", "n1=1"], "comes after 'n1', which is pinned to stage 1"),
+        (["n1"], "cannot read --pin 'n1'"),
+        (["nobody=1"], "there is no node 'nobody'"),
+    ):
+        options = [text for pin in pins for text in ("--pin", pin)]
+        code, told, error = command("recommend", file, "--stages", "1..2", *options)
+        assert code == 2
+        assert told == ""
+        assert words in error
+        assert len(error.strip().splitlines()) == 1
 
 
 def test_malformed_constraints_in_a_file_are_told() -> None:
