@@ -99,8 +99,8 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"k = {arguments.stages}, load {os.getloadavg()[0]:.1f}; milliseconds an item")
     print(
-        "| model | nodes | solved | refined to | unsplit | this split (quartiles) | speed-up | best naive | throughput over it "
-        "| in the fastest rounds | predicted | over measured | over fastest | difference |"
+        "| model | nodes | solved | refined to | unsplit | this split (quartiles) | speed-up | best naive "
+        "| throughput over it | in the fastest rounds | predicted | over measured | over fastest | difference |"
     )
     print("|" + "---|" * 14, flush=True)
     rows = []
