@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck, stage_costs
 from framework.structure.closure import BoolArray, closure
 from framework.structure.core_fluid import FluidSearch
-from framework.structure.fluid_choice import SHARES, FluidChoice
+from framework.structure.fluid_choice import MOST_ATTEMPTS, SHARES, FluidChoice
 from framework.structure.fluid_core import FluidCore, build_core
 from framework.structure.fluid_placement import place_fluid
 from framework.structure.ideal_chains import ChainSearch
@@ -278,6 +280,22 @@ def test_the_choice_keeps_to_its_limit_and_gives_back(share: float) -> None:
     assert sizes[0] == instance.n - 1
     narrow = random_layered_instance(7, 30, width=1)
     assert not FluidChoice(narrow, share=share).choose(100)[0].any()
+
+
+def test_giving_back_ends_where_every_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = 0
+    attempt = FluidChoice._attempt
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        return attempt(*arguments)
+
+    monkeypatch.setattr(FluidChoice, "_attempt", counted)
+    instance = random_layered_instance(7, 1500, width=12)
+    mask, _ = FluidChoice(instance, share=0.3).choose(30)
+    assert mask.sum() > 1400
+    assert attempts <= MOST_ATTEMPTS + 2 * instance.n.bit_length()
 
 
 def test_stopping_claims_nothing() -> None:
