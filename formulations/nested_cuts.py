@@ -283,6 +283,13 @@ class _Relaxation:
     def multipliers(self) -> int:
         return self._network.groups
 
+    @property
+    def start(self) -> FloatArray:
+        import numpy as np
+
+        even: FloatArray = np.full(self._network.groups, 1 / self._network.groups)
+        return even
+
     def evaluate(self, multipliers: FloatArray) -> RelaxedPoint:
         import numpy as np
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
-from framework.contracts import Columns, Context, Decision, Feature, Refuted, Undecided
+from framework.contracts import Columns, Context, Decision, Feature, Refuted, Relaxation, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
@@ -111,6 +111,18 @@ class StageCovering:
         if problem.instance.n > self.max_nodes:
             return None
         return _Program(problem, context, contract=self.contract)
+
+    def relax(self, problem: Problem, context: Context) -> Relaxation | None:
+        """Return the dual of the covering program, one multiplier a node; None for instances above `max_nodes`."""
+        from framework.structure.cover_relaxation import CoverRelaxation
+        from framework.structure.stage_cover import StageCover
+
+        if problem.instance.n > self.max_nodes:
+            return None
+        upper = _ceiling(problem, context)
+        cover = StageCover(problem, context.should_stop, ceiling=upper)
+        lower = max(simple_bound(problem), context.dual or 0)
+        return CoverRelaxation(cover, context, lower=lower, upper=upper)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Walk through the tree of a certificate, one minimum cut a leaf, and return the bound it proves."""

@@ -138,7 +138,7 @@ class RelaxedPoint:
     bound
         A lower bound on the optimum that these multipliers prove, in ticks.
     value
-        The same before rounding, in ticks.
+        What the search climbs by, in ticks: the same before rounding, or what the multipliers promise.
     loads
         ``[multipliers]`` the dualised costs of the minimiser, in ticks: with multipliers that add up to 1 their
         weighted sum is at least `value`, and for any others at least what those can prove. A supergradient, then, up
@@ -147,6 +147,10 @@ class RelaxedPoint:
         Why to believe the bound.
     partition
         A partition made of the minimiser, if there is one.
+    restart
+        Whether this value is of another function than those before, with which it does not compare.
+    target
+        The value to aim at, in ticks; None for the incumbent.
     """
 
     bound: int
@@ -154,6 +158,8 @@ class RelaxedPoint:
     loads: FloatArray
     soundness: Soundness
     partition: Partition | None = None
+    restart: bool = False
+    target: float | None = None
 
 
 class Relaxation(Protocol):
@@ -162,6 +168,10 @@ class Relaxation(Protocol):
     @property
     def multipliers(self) -> int:
         """Number of multipliers."""
+
+    @property
+    def start(self) -> FloatArray:
+        """Multipliers to begin with, adding up to 1."""
 
     def evaluate(self, multipliers: FloatArray) -> RelaxedPoint:
         """Evaluate at multipliers that are not negative and not all 0; only their ratios matter.

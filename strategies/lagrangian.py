@@ -16,6 +16,11 @@ A relaxation may answer with less than its dual function, if it is a relaxation 
 only an upper bound of what it can prove: `level` trusts it most and falls behind there. A search ends after enough
 steps without progress. Minimisers are repaired into partitions by the formulation.
 
+Over `nested-cuts` stage costs are dualised, one multiplier a group, one minimum cut a step: for few stages. Over
+`stage-cover` it is the covering of the nodes, one multiplier a node: for many stages on wide graphs; there
+`multiplicative` is best, and in 15 s it proved more than `stage-cover` itself on two of three random graphs of 150
+nodes (.798 to .780 of the best partition at k = 16, .925 to .835 at k = 8), and nothing on the third, which has hubs.
+
 Sources: Polyak, 1969; Lemaréchal, Nemirovskii and Nesterov, 1995 (level bundle), here in a polyhedral norm.
 """
 
@@ -92,30 +97,26 @@ class Lagrangian:
             return search.outcome(Termination(reason=Reason.LIMIT, limit=Limit.TIME))
 
     def _climb(self, search: _Search, relaxation: Relaxation) -> Termination:
-        import numpy as np
-
         makers: dict[str, type[_Update]] = {"level": _Level, "subgradient": _Subgradient}
-        center: FloatArray = np.full(relaxation.multipliers, 1 / relaxation.multipliers)
-        update = makers.get(self.update, _Multiplicative)(relaxation.multipliers)
-        point, best, failures = center, -np.inf, 0
-        while search.steps < self.max_steps and failures < CUTS * self.patience:
+        maker = makers.get(self.update, _Multiplicative)
+        point, update, state = relaxation.start, maker(), None
+        while search.steps < self.max_steps:
             if search.closed:
                 return Termination(reason=Reason.OPTIMAL)
             if search.context.should_stop():
                 raise OutOfTimeError("stopped between steps")
             seen = relaxation.evaluate(point)
             search.take(seen)
-            if seen.value > best + GAIN * abs(best) or best == -np.inf:
-                best, center, failures = seen.value, point, 0
-            else:
-                failures += 1
-            following = update.next(point, center, seen, best, search.value, failures, failures % self.patience == 0)
+            if seen.restart:
+                update, state = maker(), None
+            state = _State.after(state, point, seen, search.value, self.patience)
+            if state.failures >= CUTS * self.patience:
+                return Termination(reason=Reason.FINISHED)
+            following = update.next(state)
             if following is None:
                 return Termination(reason=Reason.FINISHED, detail="the multipliers are optimal")
             point = following
-        if search.steps >= self.max_steps:
-            return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS)
-        return Termination(reason=Reason.FINISHED)
+        return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS)
 
 
 class _Search:
@@ -154,83 +155,86 @@ class _Search:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _State:
+    """Where a search is.
+
+    Attributes
+    ----------
+    point, seen
+        The latest multipliers and what they gave.
+    center, best
+        The best multipliers and their value in ticks.
+    target
+        The value to aim at, in ticks.
+    failures
+        Steps since the last progress.
+    cut
+        Whether it is time to shorten the step and go back to the center.
+    """
+
+    point: FloatArray
+    seen: RelaxedPoint
+    center: FloatArray
+    best: float
+    target: float
+    failures: int
+    cut: bool
+
+    @classmethod
+    def after(
+        cls, before: _State | None, point: FloatArray, seen: RelaxedPoint, incumbent: int, patience: int
+    ) -> _State:
+        """Return the state after an evaluation; without one before it the search begins there."""
+        better = before is None or seen.value > before.best + GAIN * abs(before.best)
+        failures = 0 if before is None or better else before.failures + 1
+        return cls(
+            point=point,
+            seen=seen,
+            center=point if before is None or better else before.center,
+            best=seen.value if before is None or better else before.best,
+            target=float(incumbent) if seen.target is None else seen.target,
+            failures=failures,
+            cut=failures > 0 and failures % patience == 0,
+        )
+
+
 class _Update(Protocol):
     """Chooses where to evaluate next."""
 
-    def __init__(self, multipliers: int) -> None: ...
-
-    def next(
-        self,
-        point: FloatArray,
-        center: FloatArray,
-        seen: RelaxedPoint,
-        best: float,
-        target: int,
-        failures: int,
-        cut: bool,
-    ) -> FloatArray | None:
-        """Return the next multipliers, adding up to 1; None where no better ones can exist.
-
-        Parameters
-        ----------
-        point, seen
-            The latest multipliers and what they gave.
-        center, best
-            The best multipliers and their value in ticks.
-        target
-            The incumbent, in ticks.
-        failures
-            Steps since the last progress.
-        cut
-            Whether it is time to shorten the step and go back to the center; also true right after progress.
-        """
+    def next(self, state: _State) -> FloatArray | None:
+        """Return the next multipliers, adding up to 1; None where no better ones can exist."""
 
 
 class _Subgradient:
-    def __init__(self, multipliers: int) -> None:
+    def __init__(self) -> None:
         self._scale = 1.0
 
-    def next(
-        self,
-        point: FloatArray,
-        center: FloatArray,
-        seen: RelaxedPoint,
-        best: float,
-        target: int,
-        failures: int,
-        cut: bool,
-    ) -> FloatArray | None:
+    def next(self, state: _State) -> FloatArray | None:
+        seen, point = state.seen, state.point
         slope = seen.loads - seen.loads.mean()
         length = float((slope**2).sum())
         if length <= 0:
             return None
-        step = self._scale * max(target - seen.value, 1e-3 * target) / length
-        if failures and cut:
+        step = self._scale * max(state.target - seen.value, 1e-3 * state.target) / length
+        if state.cut:
             self._scale /= 2
-            point = center
+            point = state.center
         return _project(point + step * slope)
 
 
 class _Multiplicative:
-    def __init__(self, multipliers: int) -> None:
+    def __init__(self) -> None:
         self._step = 0.5
 
-    def next(
-        self,
-        point: FloatArray,
-        center: FloatArray,
-        seen: RelaxedPoint,
-        best: float,
-        target: int,
-        failures: int,
-        cut: bool,
-    ) -> FloatArray | None:
+    def next(self, state: _State) -> FloatArray | None:
         import numpy as np
 
-        if failures and cut:
+        point, loads = state.point, state.seen.loads
+        if state.cut:
             self._step /= 2
-            point = center
-        excess = np.clip((seen.loads - seen.loads.mean()) / max(1.0, float(seen.loads.mean())), -1.0, 3.0)
+            point = state.center
+        excess = np.clip((loads - loads.mean()) / max(1.0, abs(float(loads.mean()))), -1.0, 3.0)
         if not excess.any():
             return None
         moved: FloatArray = point * np.exp(self._step * excess)
@@ -242,24 +246,16 @@ class _Multiplicative:
 class _Level:
     """Keeps the costs of all minimisers; both problems of a step are linear programs."""
 
-    def __init__(self, multipliers: int) -> None:
+    def __init__(self) -> None:
         self._bundle: list[FloatArray] = []
         self._share = 0.5
 
-    def next(
-        self,
-        point: FloatArray,
-        center: FloatArray,
-        seen: RelaxedPoint,
-        best: float,
-        target: int,
-        failures: int,
-        cut: bool,
-    ) -> FloatArray | None:
+    def next(self, state: _State) -> FloatArray | None:
         import numpy as np
         from scipy.optimize import linprog
 
-        self._bundle = [*self._bundle[-LARGEST_BUNDLE + 1 :], seen.loads]
+        center, best = state.center, state.best
+        self._bundle = [*self._bundle[-LARGEST_BUNDLE + 1 :], state.seen.loads]
         n, scale = len(center), max(1.0, abs(best))
         costs = np.stack(self._bundle) / scale
         # Maximise t with t <= lambda . g for each g of the bundle.
@@ -278,7 +274,7 @@ class _Level:
         most = float(model.x[-1])
         if most * scale <= best * (1 + GAIN):
             return None
-        if failures and cut:
+        if state.cut:
             self._share /= 2
         level = best / scale + self._share * (most - best / scale)
         # The nearest point of that level: minimise d with |lambda - center| <= d.

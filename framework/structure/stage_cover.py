@@ -166,9 +166,8 @@ class StageCover:
         n, k = self.problem.instance.n, self.problem.useful_stages
         if threshold >= self.pricer.largest_cost:
             return Failure.COVERED
-        nothing, order = np.zeros(n, np.int64), self._orders[0]
-        if self.question(threshold, nothing, 0, order) is None:
-            return CoverProof(threshold=threshold, prices=nothing, theta=0, order=order, log=np.zeros((0, 3), np.int64))
+        if self.question(threshold, np.zeros(n, np.int64), 0, self._orders[0]) is None:
+            return self._nothing_fits(threshold)
         master = _Master(n, self.most_valuable(threshold))
         limit = self.vertices + effort
         while self.vertices < limit:
@@ -176,9 +175,9 @@ class StageCover:
             if value <= k * (1 + 1e-9):
                 return Failure.COVERED
             self._duals = duals
-            prices = _integer_prices(duals)
+            prices = integer_prices(duals)
             theta = max(0, (int(prices.sum()) - 1) // k)
-            answer = self._prove(threshold, prices, theta, max(1, (limit - self.vertices) // 2), should_stop)
+            answer = self.prove(threshold, prices, theta, max(1, (limit - self.vertices) // 2), should_stop)
             if isinstance(answer, CoverProof):
                 return answer
             for column in answer.columns:
@@ -188,13 +187,17 @@ class StageCover:
             master.add(list(answer.columns))
         return Failure.EXHAUSTED
 
-    def _prove(
+    def prove(
         self, threshold: int, prices: IntArray, theta: int, effort: int, should_stop: Callable[[], bool]
     ) -> CoverProof | Pricing:
-        """Try the orders of the anchors, the one that served last first: a bad one can cost a factor of a hundred."""
+        """Search for a proof that no stage of cost at most a threshold is worth more than theta.
+
+        The orders of the anchors are tried, the one that served last first: a bad one can cost a factor of a hundred.
+        """
         for order in tuple(self._orders):
             question = self.question(threshold, prices, theta, order)
-            assert question is not None
+            if question is None:
+                return self._nothing_fits(threshold)
             answer = self.pricer.decide(question, effort=effort, max_columns=len(order), should_stop=should_stop)
             self.rounds += 1
             self.vertices += answer.vertices
@@ -205,13 +208,22 @@ class StageCover:
                 break
         return answer
 
+    def grow(self, prices: IntArray, threshold: int) -> RoleArray:
+        """Return stages of cost at most a threshold that are worth much, ``[stages, n]``, one grown from each node."""
+        self._seed += 1
+        return self._grower.grow(prices, threshold, 0, np.arange(len(prices), dtype=np.int64), self._seed)
+
+    def _nothing_fits(self, threshold: int) -> CoverProof:
+        """Return the proof where the stage windows refute a threshold: prices of nothing, and no tree."""
+        nothing, log = np.zeros(self.problem.instance.n, np.int64), np.zeros((0, 3), np.int64)
+        return CoverProof(threshold=threshold, prices=nothing, theta=0, order=self._orders[0], log=log)
+
     def _grow(self, master: _Master, threshold: int, should_stop: Callable[[], bool]) -> tuple[float, FloatArray]:
         """Add grown stages to the program while that lowers its optimum; return the optimum and prices.
 
         The prices are the mean of the latest ones: about as good, and further from the edge, proofs are shorter.
         """
-        n, k = self.problem.instance.n, self.problem.useful_stages
-        starts = np.arange(n, dtype=np.int64)
+        k = self.problem.useful_stages
         value, duals = master.solve()
         smooth = duals
         latest = deque([duals], maxlen=_MEAN_OF)
@@ -220,8 +232,7 @@ class StageCover:
             if should_stop():
                 raise OutOfTimeError("stopped while stages were grown")
             smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * duals
-            self._seed += 1
-            grown = self._grower.grow(_integer_prices(smooth), threshold, 0, starts, self._seed)
+            grown = self.grow(integer_prices(smooth), threshold)
             worth = grown @ duals
             best = np.argsort(-worth, kind="stable")[:_COLUMNS_A_ROUND]
             fresh = [grown[i] for i in best if worth[i] > 1 + 1e-6]
@@ -271,7 +282,8 @@ def _anchor_orders(pricer: StagePricer) -> list[IntArray]:
     return [np.argsort(-key, kind="stable").astype(np.int64) for key in (costs, nets)]
 
 
-def _integer_prices(duals: FloatArray) -> IntArray:
+def integer_prices(duals: FloatArray) -> IntArray:
+    """Return prices in proportion, adding up to about `PRICE_TOTAL`."""
     scale = PRICE_TOTAL / max(1e-9, float(duals.sum()))
     return np.rint(duals * scale).astype(np.int64)
 

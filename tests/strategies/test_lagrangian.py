@@ -21,11 +21,12 @@ load_plugins()
 UPDATES = ("level", "subgradient", "multiplicative")
 
 
+@pytest.mark.parametrize("over", ["nested-cuts", "stage-cover"])
 @pytest.mark.parametrize("update", UPDATES)
-def test_no_step_claims_more_than_the_optimum(update: str) -> None:
+def test_no_step_claims_more_than_the_optimum(update: str, over: str) -> None:
     for seed in range(70_000, 70_025):
         problem = random_problem(seed)
-        outcome, board = run_entry(registry.create(f"lagrangian:update={update},max_steps=60"), problem)
+        outcome, board = run_entry(registry.create(f"lagrangian:over={over},update={update},max_steps=60"), problem)
         assert not board.contradictions
         optimum = brute_force_optimum(problem)
         assert board.interval.dual is not None
@@ -44,6 +45,15 @@ def test_it_beats_the_simple_bound_on_a_wide_graph(update: str, stages: int) -> 
     assert outcome.dual is not None
     assert outcome.dual.value > simple_bound(problem)
     assert board.interval.incumbent is not None
+    assert not board.contradictions
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_prices_of_the_covering_program_beat_the_simple_bound(update: str) -> None:
+    problem = Problem(instance=price(regal_graph("sbm", 60, 3)), stages=8)
+    outcome, board = run_entry(registry.create(f"lagrangian:over=stage-cover,update={update},max_steps=60"), problem)
+    assert outcome.dual is not None
+    assert outcome.dual.value > simple_bound(problem)
     assert not board.contradictions
 
 
