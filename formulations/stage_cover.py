@@ -114,7 +114,7 @@ class StageCovering:
 
     def relax(self, problem: Problem, context: Context) -> Relaxation | None:
         """Return the dual of the covering program, one multiplier a node; None for instances above `max_nodes`."""
-        from framework.structure.cover_relaxation import CoverRelaxation
+        from formulations.cover_relaxation import CoverRelaxation
         from framework.structure.stage_cover import StageCover
 
         if problem.instance.n > self.max_nodes:

@@ -22,12 +22,12 @@ import numpy as np
 from framework.bounds import Soundness
 from framework.contracts import RelaxedPoint
 from framework.errors import OutOfTimeError
-from framework.structure.stage_cover import CoverProof, StageCover, integer_prices
 
 if TYPE_CHECKING:
     from framework.contracts import Context
     from framework.model.graph import FloatArray
     from framework.model.problem import Problem
+    from framework.structure.stage_cover import StageCover
     from framework.structure.stage_networks import RoleArray
 
 FIRST_STEP, SMALLEST_STEP = 1 / 4, 1 / 128
@@ -120,6 +120,8 @@ class CoverRelaxation:
         return max(self._lower, min(upper - 1, self._lower + int(self._step * (upper - self._lower))))
 
     def _best(self, multipliers: FloatArray, threshold: int) -> tuple[RoleArray, float]:
+        from framework.structure.stage_cover import integer_prices
+
         return self._value(self._cover.grow(integer_prices(multipliers), threshold), multipliers, threshold)
 
     def _value(self, stages: RoleArray, multipliers: FloatArray, threshold: int) -> tuple[RoleArray, float]:
@@ -133,6 +135,8 @@ class CoverRelaxation:
 
     def _prove(self, multipliers: FloatArray, threshold: int) -> RoleArray | None:
         """Return None for a proof; otherwise stages worth too much, if any were met."""
+        from framework.structure.stage_cover import CoverProof, integer_prices
+
         prices = integer_prices(multipliers)
         theta = max(0, (int(prices.sum()) - 1) // self.problem.useful_stages)
         answer = self._cover.prove(threshold, prices, theta, self._effort, self._context.should_stop)
