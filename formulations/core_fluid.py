@@ -5,18 +5,23 @@ the core's nets, leaves room for the work (or the work and parameters) of all fl
 latest places they may have. Every partition with a bottleneck of at most T is such a chain: taking nodes out of the
 tensors only lowers what a stage pays (`framework.structure.fluid_core`), and the fluid done by each stage is at most
 what the program remembers (`framework.structure.core_fluid`). So the optimum is at least T + 1; all arithmetic is on
-integers. With no fluid it is `ideal-dp`. The relaxing reduction before it, if asked for, never raises the optimum.
+integers. Equal nodes may stand for their sorted stages (`framework.structure.fluid_chains`), which leaves every stage
+as it is. With neither fluid nor such chains it is `ideal-dp`. The relaxing reduction before it, if asked for, never
+raises the optimum.
 
-Cores grow from few ideals to many, the smallest chosen in several ways of which the best goes on. Each first has to
-refute the best bound known to anyone, then gallops upwards in doubling steps and back in quartered ones: low thresholds
-are cheap to refute, and those near the limit of a core dear. What is not refuted is a partition of the core; the fluid
-is put where it fits, and the order sliced, for an incumbent.
+Cores grow from few ideals to many, the smallest chosen in several ways of which the best goes on; larger ones are
+also tried with one more kind of heavy fluid nodes as a chain. Each first has to refute the best bound known to anyone,
+then gallops upwards in doubling steps and back in quartered ones: low thresholds are cheap to refute, and those near
+the limit of a core dear. What is not refuted is a partition of the core; the fluid is put where it fits, and the order
+sliced, for an incumbent.
 
 Source: this project.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,7 +36,9 @@ from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.model.instance import Instance
+    from framework.structure.closure import Closure
     from framework.structure.core_fluid import FluidPlan, FluidSearch
+    from framework.structure.fluid_chains import Chain
     from framework.structure.fluid_choice import FluidChoice
 
 NAME = "core-fluid"
@@ -41,6 +48,14 @@ GROWTH = 4
 """Ideals of a core, in those of the one before."""
 SHARE_OF_A_DECISION = 0.3
 """Share of the time left that one decision may use before it counts as open."""
+CHAINED_IDEALS = 8_000
+"""Ideals from which on chains are tried: in smaller cores they take too much of the place."""
+ROOM = 8
+"""Ideals of a core, at least, in those of its chains alone."""
+LEAST_CHAINED = 0.02
+"""Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
+MOST_COMPLETING = 0.2
+"""Share of the time after which what is not refuted is not made an incumbent, but for cores without fluid."""
 FIRST_STEP = 1 / 256
 """First step of a gallop, in units of the value it starts from."""
 _towers: OrderedDict[tuple[str, int, int, int, float], _Tower] = OrderedDict()
@@ -66,8 +81,8 @@ class CoreFluid:
         Share of the total work that a relaxing reduction may take away first; 0 for none.
     """
 
-    first_ideals: int = 500
-    max_ideals: int = 64_000
+    first_ideals: int = 2_000
+    max_ideals: int = 1_000_000
     tolerance: float = 2e-4
     epsilon: float = 0.0
 
@@ -81,11 +96,11 @@ class CoreFluid:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Climb with one core after the other."""
-        search = _Search(problem, context, self.tolerance)
+        search = _Search(problem, context)
         try:
             tower = self._tower(problem, context)
             for core in tower.cores(context.should_stop):
-                tower.rate(core, search.climb(core))
+                tower.rate(core, search.climb(core, self.tolerance))
             closed = search.dual >= search.value
             termination = Termination(reason=Reason.OPTIMAL if closed else Reason.FINISHED)
         except OutOfTimeError:
@@ -115,7 +130,7 @@ class CoreFluid:
     def _tower(self, problem: Problem, context: Context) -> _Tower:
         key = (problem.instance.sha256(), problem.useful_stages, self.first_ideals, self.max_ideals, self.epsilon)
         if key not in _towers:
-            tower = _Tower(problem.instance, self, context.should_stop)
+            tower = _Tower(problem.instance, self, simple_bound(problem), context.should_stop)
             if context.should_stop():
                 return tower
             _towers[key] = tower
@@ -124,18 +139,31 @@ class CoreFluid:
         return _towers[key]
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way of choosing cores: the heft of `framework.structure.fluid_choice`, and what stays as a chain."""
+
+    heft: float
+    chains: tuple[Chain, ...] = ()
+
+    @property
+    def kind(self) -> tuple[float, int]:
+        """Heft and number of chains."""
+        return self.heft, len(self.chains)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Core:
     """A core ready to decide, and the way back to the problem's instance."""
 
     search: FluidSearch
     instance: Instance
-    share: float
+    way: _Way
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is fluid."""
-        return not len(self.search.core.fluid)
+        """Whether nothing is fluid, nor in a chain."""
+        return not len(self.search.core.fluid) and not self.way.chains
 
     def refute(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> FluidPlan | None:
         """Return None if the threshold is refuted, and otherwise what the last variant allows."""
@@ -163,81 +191,134 @@ class _Core:
 
 
 class _Tower:
-    """Cores of growing size of one instance, built when they are asked for."""
+    """Cores of growing size of one instance, built when they are asked for.
 
-    def __init__(self, instance: Instance, parameters: CoreFluid, should_stop: Callable[[], bool]) -> None:
-        from framework.structure.fluid_choice import DEFAULT_SHARE
+    Parameters
+    ----------
+    load
+        Ticks that the heaviest stage bears at least.
+    """
+
+    def __init__(self, instance: Instance, parameters: CoreFluid, load: int, should_stop: Callable[[], bool]) -> None:
+        from framework.structure.fluid_choice import HEFTS
         from framework.structure.reductions import reduce_relaxing
 
         self._parameters = parameters
         self._instance = instance
         if parameters.epsilon:
             self._instance = reduce_relaxing(instance, parameters.epsilon, should_stop=should_stop).instance
-        self._choices: dict[float, FluidChoice] = {}
+        self._load = load
+        self._reach: Closure | None = None
+        self._choices: dict[_Way, FluidChoice] = {}
         self._cores: list[_Core] = []
         self._limit = parameters.first_ideals
-        self._share, self._highest = DEFAULT_SHARE, 0
+        self._ways = [_Way(heft) for heft in HEFTS]
+        self._given_up: set[tuple[float, int]] = set()
+        self._highest = 0
+        self.best: _Core | None = None
 
     def cores(self, should_stop: Callable[[], bool]) -> Iterator[_Core]:
-        """Yield the cores known, then new ones: the first size in all ways of choosing, then one way.
+        """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
 
         Raises
         ------
         OutOfTimeError
             If `should_stop` strikes while one is built.
         """
-        from framework.structure.fluid_choice import SHARES
-
         yield from list(self._cores)
-        for share in SHARES[len(self._cores) :]:
-            if self._complete:
-                return
-            yield self._build(share, should_stop)
-        while not self._complete and self._limit < self._parameters.max_ideals:
-            limit = self._limit
-            self._limit = min(self._parameters.max_ideals, GROWTH * limit)
-            try:
-                core = self._build(self._share, should_stop)
-            except OutOfTimeError:
-                self._limit = limit
-                raise
+        while not self._complete:
+            if not self._ways:
+                if self._limit >= self._parameters.max_ideals:
+                    return
+                limit = min(self._parameters.max_ideals, GROWTH * self._limit)
+                self._ways, self._limit = self._ways_on(limit, should_stop), limit
+            core = self._build(self._ways[0], should_stop)
+            self._ways.pop(0)
             yield core
 
     def rate(self, core: _Core, reached: int) -> None:
         """Note the bound that a core reached; the way of choosing it goes on if it is the highest."""
         if reached > self._highest:
-            self._share, self._highest = core.share, reached
+            self.best, self._highest = core, reached
+        elif not reached:
+            self._given_up.add(core.way.kind)
 
     @property
     def _complete(self) -> bool:
         return bool(self._cores) and self._cores[-1].exact
 
-    def _build(self, share: float, should_stop: Callable[[], bool]) -> _Core:
+    def _build(self, way: _Way, should_stop: Callable[[], bool]) -> _Core:
         from framework.structure.core_fluid import FluidSearch
-        from framework.structure.fluid_choice import FluidChoice
+        from framework.structure.fluid_choice import DEFAULT_SHARE, FluidChoice
         from framework.structure.fluid_core import build_core
 
-        if share not in self._choices:
-            self._choices[share] = FluidChoice(self._instance, share=share, should_stop=should_stop)
-        mask, lattice = self._choices[share].choose(self._limit, should_stop)
-        core = build_core(self._instance, mask, should_stop=should_stop)
-        self._cores.append(_Core(search=FluidSearch(core, lattice), instance=self._instance, share=share))
+        if way not in self._choices:
+            self._choices[way] = FluidChoice(
+                self._instance,
+                share=DEFAULT_SHARE,
+                heft=way.heft / max(1, self._load),
+                chains=way.chains,
+                reach=self._closure(should_stop),
+                should_stop=should_stop,
+            )
+        mask, lattice = self._choices[way].choose(self._limit, should_stop)
+        core = build_core(self._instance, mask, way.chains, should_stop=should_stop)
+        self._cores.append(_Core(search=FluidSearch(core, lattice), instance=self._instance, way=way))
         return self._cores[-1]
+
+    def _closure(self, should_stop: Callable[[], bool]) -> Closure:
+        from framework.structure.closure import closure
+
+        if self._reach is None:
+            self._reach = closure(self._instance, should_stop=should_stop)
+        return self._reach
+
+    def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[_Way]:
+        """Return the ways of choosing cores of the next size, first to be tried first.
+
+        The way of the best core goes on; and before it, as it is cheaper to climb, one with the heaviest equal nodes of
+        its fluid as another chain, if there is room for them and no smaller core of this kind was in vain.
+        """
+        import numpy as np
+
+        from framework.structure.fluid_chains import find_chains
+        from framework.structure.fluid_choice import HEFTS
+
+        best = self.best
+        way = _Way(HEFTS[0]) if best is None else best.way
+        ways = [way]
+        if best is None or limit < CHAINED_IDEALS or (way.heft, len(way.chains) + 1) in self._given_up:
+            return ways
+        fluid = np.zeros(self._instance.n, np.bool_)
+        fluid[best.search.core.fluid] = True
+        found = find_chains(
+            self._instance,
+            self._closure(should_stop),
+            fluid,
+            least_weight=int(LEAST_CHAINED * self._load),
+            most=1,
+            should_stop=should_stop,
+        )
+        chains = (*way.chains, *found)
+        if found and ROOM * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
+            ways.insert(0, _Way(way.heft, chains))
+        return ways
 
 
 class _Search:
     """The interval, and what this run has added to it."""
 
-    def __init__(self, problem: Problem, context: Context, tolerance: float) -> None:
-        self.problem, self.context, self.tolerance = problem, context, tolerance
+    def __init__(self, problem: Problem, context: Context) -> None:
+        self.problem, self.context = problem, context
         self.dual = simple_bound(problem)
         self.proven: int | None = None
         self.found: Incumbent | None = None
         self.value = bottleneck(problem, context.best_partition() or balanced_partition(problem))
         self.details: dict[str, Any] = {"cores": 0, "decisions": 0, "extensions": 0}
+        self._started, self._completing = time.monotonic(), 0.0
 
-    def climb(self, core: _Core) -> int:
-        """Raise the bound as far as a core can; return the highest threshold it refuted plus 1, or 0.
+    def climb(self, core: _Core, tolerance: float) -> int:
+        """Raise the bound until a core cannot, or to the incumbent; return what this core has proven, or 0.
 
         Raises
         ------
@@ -246,11 +327,12 @@ class _Search:
         """
         before = core.search.steps
         self.details |= {"cores": self.details["cores"] + 1, "ideals": len(core.search.lattice)}
-        self.details["fluid"] = len(core.search.core.fluid)
-        tolerance = 0.0 if core.exact else self.tolerance
+        self.details |= {"fluid": len(core.search.core.fluid), "chains": len(core.way.chains)}
+        if core.exact:
+            tolerance = 0.0
         reached, step = 0, 0
         ceiling = self._listen()
-        while ceiling - self.dual > tolerance * ceiling:
+        while self.dual < ceiling and (ceiling == self.value or ceiling - self.dual > tolerance * ceiling):
             threshold = min(self.dual + step, ceiling - 1)
             if self._refutes(core, threshold):
                 self.dual = reached = self.proven = threshold + 1
@@ -259,7 +341,7 @@ class _Search:
             elif not step:
                 break
             else:
-                ceiling, step = threshold, step // 4
+                ceiling, step = threshold, (threshold - self.dual) // 4
             ceiling = min(ceiling, self._listen())
         self.details["extensions"] += core.search.steps - before
         return reached
@@ -280,13 +362,20 @@ class _Search:
             return False
         if plan is None:
             return True
+        if core.exact or self._completing <= MOST_COMPLETING * (time.monotonic() - self._started):
+            self._complete(core, plan)
+        return False
+
+    def _complete(self, core: _Core, plan: FluidPlan) -> None:
+        """Make an incumbent of what a core allows."""
+        started = time.monotonic()
         partition = core.complete(self.problem, plan)
+        self._completing += time.monotonic() - started
         value = bottleneck(self.problem, partition)
         if self.found is None or value < self.found.value:
             self.found = Incumbent(value=value, partition=partition, source=NAME)
             self.context.report_partition(partition)
         self.value = min(self.value, value)
-        return False
 
     def _listen(self) -> int:
         """Take over what others have found meanwhile; return the best incumbent value."""

@@ -1,9 +1,11 @@
 """Which nodes to make fluid, so that the core has few ideals and loses little.
 
-Ideals multiply where many nodes are incomparable, and what is lost with a fluid node is the cost of its tensors and its
-place. So nodes are ranked by
+Ideals multiply where many nodes are incomparable, and what is lost with a fluid node is the cost of its tensors, its
+place, and that it is whole: stages of 5 or 6 equal nodes are not the same as any mixture, which counts where nodes
+weigh much of a stage. So nodes are ranked by
 
-    (number of nodes of the core incomparable with it)  /  (cost of its tensors + share * mean of that cost),
+    (number of nodes of the core incomparable with it)
+        /  (cost of its tensors + share * mean of that cost + heft * square of its work and parameters),
 
 taken out one by one, highest first, with the counts kept up to date. The shortest prefix of this ranking whose core
 has at most so many ideals is found by bisection (a longer prefix never has more ideals: its ideals are restrictions of
@@ -14,7 +16,7 @@ Every choice is valid; this one is a heuristic. Source: this project.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numba import njit
@@ -23,14 +25,16 @@ from numpy.typing import NDArray
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.closure import BitArray, BoolArray, closure
+from framework.structure.closure import BitArray, BoolArray, Closure, closure
+from framework.structure.fluid_chains import Chain
 from framework.structure.fluid_core import core_order
 from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_ideals
 
-SHARES = (0.02, 0.3, 3.0)
-"""Shares of the mean tensor cost worth trying: from cheap tensors first to most incomparable first."""
 DEFAULT_SHARE = 0.3
-MOST_ATTEMPTS = 100
+"""Share of the mean tensor cost: from 0.02, cheap tensors first, to 3, most incomparable first, it matters little."""
+HEFTS = (0.0, 3.0, 10.0)
+"""Hefts worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the core."""
+MOST_ATTEMPTS = 30
 """Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
 _PAIRS_A_CALL = 10_000_000
 
@@ -42,6 +46,12 @@ class FluidChoice:
     ----------
     share
         See the module; larger values look less at tensors.
+    heft
+        See the module; per tick, as it is multiplied with the square of ticks.
+    chains
+        Nodes that stay in the core, as chains.
+    reach
+        The closure of the instance, if it is known.
     should_stop
         Asked every few hundredths of a second, in all methods.
 
@@ -51,11 +61,21 @@ class FluidChoice:
         From any method, if `should_stop` strikes.
     """
 
-    def __init__(self, instance: Instance, *, share: float, should_stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        share: float,
+        heft: float = 0.0,
+        chains: Sequence[Chain] = (),
+        reach: Closure | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._instance = instance
+        self._chains = chains
         self._tensors = incident_cost(instance)
-        self._ranking = self._rank(share, should_stop)
-        self._prefix = instance.n - 1
+        self._ranking = self._rank(share, heft, reach or closure(instance, should_stop=should_stop), should_stop)
+        self._prefix = len(self._ranking) - 1
 
     def choose(
         self, max_ideals: int, should_stop: Callable[[], bool] = lambda: False
@@ -65,8 +85,10 @@ class FluidChoice:
         mask, lattice = self._attempt(self._mask(high), max_ideals, should_stop)
         if mask is None:
             # Fewer ideals than before were asked for.
-            high = self._instance.n - 1
+            high = len(self._ranking) - 1
             mask, lattice = self._attempt(self._mask(high), max(2, max_ideals), should_stop)
+        if mask is None:
+            raise ValueError(f"the chains alone have more than {max_ideals} ideals")
         while high - low > 1:
             middle = (low + high) // 2 if low >= 0 else (0 if high <= 4 else high // 2)
             attempt, found = self._attempt(self._mask(middle), max_ideals, should_stop)
@@ -88,7 +110,7 @@ class FluidChoice:
         self, mask: BoolArray, max_ideals: int, should_stop: Callable[[], bool]
     ) -> tuple[BoolArray | None, IdealLattice | None]:
         """Return the mask and the lattice of its core, or twice None if that is too large."""
-        order, _, _ = core_order(self._instance, mask, should_stop=should_stop)
+        order, _, _ = core_order(self._instance, mask, self._chains, should_stop=should_stop)
         lattice = enumerate_ideals(order, max_ideals=max_ideals, should_stop=should_stop)
         if lattice.status is LatticeStatus.STOPPED:
             raise OutOfTimeError("stopped while the fluid was being chosen")
@@ -117,21 +139,27 @@ class FluidChoice:
             position += len(some)
         return mask, lattice
 
-    def _rank(self, share: float, should_stop: Callable[[], bool]) -> IntArray:
+    def _rank(self, share: float, heft: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
         instance = self._instance
         n = instance.n
-        reach = closure(instance, should_stop=should_stop)
         comparable = reach.ancestors | reach.descendants
-        incomparable = n - 1 - np.bitwise_count(comparable).sum(axis=1, dtype=np.int64)
-        mean = float(self._tensors.mean())
-        price = np.asarray(self._tensors + (share * mean + 1.0), np.float64)
-        ranking = np.empty(n, np.int64)
         alive = np.ones(n, np.bool_)
+        for chain in self._chains:
+            alive[chain.nodes] = False
+        count = int(alive.sum())
+        octets = np.packbits(alive, bitorder="little")
+        words = np.zeros(8 * comparable.shape[1], np.uint8)
+        words[: len(octets)] = octets
+        incomparable = count - 1 - np.bitwise_count(comparable & words.view("<u8")).sum(axis=1, dtype=np.int64)
+        mean = float(self._tensors.mean())
+        weight = (instance.work + instance.parameter_cost).astype(np.float64)
+        price = np.asarray(self._tensors + (share * mean + 1.0), np.float64) + heft * weight * weight
+        ranking = np.empty(count, np.int64)
         step = max(1, _PAIRS_A_CALL // n)
-        for first in range(0, n, step):
+        for first in range(0, count, step):
             if should_stop():
                 raise OutOfTimeError("stopped while nodes were being ranked")
-            _take_out(comparable, price, incomparable, alive, ranking, first, min(n, first + step))
+            _take_out(comparable, price, incomparable, alive, ranking, first, min(count, first + step))
         return ranking
 
 

@@ -20,12 +20,15 @@ of u and v each pay for one of its two tensors, wherever f is.)
 What is left of a fluid node is its work and parameters, and two facts about its place: it comes after its
 ancestors in the core, and before its descendants there.
 
+Equal nodes may be in the core as a chain (`framework.structure.fluid_chains`): without their tensors, which are taken
+out of the nets as those of fluid nodes are, but whole, and in the one order of their sorted stages.
+
 Source: this project.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +38,7 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, build_topology, row_pointers
 from framework.structure.closure import BitArray, BoolArray, redundant_arcs, word_count
+from framework.structure.fluid_chains import Chain, chain_arcs
 
 LARGEST_NET = 64
 """Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""
@@ -50,6 +54,8 @@ class FluidCore:
         The instance it was made from.
     nodes, fluid
         ``[core]``, ``[fluid]`` the nodes of the instance on either side, ascending.
+    chained
+        ``[core]`` which nodes are in chains: there a node stands for one of its kind.
     order
         The core as an instance whose tensors cost nothing: its ideals are those of the core.
     net_cost, net_ptr, net_pins
@@ -64,6 +70,7 @@ class FluidCore:
     instance: Instance
     nodes: IntArray
     fluid: IntArray
+    chained: BoolArray
     order: Instance
     net_cost: IntArray
     net_ptr: IntArray
@@ -74,7 +81,11 @@ class FluidCore:
 
 
 def core_order(
-    instance: Instance, fluid: BoolArray, *, should_stop: Callable[[], bool] = lambda: False
+    instance: Instance,
+    fluid: BoolArray,
+    chains: Sequence[Chain] = (),
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Instance, BitArray, BitArray]:
     """Return the order of the core as an instance without tensor costs, and `after`, `before` of the fluid nodes.
 
@@ -85,9 +96,12 @@ def core_order(
     """
     top, n = instance.topology, instance.n
     nodes = np.flatnonzero(~fluid)
-    core = np.full(n, -1, np.int64)
-    core[nodes] = np.arange(len(nodes))
     size = len(nodes)
+    number = np.full(n, -1, np.int64)
+    number[nodes] = np.arange(size)
+    core = number.copy()
+    for chain in chains:
+        core[chain.nodes] = -1
     after = np.zeros((n, word_count(size)), np.uint64)
     before = np.zeros((n, word_count(size)), np.uint64)
     forward = np.arange(n, dtype=np.int64)
@@ -95,9 +109,12 @@ def core_order(
     _collect(forward[::-1].copy(), top.succ_ptr, top.succs, core, before)
     if should_stop():
         raise OutOfTimeError("stopped while the order of the core was being built")
-    count = _members(before, nodes, np.empty((2, 0), np.int64))
-    arcs = np.empty((2, count), np.int64)
-    _members(before, nodes, arcs)
+    fixed = np.flatnonzero(core >= 0)
+    arcs = np.empty((2, _members(before, fixed, np.empty((2, 0), np.int64))), np.int64)
+    _members(before, fixed, arcs)
+    arcs[0] = core[fixed[arcs[0]]]
+    if chains:
+        arcs = np.unique(np.concatenate((arcs, number[chain_arcs(chains, fixed)]), axis=1), axis=1)
     succ_ptr = row_pointers(arcs[0], size)
     keep = ~redundant_arcs(size, succ_ptr, arcs[1], should_stop=should_stop)
     tails, heads = arcs[0][keep], arcs[1][keep]
@@ -118,20 +135,29 @@ def core_order(
     return order, after[fluid], before[fluid]
 
 
-def build_core(instance: Instance, fluid: BoolArray, *, should_stop: Callable[[], bool] = lambda: False) -> FluidCore:
-    """Build the core with all its nets; `fluid` is a mask over the nodes that leaves at least one.
+def build_core(
+    instance: Instance,
+    fluid: BoolArray,
+    chains: Sequence[Chain] = (),
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> FluidCore:
+    """Build the core with all its nets; `fluid` is a mask over the nodes that leaves at least one, and no chained ones.
 
     Raises
     ------
     OutOfTimeError
         If `should_stop` struck first.
     """
-    order, after, before = core_order(instance, fluid, should_stop=should_stop)
+    order, after, before = core_order(instance, fluid, chains, should_stop=should_stop)
     nodes = np.flatnonzero(~fluid)
+    placeless = fluid.copy()
+    for chain in chains:
+        placeless[chain.nodes] = True
     core = np.full(instance.n, -1, np.int64)
     core[nodes] = np.arange(len(nodes))
-    nets = _Nets(instance, fluid)
-    for i, f in enumerate(np.flatnonzero(fluid).tolist()):
+    nets = _Nets(instance, placeless)
+    for i, f in enumerate(np.flatnonzero(placeless).tolist()):
         if i % 64 == 0 and should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
         nets.eliminate(f)
@@ -141,6 +167,7 @@ def build_core(instance: Instance, fluid: BoolArray, *, should_stop: Callable[[]
         instance=instance,
         nodes=nodes,
         fluid=np.flatnonzero(fluid),
+        chained=placeless[nodes],
         order=order,
         net_cost=np.array([cost for _, cost, _ in rows], np.int64),
         net_ptr=np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))).astype(np.int64),
@@ -157,9 +184,9 @@ class _Nets:
     A net is keyed by its pins and its head: the pin that is an ancestor of all others, or -1 if there may be none.
     """
 
-    def __init__(self, instance: Instance, fluid: BoolArray) -> None:
+    def __init__(self, instance: Instance, placeless: BoolArray) -> None:
         self._cost: dict[tuple[frozenset[int], int], int] = {}
-        self._at: dict[int, set[tuple[frozenset[int], int]]] = {int(f): set() for f in np.flatnonzero(fluid)}
+        self._at: dict[int, set[tuple[frozenset[int], int]]] = {int(f): set() for f in np.flatnonzero(placeless)}
         top = instance.topology
         ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), instance.tensor_cost.tolist()
         for t, u in enumerate(top.producer.tolist()):

@@ -2,7 +2,8 @@
 
 A fluid node may be in any stage from the last one of its predecessors, placed before it, to the first one of its core
 descendants. It takes the stage that costs least with it: its work, what it adds to overflow, and the tensors it makes
-that stage pay for, as far as their other nodes are placed. The result is a start for slicing and annealing.
+that stage pay for, as far as their other nodes are placed. A chained node takes the stage it has in the core's plan,
+if it may be there. The result is a start for slicing and annealing.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
         ``[core]`` a partition of the core.
     """
     instance, top = problem.instance, problem.instance.topology
-    stage = np.full(instance.n, -1, np.int64)
-    stage[core.nodes] = stage_of_core
+    stage, wanted = np.full(instance.n, -1, np.int64), np.full(instance.n, -1, np.int64)
+    stage[core.nodes[~core.chained]] = stage_of_core[~core.chained]
+    wanted[core.nodes[core.chained]] = stage_of_core[core.chained]
     _place(
         instance.work,
         instance.parameter_cost,
@@ -46,6 +48,7 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
         top.preds,
         problem.useful_stages,
         stage,
+        wanted,
     )
     return Partition(stage_of=stage)
 
@@ -69,6 +72,7 @@ def _place(
     preds: IntArray,
     k: int,
     stage: IntArray,
+    wanted: IntArray,
 ) -> None:
     n = len(work)
     latest = np.full(n, k - 1, np.int64)
@@ -105,7 +109,10 @@ def _place(
             earliest = max(earliest, stage[preds[e]])
         least = best_added = 0
         best = -1
-        for s in range(earliest, latest[v] + 1):
+        last = latest[v]
+        if earliest <= wanted[v] <= last:
+            earliest = last = wanted[v]
+        for s in range(earliest, last + 1):
             added = work[v]
             for i in range(in_ptr[v], in_ptr[v + 1]):
                 t = in_tensors[i]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 
+from formulations import core_fluid
 from framework.bounds import Limit, Reason
 from framework.contracts import Refuted, Satisfied, Undecided
 from framework.errors import UserError
@@ -30,6 +35,39 @@ def test_small_cores_never_exceed_the_optimum(ideals: str) -> None:
         assert board.interval.incumbent is None or board.interval.incumbent >= optimum
         raised += outcome.dual is not None
     assert raised > 20
+
+
+def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_fluid, "CHAINED_IDEALS", 2)
+    monkeypatch.setattr(core_fluid, "ROOM", 2)
+    monkeypatch.setattr(core_fluid, "LEAST_CHAINED", 0.0)
+    monkeypatch.setattr(core_fluid, "GROWTH", 2)
+    chained: list[int] = []
+    climb = core_fluid._Search.climb
+
+    def noted(*arguments: Any) -> int:
+        reached = climb(*arguments)
+        if arguments[1].way.chains:
+            chained.append(reached)
+        return reached
+
+    monkeypatch.setattr(core_fluid._Search, "climb", noted)
+    for seed in range(33_000, 33_120):
+        rng = np.random.default_rng(seed)
+        instance = random_layered_instance(seed, 16, width=8)
+        kind = rng.integers(2, size=instance.n)
+        equal = replace(instance, work=instance.work[kind], parameter_cost=instance.parameter_cost[kind])
+        problem = Problem(instance=equal, stages=int(rng.integers(2, 5)))
+        _, exact = run_entry(registry.create("ideal-dp"), problem)
+        outcome, board = run_entry(registry.create("core-fluid:first_ideals=4,max_ideals=64"), problem)
+        optimum = exact.interval.incumbent
+        assert optimum is not None
+        assert exact.interval.dual == optimum
+        assert not board.contradictions
+        assert outcome.dual is None or outcome.dual.value <= optimum, f"seed {seed}"
+        assert board.interval.incumbent is None or board.interval.incumbent >= optimum
+    assert len(chained) > 20
+    assert sum(reached > 0 for reached in chained) > 5
 
 
 def test_without_fluid_it_equals_the_exact_program() -> None:

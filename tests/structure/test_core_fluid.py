@@ -14,7 +14,7 @@ from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck, stage_costs
 from framework.structure.closure import BoolArray, closure
 from framework.structure.core_fluid import FluidSearch
-from framework.structure.fluid_choice import MOST_ATTEMPTS, SHARES, FluidChoice
+from framework.structure.fluid_choice import HEFTS, MOST_ATTEMPTS, FluidChoice
 from framework.structure.fluid_core import FluidCore, build_core
 from framework.structure.fluid_placement import place_fluid
 from framework.structure.ideal_chains import ChainSearch
@@ -265,10 +265,10 @@ def test_more_than_one_word_and_large_numbers() -> None:
     assert 2 * scale <= highest < 4 * scale
 
 
-@pytest.mark.parametrize("share", SHARES)
-def test_the_choice_keeps_to_its_limit_and_gives_back(share: float) -> None:
+@pytest.mark.parametrize("heft", HEFTS)
+def test_the_choice_keeps_to_its_limit_and_gives_back(heft: float) -> None:
     instance = random_layered_instance(7, 80, width=12)
-    choice = FluidChoice(instance, share=share)
+    choice = FluidChoice(instance, share=0.3, heft=heft / instance.total_work)
     sizes = []
     for limit in (2, 50, 400, 3000):
         mask, lattice = choice.choose(limit)
@@ -279,7 +279,18 @@ def test_the_choice_keeps_to_its_limit_and_gives_back(share: float) -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == instance.n - 1
     narrow = random_layered_instance(7, 30, width=1)
-    assert not FluidChoice(narrow, share=share).choose(100)[0].any()
+    assert not FluidChoice(narrow, share=0.3, heft=heft).choose(100)[0].any()
+
+
+def test_heavy_nodes_stay_in_the_core() -> None:
+    instance = random_layered_instance(7, 80, width=12)
+    weight = instance.work + instance.parameter_cost
+    heavy = np.argsort(weight)[-20:]
+    kept = [
+        int((~FluidChoice(instance, share=0.3, heft=heft / instance.total_work).choose(400)[0][heavy]).sum())
+        for heft in (0, 1e6)
+    ]
+    assert kept[0] < kept[1]
 
 
 def test_giving_back_ends_where_every_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
