@@ -11,20 +11,15 @@ Source: this project (methods.md B6).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
 from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.registry import register_strategy
 from framework.structure.start import known_partition
-
-if TYPE_CHECKING:
-    from framework.structure.annealing import Annealer
+from strategies.cooling import best_of, cool
 
 NAME = "annealing"
-MOVES_A_CALL = 25_000
-"""Moves before a kernel call returns to Python: a few hundredths of a second at most, also on large graphs."""
 
 
 @register_strategy(
@@ -59,7 +54,7 @@ class Annealing:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Cool until patience or time runs out."""
-        from framework.structure.annealing import LARGEST_TABLE, Annealer
+        from framework.structure.annealing import HOTTEST, LARGEST_TABLE, Annealer
 
         table = problem.instance.m * problem.useful_stages
         if table > LARGEST_TABLE:
@@ -74,9 +69,9 @@ class Annealing:
         moves = min(self.longest, self.moves_per_node * problem.instance.n)
         failures = coolings = 0
         while failures < self.patience and not context.should_stop():
-            self._cool(annealer, moves, context)
+            cool(annealer, moves, HOTTEST, context)
             coolings += 1
-            found = self._best_of(problem, annealer, context)
+            found = best_of(problem, annealer, NAME, context)
             if found.value < best.value:
                 best = found
                 context.report_partition(found.partition)
@@ -90,36 +85,6 @@ class Annealing:
         else:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
         return Outcome(incumbent=best, termination=termination, details={"coolings": coolings})
-
-    def _cool(self, annealer: Annealer, moves: int, context: Context) -> None:
-        """One cooling, cut into calls with the temperature falling over all of them."""
-        from framework.structure.annealing import COLDEST, HOTTEST, Cooling
-
-        calls = -(-moves // MOVES_A_CALL)
-        ratio = (COLDEST / HOTTEST) ** (1 / calls)
-        reported = annealer.best
-        for call in range(calls):
-            if context.should_stop():
-                return
-            hot = HOTTEST * ratio**call
-            annealer.cool(Cooling(moves=moves // calls, hottest=hot, coldest=hot * ratio))
-            if annealer.best < reported and (context.incumbent is None or annealer.best < context.incumbent):
-                reported = annealer.best
-                context.report_partition(annealer.best_partition())
-
-    def _best_of(self, problem: Problem, annealer: Annealer, context: Context) -> Incumbent:
-        """Return the best of what the walk met and of the slicings of its orders."""
-        from framework.structure.orders import order_of_partition
-        from framework.structure.slicing import Slicer
-
-        best = Incumbent(value=annealer.best, partition=annealer.best_partition(), source=NAME)
-        for partition in (annealer.best_partition(), annealer.current_partition()):
-            sliced = Slicer(problem.instance, order_of_partition(problem.instance, partition)).solve(
-                problem.useful_stages, upper=best.value, lower=context.dual or 0, should_stop=context.should_stop
-            )
-            if sliced is not None:
-                best = Incumbent(value=sliced.value, partition=sliced.partition, source=NAME)
-        return best
 
     def _next_start(self, problem: Problem, best: Incumbent, context: Context) -> Partition:
         """Return the best partition known to anyone."""

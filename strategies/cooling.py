@@ -1,0 +1,72 @@
+"""One cooling of an annealer, cut into calls, and the partitions that come of it; for `annealing` and `multilevel`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from framework.bounds import Incumbent
+from framework.contracts import Context
+from framework.model.problem import Partition, Problem
+
+if TYPE_CHECKING:
+    from framework.structure.annealing import Annealer
+
+MOVES_A_CALL = 25_000
+"""Moves before a kernel call returns to Python: a few hundredths of a second at most, also on large graphs."""
+
+
+def unchanged(partition: Partition) -> Partition:
+    """Return the partition itself: for annealers of the problem that partitions are reported for."""
+    return partition
+
+
+def cool(
+    annealer: Annealer,
+    moves: int,
+    hottest: float,
+    context: Context,
+    lifted: Callable[[Partition], Partition] = unchanged,
+) -> None:
+    """Make so many moves, the temperature falling over all of them; report what is better than all that is known.
+
+    Parameters
+    ----------
+    lifted
+        Turns a partition of the annealer's problem into one of the problem to report for.
+    """
+    from framework.structure.annealing import COLDEST, Cooling
+
+    calls = -(-moves // MOVES_A_CALL)
+    ratio = (COLDEST / hottest) ** (1 / calls)
+    reported = annealer.best
+    for call in range(calls):
+        if context.should_stop():
+            return
+        hot = hottest * ratio**call
+        annealer.cool(Cooling(moves=moves // calls, hottest=hot, coldest=hot * ratio))
+        if annealer.best < reported and (context.incumbent is None or annealer.best < context.incumbent):
+            reported = annealer.best
+            context.report_partition(lifted(annealer.best_partition()))
+
+
+def best_of(
+    problem: Problem,
+    annealer: Annealer,
+    source: str,
+    context: Context,
+    lifted: Callable[[Partition], Partition] = unchanged,
+) -> Incumbent:
+    """Return the best of what a walk met and of the optimal slicings of its orders."""
+    from framework.structure.orders import order_of_partition
+    from framework.structure.slicing import Slicer
+
+    met = lifted(annealer.best_partition())
+    best = Incumbent(value=annealer.best, partition=met, source=source)
+    for partition in (met, lifted(annealer.current_partition())):
+        sliced = Slicer(problem.instance, order_of_partition(problem.instance, partition)).solve(
+            problem.useful_stages, upper=best.value, lower=context.dual or 0, should_stop=context.should_stop
+        )
+        if sliced is not None:
+            best = Incumbent(value=sliced.value, partition=sliced.partition, source=source)
+    return best
