@@ -56,6 +56,8 @@ LEAST_CHAINED = 0.02
 """Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
 MOST_COMPLETING = 0.2
 """Share of the time after which what is not refuted is not made an incumbent, but for cores without fluid."""
+STUCK = 1e-3
+"""Relative gain of a core over smaller ones below which other ways of the same size are tried."""
 FIRST_STEP = 1 / 256
 """First step of a gallop, in units of the value it starts from."""
 _towers: OrderedDict[tuple[str, int, int, int, float], _Tower] = OrderedDict()
@@ -214,11 +216,14 @@ class _Tower:
         self._limit = parameters.first_ideals
         self._ways = [_Way(heft) for heft in HEFTS]
         self._given_up: set[tuple[float, int]] = set()
-        self._highest = 0
+        self._highest = self._before = 0
+        self._turned = True
         self.best: _Core | None = None
 
     def cores(self, should_stop: Callable[[], bool]) -> Iterator[_Core]:
         """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
+
+        Where the best way gains little from the larger size, the others are tried as well.
 
         Raises
         ------
@@ -227,11 +232,14 @@ class _Tower:
         """
         yield from list(self._cores)
         while not self._complete:
-            if not self._ways:
+            if not self._ways and not self._turned and self._highest < (1 + STUCK) * self._before:
+                self._ways, self._turned = self._others(), True
+            elif not self._ways:
                 if self._limit >= self._parameters.max_ideals:
                     return
                 limit = min(self._parameters.max_ideals, GROWTH * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
+                self._before, self._turned = self._highest, False
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)
             yield core
@@ -272,6 +280,12 @@ class _Tower:
         if self._reach is None:
             self._reach = closure(self._instance, should_stop=should_stop)
         return self._reach
+
+    def _others(self) -> list[_Way]:
+        """Return the ways without chains that the best core was not chosen in."""
+        from framework.structure.fluid_choice import HEFTS
+
+        return [_Way(heft) for heft in HEFTS if self.best is None or heft != self.best.way.heft]
 
     def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[_Way]:
         """Return the ways of choosing cores of the next size, first to be tried first.

@@ -70,6 +70,17 @@ def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch)
     assert sum(reached > 0 for reached in chained) > 5
 
 
+@pytest.mark.parametrize(("stuck", "cores"), [(1e9, 6), (-1.0, 4)])
+def test_other_ways_are_tried_where_a_larger_core_gains_little(
+    monkeypatch: pytest.MonkeyPatch, stuck: float, cores: int
+) -> None:
+    monkeypatch.setattr(core_fluid, "STUCK", stuck)
+    problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
+    outcome, board = run_entry(registry.create("core-fluid:first_ideals=50,max_ideals=200"), problem)
+    assert outcome.details["cores"] == cores
+    assert not board.contradictions
+
+
 def test_without_fluid_it_equals_the_exact_program() -> None:
     for seed in range(31_000, 31_150):
         problem = random_problem(seed)
