@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +76,7 @@ def test_other_ways_are_tried_where_a_larger_core_gains_little(
     monkeypatch: pytest.MonkeyPatch, stuck: float, cores: int
 ) -> None:
     monkeypatch.setattr(core_fluid, "STUCK", stuck)
+    monkeypatch.setattr(core_fluid, "_towers", OrderedDict())
     problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
     outcome, board = run_entry(registry.create("core-fluid:first_ideals=50,max_ideals=200"), problem)
     assert outcome.details["cores"] == cores
