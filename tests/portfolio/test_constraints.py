@@ -92,7 +92,7 @@ def test_the_optimum_is_that_of_all_partitions_that_obey(seed: int, k: int, data
     assert brute_force_optimum(Problem(instance=instance, stages=k)) == exhaustive(graph, k, constraints)
 
 
-@pytest.mark.parametrize("entry", ["ideal-dp", "cp-sat", "slice-graph", "annealing"])
+@pytest.mark.parametrize("entry", ["ideal-dp", "cp-sat", "slice-graph", "annealing", "multilevel"])
 def test_entries_honour_them_without_knowing(entry: str) -> None:
     load_plugins()
     for seed in range(6):
