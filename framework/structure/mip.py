@@ -1,8 +1,11 @@
 """Integer linear models through MathOpt with HiGHS or SCIP, in a process of their own, with their bounds discounted.
 
-Costs are divided by a base, so that the bottleneck is about 1 and the tolerances of the solvers (about 1e-6) mean what
-they say. A bound is the solver's dual bound, never the objective of a solution, and taken only where the solver ended
-orderly; it is lowered by `DISCOUNT` and then rounded up to the next integer. A model without objective is
+Costs are divided so that the bottleneck is about `MAGNITUDE`, and the tolerances of the solvers (about 1e-6) mean what
+they say. It must not be about 1: HiGHS then calls some integer programs of ten columns "optimal" at 1.13 to 1.29 times
+their optimum, or infeasible, for some seeds, with its presolve and without (tests/structure/test_mip.py).
+
+A bound is the solver's dual bound, never the objective of a solution, and taken only where the solver ended orderly; it
+is lowered by `DISCOUNT` and then rounded up to the next integer. A model without objective is
 given `SLACK` more room in every row of costs, and so is one with a fixed limit, so that "infeasible" is not said of
 something that fits to the last digit. Both margins are stated, not proven: bounds from here have soundness `tolerance`.
 """
@@ -27,6 +30,8 @@ from framework.structure.linear_model import OPEN, LinearModel, Solution, Status
 from framework.structure.mip_worker import FloatArray, MipJob, MipReport
 
 MipSolver = Literal["highs", "scip"]
+MAGNITUDE = 1024
+"""What bottlenecks are about, in the units of cost that a solver sees."""
 DISCOUNT = 2e-6
 """Taken off a dual bound, relative to the base."""
 SLACK = 5e-6
@@ -84,7 +89,7 @@ def solve_mip(
     """
     if model.infeasible:
         return Solution(status=Status.INFEASIBLE)
-    job = _job(model, max(1, base), margin=model.objective is None if margin is None else margin)
+    job = _job(model, max(1, base), magnitude=MAGNITUDE, margin=model.objective is None if margin is None else margin)
     job = replace(job, solver=solver, seconds=max(0.01, seconds), threads=threads, seed=seed)
     report = _run(job, should_stop, lambda report: take(_solution(report, model, max(1, base))))
     return Solution(status=_GONE[report]) if isinstance(report, str) else _solution(report, model, max(1, base))
@@ -106,7 +111,7 @@ def solve_relaxation(
     precise. They belong to the model divided by `base` as above: by weak duality they prove something only after
     `framework.structure.dual_repair` has rounded and evaluated them exactly.
     """
-    job = _job(model, max(1, base), margin=False)
+    job = _job(model, max(1, base), magnitude=1, margin=False)
     scale = row_scales(model)
     job = replace(
         job,
@@ -158,13 +163,15 @@ def _run(
                 return "killed"
 
 
-def _job(model: LinearModel, base: int, *, margin: bool) -> MipJob:
-    column_scale = np.where(model.weighed, float(base), 1.0)
-    row_scale = np.where(model.row_weighed, 1.0 / base, 1.0)
+def _job(model: LinearModel, base: int, *, magnitude: int, margin: bool) -> MipJob:
+    unit = base / magnitude
+    column_scale = np.where(model.weighed, unit, 1.0)
+    row_scale = np.where(model.row_weighed, 1.0 / unit, 1.0)
     row_lower = np.where(model.row_lower <= -OPEN, -math.inf, model.row_lower * row_scale)
     row_upper = np.where(model.row_upper >= OPEN, math.inf, model.row_upper * row_scale)
     if margin:
-        room = np.where(model.row_weighed & np.isfinite(row_upper), SLACK * np.maximum(1.0, np.abs(row_upper)), 0.0)
+        room = SLACK * np.maximum(magnitude, np.abs(row_upper))
+        room = np.where(model.row_weighed & np.isfinite(row_upper), room, 0.0)
         row_upper = row_upper + room
     return MipJob(
         lower=model.lower / column_scale,
@@ -183,7 +190,7 @@ def _solution(report: MipReport, model: LinearModel, base: int) -> Solution:
     status = _ENDED.get(report.status, Status.STOPPED if not report.status else Status.FAILED)
     bound = None
     if model.objective is not None and report.bound is not None and status in (Status.OPTIMAL, Status.STOPPED):
-        bound = math.ceil((report.bound - DISCOUNT * max(1.0, abs(report.bound))) * base)
+        bound = math.ceil((report.bound - DISCOUNT * max(MAGNITUDE, abs(report.bound))) * (base / MAGNITUDE))
     return Solution(status=status, bound=bound, values=report.values)
 
 

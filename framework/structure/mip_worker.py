@@ -178,9 +178,8 @@ def _parameters(job: MipJob) -> Any:
     if not job.relaxed:
         parameters.relative_gap_tolerance = 1e-6
     if job.solver == "highs":
-        # MathOpt's own fields for threads and seed are refused or ignored for HiGHS. Its presolve makes an integer
-        # program of eleven columns (tests/structure/test_mip.py) "optimal" at 1.29 times its optimum for one seed in
-        # five, here and in HiGHS 1.14: no margin covers that, so it is off.
+        # MathOpt's own fields for threads and seed are refused or ignored for HiGHS. Its presolve is off, as it is
+        # another place where it lost optima (`framework.structure.mip`).
         interior = {"solver": "ipm", "run_crossover": "off"} if job.interior else {}
         parameters.highs = highs_pb2.HighsOptionsProto(
             int_options={"threads": job.threads, "random_seed": job.seed % (1 << 31)},
