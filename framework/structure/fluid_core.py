@@ -157,8 +157,8 @@ def build_core(
     core = np.full(instance.n, -1, np.int64)
     core[nodes] = np.arange(len(nodes))
     nets = _Nets(instance, placeless)
-    for i, f in enumerate(np.flatnonzero(placeless).tolist()):
-        if i % 64 == 0 and should_stop():
+    for f in np.flatnonzero(placeless).tolist():
+        if should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
         nets.eliminate(f)
     rows = nets.rows()
