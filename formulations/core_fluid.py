@@ -98,11 +98,11 @@ class CoreFluid:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Climb with one core after the other."""
-        search = _Search(problem, context)
+        search = _Search(problem, context, self.tolerance)
         try:
             tower = self._tower(problem, context)
             for core in tower.cores(context.should_stop):
-                tower.rate(core, search.climb(core, self.tolerance))
+                tower.rate(core, search.climb(core))
             closed = search.dual >= search.value
             termination = Termination(reason=Reason.OPTIMAL if closed else Reason.FINISHED)
         except OutOfTimeError:
@@ -257,13 +257,12 @@ class _Tower:
 
     def _build(self, way: _Way, should_stop: Callable[[], bool]) -> _Core:
         from framework.structure.core_fluid import FluidSearch
-        from framework.structure.fluid_choice import DEFAULT_SHARE, FluidChoice
+        from framework.structure.fluid_choice import FluidChoice
         from framework.structure.fluid_core import build_core
 
         if way not in self._choices:
             self._choices[way] = FluidChoice(
                 self._instance,
-                share=DEFAULT_SHARE,
                 heft=way.heft / max(1, self._load),
                 chains=way.chains,
                 reach=self._closure(should_stop),
@@ -322,8 +321,8 @@ class _Tower:
 class _Search:
     """The interval, and what this run has added to it."""
 
-    def __init__(self, problem: Problem, context: Context) -> None:
-        self.problem, self.context = problem, context
+    def __init__(self, problem: Problem, context: Context, tolerance: float) -> None:
+        self.problem, self.context, self._tolerance = problem, context, tolerance
         self.dual = simple_bound(problem)
         self.proven: int | None = None
         self.found: Incumbent | None = None
@@ -331,7 +330,7 @@ class _Search:
         self.details: dict[str, Any] = {"cores": 0, "decisions": 0, "extensions": 0}
         self._started, self._completing = time.monotonic(), 0.0
 
-    def climb(self, core: _Core, tolerance: float) -> int:
+    def climb(self, core: _Core) -> int:
         """Raise the bound until a core cannot, or to the incumbent; return what this core has proven, or 0.
 
         Raises
@@ -342,8 +341,7 @@ class _Search:
         before = core.search.steps
         self.details |= {"cores": self.details["cores"] + 1, "ideals": len(core.search.lattice)}
         self.details |= {"fluid": len(core.search.core.fluid), "chains": len(core.way.chains)}
-        if core.exact:
-            tolerance = 0.0
+        tolerance = 0.0 if core.exact else self._tolerance
         reached, step = 0, 0
         ceiling = self._listen()
         while self.dual < ceiling and (ceiling == self.value or ceiling - self.dual > tolerance * ceiling):

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
+from framework.bounds import Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
-from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.problem import Problem
 from framework.registry import register_strategy
-from framework.structure.start import known_partition
-from strategies.cooling import best_of, cool
+from strategies.cooling import best_known, best_of, cool, start_of, without_start
 
 NAME = "annealing"
 
@@ -60,12 +59,10 @@ class Annealing:
         if table > LARGEST_TABLE:
             detail = f"tensors times stages are {table}, more than {LARGEST_TABLE}"
             return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail))
-        start, value = known_partition(problem, context.best_partition())
-        if not obeys(problem, start):
-            detail = "no partition within the hard limit is known to start from"
-            return Outcome(termination=Termination(reason=Reason.FINISHED, detail=detail))
-        best = Incumbent(value=value, partition=start, source=NAME)
-        annealer = Annealer(problem, start, context.seed)
+        best = start_of(problem, NAME, context)
+        if best is None:
+            return without_start()
+        annealer = Annealer(problem, best.partition, context.seed)
         moves = min(self.longest, self.moves_per_node * problem.instance.n)
         failures = coolings = 0
         while failures < self.patience and not context.should_stop():
@@ -79,14 +76,9 @@ class Annealing:
             else:
                 failures += 1
             moves = min(self.longest, 2 * moves)
-            annealer.restart(self._next_start(problem, best, context))
+            annealer.restart(best_known(problem, best, context).partition)
         if not context.should_stop():
             termination = Termination(reason=Reason.FINISHED)
         else:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
         return Outcome(incumbent=best, termination=termination, details={"coolings": coolings})
-
-    def _next_start(self, problem: Problem, best: Incumbent, context: Context) -> Partition:
-        """Return the best partition known to anyone."""
-        other = context.best_partition()
-        return other if other is not None and bottleneck(problem, other) < best.value else best.partition

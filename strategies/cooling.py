@@ -1,19 +1,40 @@
-"""One cooling of an annealer, cut into calls, and the partitions that come of it; for `annealing` and `multilevel`."""
+"""What `annealing` and `multilevel` share: where to start, one cooling in calls, and the partitions that come of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from framework.bounds import Incumbent
+from framework.bounds import Incumbent, Outcome, Reason, Termination
 from framework.contracts import Context
-from framework.model.problem import Partition, Problem
+from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.structure.start import known_partition
 
 if TYPE_CHECKING:
     from framework.structure.annealing import Annealer
 
 MOVES_A_CALL = 25_000
 """Moves before a kernel call returns to Python: a few hundredths of a second at most, also on large graphs."""
+
+
+def start_of(problem: Problem, source: str, context: Context) -> Incumbent | None:
+    """Return the best partition known to anyone, or a simple one; None if it breaks a hard limit."""
+    partition, value = known_partition(problem, context.best_partition())
+    return Incumbent(value=value, partition=partition, source=source) if obeys(problem, partition) else None
+
+
+def without_start() -> Outcome:
+    """Return the outcome of a search that `start_of` has nothing for."""
+    detail = "no partition within the hard limit is known to start from"
+    return Outcome(termination=Termination(reason=Reason.FINISHED, detail=detail))
+
+
+def best_known(problem: Problem, best: Incumbent, context: Context) -> Incumbent:
+    """Return the best partition known to anyone, which is the given one unless another one is better."""
+    other = context.best_partition()
+    if other is None or (value := bottleneck(problem, other)) >= best.value:
+        return best
+    return Incumbent(value=value, partition=other, source=best.source)
 
 
 def unchanged(partition: Partition) -> Partition:

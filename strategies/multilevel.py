@@ -20,15 +20,12 @@ from typing import TYPE_CHECKING
 from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
 from framework.errors import OutOfTimeError
-from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.problem import Partition, Problem
 from framework.registry import register_strategy
-from framework.structure.start import known_partition
-from strategies.cooling import best_of, cool
+from strategies.cooling import best_known, best_of, cool, start_of, without_start
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from framework.model.instance import Instance
 
 NAME = "multilevel"
 
@@ -73,11 +70,9 @@ class Multilevel:
         """Go on until patience or time runs out."""
         import numpy as np
 
-        start, value = known_partition(problem, context.best_partition())
-        if not obeys(problem, start):
-            detail = "no partition within the hard limit is known to start from"
-            return Outcome(termination=Termination(reason=Reason.FINISHED, detail=detail))
-        best = Incumbent(value=value, partition=start, source=NAME)
+        best = start_of(problem, NAME, context)
+        if best is None:
+            return without_start()
         random = np.random.default_rng(context.seed)
         failures = coolings = 0
         termination = Termination(reason=Reason.FINISHED)
@@ -93,13 +88,13 @@ class Multilevel:
                 )
                 break
             coolings += 1
-            failures = 0 if found.value < best.value else failures + 1
             if found.value < best.value:
                 best = found
-                context.report_partition(best.partition)
-            other = context.best_partition()
-            if other is not None and (value := bottleneck(problem, other)) < best.value:
-                best = Incumbent(value=value, partition=other, source=NAME)
+                context.report_partition(found.partition)
+                failures = 0
+            else:
+                failures += 1
+            best = best_known(problem, best, context)
         return Outcome(incumbent=best, termination=termination, details={"coolings": coolings})
 
     def _improve(
@@ -116,9 +111,9 @@ class Multilevel:
         from framework.structure.coarsening import coarsen
         from framework.structure.contraction import lift
 
-        coarse = coarsen(
+        coarse, kept = coarsen(
             problem.instance,
-            best.partition.stage_of,
+            best.partition,
             nodes=self.nodes,
             heaviest=int(self.heaviest * best.value),
             random=random,
@@ -127,7 +122,7 @@ class Multilevel:
         if coarse.m * problem.useful_stages > LARGEST_TABLE:
             return None
         smaller = Problem(instance=coarse, stages=problem.stages)
-        annealer = Annealer(smaller, _projected(best.partition, coarse), int(random.integers(1 << 31)))
+        annealer = Annealer(smaller, kept, int(random.integers(1 << 31)))
 
         def lifted(partition: Partition) -> Partition:
             return lift(partition, coarse)
@@ -136,12 +131,3 @@ class Multilevel:
         if context.should_stop():
             raise OutOfTimeError("stopped while a coarse instance was being annealed")
         return best_of(problem, annealer, NAME, context, lifted)
-
-
-def _projected(partition: Partition, coarse: Instance) -> Partition:
-    """Return the partition of a coarse instance that a partition with its nodes in one stage each is."""
-    import numpy as np
-
-    stage_of = np.empty(coarse.n, np.int64)
-    stage_of[coarse.node_of_input] = partition.stage_of
-    return Partition(stage_of=stage_of)

@@ -47,6 +47,13 @@ class Partition:
     stage_of: IntArray
 
 
+def project(partition: Partition, reduced: Instance) -> Partition | None:
+    """Express a partition on an instance that is a reduction of its own; None if it separates merged nodes."""
+    stage_of = np.zeros(reduced.n, np.int64)
+    stage_of[reduced.node_of_input] = partition.stage_of
+    return Partition(stage_of=stage_of) if np.array_equal(stage_of[reduced.node_of_input], partition.stage_of) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StageCosts:
     """Cost of every stage of a partition; five arrays of shape ``[stages]`` in ticks."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from framework.bounds import Certificate, Soundness
 from framework.contracts import Context, Decision, DecisionFormulation, Refuted, Satisfied
-from framework.model.problem import Partition, Problem
+from framework.model.problem import Partition, Problem, project
 from framework.portfolio.child import ChildContext
 
 if TYPE_CHECKING:
@@ -88,16 +88,8 @@ class _ContractedContext:
 
     def best_partition(self) -> Partition | None:
         """Return the parent's best partition if it separates no two nodes that are one here."""
-        import numpy as np
-
         best = self._parent.best_partition()
-        if best is None:
-            return None
-        node_of_input = self._problem.instance.node_of_input
-        stage_of = np.zeros(self._problem.instance.n, np.int64)
-        stage_of[node_of_input] = best.stage_of
-        mapped = Partition(stage_of=stage_of)
-        return mapped if np.array_equal(stage_of[node_of_input], best.stage_of) else None
+        return None if best is None else project(best, self._problem.instance)
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
         """Report what a bound of the contracted problem says of the given one: at most T + 1."""

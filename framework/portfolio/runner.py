@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any
 
-import numpy as np
-
 from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.model.instance import Instance
-from framework.model.problem import Partition, Problem, obeys
-from framework.model.topology import IntArray
+from framework.model.problem import Partition, Problem, obeys, project
 from framework.portfolio import wire
 from framework.portfolio.board import Board
 from framework.portfolio.members import Member
@@ -293,20 +290,12 @@ class Runner:
 
     def _publish(self, partition: Partition | None = None) -> None:
         interval = self.board.interval
-        for name, (_, shared) in self._spaces.items():
+        for name, (problem, shared) in self._spaces.items():
             if partition is not None:
-                stages = partition.stage_of if name == "original" else self._project(partition)
-                if stages is not None:
-                    shared.publish_partition(stages)
+                mapped = partition if name == "original" else project(partition, problem.instance)
+                if mapped is not None:
+                    shared.publish_partition(mapped.stage_of)
             shared.publish(interval.dual, interval.incumbent)
-
-    def _project(self, partition: Partition) -> IntArray | None:
-        """Express a partition on the reduced instance; None if it separates merged nodes."""
-        if self._reduced is None:
-            return None
-        stages = np.zeros(self._reduced.n, np.int64)
-        stages[self._reduced.node_of_input] = partition.stage_of
-        return stages if np.array_equal(stages[self._reduced.node_of_input], partition.stage_of) else None
 
     def _file(self, member: Member, process: MemberProcess) -> None:
         del self._running[member.label]

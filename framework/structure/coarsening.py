@@ -19,6 +19,7 @@ from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
+from framework.model.problem import Partition, project
 from framework.model.topology import IntArray
 from framework.structure.closure import BoolArray
 from framework.structure.contraction import compose, contract
@@ -31,27 +32,27 @@ WIDEST = 64
 
 def coarsen(
     instance: Instance,
-    stage_of: IntArray,
+    partition: Partition,
     *,
     nodes: int,
     heaviest: int,
     random: np.random.Generator,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Instance:
+) -> tuple[Instance, Partition]:
     """Contract nodes of the same stage until at most so many are left, if that is possible.
 
     Parameters
     ----------
-    stage_of
-        ``[n]`` a partition, of which the result has an equal one.
+    partition
+        Whose stages are kept.
     nodes
-        Where to stop: the result has between half as many and as many, or more if nothing can be paired.
+        Where to stop: the result has as many, fewer where cycles are contracted, or more if nothing can be paired.
     heaviest
         Most work and parameters of a pair, in ticks.
 
     Returns
     -------
-    The contracted instance; its `node_of_input` maps the nodes of the given one to its own.
+    The contracted instance, whose `node_of_input` maps the nodes of the given one to its own, and the equal partition.
 
     Raises
     ------
@@ -59,19 +60,19 @@ def coarsen(
         If `should_stop` strikes.
     """
     coarse = replace(instance, node_of_input=np.arange(instance.n, dtype=np.int64))
-    stage = stage_of
-    while coarse.n > nodes:
+    kept: Partition | None = partition
+    while kept is not None and coarse.n > nodes:
         if should_stop():
             raise OutOfTimeError("stopped while an instance was being coarsened")
         before = coarse.n
-        partner = _pair(coarse, stage, heaviest, before - nodes, random)
+        partner = _pair(coarse, kept.stage_of, heaviest, before - nodes, random)
         smaller = contract(coarse, np.minimum(partner, np.arange(before, dtype=np.int64)))
-        stages = np.empty(smaller.n, np.int64)
-        stages[smaller.node_of_input] = stage
-        coarse, stage = compose(coarse, smaller), stages
+        coarse, kept = compose(coarse, smaller), project(kept, smaller)
         if before - coarse.n < LEAST_PROGRESS * before:
             break
-    return coarse
+    if kept is None:
+        raise AssertionError("a cycle of nodes is in one stage")
+    return coarse, kept
 
 
 def _pair(instance: Instance, stage_of: IntArray, heaviest: int, pairs: int, random: np.random.Generator) -> IntArray:

@@ -30,7 +30,7 @@ from framework.structure.fluid_chains import Chain
 from framework.structure.fluid_core import core_order
 from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_ideals
 
-DEFAULT_SHARE = 0.3
+SHARE = 0.3
 """Share of the mean tensor cost: from 0.02, cheap tensors first, to 3, most incomparable first, it matters little."""
 HEFTS = (0.0, 3.0, 10.0)
 """Hefts worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the core."""
@@ -44,8 +44,6 @@ class FluidChoice:
 
     Parameters
     ----------
-    share
-        See the module; larger values look less at tensors.
     heft
         See the module; per tick, as it is multiplied with the square of ticks.
     chains
@@ -65,7 +63,6 @@ class FluidChoice:
         self,
         instance: Instance,
         *,
-        share: float,
         heft: float = 0.0,
         chains: Sequence[Chain] = (),
         reach: Closure | None = None,
@@ -74,7 +71,7 @@ class FluidChoice:
         self._instance = instance
         self._chains = chains
         self._tensors = incident_cost(instance)
-        self._ranking = self._rank(share, heft, reach or closure(instance, should_stop=should_stop), should_stop)
+        self._ranking = self._rank(heft, reach or closure(instance, should_stop=should_stop), should_stop)
         self._prefix = len(self._ranking) - 1
 
     def choose(
@@ -139,7 +136,7 @@ class FluidChoice:
             position += len(some)
         return mask, lattice
 
-    def _rank(self, share: float, heft: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
+    def _rank(self, heft: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
         instance = self._instance
         n = instance.n
         comparable = reach.ancestors | reach.descendants
@@ -153,7 +150,7 @@ class FluidChoice:
         incomparable = count - 1 - np.bitwise_count(comparable & words.view("<u8")).sum(axis=1, dtype=np.int64)
         mean = float(self._tensors.mean())
         weight = (instance.work + instance.parameter_cost).astype(np.float64)
-        price = np.asarray(self._tensors + (share * mean + 1.0), np.float64) + heft * weight * weight
+        price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + heft * weight * weight
         ranking = np.empty(count, np.int64)
         step = max(1, _PAIRS_A_CALL // n)
         for first in range(0, count, step):

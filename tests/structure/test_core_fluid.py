@@ -268,7 +268,7 @@ def test_more_than_one_word_and_large_numbers() -> None:
 @pytest.mark.parametrize("heft", HEFTS)
 def test_the_choice_keeps_to_its_limit_and_gives_back(heft: float) -> None:
     instance = random_layered_instance(7, 80, width=12)
-    choice = FluidChoice(instance, share=0.3, heft=heft / instance.total_work)
+    choice = FluidChoice(instance, heft=heft / instance.total_work)
     sizes = []
     for limit in (2, 50, 400, 3000):
         mask, lattice = choice.choose(limit)
@@ -279,7 +279,7 @@ def test_the_choice_keeps_to_its_limit_and_gives_back(heft: float) -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == instance.n - 1
     narrow = random_layered_instance(7, 30, width=1)
-    assert not FluidChoice(narrow, share=0.3, heft=heft).choose(100)[0].any()
+    assert not FluidChoice(narrow, heft=heft).choose(100)[0].any()
 
 
 def test_heavy_nodes_stay_in_the_core() -> None:
@@ -287,8 +287,7 @@ def test_heavy_nodes_stay_in_the_core() -> None:
     weight = instance.work + instance.parameter_cost
     heavy = np.argsort(weight)[-20:]
     kept = [
-        int((~FluidChoice(instance, share=0.3, heft=heft / instance.total_work).choose(400)[0][heavy]).sum())
-        for heft in (0, 1e6)
+        int((~FluidChoice(instance, heft=heft / instance.total_work).choose(400)[0][heavy]).sum()) for heft in (0, 1e6)
     ]
     assert kept[0] < kept[1]
 
@@ -304,7 +303,7 @@ def test_giving_back_ends_where_every_node_is_refused(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(FluidChoice, "_attempt", counted)
     instance = random_layered_instance(7, 1500, width=12)
-    mask, _ = FluidChoice(instance, share=0.3).choose(30)
+    mask, _ = FluidChoice(instance).choose(30)
     assert mask.sum() > 1400
     assert attempts <= MOST_ATTEMPTS + 2 * instance.n.bit_length()
 
@@ -312,8 +311,8 @@ def test_giving_back_ends_where_every_node_is_refused(monkeypatch: pytest.Monkey
 def test_stopping_claims_nothing() -> None:
     instance = random_layered_instance(7, 80, width=12)
     with pytest.raises(OutOfTimeError):
-        FluidChoice(instance, share=0.3, should_stop=lambda: True)
-    choice = FluidChoice(instance, share=0.3)
+        FluidChoice(instance, should_stop=lambda: True)
+    choice = FluidChoice(instance)
     with pytest.raises(OutOfTimeError):
         choice.choose(500, lambda: True)
     mask, lattice = choice.choose(500)
@@ -327,7 +326,7 @@ def test_stopping_claims_nothing() -> None:
 def test_placed_fluid_is_a_partition() -> None:
     for seed in range(40):
         problem = Problem(instance=random_layered_instance(seed, 50, width=10, capacity_share=0.2), stages=5)
-        mask, lattice = FluidChoice(problem.instance, share=0.3).choose(100)
+        mask, lattice = FluidChoice(problem.instance).choose(100)
         core = build_core(problem.instance, mask)
         plan = FluidSearch(core, lattice).decide(5, problem.instance.total_work, never)
         assert plan is not None

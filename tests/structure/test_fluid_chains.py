@@ -144,7 +144,7 @@ def test_the_choice_keeps_chains_in_the_core() -> None:
     parameters[5:60:3] = 0
     instance = replace(layered, work=work, parameter_cost=parameters)
     (chain,) = find_chains(instance, closure(instance), np.ones(80, np.bool_), least_weight=1, most=1)
-    choice = FluidChoice(instance, share=0.3, chains=[chain])
+    choice = FluidChoice(instance, chains=[chain])
     for limit in (100, 1_000):
         mask, lattice = choice.choose(limit)
         assert not mask[chain.nodes].any()
