@@ -12,6 +12,9 @@ function of theta the right side is concave with slope p(R) - capacity, which is
 Nodes are anchored in falling order of f({v}), an upper bound on what v can prove; the first that cannot beat the best
 ends the search. A node of a convex set found for another anchor proves no more than the cost of that set.
 
+The cheapest set found for the anchor that proves most is worth a stage of its own: orders that hold it in one piece
+are sliced for a partition, which meets the bound where one dear stage is all that matters.
+
 Certificate: anchor, theta, and a flow, whose value no cut can be below. Source: this project (methods.md C1).
 """
 
@@ -21,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Feature
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
@@ -40,7 +43,7 @@ DENOMINATOR = 64
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
     summary="The cheapest convex set around each node, a minimum cut each",
     reference="this project",
 )
@@ -65,14 +68,16 @@ class AnchoredCut:
         from framework.structure.cuts import NodeCuts
 
         search: _Search | None = None
+        found: Incumbent | None = None
         try:
             search = _Search(problem, context, NodeCuts(problem.instance, should_stop=context.should_stop))
             termination = search.run(self.max_anchors)
+            found = search.slice_around(problem.useful_stages)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
         if search is None:
             return Outcome(termination=termination)
-        return Outcome(dual=search.best, termination=termination, details=search.details)
+        return Outcome(dual=search.best, incumbent=found, termination=termination, details=search.details)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Check the flow of a certificate arc by arc and vertex by vertex, and return the bound it proves."""
@@ -94,7 +99,8 @@ class AnchoredCut:
 class _Search:
     """The best bound so far, and which nodes cannot raise it.
 
-    `parameters` is the parameter cost of the set that the latest cut found, in ticks.
+    `parameters` is the parameter cost of the set that the latest cut found, in ticks; `members` the cheapest set found
+    for the anchor that proves most, and `cost` what that costs.
     """
 
     def __init__(self, problem: Problem, context: Context, cuts: NodeCuts) -> None:
@@ -104,7 +110,8 @@ class _Search:
         self.floor = simple_bound(problem)
         self.best: DualBound | None = None
         self.settled = np.zeros(self.instance.n, np.bool_)
-        self.parameters = 0
+        self.parameters = self.cost = 0
+        self.members: IntArray | None = None
         self.digest = problem.instance.sha256()
         self.details: dict[str, Any] = {"anchors": 0, "cuts": 0}
 
@@ -138,7 +145,14 @@ class _Search:
         return Termination(reason=Reason.FINISHED)
 
     def _anchor(self, v: int) -> None:
-        """Bound what a stage that holds v costs, with one theta after the other."""
+        """Bound what a stage that holds v costs; keep the cheapest set found if v proves more than others."""
+        before = self.best
+        found = min(self._sets_around(v), key=lambda pair: pair[0], default=None)
+        if self.best is not before and found is not None:
+            self.cost, self.members = found
+
+    def _sets_around(self, v: int) -> Iterator[tuple[int, IntArray]]:
+        """Yield cost and members of the sets that hold v and are cheapest at one theta after the other."""
         from framework.structure.cuts import is_convex, set_cost
 
         for share in self._shares(v):
@@ -148,6 +162,7 @@ class _Search:
                 return
             cost = set_cost(self.instance, cut.members)
             self.parameters = int(self.instance.parameter_cost[cut.members].sum())
+            yield cost, cut.members
             if cost <= self.target:
                 # Nothing that this set can belong to proves more than it costs.
                 if is_convex(cut.members, self.cuts.reach):
@@ -167,6 +182,28 @@ class _Search:
             middle = (low + high) // 2
             yield middle
             low, high = (middle, high) if self.parameters > self.instance.capacity else (low, middle)
+
+    def slice_around(self, stages: int) -> Incumbent | None:
+        """Return the best slicing of orders that hold the kept set in one piece, if it beats all that is known."""
+        from framework.structure.orders import order_around
+        from framework.structure.slicing import Slicer
+
+        best: Incumbent | None = None
+        known = self.context.incumbent
+        if self.members is None or (known is not None and known <= self.cost):
+            return None
+        for late in (False, True):
+            if self.context.should_stop():
+                break
+            order = order_around(self.instance, self.members, self.cuts.reach, late=late)
+            sliced = Slicer(self.instance, order).solve(
+                stages, upper=known, lower=self.target, should_stop=self.context.should_stop
+            )
+            if sliced is not None:
+                best = Incumbent(value=sliced.value, partition=sliced.partition, source=NAME)
+                known = sliced.value
+                self.context.report_partition(sliced.partition)
+        return best
 
     def _cut(self, v: int, share: int) -> NodeCut:
         self.details["cuts"] += 1

@@ -20,6 +20,7 @@ from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
+from framework.structure.closure import Closure, indices
 
 _NODES_A_CALL = 200_000
 """Nodes placed in one kernel call: some hundredths of a second."""
@@ -116,6 +117,27 @@ def order_of_partition(instance: Instance, partition: Partition) -> IntArray:
     if partition.stage_of.shape != (instance.n,):
         raise ValueError(f"a partition of {instance.n} nodes has {partition.stage_of.size} entries")
     return np.argsort(partition.stage_of, kind="stable").astype(np.int64)
+
+
+def order_around(instance: Instance, members: IntArray, reach: Closure, *, late: bool) -> IntArray:
+    """Return a topological order that holds a convex set in one piece, ``[n]`` node indices.
+
+    Parameters
+    ----------
+    members
+        The set; if it is not convex, what lies between its nodes is in between.
+    reach
+        The closure of the instance.
+    late
+        Whether what is not related to the set comes before it, rather than after it.
+    """
+    related = (reach.descendants if late else reach.ancestors)[members]
+    beyond = indices(np.bitwise_or.reduce(related, axis=0))
+    keys = np.full(instance.n, 0.0 if late else 2.0)
+    keys[beyond] = 2.0 if late else 0.0
+    keys[members] = 1.0
+    order: IntArray = orders_of_keys(instance, keys[None, :])[0]
+    return order
 
 
 def is_topological_order(instance: Instance, order: IntArray) -> bool:

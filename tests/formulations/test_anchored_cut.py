@@ -17,7 +17,7 @@ from framework.bounds import DualBound, Limit, Outcome, Reason, Soundness
 from framework.formats import read_graph
 from framework.model.instance import UNLIMITED, instance_from_lists
 from framework.model.pricing import price
-from framework.model.problem import Problem
+from framework.model.problem import Problem, bottleneck
 from framework.portfolio.board import Board
 from framework.portfolio.local import LocalContext, run_entry
 from framework.structure.closure import closure
@@ -59,6 +59,29 @@ def test_between_simple_and_the_optimum(seed: int) -> None:
     assert outcome.dual.soundness is Soundness.EXACT
     assert simple_bound(problem) < outcome.dual.value <= brute_force_optimum(problem)
     assert outcome.dual.value <= _cheapest_convex_sets(problem)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=250, derandomize=True, deadline=None)
+def test_partitions_around_the_binding_set_cost_what_is_said(seed: int) -> None:
+    problem = random_problem(seed)
+    found = _run(problem)[0].incumbent
+    if found is not None:
+        assert bottleneck(problem, found.partition) == found.value >= brute_force_optimum(problem)
+
+
+def test_one_dear_stage_is_found_and_proven() -> None:
+    # Node 4 reads dear tensors of 2 and 3, so {2, 3, 4} is its stage; in the given order 1 lies between 0 and 2, and
+    # no slicing of that keeps all others below its cost.
+    instance = instance_from_lists(
+        [1, 50, 10, 10, 20, 50],
+        [(0, 30, [2]), (2, 200, [4]), (3, 200, [4]), (1, 30, [5]), (4, 30, [5])],
+    )
+    problem = Problem(instance=instance, stages=4)
+    outcome, _ = _run(problem)
+    assert outcome.dual is not None
+    assert outcome.incumbent is not None
+    assert outcome.dual.value == outcome.incumbent.value == brute_force_optimum(problem)
 
 
 def test_it_is_exact_where_paths_are_all_that_convexity_is() -> None:

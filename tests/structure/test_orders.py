@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Partition
-from framework.structure.orders import OrderKind, is_topological_order, order_of_partition, topological_order
-from framework.testing.instances import random_instance, random_layered_instance
+from framework.structure.closure import closure
+from framework.structure.orders import (
+    OrderKind,
+    is_topological_order,
+    order_around,
+    order_of_partition,
+    topological_order,
+)
+from framework.testing.instances import random_instance, random_layered_instance, random_problem
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -103,6 +110,23 @@ def test_order_of_a_partition_goes_stage_by_stage() -> None:
     assert order.tolist() == [1, 0, 2, 3]
     with pytest.raises(ValueError, match="4 nodes"):
         order_of_partition(instance, Partition(stage_of=np.zeros(3, np.int64)))
+
+
+@given(seeds)
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_an_order_around_a_convex_set_holds_it_in_one_piece(seed: int) -> None:
+    instance = random_problem(seed).instance
+    reach = closure(instance)
+    rng = np.random.default_rng(seed)
+    low, high = np.sort(rng.integers(0, instance.n, 2)).tolist()
+    # All nodes between two nodes, both included, are convex; so is one node.
+    from_low, to_high = {low, *reach.descendants_of(low).tolist()}, {high, *reach.ancestors_of(high).tolist()}
+    members = np.array(sorted(from_low & to_high) or [low], np.int64)
+    for late in (False, True):
+        order = order_around(instance, members, reach, late=late)
+        assert is_topological_order(instance, order)
+        places = np.flatnonzero(np.isin(order, members))
+        assert places[-1] - places[0] == len(members) - 1
 
 
 @pytest.mark.parametrize("order", [[0, 2, 1], [0, 1], [0, 1, 1], [0, 1, 3]])
