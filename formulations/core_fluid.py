@@ -56,6 +56,8 @@ LEAST_CHAINED = 0.02
 """Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
 MOST_COMPLETING = 0.2
 """Share of the time after which what is not refuted is not made an incumbent, but for cores without fluid."""
+SLOW_BUILD = 0.1
+"""Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
 STUCK = 1e-3
 """Relative gain of a core over smaller ones below which other ways of the same size are tried."""
 FIRST_STEP = 1 / 256
@@ -101,7 +103,7 @@ class CoreFluid:
         search = _Search(problem, context, self.tolerance)
         try:
             tower = self._tower(problem, context)
-            for core in tower.cores(context.should_stop):
+            for core in tower.cores(context):
                 tower.rate(core, search.climb(core))
             closed = search.dual >= search.value
             termination = Termination(reason=Reason.OPTIMAL if closed else Reason.FINISHED)
@@ -118,7 +120,7 @@ class CoreFluid:
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold with one core after the other; the cores are kept for the next one."""
         try:
-            for core in self._tower(problem, context).cores(context.should_stop):
+            for core in self._tower(problem, context).cores(context):
                 plan = core.refute(problem.useful_stages, threshold, context.should_stop)
                 if plan is None:
                     return Refuted(soundness=Soundness.EXACT)
@@ -220,16 +222,18 @@ class _Tower:
         self._turned = True
         self.best: _Core | None = None
 
-    def cores(self, should_stop: Callable[[], bool]) -> Iterator[_Core]:
+    def cores(self, context: Context) -> Iterator[_Core]:
         """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
 
-        Where the best way gains little from the larger size, the others are tried as well.
+        Where the best way gains little from the larger size, the others are tried as well. Where a core is slow to
+        build, the first size has one way only: on the largest graphs a larger core is worth more.
 
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes while one is built.
+            If the context says stop while one is built.
         """
+        should_stop = context.should_stop
         yield from list(self._cores)
         while not self._complete:
             if not self._ways and not self._turned and self._highest < (1 + STUCK) * self._before:
@@ -240,8 +244,11 @@ class _Tower:
                 limit = min(self._parameters.max_ideals, GROWTH * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
                 self._before, self._turned = self._highest, False
+            left = context.remaining()
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)
+            if len(self._cores) == 1 and context.remaining() < (1 - SLOW_BUILD) * left:
+                self._ways.clear()
             yield core
 
     def rate(self, core: _Core, reached: int) -> None:
