@@ -2,6 +2,7 @@
 
     .venv/bin/python scripts/bench_against.py               four REGAL-like graphs, k = 4, 8, 16, 10 s a run
     .venv/bin/python scripts/bench_against.py --set lab     the graphs from the onnx package, on the reference device
+    .venv/bin/python scripts/bench_against.py --of decompositions    the decompositions, beside `simple` and `lp`
 
 Every contestant runs alone, as a process of its own, with two workers or threads. Bounds of all are divided by the best
 incumbent of any, and its own incumbent is compared with that one too.
@@ -20,11 +21,24 @@ from rich.progress import track
 from rich.table import Table
 
 CONTESTANTS = {
-    "default": ["--with", "default"],
-    "paper": ["--with", "paper"],
-    "exact-mip, HiGHS": ["--with", "exact-mip"],
-    "exact-mip, SCIP": ["--with", "exact-mip:solver=scip"],
-    "cp-sat": ["--with", "cp-sat"],
+    "solvers": {
+        "default": "default",
+        "paper": "paper",
+        "exact-mip, HiGHS": "exact-mip",
+        "exact-mip, SCIP": "exact-mip:solver=scip",
+        "cp-sat": "cp-sat",
+    },
+    "decompositions": {
+        "simple": "simple",
+        "lp": "lp",
+        "lagrangian": "lagrangian",
+        "lagrangian, stage-cover": "lagrangian:over=stage-cover,update=multiplicative",
+        "column-generation": "column-generation",
+        "bisection, spreading-metric": "bisection:over=spreading-metric",
+        "bisection, stage-cover": "bisection:over=stage-cover",
+        "benders": "benders",
+        "benders-mip": "benders-mip",
+    },
 }
 
 
@@ -35,8 +49,16 @@ class Graphs(StrEnum):
     LAB = "lab"
 
 
+class Field(StrEnum):
+    """Which contestants."""
+
+    SOLVERS = "solvers"
+    DECOMPOSITIONS = "decompositions"
+
+
 def main(
     chosen: Annotated[Graphs, typer.Option("--set")] = Graphs.REGAL,
+    field: Annotated[Field, typer.Option("--of")] = Field.SOLVERS,
     graphs: int = 4,
     budget: float = 10.0,
     stages: Annotated[list[int] | None, typer.Option("-k")] = None,
@@ -46,21 +68,22 @@ def main(
     from framework.testbed.regal import regal_names
 
     counts = stages or [4, 8, 16]
+    contestants = CONTESTANTS[field]
     onnx = [row.name for row in bundled_graphs() if row.source.startswith("onnx ")]
     names = list(regal_names()) if chosen is Graphs.REGAL else onnx
     work = [(name, k) for name in names[:graphs] for k in counts]
     results: dict[tuple[str, int, str], dict[str, Any]] = {}
     for name, k in track(work, console=Console(stderr=True), transient=True):
-        for who, options in CONTESTANTS.items():
-            results[name, k, who] = solve(name, [f"testbed:{name}", *options], k, budget).result
-    best = {(name, k): min(results[name, k, who]["incumbent"] for who in CONTESTANTS) for name, k in work}
+        for who, entry in contestants.items():
+            results[name, k, who] = solve(name, [f"testbed:{name}", "--with", entry], k, budget).result
+    best = {(name, k): min(results[name, k, who]["incumbent"] for who in contestants) for name, k in work}
     bounds = Table(title=f"bound / best incumbent (own incumbent / best), geometric means, {budget:g} s a run")
     times = Table(title="pairs within 1% by itself, and median seconds to get there")
     for table in (bounds, times):
         table.add_column("contestant")
         for k in counts:
             table.add_column(f"k = {k}", justify="right")
-    for who in CONTESTANTS:
+    for who in contestants:
         cells, closed = [], []
         for k in counts:
             of_k = [(name, results[name, k, who]) for name in names[:graphs]]
