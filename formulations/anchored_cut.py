@@ -99,8 +99,8 @@ class AnchoredCut:
 class _Search:
     """The best bound so far, and which nodes cannot raise it.
 
-    `parameters` is the parameter cost of the set that the latest cut found, in ticks; `members` the cheapest set found
-    for the anchor that proves most, and `cost` what that costs.
+    `parameters` is the parameter cost of the set that the latest cut found, in ticks; `cheapest` are the cost and
+    members of the cheapest set found for the anchor that proves most.
     """
 
     def __init__(self, problem: Problem, context: Context, cuts: NodeCuts) -> None:
@@ -110,8 +110,8 @@ class _Search:
         self.floor = simple_bound(problem)
         self.best: DualBound | None = None
         self.settled = np.zeros(self.instance.n, np.bool_)
-        self.parameters = self.cost = 0
-        self.members: IntArray | None = None
+        self.parameters = 0
+        self.cheapest: tuple[int, IntArray] | None = None
         self.digest = problem.instance.sha256()
         self.details: dict[str, Any] = {"anchors": 0, "cuts": 0}
 
@@ -144,12 +144,37 @@ class _Search:
             self._anchor(v)
         return Termination(reason=Reason.FINISHED)
 
+    def slice_around(self, stages: int) -> Incumbent | None:
+        """Return the best slicing of orders that hold the kept set in one piece, if it beats all that is known."""
+        from framework.structure.orders import order_around
+        from framework.structure.slicing import Slicer
+
+        known = self.context.incumbent
+        if self.cheapest is None:
+            return None
+        cost, members = self.cheapest
+        if known is not None and known <= cost:
+            return None
+        best: Incumbent | None = None
+        for late in (False, True):
+            if self.context.should_stop():
+                break
+            order = order_around(self.instance, members, self.cuts.reach, late=late)
+            sliced = Slicer(self.instance, order).solve(
+                stages, upper=known, lower=self.target, should_stop=self.context.should_stop
+            )
+            if sliced is not None:
+                best = Incumbent(value=sliced.value, partition=sliced.partition, source=NAME)
+                known = sliced.value
+                self.context.report_partition(sliced.partition)
+        return best
+
     def _anchor(self, v: int) -> None:
         """Bound what a stage that holds v costs; keep the cheapest set found if v proves more than others."""
         before = self.best
         found = min(self._sets_around(v), key=lambda pair: pair[0], default=None)
         if self.best is not before and found is not None:
-            self.cost, self.members = found
+            self.cheapest = found
 
     def _sets_around(self, v: int) -> Iterator[tuple[int, IntArray]]:
         """Yield cost and members of the sets that hold v and are cheapest at one theta after the other."""
@@ -182,28 +207,6 @@ class _Search:
             middle = (low + high) // 2
             yield middle
             low, high = (middle, high) if self.parameters > self.instance.capacity else (low, middle)
-
-    def slice_around(self, stages: int) -> Incumbent | None:
-        """Return the best slicing of orders that hold the kept set in one piece, if it beats all that is known."""
-        from framework.structure.orders import order_around
-        from framework.structure.slicing import Slicer
-
-        best: Incumbent | None = None
-        known = self.context.incumbent
-        if self.members is None or (known is not None and known <= self.cost):
-            return None
-        for late in (False, True):
-            if self.context.should_stop():
-                break
-            order = order_around(self.instance, self.members, self.cuts.reach, late=late)
-            sliced = Slicer(self.instance, order).solve(
-                stages, upper=known, lower=self.target, should_stop=self.context.should_stop
-            )
-            if sliced is not None:
-                best = Incumbent(value=sliced.value, partition=sliced.partition, source=NAME)
-                known = sliced.value
-                self.context.report_partition(sliced.partition)
-        return best
 
     def _cut(self, v: int, share: int) -> NodeCut:
         self.details["cuts"] += 1
