@@ -54,6 +54,9 @@ def run(
     any_code: Annotated[
         bool, typer.Option("--any-code", help="Runs made with another version of the code count as done.")
     ] = False,
+    subsets: Annotated[
+        list[str] | None, typer.Option("--subset", metavar="NAME", help="Only these of the spec's subsets; repeatable.")
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed runs again.")] = False,
     warm: Annotated[bool, typer.Option("--warm/--no-warm", help="Compile all kernels first.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the spec, say what would run, and stop.")] = False,
@@ -68,14 +71,14 @@ def run(
     from framework.portfolio.solve import Interrupt
     from framework.report.study.progress import progress_line, study_progress
     from framework.study.plan import make_plan
-    from framework.study.spec import read_spec
+    from framework.study.spec import only_subsets, read_spec
     from framework.study.study import open_study, run_study
 
     if (scheduler or slurm or executor is ExecutorName.DASK) and jobs:
         raise UserError("--jobs is for this machine", mend="the workers of a cluster say themselves how many runs fit")
     if executor is ExecutorName.DASK and not (scheduler or slurm):
         raise UserError("--executor dask needs a cluster", mend="give --scheduler tcp://host:port, or --slurm")
-    parsed = read_spec(spec)
+    parsed = only_subsets(read_spec(spec), subsets) if subsets else read_spec(spec)
     console = Console(stderr=True)
     status = console.status("planning")
     if dry_run:
@@ -166,6 +169,9 @@ def report(
     formats: Annotated[str, typer.Option("--formats", help="Of the figures: svg, pdf, png.")] = "svg,pdf",
     latex: Annotated[Path | None, typer.Option("--latex", help="Write the table by stages (booktabs).")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Add the breakdowns by size and family.")] = False,
+    subset: Annotated[
+        str | None, typer.Option("--subset", metavar="NAME", help="Report on this subset's runs only.")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Follow a running study.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two looks of --live.")] = 2.0,
     json_output: opt.JsonOption = False,
@@ -180,9 +186,9 @@ def report(
     if live:
         from framework.report.study.following import follow
 
-        found = follow(path, every=every, everything=everything)
+        found = follow(path, every=every, everything=everything, subset=subset)
     else:
-        found = make_report(path)
+        found = make_report(path, subset)
         if json_output:
             typer.echo(json.dumps(report_document(found), indent=1))
         else:

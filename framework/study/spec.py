@@ -18,8 +18,8 @@ Everything is checked before anything runs; see docs/studies.md for all keys.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,22 @@ def read_spec(path: Path) -> StudySpec:
     )
     fields.finish()
     return spec
+
+
+def only_subsets(spec: StudySpec, names: Sequence[str]) -> StudySpec:
+    """Return the spec with these of its subsets only, and without graphs of its own.
+
+    Raises
+    ------
+    UserError
+        If the spec has no such subset.
+    """
+    known = [name for _, name in spec.subsets]
+    for name in names:
+        if name not in known:
+            mend = f"it has: {', '.join(known)}" if known else "it names graphs only"
+            raise UserError(f"--subset: the spec has no subset '{name}'", where=str(spec.path), mend=mend)
+    return replace(spec, graphs=(), subsets=tuple(item for item in spec.subsets if item[1] in names))
 
 
 def _run_settings(run: Fields, folder: Path) -> RunSettings:

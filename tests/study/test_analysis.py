@@ -224,3 +224,23 @@ def test_a_missing_store_and_a_foreign_file_are_said(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("text" * 500)
     with pytest.raises(UserError, match="not a study's store"):
         make_report(tmp_path / "text.sqlite")
+
+
+def test_a_report_on_one_collection_counts_its_runs_only(store_of: StoreOf) -> None:
+    cases: list[tuple[PlannedRun, Finished | None]] = []
+    for graph, collection, dual in (("g", "core", 90), ("h", "regal-like", 50), ("i", "regal-like", 50)):
+        run = made_up_run(graph, 4, "a", collection=collection)
+        cases.append(
+            (run, made_up_result(run, simple=25, trajectory=history(25, dual=dual, incumbent=100), seconds=1.0))
+        )
+    cases.append((made_up_run("j", 4, "a", collection="core"), None))
+    path = store_of(cases)
+    whole, core = make_report(path), make_report(path, "core")
+    assert [group.title for group in whole.stages] == ["core, k = 4", "regal-like, k = 4"]
+    (row,) = (row for group in core.stages for row in group.summaries)
+    assert row.ratio == pytest.approx(0.9)
+    assert (row.runs, row.failed) == (1, 0)
+    assert core.data.plan_counts == {"a": 2}
+    assert whole.data.plan_counts == {"a": 4}
+    with pytest.raises(UserError, match="no graphs of 'full'"):
+        make_report(path, "full")

@@ -131,6 +131,12 @@ def test_another_spec_adds_what_is_new_only(study: Command, write_spec: WriteSpe
     assert set(before) < set(rows(spec))
 
 
+def test_one_subset_of_a_spec_runs_alone(study: Command, write_spec: WriteSpec) -> None:
+    spec = write_spec(subsets=["smoke", "regal-like"], stages=[2], entries=["simple"])
+    facts = json.loads(study("run", spec, "--subset", "regal-like", "--dry-run", "--json"))
+    assert facts == {"runs": 64, "left_out": 0, "core_seconds": 320.0}
+
+
 def test_a_killed_parent_loses_nothing_repeats_nothing_and_leaves_nobody_behind(
     study: Command, write_spec: WriteSpec
 ) -> None:
@@ -240,6 +246,7 @@ def test_a_graph_or_code_that_changes_after_planning_is_a_fault(write_spec: Writ
         (["run", "SPEC", "--executor", "dask"], "needs a cluster"),
         (["run", "SPEC", "--jobs", "500"], "here are"),
         (["run", "SPEC", "--scheduler", "tcp://127.0.0.1:9", "--jobs", "1"], "--jobs is for this machine"),
+        (["run", "SPEC", "--subset", "core"], "it names graphs only"),
         (["report", "SPEC"], "there is no such store"),
         (["status", "SPEC"], "there is no such store"),
         (["export", "SPEC"], "nothing to write"),

@@ -13,14 +13,14 @@ from framework.study.analysis.report import StudyReport, make_report
 from framework.study.lock import is_being_written
 
 
-def follow(path: Path, *, every: float, everything: bool) -> StudyReport:
+def follow(path: Path, *, every: float, everything: bool, subset: str | None = None) -> StudyReport:
     """Show the report every few seconds while a study writes to the store; return the last one.
 
     In a pipe one line a look tells how far it is, and the report comes at the end. Ctrl-C stops following, not
     the study.
     """
     console = Console()
-    report = make_report(path)
+    report = make_report(path, subset)
     try:
         if console.is_terminal:
             with Live(
@@ -28,16 +28,16 @@ def follow(path: Path, *, every: float, everything: bool) -> StudyReport:
             ) as live:
                 while is_being_written(path):
                     time.sleep(every)
-                    report = make_report(path)
+                    report = make_report(path, subset)
                     live.update(report_view(report, console, everything=everything), refresh=True)
         else:
             while is_being_written(path):
                 print(progress_words(report), flush=True)
                 time.sleep(every)
-                report = make_report(path)
+                report = make_report(path, subset)
     except KeyboardInterrupt:
         return report
     # What was written between the last look and the end of the study.
-    report = make_report(path)
+    report = make_report(path, subset)
     print_report(report, everything=everything)
     return report

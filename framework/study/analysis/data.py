@@ -24,13 +24,15 @@ UNKNOWN = -1
 Flags: TypeAlias = NDArray[np.bool_]
 
 _RUNS = """
-SELECT runs.id, plan.position IS NOT NULL, coalesce(plan.label, entries.entry), coalesce(plan.collection, ''),
+SELECT runs.id, plan.position IS NOT NULL AND plan.collection = coalesce(?, plan.collection),
+    coalesce(plan.label, entries.entry), coalesce(plan.collection, ''),
     runs.graph_id, runs.device_id, runs.stages, runs.seed, runs.budget, runs.state = 'done',
     coalesce(runs.instance, ''), coalesce(runs.dual, -1), coalesce(runs.simple, -1), coalesce(runs.own, -1),
     coalesce(runs.incumbent, -1), coalesce(runs.seconds, 0.0), runs.wall, coalesce(runs.ticks_per_unit, 1.0),
     coalesce(runs.incumbent_source, ''), coalesce(runs.status, 'failed')
 FROM runs JOIN entries ON entries.id = runs.entry_id LEFT JOIN plan ON plan.key = runs.key ORDER BY runs.id
 """
+_PLAN_COUNTS = "SELECT label, count(*) FROM plan WHERE collection = coalesce(?, collection) GROUP BY label"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,16 +152,26 @@ def read_study(path: Path) -> StudyData:
         return load(connection, path)
 
 
-def load(connection: sqlite3.Connection, path: Path) -> StudyData:
-    """Read all runs from an open store."""
+def load(connection: sqlite3.Connection, path: Path, collection: str | None = None) -> StudyData:
+    """Read all runs from an open store; with `collection`, only its runs count as planned.
+
+    Raises
+    ------
+    UserError
+        If the plan has no such collection.
+    """
     meta = dict(connection.execute("SELECT name, value FROM meta"))
-    columns = _columns(connection, _RUNS, 20)
+    planned_collections = [
+        name for (name,) in connection.execute("SELECT collection FROM plan GROUP BY collection ORDER BY min(position)")
+    ]
+    if collection is not None and collection not in planned_collections:
+        known = ", ".join(planned_collections)
+        raise UserError(f"this study has no graphs of '{collection}'", where=str(path), mend=f"it has: {known}")
+    columns = _columns(connection, _RUNS, 20, collection)
     graph_ids, graphs = _table(connection, "SELECT id, name, sha256, family, task, nodes, tensors FROM graphs")
     device_ids, devices = _table(connection, "SELECT id, name, figures FROM devices")
     labels = [label for (label,) in connection.execute("SELECT label FROM plan GROUP BY label ORDER BY min(position)")]
-    collections = [
-        name for (name,) in connection.execute("SELECT collection FROM plan GROUP BY collection ORDER BY min(position)")
-    ]
+    collections = planned_collections if collection is None else [collection]
     stages = np.array(columns[6], np.int64)
     done = np.array(columns[9], np.int64) != 0
     incumbent = np.array(columns[14], np.int64)
@@ -197,7 +209,7 @@ def load(connection: sqlite3.Connection, path: Path) -> StudyData:
         device_figures=[json.loads(figures) for _, figures in devices],
         environments=[json.loads(facts) for (facts,) in connection.execute("SELECT facts FROM environments")],
         codes=[code for (code,) in connection.execute("SELECT DISTINCT code FROM runs ORDER BY code")],
-        plan_counts=dict(connection.execute("SELECT label, count(*) FROM plan GROUP BY label")),
+        plan_counts=dict(connection.execute(_PLAN_COUNTS, [collection])),
     )
 
 
@@ -240,8 +252,8 @@ def _indices(values: Sequence[str], names: list[str]) -> IntArray:
     return result
 
 
-def _columns(connection: sqlite3.Connection, query: str, width: int) -> list[Sequence[Any]]:
-    rows = connection.execute(query).fetchall()
+def _columns(connection: sqlite3.Connection, query: str, width: int, *values: str | None) -> list[Sequence[Any]]:
+    rows = connection.execute(query, values).fetchall()
     return list(zip(*rows, strict=True)) if rows else [() for _ in range(width)]
 
 

@@ -57,16 +57,21 @@ class StudyReport:
     overhead: float | None
 
 
-def make_report(path: Path) -> StudyReport:
+def make_report(path: Path, collection: str | None = None) -> StudyReport:
     """Analyse a store, also while a study writes to it.
+
+    Parameters
+    ----------
+    collection
+        A testbed subset, or ``graphs``, to report on its runs only; contradictions and faults are those of all runs.
 
     Raises
     ------
     UserError
-        If there is no store, or it is of another version.
+        If there is no store, it is of another version, or its plan has no such collection.
     """
     with reading(path) as connection:
-        data = load(connection, path)
+        data = load(connection, path, collection)
         points = read_trajectories(connection, data)
         sums = integrals(data, points)
         faults = [
