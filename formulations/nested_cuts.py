@@ -34,6 +34,10 @@ NAME = "nested-cuts"
 PROMISING = 1.05
 """A grouping is sliced if its largest cost per stage is at most this many times the incumbent."""
 MOST_GROUPS = 64
+FARTHEST_AHEAD, LEAST_AHEAD = 1 / 16, 1 / 512
+"""How far above what is proven the threshold of the Lagrangian relaxation lies."""
+TRIES = 10
+"""Evaluations without news before it comes nearer."""
 LEADER = 8
 """How much more effort goes to the tree that has proven most than to any other."""
 
@@ -260,24 +264,30 @@ class _Search:
 
 
 class _Relaxation:
-    """The minimum cut of the root, under the windows of partitions better than the incumbent.
+    """The minimum cut of the root, under the windows of a threshold a little above what is proven.
 
-    Which boundary a tensor's cost is put on, and the multipliers of overflow, follow what the latest cuts showed.
+    Windows hold for partitions of at most the threshold only, so the smaller of threshold + 1 and the bound of the cut
+    is proven. Once that has come near, a higher threshold follows; after some evaluations without news, a lower one,
+    whose windows are narrower. Which boundary a tensor's cost is put on, and the multipliers of overflow, follow what
+    the latest cuts showed.
     """
 
     def __init__(self, problem: Problem, sizes: list[int], context: Context) -> None:
         import numpy as np
 
         from framework.structure.nested_cuts import NestedNetwork
-        from framework.structure.nested_repair import group_windows
+        from framework.structure.windows import StageWindows
 
         self._search = _Search(problem, context)
         self._stop = context.should_stop
         self._network = NestedNetwork(problem.instance, sizes, should_stop=self._stop)
-        self._threshold = self._search.value - 1
-        self._windows = group_windows(problem.instance, sizes, self._threshold, self._stop)
+        self._stage_windows = StageWindows(problem.instance, self._stop)
+        self._group_of_stage = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
         self._priority = self._network.even_priority()
         self._overflow: FloatArray = np.zeros(self._network.groups)
+        self._proven = max(self._search.dual, context.dual or 0)
+        self._ahead, self._tried, self._fresh = FARTHEST_AHEAD, 0, True
+        self._move()
 
     @property
     def multipliers(self) -> int:
@@ -298,9 +308,9 @@ class _Relaxation:
         network, sizes = self._network, self._network.sizes
         if self._windows is None:
             return RelaxedPoint(
-                bound=self._threshold + 1,
-                value=float(self._threshold + 1),
-                loads=np.full(len(sizes), float(self._threshold + 1)),
+                bound=self._proven,
+                value=float(self._proven),
+                loads=np.full(len(sizes), float(self._proven)),
                 soundness=Soundness.EXACT,
             )
         # The bound is divided by the weight sum lambda r, so a multiplier stands for lambda r.
@@ -316,14 +326,42 @@ class _Relaxation:
         self._overflow = (self._overflow + (parameters > network.capacities)) / 2
         self._search.offer(group_of, 0)
         self._search.offer(largest, 0)
+        target, restart = self._threshold * (1 + self._ahead), self._fresh
+        self._learn(min(self._threshold + 1, -(-value // weight)))
         return RelaxedPoint(
-            # Windows hold for partitions of at most the threshold only.
-            bound=min(self._threshold + 1, -(-value // weight)),
+            bound=self._proven,
             value=value / weight,
             loads=mean / sizes,
             soundness=Soundness.EXACT,
             partition=self._search.partition,
+            restart=restart,
+            target=target,
         )
+
+    def _learn(self, bound: int) -> None:
+        """Take over a bound, and change the threshold where it is near or nothing has been news for long."""
+        self._fresh = False
+        self._tried += 1
+        if bound > self._proven:
+            self._proven, self._tried = bound, 0
+            if self._threshold < bound + self._ahead * bound / 2:
+                self._move()
+        elif self._tried >= TRIES and self._ahead > LEAST_AHEAD:
+            self._ahead /= 2
+            self._move()
+
+    def _move(self) -> None:
+        """Choose the threshold by what is proven, and its windows; those without windows are refuted on the way."""
+        group_of = self._group_of_stage
+        while True:
+            highest = self._search.value - 1
+            self._threshold = max(self._proven, min(highest, int(self._proven * (1 + self._ahead))))
+            windows = self._stage_windows.at(len(group_of), self._threshold)
+            if windows is not None or self._proven > highest:
+                break
+            self._proven = self._threshold + 1
+        self._windows = None if windows is None else (group_of[windows.earliest], group_of[windows.latest])
+        self._fresh, self._tried = True, 0
 
 
 def _stopped() -> Termination:

@@ -10,8 +10,14 @@ transfer of F. The master learns, for every stage b at once,
 Validity: explanations hold for every partition, so the master is a relaxation at any time, and where it has no
 solution T is refuted. They do not depend on T, and are kept from one threshold to the next. Numbers are coarsened as
 in `framework.structure.stage_model`; where that leaves nothing to learn, the very stage is forbidden. Thus each
-solution of the master is a partition below T or is cut off, and the loop ends. Sources: Hooker and Ottosson, Math.
-Programming 2003 (logic-based Benders decomposition); min-cut explanations: this project (methods.md D).
+solution of the master is a partition below T or is cut off, and the loop ends.
+
+Where it wins: on wide random graphs it proves more than `simple` for every number of stages, and more than `lp` from
+four stages on. Where not: its master stays far from partitions better than the ones known, and what drives
+`stage-cover` or `spreading-metric` proves up to twice as much (docs/measurements.md).
+
+Sources: Hooker and Ottosson, Math. Programming 2003 (logic-based Benders decomposition); min-cut explanations: this
+project (methods.md D).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Validity: the formulation it drives refutes thresholds with proofs of its own, w
 nothing higher can be refuted, but they are the stages of which good partitions are made: a set partitioning over them
 looks for one below the incumbent, and the receiver prices what it finds.
 
-It wins over `simple` and `lp` for many stages on wide graphs. `stage-cover` alone climbs faster, since all its time
-goes into proofs; this one narrows the interval from both ends.
+It wins over `simple` everywhere, and over `lp` from four stages on, on wide random graphs (docs/measurements.md).
+`stage-cover` alone climbs faster, since all its time goes into proofs; this one narrows the interval from both ends.
 
 Source: Dantzig and Wolfe, 1960; Farley, 1990; the thresholds: this project (methods.md C6, D).
 """

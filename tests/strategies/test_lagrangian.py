@@ -49,6 +49,18 @@ def test_it_beats_the_simple_bound_on_a_wide_graph(update: str, stages: int) -> 
 
 
 @pytest.mark.parametrize("update", UPDATES)
+def test_windows_follow_what_is_proven(update: str) -> None:
+    """Under the incumbent's windows cuts prove no more than the simple bound here, 1232; `lp` proves 1330."""
+    problem = Problem(instance=price(regal_graph("sbm", 50, 7)), stages=2)
+    outcome, board = run_entry(registry.create(f"lagrangian:update={update}"), problem)
+    linear, _ = run_entry(registry.create("lp"), problem)
+    assert outcome.dual is not None
+    assert linear.dual is not None
+    assert outcome.dual.value > 0.97 * linear.dual.value
+    assert not board.contradictions
+
+
+@pytest.mark.parametrize("update", UPDATES)
 def test_prices_of_the_covering_program_beat_the_simple_bound(update: str) -> None:
     problem = Problem(instance=price(regal_graph("sbm", 60, 3)), stages=8)
     outcome, board = run_entry(registry.create(f"lagrangian:over=stage-cover,update={update},max_steps=60"), problem)
