@@ -249,7 +249,8 @@ class _Tower:
             self._ways.pop(0)
             if len(self._cores) == 1 and context.remaining() < (1 - SLOW_BUILD) * left:
                 self._ways.clear()
-            yield core
+            if core is not None:
+                yield core
 
     def rate(self, core: _Core, reached: int) -> None:
         """Note the bound that a core reached; the way of choosing it goes on if it is the highest."""
@@ -262,7 +263,10 @@ class _Tower:
     def _complete(self) -> bool:
         return bool(self._cores) and self._cores[-1].exact
 
-    def _build(self, way: _Way, should_stop: Callable[[], bool]) -> _Core:
+    def _build(self, way: _Way, should_stop: Callable[[], bool]) -> _Core | None:
+        """Return a core of the present size; None if another way led to the same one."""
+        import numpy as np
+
         from framework.structure.core_fluid import FluidSearch
         from framework.structure.fluid_choice import FluidChoice
         from framework.structure.fluid_core import build_core
@@ -276,6 +280,9 @@ class _Tower:
                 should_stop=should_stop,
             )
         mask, lattice = self._choices[way].choose(self._limit, should_stop)
+        fluid = np.flatnonzero(mask)
+        if any(core.way.chains == way.chains and np.array_equal(core.search.core.fluid, fluid) for core in self._cores):
+            return None
         core = build_core(self._instance, mask, way.chains, should_stop=should_stop)
         self._cores.append(_Core(search=FluidSearch(core, lattice), instance=self._instance, way=way))
         return self._cores[-1]

@@ -36,7 +36,7 @@ NAME = "ideal-dp"
 KEPT = 2
 """Lattices kept for repeated decisions on the same instance."""
 FIRST_STEP = 0.02
-_lattices: OrderedDict[tuple[str, int, int], IdealLattice] = OrderedDict()
+_lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
 
 
 @register_formulation(
@@ -65,11 +65,14 @@ class IdealDP:
         Give up when the lattice would take more memory.
     epsilon
         Share of the total work that a relaxing reduction may take away first; 0 for none, which is exact.
+    foresee
+        Whether to give up early where the first ideals foretell more than twice as many as allowed.
     """
 
     max_ideals: int = 300_000
     max_megabytes: int = 2048
     epsilon: float = 0.0
+    foresee: bool = True
 
     def __post_init__(self) -> None:
         if self.max_ideals < 2:
@@ -134,12 +137,13 @@ class IdealDP:
     def _lattice(self, instance: Instance, should_stop: Callable[[], bool]) -> IdealLattice:
         from framework.structure.ideals import LatticeStatus, enumerate_ideals
 
-        key = (instance.sha256(), self.max_ideals, self.max_megabytes)
+        key = (instance.sha256(), self.max_ideals, self.max_megabytes, self.foresee)
         if key not in _lattices:
             lattice = enumerate_ideals(
                 instance,
                 max_ideals=self.max_ideals,
                 max_bytes=self.max_megabytes << 20,
+                foresee=self.foresee,
                 should_stop=should_stop,
             )
             if lattice.status is LatticeStatus.STOPPED:

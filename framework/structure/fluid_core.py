@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 
 import numpy as np
 from numba import njit
@@ -178,69 +180,105 @@ def build_core(
     )
 
 
-class _Nets:
-    """Nets by their pins, so that equal ones add up, while nodes are taken out.
+class _Net:
+    """A net, changed in place while nodes are taken out.
 
-    A net is keyed by its pins and its head: the pin that is an ancestor of all others, or -1 if there may be none.
+    Attributes
+    ----------
+    serial
+        Counts the nets made, so that ties are broken alike in every run.
+    head
+        The pin that is an ancestor of all others, or -1 if there may be none.
+    code, key
+        The hash of its pins, and where it stands in the table of `_Nets`.
     """
 
+    __slots__ = ("code", "cost", "head", "key", "pins", "serial")
+
+    def __init__(self, serial: int, pins: set[int], head: int, cost: int, code: int) -> None:
+        self.serial, self.pins, self.head, self.cost = serial, pins, head, cost
+        self.code, self.key = code, code
+
+
+class _Nets:
+    """Nets in a table by a hash of their pins, so that equal ones add up; equality is decided on pins and head."""
+
     def __init__(self, instance: Instance, placeless: BoolArray) -> None:
-        self._cost: dict[tuple[frozenset[int], int], int] = {}
-        self._at: dict[int, set[tuple[frozenset[int], int]]] = {int(f): set() for f in np.flatnonzero(placeless)}
+        self._code: list[int] = np.random.default_rng(1).integers(1 << 62, size=instance.n).tolist()
+        self._table: dict[int, _Net] = {}
+        self._at: dict[int, set[_Net]] = {int(f): set() for f in np.flatnonzero(placeless)}
+        self._serial = 0
         top = instance.topology
         ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), instance.tensor_cost.tolist()
         for t, u in enumerate(top.producer.tolist()):
-            self._add(frozenset((u, *pins[ptr[t] : ptr[t + 1]])), u, costs[t])
+            self._add({u, *pins[ptr[t] : ptr[t + 1]]}, u, costs[t])
 
     def eliminate(self, f: int) -> None:
         """Take a node out of all its nets, merging nets of two pins with others.
 
         Dear nets are partners first: what a merged net costs is the cheaper of the two.
         """
-        nets = sorted(self._at.pop(f), key=lambda net: (-self._cost[net], sorted(net[0])))
-        left = {net: self._take(net) for net in nets}
+        nets = sorted(self._at.pop(f), key=lambda net: (-net.cost, net.serial))
+        for net in nets:
+            del self._table[net.key]
+        merged = []
         for pair in nets:
-            if len(pair[0]) != 2:
+            if len(pair.pins) != 2:
                 continue
             for other in nets:
-                union = (pair[0] | other[0]) - {f}
-                if other == pair or not 2 <= len(union) <= LARGEST_NET:
+                shared = min(pair.cost, other.cost)
+                if other is pair or not shared or len(other.pins) > LARGEST_NET + 1:
                     continue
-                shared = min(left[pair], left[other])
-                if shared:
-                    left[pair] -= shared
-                    left[other] -= shared
-                    self._add(union, _head(pair, other, f), shared)
-        for net, cost in left.items():
-            self._add(net[0] - {f}, net[1] if net[1] != f else -1, cost)
+                union = (pair.pins | other.pins) - {f}
+                if 2 <= len(union) <= LARGEST_NET:
+                    pair.cost -= shared
+                    other.cost -= shared
+                    merged.append((union, _head(pair, other, f), shared))
+        for net in nets:
+            net.pins.discard(f)
+            net.code ^= self._code[f]
+            if net.head == f:
+                net.head = -1
+            if net.cost == 0 or len(net.pins) < 2 or not self._place(net):
+                for v in net.pins:
+                    if v in self._at:
+                        self._at[v].discard(net)
+        for union, head, shared in merged:
+            self._add(union, head, shared)
 
     def rows(self) -> list[tuple[list[int], int, bool]]:
         """Return pins, cost and whether the first pin is the head, in a fixed order."""
-        found = [(sorted(pins), cost, head >= 0) for (pins, head), cost in self._cost.items()]
-        return sorted(found)
+        return sorted((sorted(net.pins), net.cost, net.head >= 0) for net in self._table.values())
 
-    def _take(self, net: tuple[frozenset[int], int]) -> int:
-        for v in net[0]:
-            if v in self._at:
-                self._at[v].discard(net)
-        return self._cost.pop(net)
-
-    def _add(self, pins: frozenset[int], head: int, cost: int) -> None:
+    def _add(self, pins: set[int], head: int, cost: int) -> None:
         if cost == 0 or len(pins) < 2:
             return
-        net = (pins, head)
-        self._cost[net] = self._cost.get(net, 0) + cost
-        for v in pins:
-            if v in self._at:
-                self._at[v].add(net)
+        self._serial += 1
+        net = _Net(self._serial, pins, head, cost, reduce(xor, [self._code[v] for v in pins]))
+        if self._place(net):
+            for v in pins:
+                if v in self._at:
+                    self._at[v].add(net)
+
+    def _place(self, net: _Net) -> bool:
+        """Put a net into the table, or add its cost to an equal one there and return False."""
+        key = net.code + net.head
+        while (there := self._table.get(key)) is not None:
+            if there.head == net.head and there.pins == net.pins:
+                there.cost += net.cost
+                return False
+            key += 1
+        net.key = key
+        self._table[key] = net
+        return True
 
 
-def _head(a: tuple[frozenset[int], int], b: tuple[frozenset[int], int], f: int) -> int:
+def _head(a: _Net, b: _Net, f: int) -> int:
     """Return the head of the merged net: if f heads b, the head of a is an ancestor of all of b, and vice versa."""
-    if b[1] == f and a[1] not in (f, -1):
-        return a[1]
-    if a[1] == f and b[1] not in (f, -1):
-        return b[1]
+    if b.head == f and a.head not in (f, -1):
+        return a.head
+    if a.head == f and b.head not in (f, -1):
+        return b.head
     return -1
 
 

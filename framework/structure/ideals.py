@@ -27,6 +27,10 @@ SmallArray = NDArray[np.int32]
 
 EXPANSIONS_A_CALL = 20_000
 """Ideals expanded before a kernel call returns to Python: a few hundredths of a second."""
+FORESEEN = 8
+"""Share of the ideals allowed, as its inverse, after which it is foreseen whether they suffice."""
+SLOW_START = 2
+"""How many times more ideals than allowed must be foreseen to give up: many a graph is widest where it begins."""
 _DONE, _PAUSED, _IDEALS_FULL, _EDGES_FULL = 0, 1, 2, 3
 
 
@@ -86,6 +90,7 @@ def enumerate_ideals(
     *,
     max_ideals: int,
     max_bytes: int = 2 << 30,
+    foresee: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> IdealLattice:
     """Enumerate all ideals, or stop at a limit and say which.
@@ -96,6 +101,10 @@ def enumerate_ideals(
         Give up beyond this many.
     max_bytes
         Give up when the arrays would hold more than this.
+    foresee
+        Give up early as well: where an eighth of the ideals allowed are so small still that there would be twice as
+        many as allowed, if the next nodes took as many each. Of the graphs of the training half that complete, none ever
+        foretold more than 1.07 times as many.
     should_stop
         Asked every few hundredths of a second.
     """
@@ -112,12 +121,15 @@ def enumerate_ideals(
                 return store.lattice(LatticeStatus.TOO_LARGE)
         elif should_stop():
             return store.lattice(LatticeStatus.STOPPED)
+        if foresee and store.is_hopeless(max_ideals):
+            return store.lattice(LatticeStatus.TOO_MANY)
 
 
 class _Store:
     """The growing arrays of an enumeration."""
 
     def __init__(self, instance: Instance, max_ideals: int) -> None:
+        self.n = instance.n
         self.words = -(-instance.n // 64)
         self.ideal_capacity = min(max_ideals, 1024)
         self.bits = np.zeros((self.ideal_capacity, self.words), np.uint64)
@@ -166,6 +178,14 @@ class _Store:
                 EXPANSIONS_A_CALL,
             )
         )
+
+    def is_hopeless(self, max_ideals: int) -> bool:
+        """Whether the ideals found so far foretell too many; they come in the order of their size."""
+        found, expanded, _ = (int(count) for count in self.counters)
+        if found * FORESEEN < max_ideals or expanded == 0:
+            return False
+        nodes = int(np.bitwise_count(self.bits[expanded - 1]).sum())
+        return found * self.n > SLOW_START * max_ideals * max(1, nodes)
 
     def grow(self, *, ideals: bool, limit: int) -> None:
         if not ideals:

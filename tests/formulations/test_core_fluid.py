@@ -13,6 +13,7 @@ from formulations import core_fluid
 from framework.bounds import Limit, Reason
 from framework.contracts import Refuted, Satisfied, Undecided
 from framework.errors import UserError
+from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem, bottleneck
 from framework.portfolio.board import Board
 from framework.portfolio.local import LocalContext, run_entry
@@ -145,3 +146,11 @@ def test_out_of_time_is_a_time_limit() -> None:
 def test_parameters_are_checked(bad: str) -> None:
     with pytest.raises(UserError):
         registry.create(f"core-fluid:{bad}")
+
+
+def test_a_core_met_again_is_not_climbed_again() -> None:
+    # Seven equal nodes: whatever the heft, one of them is the core.
+    problem = Problem(instance=instance_from_lists([2] * 7, []), stages=3)
+    outcome, _ = run_entry(registry.create("core-fluid:first_ideals=2,max_ideals=2"), problem)
+    assert outcome.details["cores"] == 1
+    assert outcome.dual is None or outcome.dual.value <= 6

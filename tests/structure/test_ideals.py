@@ -134,3 +134,13 @@ def test_many_stages_without_a_capacity(stages: int) -> None:
     partition = chains.decide(stages, sliced.value, lambda: False)
     assert partition is not None
     assert bottleneck(Problem(instance=instance, stages=stages), partition) <= sliced.value
+
+
+def test_too_many_are_foreseen() -> None:
+    antichain = instance_from_lists([1] * 100, [])
+    hopeless = enumerate_ideals(antichain, max_ideals=80_000, foresee=True)
+    assert hopeless.status is LatticeStatus.TOO_MANY
+    assert len(hopeless) < 40_000
+    # Two chains: half of their ideals have half of the nodes or fewer, so there is never a reason to give up.
+    chains = [(v, 1, [v + 1]) for v in [*range(74), *range(75, 149)]]
+    assert enumerate_ideals(instance_from_lists([1] * 150, chains), max_ideals=6_000, foresee=True).complete
