@@ -103,8 +103,8 @@ def enumerate_ideals(
         Give up when the arrays would hold more than this.
     foresee
         Give up early as well: where an eighth of the ideals allowed are so small still that there would be twice as
-        many as allowed, if the next nodes took as many each. Of the graphs of the training half that complete, none ever
-        foretold more than 1.07 times as many.
+        many as allowed, if the next nodes took as many each. Of the graphs of the training half that complete, none
+        ever foretold more than 1.07 times as many.
     should_stop
         Asked every few hundredths of a second.
     """
