@@ -27,10 +27,11 @@ SmallArray = NDArray[np.int32]
 
 EXPANSIONS_A_CALL = 20_000
 """Ideals expanded before a kernel call returns to Python: a few hundredths of a second."""
-FORESEEN = 8
-"""Share of the ideals allowed, as its inverse, after which it is foreseen whether they suffice."""
+FORESEEN, FORESEEN_AT_ONCE = 8, 32
+"""Shares of the ideals allowed, as their inverses, after which it is foreseen whether they suffice."""
 SLOW_START = 2
-"""How many times more ideals than allowed must be foreseen to give up: many a graph is widest where it begins."""
+"""How many times more ideals than allowed must be foreseen to give up, as many a graph is widest where it begins; four
+times that after a quarter of that share."""
 _DONE, _PAUSED, _IDEALS_FULL, _EDGES_FULL = 0, 1, 2, 3
 
 
@@ -104,7 +105,7 @@ def enumerate_ideals(
     foresee
         Give up early as well: where an eighth of the ideals allowed are so small still that there would be twice as
         many as allowed, if the next nodes took as many each. Of the graphs of the training half that complete, none
-        ever foretold more than 1.07 times as many.
+        then foretold more than 1.07 times as many.
     should_stop
         Asked every few hundredths of a second.
     """
@@ -182,10 +183,11 @@ class _Store:
     def is_hopeless(self, max_ideals: int) -> bool:
         """Whether the ideals found so far foretell too many; they come in the order of their size."""
         found, expanded, _ = (int(count) for count in self.counters)
-        if found * FORESEEN < max_ideals or expanded == 0:
+        if found * FORESEEN_AT_ONCE < max_ideals or expanded == 0:
             return False
         nodes = int(np.bitwise_count(self.bits[expanded - 1]).sum())
-        return found * self.n > SLOW_START * max_ideals * max(1, nodes)
+        doubt = SLOW_START * max(1.0, max_ideals / (FORESEEN * found))
+        return found * self.n > doubt * max_ideals * max(1, nodes)
 
     def grow(self, *, ideals: bool, limit: int) -> None:
         if not ideals:
