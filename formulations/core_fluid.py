@@ -12,8 +12,8 @@ raises the optimum.
 Cores grow from few ideals to many, the smallest chosen in several ways of which the best goes on; larger ones are
 also tried with one more kind of heavy fluid nodes as a chain. Each first has to refute the best bound known to anyone,
 then gallops upwards in doubling steps and back in quartered ones: low thresholds are cheap to refute, and those near
-the limit of a core dear. What is not refuted is a partition of the core; the fluid is put where it fits, and the order
-sliced, for an incumbent.
+the limit of a core dear. What is not refuted is a partition of the core; the fluid is put where it fits, a short walk
+mends the details, and the order is sliced, for an incumbent.
 
 Source: this project.
 """
@@ -124,7 +124,7 @@ class CoreFluid:
                 plan = core.refute(problem.useful_stages, threshold, context.should_stop)
                 if plan is None:
                     return Refuted(soundness=Soundness.EXACT)
-                partition = core.complete(problem, plan)
+                partition = core.complete(problem, plan, context)
                 if bottleneck(problem, partition) <= threshold:
                     return Satisfied(partition=partition)
         except OutOfTimeError:
@@ -178,8 +178,9 @@ class _Core:
                 return None
         return plan
 
-    def complete(self, problem: Problem, plan: FluidPlan) -> Partition:
-        """Return a partition of the problem that keeps the core of a plan, or slices better."""
+    def complete(self, problem: Problem, plan: FluidPlan, context: Context) -> Partition:
+        """Return a partition of the problem that the core of a plan leads to, polished, or sliced better."""
+        from framework.structure.annealing import polish
         from framework.structure.contraction import lift
         from framework.structure.fluid_placement import place_fluid
         from framework.structure.orders import order_of_partition
@@ -189,6 +190,7 @@ class _Core:
         placed = place_fluid(reduced, self.search.core, plan.stage_of_core)
         if self.instance is not problem.instance:
             placed = lift(placed, self.instance)
+        placed = polish(problem, placed, context.seed, context.should_stop)
         slicer = Slicer(problem.instance, order_of_partition(problem.instance, placed))
         sliced = slicer.solve(problem.useful_stages, upper=bottleneck(problem, placed))
         return placed if sliced is None else sliced.partition
@@ -343,6 +345,7 @@ class _Search:
         self.value = bottleneck(problem, context.best_partition() or balanced_partition(problem))
         self.details: dict[str, Any] = {"cores": 0, "decisions": 0, "extensions": 0}
         self._started, self._completing = time.monotonic(), 0.0
+        self._completed = (0, b"")
 
     def climb(self, core: _Core) -> int:
         """Raise the bound until a core cannot, or to the incumbent; return what this core has proven, or 0.
@@ -393,9 +396,12 @@ class _Search:
         return False
 
     def _complete(self, core: _Core, plan: FluidPlan) -> None:
-        """Make an incumbent of what a core allows."""
-        started = time.monotonic()
-        partition = core.complete(self.problem, plan)
+        """Make an incumbent of what a core allows, unless it has allowed the same before."""
+        key = (id(core), plan.stage_of_core.tobytes())
+        if key == self._completed:
+            return
+        started, self._completed = time.monotonic(), key
+        partition = core.complete(self.problem, plan, self.context)
         self._completing += time.monotonic() - started
         value = bottleneck(self.problem, partition)
         if self.found is None or value < self.found.value:

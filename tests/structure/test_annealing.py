@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.model.problem import Partition, Problem, bottleneck, stage_costs
-from framework.structure.annealing import Annealer, Cooling
+from framework.structure.annealing import Annealer, Cooling, polish
 from framework.structure.start import balanced_partition
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
@@ -65,3 +65,12 @@ def test_a_restart_keeps_the_best() -> None:
     assert annealer.best == best
     assert bottleneck(problem, annealer.best_partition()) == best
     assert annealer.current_partition().stage_of.tolist() == [0] * 60
+
+
+def test_a_polish_never_makes_worse_and_stops() -> None:
+    problem = Problem(instance=random_layered_instance(3, 120, width=9), stages=6)
+    start = balanced_partition(problem)
+    polished = polish(problem, start, 5, lambda: False)
+    assert bottleneck(problem, polished) < bottleneck(problem, start)
+    assert (polish(problem, start, 5, lambda: False).stage_of == polished.stage_of).all()
+    assert (polish(problem, start, 5, lambda: True).stage_of == start.stage_of).all()
