@@ -54,7 +54,7 @@ ROOM = 8
 """Ideals of a core, at least, in those of its chains alone."""
 LEAST_CHAINED = 0.02
 """Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
-MOST_COMPLETING = 0.2
+MOST_COMPLETING = 0.1
 """Share of the time after which what is not refuted is not made an incumbent, but for cores without fluid."""
 SLOW_BUILD = 0.1
 """Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
