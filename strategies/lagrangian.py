@@ -76,8 +76,8 @@ class Lagrangian:
 
     over: str = "nested-cuts"
     update: Literal["level", "subgradient", "multiplicative"] = "subgradient"
-    patience: int = 10
-    max_steps: int = 1000
+    patience: int = 100
+    max_steps: int = 5000
 
     def __post_init__(self) -> None:
         if self.update not in ("level", "subgradient", "multiplicative"):
