@@ -7,7 +7,7 @@ Validity: cuts hold for every partition, so the master relaxes the superblock pr
 dual bound of the solver holds, discounted as in `framework.structure.mip`. A cut is tight where it was made, so no
 solution comes twice before the end, and the last bound is that of the superblock program.
 
-Where it wins: its partitions are the best of all decompositions on wide random graphs, within 1% of the best known, and
+Where it wins: with those of `lagrangian` its partitions are the best of the decompositions on wide random graphs, and
 from four stages on it proves more than `lp`. Where not: the superblock program itself is weak for many stages; there
 the decompositions over `stage-cover` prove about twice as much (docs/measurements.md).
 
