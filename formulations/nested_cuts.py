@@ -282,7 +282,7 @@ class _Relaxation:
         self._stop = context.should_stop
         self._network = NestedNetwork(problem.instance, sizes, should_stop=self._stop)
         self._stage_windows = StageWindows(problem.instance, self._stop)
-        self._group_of_stage = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
+        self._sizes = sizes
         self._priority = self._network.even_priority()
         self._overflow: FloatArray = np.zeros(self._network.groups)
         self._proven = max(self._search.dual, context.dual or 0)
@@ -352,15 +352,15 @@ class _Relaxation:
 
     def _move(self) -> None:
         """Choose the threshold by what is proven, and its windows; those without windows are refuted on the way."""
-        group_of = self._group_of_stage
+        from framework.structure.nested_repair import windows_of_groups
+
         while True:
             highest = self._search.value - 1
             self._threshold = max(self._proven, min(highest, int(self._proven * (1 + self._ahead))))
-            windows = self._stage_windows.at(len(group_of), self._threshold)
-            if windows is not None or self._proven > highest:
+            self._windows = windows_of_groups(self._stage_windows, self._sizes, self._threshold)
+            if self._windows is not None or self._proven > highest:
                 break
             self._proven = self._threshold + 1
-        self._windows = None if windows is None else (group_of[windows.earliest], group_of[windows.latest])
         self._fresh, self._tried = True, 0
 
 

@@ -32,7 +32,14 @@ def group_windows(
     OutOfTimeError
         If `should_stop` strikes.
     """
-    windows = StageWindows(instance, should_stop).at(sum(sizes), threshold)
+    return windows_of_groups(StageWindows(instance, should_stop), sizes, threshold)
+
+
+def windows_of_groups(
+    stage_windows: StageWindows, sizes: Sequence[int], threshold: int
+) -> tuple[IntArray, IntArray] | None:
+    """Return the same from windows that are there already, for one threshold after the other."""
+    windows = stage_windows.at(sum(sizes), threshold)
     if windows is None:
         return None
     group_of_stage = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
