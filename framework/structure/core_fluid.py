@@ -12,10 +12,14 @@ induction y_b <= Y_b(J_b), as the right side of y_b <= min(Mx(J), y_(b-1) + T - 
 reaches Y_k = X at the whole core, T is refuted. A stage may hold fluid only (J = I, f = 0). Without fluid this is
 the program of `framework.structure.ideal_chains`, state by state.
 
-*Parameters.* max(0, p - capacity) is at least 0 and at least p - capacity. Hence two variants: one counts work w
-and the overflow of the core alone against T, the other counts a = w + p against T + capacity (the core must keep to T
-in both). Either refutation counts. A stage cannot weigh more than all costs together, so T + capacity is cut off
-there, which keeps all products with k inside int64.
+*Parameters.* Let p_C be those of the nodes of any set C: a stage pays at least p_C - min(p_C, capacity) for
+overflow. Hence variants that count a = w + p_C against T + min(p_C, capacity), in place of work w against T, with C
+nothing, everything, or the sections of `framework.structure.crowding`. Any refutation counts. With nothing counted, the
+overflow of the core alone is added. With sections, p_C of a stage is at most what may be done by its end less what must
+be done by its start; with everything it is not looked at. What a stage costs in the core, with its overflow, and the
+work of its fluid keep to T in all variants; as a is at most `rate` times w for each fluid node, so they are in a sum,
+and the fluid of a stage weighs at most rate times the cost left. A stage cannot weigh more than all costs together, so
+T + capacity is cut off there, which keeps all products with k inside int64.
 
 *Pruning.* Y_b(J) is of use only if what is left fits into the k - b stages left, which pay for every crossing net at
 least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. That, Mn(J), and "more
@@ -29,7 +33,8 @@ cost. These minima are one sweep over the lattice, repeated as values rise.
 
 *Dominance.* A value for J counts only if it is larger than all with fewer stages. A stage of fluid alone before a
 stage I -> J can be exchanged with it (Mx grows with J), unless Y + T - f < Mn(J) forbids that. So a state that is only
-carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y.
+carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y. Where sections are counted, a stage of
+fluid may hold less elsewhere, and all states are extended.
 
 Source: this project.
 """
@@ -46,12 +51,14 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL
 from framework.model.topology import IntArray, row_pointers
 from framework.structure import fluid_kernels as kernels
-from framework.structure.closure import BitArray
+from framework.structure.closure import BitArray, BoolArray
 from framework.structure.fluid_core import FluidCore
 from framework.structure.ideals import IdealLattice
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
+ROUNDING = 1e-9
+"""What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
 REFILL = 4
 """Extensions per edge of the lattice after which the minima are filled anew."""
 
@@ -83,20 +90,33 @@ class _Level(NamedTuple):
 class FluidSearch:
     """Decides thresholds on one core and its complete lattice.
 
+    Parameters
+    ----------
+    crowded
+        ``[n]`` the nodes whose parameters the third variant counts; without it there is none.
+
     Attributes
     ----------
+    variants
+        Number of variants that can refute: 1 where parameters cannot overflow, else 2 or 3.
     steps
         Extensions walked so far, over all decisions.
     """
 
-    def __init__(self, core: FluidCore, lattice: IdealLattice) -> None:
+    def __init__(self, core: FluidCore, lattice: IdealLattice, crowded: BoolArray | None = None) -> None:
         if not lattice.complete:
             raise ValueError("only a complete lattice can decide anything")
         self.core, self.lattice = core, lattice
         self.steps = 0
         instance = core.instance
-        self._fluid_work = instance.work[core.fluid]
-        self._fluid_parameters = instance.parameter_cost[core.fluid]
+        parameters = instance.parameter_cost
+        self._counted = [np.zeros_like(parameters)]
+        if instance.can_overflow:
+            self._counted.append(parameters)
+            if crowded is not None:
+                self._counted.append(np.where(crowded, parameters, 0))
+        self.variants = len(self._counted)
+        self._rates = [_rate(instance.work[core.fluid], counted[core.fluid]) for counted in self._counted]
         self._capacity = instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
         self._node_nets = _incidence(core.net_pins, pin_nets, core.order.n)
@@ -107,12 +127,7 @@ class FluidSearch:
         self._facts = self._fill_facts()
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
-        self._least = np.empty((4, count), np.int64)
-
-    @property
-    def variants(self) -> int:
-        """Number of variants that can refute: 2 where parameters can overflow, else 1."""
-        return 2 if self.core.instance.can_overflow else 1
+        self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
 
     def decide(
         self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: int = 0
@@ -122,7 +137,7 @@ class FluidSearch:
         Parameters
         ----------
         variant
-            0 counts work, 1 work and parameters.
+            0 counts work, 1 work and all parameters, 2 work and the parameters of crowded nodes.
 
         Raises
         ------
@@ -133,9 +148,9 @@ class FluidSearch:
             return None
         threshold = min(threshold, MAX_TOTAL)
         facts = self._facts[variant]
-        limit = threshold if variant == 0 else min(MAX_TOTAL, threshold + self._capacity)
+        allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
         fluid = int(facts[kernels.MOST, -1])
-        limits = np.array([threshold, limit, self._capacity, fluid, variant == 0], np.int64)
+        limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, variant != 2], np.int64)
         ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
         levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
         kernels.fill_need(facts, limits, stages, self._need)
@@ -145,13 +160,14 @@ class FluidSearch:
         self._best[0] = 0
         for stage in range(stages):
             left = stages - stage
-            last = kernels.finishing_state(facts, limits, left, ideals, values)
+            last = kernels.finishing_state(facts, limits, self._rates[variant], left, ideals, values)
             if last >= 0:
                 return self._trace(levels, last, stages, fluid)
             if left == 1 or not len(ideals):
                 return None
+            rate = self._rates[variant]
             ideals, values, origins, hurdles = self._level(
-                facts, limits, left - 1, ideals, values, hurdles, should_stop
+                facts, limits, rate, left - 1, ideals, values, hurdles, should_stop
             )
             levels.append(_Level(ideals, values, origins))
         return None
@@ -160,6 +176,7 @@ class FluidSearch:
         self,
         facts: IntArray,
         limits: IntArray,
+        rate: float,
         left: int,
         ideals: IntArray,
         values: IntArray,
@@ -172,7 +189,7 @@ class FluidSearch:
         self._slot.fill(-1)
         size = len(lattice)
         new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
-        found = kernels.carry(facts, int(limits[1]), ideals, values, self._need, self._best, self._slot, *new)
+        found = kernels.carry(facts, limits, rate, ideals, values, self._need, self._best, self._slot, *new)
         first = int(ideals.min())
         last = kernels.fill_least(
             facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
@@ -185,6 +202,7 @@ class FluidSearch:
             complete = kernels.walk(
                 facts,
                 limits,
+                rate,
                 lattice.bits,
                 lattice.edge_ptr,
                 lattice.edge_node,
@@ -232,12 +250,13 @@ class FluidSearch:
 
     def _fill_facts(self) -> tuple[IntArray, ...]:
         """Return the rows of `framework.structure.fluid_kernels` for each variant."""
-        core, lattice = self.core, self.lattice
-        facts = np.full((8, len(lattice)), -1, np.int64)
-        free = ~core.after.any(axis=1)
-        facts[:, 0] = 0
-        facts[kernels.MOST_WORK, 0] = self._fluid_work[free].sum()
-        facts[kernels.MOST_PARAMETERS, 0] = self._fluid_parameters[free].sum()
+        core, lattice, instance = self.core, self.lattice, self.core.instance
+        facts = np.full((kernels.FACTS, len(lattice)), -1, np.int64)
+        kinds = [instance.work, *self._counted[1:]]
+        fluid_weights = np.stack([kind[core.fluid] for kind in kinds])
+        most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
+        most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
+        facts[[kernels.CUT, kernels.SPENT], 0] = 0
         kernels.fill_facts(
             lattice.bits,
             lattice.edge_ptr,
@@ -251,21 +270,39 @@ class FluidSearch:
             core.before,
             *_rows(core.after, core.order.n),
             *_rows(core.before, core.order.n),
-            self._fluid_work,
-            self._fluid_parameters,
+            fluid_weights,
+            self._counted[-1][core.nodes],
             facts,
+            most,
+            least,
         )
+        spent = facts[kernels.SPENT].copy()
         facts[kernels.WORK] = lattice.work
         facts[kernels.PARAMETERS] = lattice.parameter_cost
-        least = facts[[kernels.LEAST, kernels.MOST]].copy()
-        most = facts[[kernels.MOST_WORK, kernels.MOST_PARAMETERS]]
-        variants = []
-        for variant in range(self.variants):
-            facts[kernels.WEIGHT] = lattice.work + variant * lattice.parameter_cost
-            facts[kernels.LEAST] = least[0] + variant * least[1]
-            facts[kernels.MOST] = most[0] + variant * most[1]
-            variants.append(facts.copy())
+        facts[kernels.MOST_WORK] = most[0]
+        facts[kernels.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
+        facts[kernels.AVAILABLE], facts[kernels.SPENT] = kernels.ANY_NUMBER, 0
+        facts[kernels.WEIGHT], facts[kernels.MOST], facts[kernels.LEAST] = lattice.work, most[0], least[0]
+        variants = [facts]
+        for variant in range(1, self.variants):
+            facts = facts.copy()
+            facts[kernels.WEIGHT] = lattice.work + (lattice.parameter_cost if variant == 1 else spent)
+            facts[kernels.MOST] = most[0] + most[variant]
+            facts[kernels.LEAST] = least[0] + least[variant]
+            if variant == 2:
+                facts[kernels.AVAILABLE], facts[kernels.SPENT] = spent + most[2], spent + least[2]
+            variants.append(facts)
         return tuple(variants)
+
+
+def _rate(work: IntArray, counted: IntArray) -> float:
+    """Return the largest weight per tick of work, never too small; all fluid has the same weight as work: 1."""
+    heavy = counted > 0
+    if not heavy.any():
+        return 1.0 + ROUNDING
+    if not work[heavy].all():
+        return float(np.inf)
+    return float(1 + (counted[heavy] / work[heavy]).max()) * (1.0 + ROUNDING)
 
 
 def _incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArray]:

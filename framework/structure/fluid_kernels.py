@@ -2,7 +2,12 @@
 
 Rows of ``facts``: WORK, PARAMETERS, CUT (the nets that cross), WEIGHT (what counts in the variant: work, or work and
 parameters), MOST and LEAST (fluid weight that may, must be done: Mx, Mn), MOST_WORK and MOST_PARAMETERS (Mx in work, in
-parameters). Rows of ``least``: what each of the tests of a walk compares, see `fill_least`.
+parameters), AVAILABLE and SPENT (parameters that may, must lie in or below an ideal, as far as the variant counts
+them). Rows of ``least``: what each of the tests of a walk compares, see `fill_least`.
+
+``limits``: threshold T, allowance (what parameters may add to T at most: the capacity in variants that count them, or
+0), capacity, fluid weight X, whether overflow of the core counts apart (variant 0), whether stages of fluid alone may
+be exchanged with others.
 """
 
 from __future__ import annotations
@@ -13,9 +18,12 @@ from numba import njit
 from framework.model.topology import IntArray
 from framework.structure.ideals import BitArray, SmallArray
 
-WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS = range(8)
+WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS, AVAILABLE, SPENT = range(10)
+FACTS, LEAST_ROWS = 10, 5
 NEVER = 1 << 62
 """Above every value, and free of overflow when a sum of costs is added."""
+ANY_NUMBER = 1 << 61
+"""More parameters than any stages can hold, and free of overflow when a sum of costs is added."""
 
 
 @njit(cache=True)
@@ -35,14 +43,18 @@ def fill_facts(
     after_fluid: IntArray,
     before_ptr: IntArray,
     before_fluid: IntArray,
-    fluid_work: IntArray,
-    fluid_parameters: IntArray,
+    fluid_weights: IntArray,
+    counted: IntArray,
     facts: IntArray,
+    most: IntArray,
+    least: IntArray,
 ) -> None:
     """Fill cut, Mx and Mn of every ideal from one it covers; ``facts[CUT]`` is -1 where unknown.
 
-    ``facts`` rows used here: CUT, MOST_WORK, MOST_PARAMETERS, and LEAST, MOST for Mn in work and in parameters.
+    ``fluid_weights``: ``[kinds, fluid]``; ``most``, ``least``: ``[kinds, ideals]``, known of the empty ideal.
+    ``counted``: ``[core]`` what SPENT adds up.
     """
+    kinds = len(fluid_weights)
     one = np.uint64(1)
     for ideal in range(bits.shape[0]):
         for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
@@ -62,8 +74,10 @@ def fill_facts(
                 elif inside == net_ptr[t + 1] - net_ptr[t] - 1:
                     cut -= net_cost[t]
             facts[CUT, there] = cut
-            for row in (MOST_WORK, MOST_PARAMETERS, LEAST, MOST):
-                facts[row, there] = facts[row, ideal]
+            facts[SPENT, there] = facts[SPENT, ideal] + counted[v]
+            for kind in range(kinds):
+                most[kind, there] = most[kind, ideal]
+                least[kind, there] = least[kind, ideal]
             for i in range(after_ptr[v], after_ptr[v + 1]):
                 f = after_fluid[i]
                 ready = True
@@ -72,8 +86,8 @@ def fill_facts(
                         ready = False
                         break
                 if ready:
-                    facts[MOST_WORK, there] += fluid_work[f]
-                    facts[MOST_PARAMETERS, there] += fluid_parameters[f]
+                    for kind in range(kinds):
+                        most[kind, there] += fluid_weights[kind, f]
             for i in range(before_ptr[v], before_ptr[v + 1]):
                 f = before_fluid[i]
                 new = True
@@ -82,17 +96,28 @@ def fill_facts(
                         new = False
                         break
                 if new:
-                    facts[LEAST, there] += fluid_work[f]
-                    facts[MOST, there] += fluid_parameters[f]
+                    for kind in range(kinds):
+                        least[kind, there] += fluid_weights[kind, f]
+
+
+@njit(cache=True)
+def limit_of(facts: IntArray, threshold: int, allowance: int, start: int, end: int) -> int:
+    """Return what a stage between two ideals may weigh, fluid included: T, and its parameters up to the allowance."""
+    within: int = facts[AVAILABLE, end] - facts[SPENT, start]
+    return threshold + min(allowance, within)
+
+
+@njit(cache=True)
+def most_fluid(weight_left: int, cost_left: int, rate: float) -> int:
+    """Return the fluid weight that fits a stage with so much room for weight and for cost."""
+    by_cost = cost_left * rate
+    return int(by_cost) if by_cost < weight_left else weight_left
 
 
 @njit(cache=True)
 def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArray) -> None:
-    """Fill the least useful value of each ideal with so many stages left after it; NEVER where there is none.
-
-    ``limits``: threshold T, limit of the variant, capacity, fluid weight X, whether overflow counts apart (variant 0).
-    """
-    threshold, limit, capacity, fluid, apart = limits
+    """Fill the least useful value of each ideal with so many stages left after it; NEVER where there is none."""
+    threshold, allowance, capacity, fluid, apart, _ = limits
     goal = facts.shape[1] - 1
     for ideal in range(goal + 1):
         rest = facts[WORK, goal] - facts[WORK, ideal] + facts[CUT, ideal]
@@ -105,7 +130,9 @@ def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArra
         rest = facts[WEIGHT, goal] - facts[WEIGHT, ideal] + facts[CUT, ideal] + fluid
         if apart:
             rest += over
-        value = max(facts[LEAST, ideal], rest - stages_left * limit)
+        parameters = facts[AVAILABLE, goal] - facts[SPENT, ideal]
+        rest -= stages_left * threshold + min(stages_left * allowance, parameters)
+        value = max(facts[LEAST, ideal], rest)
         if value <= facts[MOST, ideal]:
             need[ideal] = value
 
@@ -124,17 +151,19 @@ def fill_least(
     """Fill, for each ideal, minima over the ideals above it (itself included) that a better value could be found for.
 
     From ideal `first` to the last one with such a value, which is returned and is at most `final`. Above an ideal there
-    are only ideals with larger numbers. Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn.
+    are only ideals with larger numbers. Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn; and the first one less
+    the parameters that may lie below.
     """
     last = first - 1
     for ideal in range(final, first - 1, -1):
-        a = b = c = d = NEVER
+        a = b = c = d = f = NEVER
         wanted = max(need[ideal], best[ideal] + 1)
         if wanted <= facts[MOST, ideal]:
             a = facts[WEIGHT, ideal] + facts[CUT, ideal] + wanted
             b = facts[WORK, ideal] + facts[CUT, ideal]
             c = b + facts[PARAMETERS, ideal]
             d = -facts[LEAST, ideal]
+            f = a - facts[AVAILABLE, ideal]
             last = max(last, ideal)
         elif last < first:
             continue
@@ -146,15 +175,19 @@ def fill_least(
             b = min(b, least[1, there])
             c = min(c, least[2, there])
             d = min(d, least[3, there])
-        least[0, ideal], least[1, ideal], least[2, ideal], least[3, ideal] = a, b, c, d
+            f = min(f, least[4, there])
+        least[0, ideal], least[1, ideal], least[2, ideal], least[3, ideal], least[4, ideal] = a, b, c, d, f
     return last
 
 
 @njit(cache=True)
-def finishing_state(facts: IntArray, limits: IntArray, stages_left: int, ideals: IntArray, values: IntArray) -> int:
+def finishing_state(
+    facts: IntArray, limits: IntArray, rate: float, stages_left: int, ideals: IntArray, values: IntArray
+) -> int:
     """Return the first state from which one stage takes the rest of the core and the stages left all fluid, or -1."""
-    threshold, limit, capacity, fluid, apart = limits
+    threshold, allowance, capacity, fluid, apart, _ = limits
     goal = facts.shape[1] - 1
+    alone = most_fluid(limit_of(facts, threshold, allowance, goal, goal), threshold, rate)
     for s in range(len(ideals)):
         here = ideals[s]
         cost = facts[WORK, goal] - facts[WORK, here] + facts[CUT, here]
@@ -164,9 +197,10 @@ def finishing_state(facts: IntArray, limits: IntArray, stages_left: int, ideals:
         weight = facts[WEIGHT, goal] - facts[WEIGHT, here] + facts[CUT, here]
         if apart:
             weight += over
+        limit = limit_of(facts, threshold, allowance, here, goal)
         # The fluid that feeds the core is done by then; the rest may follow.
-        value = values[s] + limit - weight
-        if weight <= limit and value >= facts[LEAST, goal] and value + (stages_left - 1) * limit >= fluid:
+        value = values[s] + most_fluid(limit - weight, threshold - cost - over, rate)
+        if weight <= limit and value >= facts[LEAST, goal] and value + (stages_left - 1) * alone >= fluid:
             return s
     return -1
 
@@ -174,7 +208,8 @@ def finishing_state(facts: IntArray, limits: IntArray, stages_left: int, ideals:
 @njit(cache=True)
 def carry(
     facts: IntArray,
-    limit: int,
+    limits: IntArray,
+    rate: float,
     ideals: IntArray,
     values: IntArray,
     need: IntArray,
@@ -186,15 +221,17 @@ def carry(
     hurdles: IntArray,
 ) -> int:
     """Begin a level with the states that a stage of fluid alone leads to; return how many there are."""
+    threshold, allowance, _, _, _, exchangeable = limits
     count = 0
     for s in range(len(ideals)):
         here = ideals[s]
-        value = min(facts[MOST, here], values[s] + limit)
+        alone = most_fluid(limit_of(facts, threshold, allowance, here, here), threshold, rate)
+        value = min(facts[MOST, here], values[s] + alone)
         if need[here] <= value and value > best[here]:
             best[here] = value
             slot[here] = count
             new_ideals[count], new_values[count], origins[count] = here, value, s
-            hurdles[count] = values[s]
+            hurdles[count] = values[s] if exchangeable else -1
             count += 1
     return count
 
@@ -203,6 +240,7 @@ def carry(
 def walk(
     facts: IntArray,
     limits: IntArray,
+    rate: float,
     bits: BitArray,
     edge_ptr: IntArray,
     edge_node: SmallArray,
@@ -235,7 +273,7 @@ def walk(
     (after `refill` times its edges it is filled anew), the first ideal of the level, the last one worth reaching.
     """
     one = np.uint64(1)
-    threshold, limit, capacity, _, apart = limits
+    threshold, allowance, capacity, _, apart, _ = limits
     m, depth_most = len(net_cost), len(node_ptr)
     # Per net, for the present start: who asked last, pins outside the start ideal, those of them in the stage.
     asked = np.full(m, -1, np.int64)
@@ -258,13 +296,16 @@ def walk(
         counters[0] += 1
         start, value, hurdle = ideals[s], values[s], hurdles[s]
         crossing = facts[CUT, start]
-        room = value + limit + facts[WEIGHT, start] + crossing
+        least_room = value + threshold + facts[WEIGHT, start] + crossing
+        room = least_room + allowance
+        own_room = least_room - facts[SPENT, start]
         core_room = threshold + facts[WORK, start] + crossing
         full_room = core_room + facts[PARAMETERS, start] + capacity
         last_useful = counters[5]
         if (
             start > last_useful
             or least[0, start] > room
+            or least[4, start] > own_room
             or least[1, start] > core_room
             or (overflows and least[2, start] > full_room)
             or -least[3, start] <= hurdle
@@ -297,6 +338,7 @@ def walk(
             cuts = inbound[depth] + done[depth]
             if (
                 least[0, there] + cuts > room
+                or least[4, there] + cuts > own_room
                 or least[1, there] + cuts > core_room
                 or (overflows and least[2, there] + cuts > full_room)
                 or -least[3, there] <= hurdle
@@ -327,6 +369,7 @@ def walk(
             if (
                 own + new_inbound + over > threshold
                 or least[0, there] + cuts > room
+                or least[4, there] + cuts > own_room
                 or least[1, there] + cuts > core_room
                 or (overflows and least[2, there] + cuts > full_room)
             ):
@@ -340,8 +383,10 @@ def walk(
                 weight = facts[WEIGHT, there] - facts[WEIGHT, start] + paid
                 if apart:
                     weight += over
+                limit = limit_of(facts, threshold, allowance, start, there)
                 if own + paid + over <= threshold and weight <= limit:
-                    result = min(facts[MOST, there], value + limit - weight)
+                    fluid = most_fluid(limit - weight, threshold - own - paid - over, rate)
+                    result = min(facts[MOST, there], value + fluid)
                     if result >= need[there] and result > best[there]:
                         best[there] = result
                         if slot[there] < 0:

@@ -18,6 +18,7 @@ from framework.model.problem import Problem, bottleneck
 from framework.portfolio.board import Board
 from framework.portfolio.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
+from framework.structure import core_tower
 from framework.structure.start import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
@@ -40,10 +41,10 @@ def test_small_cores_never_exceed_the_optimum(ideals: str) -> None:
 
 
 def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_fluid, "CHAINED_IDEALS", 2)
-    monkeypatch.setattr(core_fluid, "ROOM", 2)
-    monkeypatch.setattr(core_fluid, "LEAST_CHAINED", 0.0)
-    monkeypatch.setattr(core_fluid, "GROWTH", 2)
+    monkeypatch.setattr(core_tower, "CHAINED_IDEALS", 2)
+    monkeypatch.setattr(core_tower, "ROOM", 2)
+    monkeypatch.setattr(core_tower, "LEAST_CHAINED", 0.0)
+    monkeypatch.setattr(core_tower, "GROWTH", 2)
     chained: list[int] = []
     climb = core_fluid._Search.climb
 
@@ -76,7 +77,7 @@ def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch)
 def test_other_ways_are_tried_where_a_larger_core_gains_little(
     monkeypatch: pytest.MonkeyPatch, stuck: float, cores: int
 ) -> None:
-    monkeypatch.setattr(core_fluid, "STUCK", stuck)
+    monkeypatch.setattr(core_tower, "STUCK", stuck)
     monkeypatch.setattr(core_fluid, "_towers", OrderedDict())
     problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
     outcome, board = run_entry(registry.create("core-fluid:first_ideals=50,max_ideals=200"), problem)

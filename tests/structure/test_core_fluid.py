@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck, stage_costs
 from framework.structure.closure import BoolArray, closure
 from framework.structure.core_fluid import FluidSearch
+from framework.structure.crowding import crowded_nodes
 from framework.structure.fluid_choice import HEFTS, MOST_ATTEMPTS, FluidChoice
 from framework.structure.fluid_core import FluidCore, build_core
 from framework.structure.fluid_placement import place_fluid
@@ -33,8 +35,8 @@ def random_mask(instance: Instance, seed: int) -> BoolArray:
     return mask
 
 
-def search_of(core: FluidCore) -> FluidSearch:
-    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000))
+def search_of(core: FluidCore, crowded: BoolArray | None = None) -> FluidSearch:
+    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded)
 
 
 def never() -> bool:
@@ -107,16 +109,70 @@ def test_readers_of_a_fluid_node_still_share_its_tensor() -> None:
 def test_nothing_possible_is_refuted(seed: int) -> None:
     problem = random_problem(seed)
     optimum = brute_force_optimum(problem)
-    core = build_core(problem.instance, random_mask(problem.instance, seed))
-    search = search_of(core)
-    for variant in range(search.variants):
+    instance = problem.instance
+    core = build_core(instance, random_mask(instance, seed))
+    crowded = np.random.default_rng([seed, 3]).random(instance.n) < 0.5
+    search = search_of(core, crowded)
+    assert search.variants == (3 if instance.can_overflow else 1)
+    for variant, counted in enumerate((0, 1, crowded)[: search.variants]):
         for threshold in (optimum, optimum + 1, 3 * optimum + 5):
             plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
             assert plan is not None
-            assert plan.fluid_done[-1] == sum(
-                int(problem.instance.work[f] + variant * problem.instance.parameter_cost[f]) for f in core.fluid
-            )
+            assert plan.fluid_done[-1] == (instance.work + counted * instance.parameter_cost)[core.fluid].sum()
             assert bottleneck(problem, place_fluid(problem, core, plan.stage_of_core)) >= optimum
+
+
+def test_fluid_keeps_to_the_cost_as_well_as_to_the_capacity() -> None:
+    # Apart, two nodes cost 3 + 2 each; the capacity has room for the third, but at T = 5 its work of 1 has none.
+    instance = instance_from_lists([3, 3, 1], [(0, 2, [1])], parameter_cost=[0, 0, 9], capacity=8)
+    search = search_of(build_core(instance, np.array([False, False, True])))
+    assert search.decide(2, 5, never, variant=1) is None
+    assert search.decide(2, 6, never, variant=1) is not None
+
+
+def test_parameters_of_nodes_without_work_have_no_rate() -> None:
+    instance = instance_from_lists([3, 3, 0], [(0, 2, [1])], parameter_cost=[0, 0, 9], capacity=8)
+    search = search_of(build_core(instance, np.array([False, False, True])))
+    assert search.decide(2, 5, never, variant=1) is not None
+
+
+def alternating_sections(sections: int) -> Instance:
+    """Return rows of parallel nodes, with much work in turn with many parameters, and a node between any two."""
+    work, parameters = [0], [0]
+    tensors: list[tuple[int, int, list[int]]] = []
+    for section in range(sections):
+        start = len(work) - 1
+        row = list(range(start + 1, start + 13))
+        tensors.append((start, 1, row))
+        tensors += [(u, 1, [start + 13]) for u in row]
+        work += [2 if section % 2 else 10] * 12 + [1]
+        parameters += [10 if section % 2 else 0] * 12 + [0]
+    return instance_from_lists(work, tensors, parameter_cost=parameters, capacity=40)
+
+
+def test_crowded_sections_refute_what_no_other_variant_does() -> None:
+    instance = alternating_sections(6)
+    crowded = crowded_nodes(instance, closure(instance), 30)
+    assert crowded is not None
+    assert crowded.tolist() == (instance.parameter_cost > 0).tolist()
+    search = search_of(build_core(instance, instance.work > 1), crowded)
+    exact = ChainSearch(instance, enumerate_ideals(instance, max_ideals=100_000))
+    only = 0
+    for stages in range(6, 30):
+        for threshold in range(10, 80):
+            refuted = [search.decide(stages, threshold, never, variant=v) is None for v in range(3)]
+            if refuted == [False, False, True]:
+                only += 1
+                assert exact.decide(stages, threshold, never) is None
+    assert only > 0
+
+
+def test_where_all_or_nothing_is_crowded_there_is_nothing_to_tell_apart() -> None:
+    instance = alternating_sections(4)
+    reach = closure(instance)
+    assert crowded_nodes(instance, reach, 0) is None
+    assert crowded_nodes(replace(instance, work=np.zeros_like(instance.work)), reach, 15) is None
+    assert crowded_nodes(replace(instance, capacity=UNLIMITED), reach, 15) is None
 
 
 @EXHAUSTIVE

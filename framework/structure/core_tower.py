@@ -1,0 +1,240 @@
+"""Cores of growing size of one instance, each ready to decide thresholds, built as they are asked for.
+
+The smallest cores are chosen in several ways (`framework.structure.fluid_choice`), of which the best goes on; larger
+ones are also tried with one more kind of heavy fluid nodes as a chain (`framework.structure.fluid_chains`). Every core
+is valid on its own; which come when is measured, not proven. Source: this project.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.model.instance import Instance
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.structure.annealing import polish
+from framework.structure.closure import BoolArray, Closure, closure
+from framework.structure.contraction import lift
+from framework.structure.core_fluid import FluidPlan, FluidSearch
+from framework.structure.crowding import crowded_nodes
+from framework.structure.fluid_chains import Chain, find_chains
+from framework.structure.fluid_choice import HEFTS, FluidChoice
+from framework.structure.fluid_core import build_core
+from framework.structure.fluid_placement import place_fluid
+from framework.structure.orders import order_of_partition
+from framework.structure.reductions import reduce_relaxing
+from framework.structure.slicing import Slicer
+
+GROWTH = 4
+"""Ideals of a core, in those of the one before."""
+CHAINED_IDEALS = 8_000
+"""Ideals from which on chains are tried: in smaller cores they take too much of the place."""
+ROOM = 8
+"""Ideals of a core, at least, in those of its chains alone."""
+LEAST_CHAINED = 0.02
+"""Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
+SLOW_BUILD = 0.1
+"""Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
+STUCK = 1e-3
+"""Relative gain of a core over smaller ones below which other ways of the same size are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of choosing cores: the heft of `framework.structure.fluid_choice`, and what stays as a chain."""
+
+    heft: float
+    chains: tuple[Chain, ...] = ()
+
+    @property
+    def kind(self) -> tuple[float, int]:
+        """Heft and number of chains."""
+        return self.heft, len(self.chains)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyCore:
+    """A core ready to decide, and the way back to the problem's instance."""
+
+    search: FluidSearch
+    instance: Instance
+    way: Way
+    variants: list[int]
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is fluid, nor in a chain."""
+        return not len(self.search.core.fluid) and not self.way.chains
+
+    def refute(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> FluidPlan | None:
+        """Return None if the threshold is refuted, and otherwise what the last variant allows.
+
+        A variant that refutes is tried first from then on, in all cores.
+        """
+        plan = None
+        for place, variant in enumerate(self.variants):
+            plan = self.search.decide(stages, threshold, should_stop, variant=variant)
+            if plan is None:
+                self.variants.insert(0, self.variants.pop(place))
+                return None
+        return plan
+
+    def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:
+        """Return a partition of the problem that the core of a plan leads to, polished, or sliced better."""
+        reduced = Problem(instance=self.instance, stages=problem.stages)
+        placed = place_fluid(reduced, self.search.core, plan.stage_of_core)
+        if self.instance is not problem.instance:
+            placed = lift(placed, self.instance)
+        placed = polish(problem, placed, seed, should_stop)
+        slicer = Slicer(problem.instance, order_of_partition(problem.instance, placed))
+        sliced = slicer.solve(problem.useful_stages, upper=bottleneck(problem, placed))
+        return placed if sliced is None else sliced.partition
+
+
+class CoreTower:
+    """Cores of growing size of one instance, built when they are asked for.
+
+    Parameters
+    ----------
+    load
+        Ticks that the heaviest stage bears at least.
+    threshold
+        About what a stage costs, in ticks.
+    first_ideals, max_ideals
+        Most ideals of the first and of the last core.
+    epsilon
+        Share of the total work that a relaxing reduction may take away first; 0 for none.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        load: int,
+        threshold: int,
+        *,
+        first_ideals: int,
+        max_ideals: int,
+        epsilon: float = 0.0,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._max_ideals = max_ideals
+        self._instance = instance
+        if epsilon:
+            self._instance = reduce_relaxing(instance, epsilon, should_stop=should_stop).instance
+        self._load, self._threshold = load, threshold
+        self._reach: Closure | None = None
+        self._crowded: BoolArray | None = None
+        self._variants: list[int] = []
+        self._choices: dict[Way, FluidChoice] = {}
+        self._cores: list[ReadyCore] = []
+        self._limit = first_ideals
+        self._ways = [Way(heft) for heft in HEFTS]
+        self._given_up: set[tuple[float, int]] = set()
+        self._highest = self._before = 0
+        self._turned = True
+        self.best: ReadyCore | None = None
+
+    def cores(self, remaining: Callable[[], float], should_stop: Callable[[], bool]) -> Iterator[ReadyCore]:
+        """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
+
+        Where the best way gains little from the larger size, the others are tried as well. Where a core is slow to
+        build, the first size has one way only: on the largest graphs a larger core is worth more.
+
+        Parameters
+        ----------
+        remaining
+            Returns the seconds left.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes while one is built.
+        """
+        yield from list(self._cores)
+        while not self._complete:
+            if not self._ways and not self._turned and self._highest < (1 + STUCK) * self._before:
+                self._ways, self._turned = self._others(), True
+            elif not self._ways:
+                if self._limit >= self._max_ideals:
+                    return
+                limit = min(self._max_ideals, GROWTH * self._limit)
+                self._ways, self._limit = self._ways_on(limit, should_stop), limit
+                self._before, self._turned = self._highest, False
+            left = remaining()
+            core = self._build(self._ways[0], should_stop)
+            self._ways.pop(0)
+            if len(self._cores) == 1 and remaining() < (1 - SLOW_BUILD) * left:
+                self._ways.clear()
+            if core is not None:
+                yield core
+
+    def rate(self, core: ReadyCore, reached: int) -> None:
+        """Note the bound that a core reached; the way of choosing it goes on if it is the highest."""
+        if reached > self._highest:
+            self.best, self._highest = core, reached
+        elif not reached:
+            self._given_up.add(core.way.kind)
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._cores) and self._cores[-1].exact
+
+    def _build(self, way: Way, should_stop: Callable[[], bool]) -> ReadyCore | None:
+        """Return a core of the present size; None if another way led to the same one."""
+        if way not in self._choices:
+            self._choices[way] = FluidChoice(
+                self._instance,
+                heft=way.heft / max(1, self._load),
+                chains=way.chains,
+                reach=self._closure(should_stop),
+                should_stop=should_stop,
+            )
+        mask, lattice = self._choices[way].choose(self._limit, should_stop)
+        fluid = np.flatnonzero(mask)
+        if any(core.way.chains == way.chains and np.array_equal(core.search.core.fluid, fluid) for core in self._cores):
+            return None
+        core = build_core(self._instance, mask, way.chains, should_stop=should_stop)
+        search = FluidSearch(core, lattice, self._crowded)
+        self._variants = self._variants or list(range(search.variants))
+        self._cores.append(ReadyCore(search=search, instance=self._instance, way=way, variants=self._variants))
+        return self._cores[-1]
+
+    def _closure(self, should_stop: Callable[[], bool]) -> Closure:
+
+        if self._reach is None:
+            self._reach = closure(self._instance, should_stop=should_stop)
+            self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)
+        return self._reach
+
+    def _others(self) -> list[Way]:
+        """Return the ways without chains that the best core was not chosen in."""
+        return [Way(heft) for heft in HEFTS if self.best is None or heft != self.best.way.heft]
+
+    def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[Way]:
+        """Return the ways of choosing cores of the next size, first to be tried first.
+
+        The way of the best core goes on; and before it, as it is cheaper to climb, one with the heaviest equal nodes of
+        its fluid as another chain, if there is room for them and no smaller core of this kind was in vain.
+        """
+        best = self.best
+        way = Way(HEFTS[0]) if best is None else best.way
+        ways = [way]
+        if best is None or limit < CHAINED_IDEALS or (way.heft, len(way.chains) + 1) in self._given_up:
+            return ways
+        fluid = np.zeros(self._instance.n, np.bool_)
+        fluid[best.search.core.fluid] = True
+        found = find_chains(
+            self._instance,
+            self._closure(should_stop),
+            fluid,
+            least_weight=int(LEAST_CHAINED * self._load),
+            most=1,
+            should_stop=should_stop,
+        )
+        chains = (*way.chains, *found)
+        if found and ROOM * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
+            ways.insert(0, Way(way.heft, chains))
+        return ways
