@@ -1,0 +1,211 @@
+"""`weave`: exact programs over a spine and a strand of the coarsened graph, woven anew around the best partition known.
+
+Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition known
+among its own at the same cost (`framework.structure.coarsening`); woven, it is the same graph with more order
+(`framework.structure.weaving`). So its partitions are partitions of the whole graph, and the best one is found by
+deciding thresholds over its ideals (`framework.structure.ideal_chains`): first just below what is known, then further
+and further down until one is refuted, which ends the search in this woven graph and proves nothing of others. The order
+around which it is woven slices the best partition known into its stages, with the nodes of a stage in one of several
+orders. Lengths are counted in woven graphs, not in seconds, so the same seed gives the same result.
+
+Where annealing moves nodes and groups between two stages, a decision moves all boundaries at once, and fills what room
+they leave.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
+from framework.contracts import Context, Feature
+from framework.errors import OutOfTimeError
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.registry import register_strategy
+from strategies.cooling import best_known, start_of, without_start
+
+if TYPE_CHECKING:
+    from framework.model.instance import Instance
+
+NAME = "weave"
+SIZES = (100, 200, 400, 800)
+"""Nodes of the coarse instances: with few, the whole order of what is left; with many, more of the graph in chains."""
+REDRAWN_FROM, DRAWINGS = 2_000, 20
+"""Larger graphs are coarsened in two steps, of which the first, to so many nodes, serves for so many of the second."""
+HEAVIEST = 0.125
+"""Most work and parameters of two nodes to be joined, in units of the bottleneck."""
+BESIDE = (math.inf, 4.0, 2.0, 1.0, 0.3, 0.1, 0.02)
+"""What nodes of the spine may have beside them at most, in weights of a mean stage; without limit, no strand."""
+NOISES = (0.0, 0.0, 0.5, 1.0)
+"""Widths of the random factors on what nodes have beside them, in powers of e."""
+FIRST_STEP, LAST_STEP = 1e-4, 5e-4
+"""How far below the first improvement the next one is looked for, and the last step worth it, of the bottleneck."""
+MOST_BYTES = 512 << 20
+"""Size of a lattice at most."""
+
+
+@register_strategy(
+    NAME,
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
+    summary="Exact programs over two chains of the coarsened graph, around the best partition",
+    reference="this project",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weave:
+    """Coarsen, weave and decide, until nothing improves any more.
+
+    Attributes
+    ----------
+    max_ideals
+        Most ideals of a woven graph; ways of weaving with more are passed over.
+    patience
+        Woven graphs in a row without improvement after which it ends.
+    """
+
+    max_ideals: int = 150_000
+    patience: int = 200
+
+    def __post_init__(self) -> None:
+        if self.max_ideals < 2 or self.patience < 1:
+            raise ValueError("max_ideals must be at least 2, patience at least 1")
+
+    def run(self, problem: Problem, context: Context) -> Outcome:
+        """Go on until patience or time runs out."""
+        best = start_of(problem, NAME, context)
+        if best is None:
+            return without_start()
+        drawings = _Drawings(problem, context)
+        failures = woven = 0
+        termination = Termination(reason=Reason.FINISHED)
+        try:
+            while failures < self.patience and not (context.dual is not None and context.dual >= best.value):
+                if context.should_stop():
+                    raise OutOfTimeError("stopped between woven graphs")
+                found = self._improve(drawings, best)
+                woven += 1
+                failures = failures + 1 if found is None else 0
+                best = best_known(problem, found or best, context)
+        except OutOfTimeError:
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+            best = best_known(problem, best, context)
+        return Outcome(incumbent=best, termination=termination, details={"woven": woven})
+
+    def _improve(self, drawings: _Drawings, best: Incumbent) -> Incumbent | None:
+        """Return the best partition of the next woven graph if it is better; all on the way there are reported.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+        from framework.structure.ideal_chains import ChainSearch
+        from framework.structure.ideals import LatticeStatus, enumerate_ideals
+
+        problem, context = drawings.problem, drawings.context
+        woven = drawings.draw(best)
+        lattice = enumerate_ideals(
+            woven, max_ideals=self.max_ideals, max_bytes=MOST_BYTES, foresee=True, should_stop=context.should_stop
+        )
+        if lattice.status is LatticeStatus.STOPPED:
+            raise OutOfTimeError("stopped while ideals were being enumerated")
+        if not lattice.complete:
+            return None
+        chains = ChainSearch(woven, lattice)
+        better: Incumbent | None = None
+        value, threshold, step = best.value, best.value - 1, FIRST_STEP
+        while threshold >= (context.dual or 0):
+            found = chains.decide(problem.useful_stages, threshold, context.should_stop)
+            if found is not None:
+                partition = Partition(stage_of=found.stage_of[woven.node_of_input])
+                value = bottleneck(problem, partition)
+                better = Incumbent(value=value, partition=partition, source=NAME)
+                context.report_partition(partition)
+                step *= 4
+            elif better is None or step < LAST_STEP:
+                break
+            else:
+                step /= 8
+            threshold = min(value - 1, int(value * (1 - step)))
+        return better
+
+
+class _Drawings:
+    """Draws one way of coarsening and weaving after the other."""
+
+    def __init__(self, problem: Problem, context: Context) -> None:
+        import numpy as np
+
+        self.problem, self.context = problem, context
+        self._random = np.random.default_rng(context.seed)
+        self._middle: tuple[int, Instance, Partition] | None = None
+        self._drawn = 0
+
+    def draw(self, best: Incumbent) -> Instance:
+        """Return a woven graph with a given partition, or one nearly as good, among its own.
+
+        Its `node_of_input` maps the nodes of the problem's instance.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+        import numpy as np
+
+        from framework.structure.contraction import compose
+        from framework.structure.orders import OrderKind, orders_of_keys, topological_order
+        from framework.structure.weaving import Loom
+
+        random = self._random
+        coarse, kept = self._coarsen(best, SIZES[int(random.integers(len(SIZES)))])
+        loom = Loom(coarse, self.context.should_stop)
+        share = BESIDE[int(random.integers(len(BESIDE)))]
+        # Not a product, as there may be no weight at all.
+        beside = share if math.isinf(share) else share * loom.total_weight / self.problem.useful_stages
+        noise = NOISES[int(random.integers(len(NOISES)))]
+        wide = loom.peel(np.exp(noise * random.standard_normal(coarse.n)), beside)
+        kinds = (OrderKind.GIVEN, OrderKind.DFS, OrderKind.GREEDY_MIN_CUT)
+        within = topological_order(coarse, kinds[int(random.integers(3))], reverse=bool(random.integers(2)))
+        rank = np.empty(coarse.n)
+        rank[within] = np.arange(coarse.n) / coarse.n
+        order = orders_of_keys(coarse, (kept.stage_of + rank)[None, :])[0]
+        spine = bool(wide.any()) and bool(random.integers(3))
+        return compose(coarse, loom.weave(order, wide, deadlines=bool(random.integers(2)), spine=spine))
+
+    def _coarsen(self, best: Incumbent, nodes: int) -> tuple[Instance, Partition]:
+        """Return a coarse instance, whose `node_of_input` maps that of the problem, and the partition given as its own.
+
+        In between, large graphs have an instance of middling size, which keeps the stages of the partition it was made
+        of: for a while after, partitions it does not have are not looked for around.
+        """
+        import numpy as np
+
+        from framework.structure.contraction import compose
+
+        instance = self.problem.instance
+        if instance.n <= nodes:
+            return replace(instance, node_of_input=np.arange(instance.n)), best.partition
+        if instance.n <= REDRAWN_FROM:
+            return self._step(instance, best.partition, best.value, nodes)
+        if self._middle is None or self._drawn == DRAWINGS or best.value < self._middle[0]:
+            middle, kept = self._step(instance, best.partition, best.value, REDRAWN_FROM)
+            self._middle, self._drawn = (best.value, middle, kept), 0
+        value, middle, kept = self._middle
+        self._drawn += 1
+        coarse, partition = self._step(middle, kept, value, nodes)
+        return compose(middle, coarse), partition
+
+    def _step(self, instance: Instance, partition: Partition, value: int, nodes: int) -> tuple[Instance, Partition]:
+        from framework.structure.coarsening import coarsen
+
+        return coarsen(
+            instance,
+            partition,
+            nodes=nodes,
+            heaviest=int(HEAVIEST * value),
+            random=self._random,
+            should_stop=self.context.should_stop,
+        )
