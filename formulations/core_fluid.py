@@ -42,6 +42,8 @@ SHARE_OF_A_DECISION = 0.3
 """Share of the time left that one decision may use before it counts as open."""
 MOST_COMPLETING = 0.1
 """Share of the time after which what is not refuted is not made an incumbent, but for cores without fluid."""
+IMPATIENCE = 0.1
+"""Share of the time left after which a core that has gained next to nothing is left for the next one."""
 FIRST_STEP = 1 / 256
 """First step of a gallop, in units of the value it starts from."""
 _towers: OrderedDict[tuple[str, int, int, int, float], CoreTower] = OrderedDict()
@@ -163,13 +165,16 @@ class _Search:
         tolerance = 0.0 if core.exact else self._tolerance
         reached, step = 0, 0
         ceiling = self._listen()
+        begun, known = time.monotonic(), self.dual
         while self.dual < ceiling and (ceiling == self.value or ceiling - self.dual > tolerance * ceiling):
             threshold = min(self.dual + step, ceiling - 1)
             if self._refutes(core, threshold):
                 self.dual = reached = self.proven = threshold + 1
                 self.context.report_dual(self.dual, Soundness.EXACT)
                 step = max(2 * step, int(self.dual * FIRST_STEP), 1)
-            elif not step:
+            elif not step or (
+                self.dual <= known + 1 and time.monotonic() - begun > IMPATIENCE * self.context.remaining()
+            ):
                 break
             else:
                 ceiling, step = threshold, (threshold - self.dual) // 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -57,12 +57,21 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadyCore:
-    """A core ready to decide, and the way back to the problem's instance."""
+    """A core ready to decide, and the way back to the problem's instance.
+
+    Attributes
+    ----------
+    variants
+        Those of the search, first to be tried first; shared by the cores of a tower.
+    allowed
+        Per variant the lowest threshold that it has not refuted, in ticks, and what it allows there.
+    """
 
     search: FluidSearch
     instance: Instance
     way: Way
     variants: list[int]
+    allowed: dict[int, tuple[int, FluidPlan]] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -70,16 +79,22 @@ class ReadyCore:
         return not len(self.search.core.fluid) and not self.way.chains
 
     def refute(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> FluidPlan | None:
-        """Return None if the threshold is refuted, and otherwise what the last variant allows.
+        """Return None if the threshold is refuted, and otherwise what some variant allows.
 
-        A variant that refutes is tried first from then on, in all cores.
+        A variant that refutes is tried first from then on, in all cores. What it allows at one threshold it allows at
+        all higher ones: so it is not asked again for those. The number of stages must always be the same.
         """
-        plan = None
+        plan: FluidPlan | None = None
         for place, variant in enumerate(self.variants):
+            lowest, known = self.allowed.get(variant, (threshold + 1, None))
+            if lowest <= threshold:
+                plan = plan or known
+                continue
             plan = self.search.decide(stages, threshold, should_stop, variant=variant)
             if plan is None:
                 self.variants.insert(0, self.variants.pop(place))
                 return None
+            self.allowed[variant] = (threshold, plan)
         return plan
 
     def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:
