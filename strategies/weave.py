@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
@@ -41,6 +41,10 @@ BESIDE = (math.inf, 4.0, 2.0, 1.0, 0.3, 0.1, 0.02)
 """What nodes of the spine may have beside them at most, in weights of a mean stage; without limit, no strand."""
 NOISES = (0.0, 0.0, 0.5, 1.0)
 """Widths of the random factors on what nodes have beside them, in powers of e."""
+KINDS = ("given", "dfs", "greedy-min-cut")
+"""Orders of the nodes within a stage, see `framework.structure.orders`."""
+REPEATED = 0.5
+"""Share of the woven graphs for which the way that last found something better is taken again."""
 FIRST_STEP, LAST_STEP = 1e-4, 5e-4
 """How far below the first improvement the next one is looked for, and the last step worth it, of the bottleneck."""
 MOST_BYTES = 512 << 20
@@ -65,7 +69,7 @@ class Weave:
         Woven graphs in a row without improvement after which it ends.
     """
 
-    max_ideals: int = 150_000
+    max_ideals: int = 70_000
     patience: int = 200
 
     def __post_init__(self) -> None:
@@ -86,7 +90,11 @@ class Weave:
                     raise OutOfTimeError("stopped between woven graphs")
                 found = self._improve(drawings, best)
                 woven += 1
-                failures = failures + 1 if found is None else 0
+                if found is None:
+                    failures += 1
+                else:
+                    failures = 0
+                    drawings.keep()
                 best = best_known(problem, found or best, context)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
@@ -132,6 +140,30 @@ class Weave:
         return better
 
 
+class _Way(NamedTuple):
+    """A way of coarsening and weaving.
+
+    Attributes
+    ----------
+    nodes
+        Of the coarse instance, at most.
+    beside, noise
+        See `BESIDE` and `NOISES`.
+    kind, reverse
+        The order of nodes within a stage.
+    deadlines, spine
+        See `framework.structure.weaving`.
+    """
+
+    nodes: int
+    beside: float
+    noise: float
+    kind: str
+    reverse: bool
+    deadlines: bool
+    spine: bool
+
+
 class _Drawings:
     """Draws one way of coarsening and weaving after the other."""
 
@@ -142,6 +174,8 @@ class _Drawings:
         self._random = np.random.default_rng(context.seed)
         self._middle: tuple[int, Instance, Partition] | None = None
         self._drawn = 0
+        self._way: _Way | None = None
+        self._kept: _Way | None = None
 
     def draw(self, best: Incumbent) -> Instance:
         """Return a woven graph with a given partition, or one nearly as good, among its own.
@@ -159,21 +193,34 @@ class _Drawings:
         from framework.structure.orders import OrderKind, orders_of_keys, topological_order
         from framework.structure.weaving import Loom
 
-        random = self._random
-        coarse, kept = self._coarsen(best, SIZES[int(random.integers(len(SIZES)))])
+        self._way = way = self._choose()
+        coarse, kept = self._coarsen(best, way.nodes)
         loom = Loom(coarse, self.context.should_stop)
-        share = BESIDE[int(random.integers(len(BESIDE)))]
-        # Not a product, as there may be no weight at all.
-        beside = share if math.isinf(share) else share * loom.total_weight / self.problem.useful_stages
-        noise = NOISES[int(random.integers(len(NOISES)))]
-        wide = loom.peel(np.exp(noise * random.standard_normal(coarse.n)), beside)
-        kinds = (OrderKind.GIVEN, OrderKind.DFS, OrderKind.GREEDY_MIN_CUT)
-        within = topological_order(coarse, kinds[int(random.integers(3))], reverse=bool(random.integers(2)))
+        # Not a product where it is without limit, as there may be no weight at all.
+        beside = way.beside if math.isinf(way.beside) else way.beside * loom.total_weight / self.problem.useful_stages
+        wide = loom.peel(np.exp(way.noise * self._random.standard_normal(coarse.n)), beside)
         rank = np.empty(coarse.n)
-        rank[within] = np.arange(coarse.n) / coarse.n
+        rank[topological_order(coarse, OrderKind(way.kind), reverse=way.reverse)] = np.arange(coarse.n) / coarse.n
         order = orders_of_keys(coarse, (kept.stage_of + rank)[None, :])[0]
-        spine = bool(wide.any()) and bool(random.integers(3))
-        return compose(coarse, loom.weave(order, wide, deadlines=bool(random.integers(2)), spine=spine))
+        return compose(coarse, loom.weave(order, wide, deadlines=way.deadlines, spine=way.spine and bool(wide.any())))
+
+    def keep(self) -> None:
+        """Draw the way of the last woven graph more often from now on: it has led to something better."""
+        self._kept = self._way
+
+    def _choose(self) -> _Way:
+        random = self._random
+        if self._kept is not None and random.random() < REPEATED:
+            return self._kept
+        return _Way(
+            nodes=SIZES[int(random.integers(len(SIZES)))],
+            beside=BESIDE[int(random.integers(len(BESIDE)))],
+            noise=NOISES[int(random.integers(len(NOISES)))],
+            kind=KINDS[int(random.integers(len(KINDS)))],
+            reverse=bool(random.integers(2)),
+            deadlines=bool(random.integers(2)),
+            spine=bool(random.integers(3)),
+        )
 
     def _coarsen(self, best: Incumbent, nodes: int) -> tuple[Instance, Partition]:
         """Return a coarse instance, whose `node_of_input` maps that of the problem, and the partition given as its own.

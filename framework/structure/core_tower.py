@@ -156,7 +156,8 @@ class CoreTower:
         """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
 
         Where the best way gains little from the larger size, the others are tried as well. Where a core is slow to
-        build, the first size has one way only: on the largest graphs a larger core is worth more.
+        build, the first size has one way only, and the next is passed over: on the largest graphs a larger core is worth
+        more.
 
         Parameters
         ----------
@@ -183,6 +184,7 @@ class CoreTower:
             self._ways.pop(0)
             if len(self._cores) == 1 and remaining() < (1 - SLOW_BUILD) * left:
                 self._ways.clear()
+                self._limit *= GROWTH
             if core is not None:
                 yield core
 
