@@ -156,8 +156,8 @@ class CoreTower:
         """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
 
         Where the best way gains little from the larger size, the others are tried as well. Where a core is slow to
-        build, the first size has one way only, and the next is passed over: on the largest graphs a larger core is worth
-        more.
+        build, the first size has one way only, and the next one is passed over: on the largest graphs a larger core is
+        worth more.
 
         Parameters
         ----------
