@@ -9,7 +9,8 @@ around which it is woven slices the best partition known into its stages, with t
 orders. Lengths are counted in woven graphs, not in seconds, so the same seed gives the same result.
 
 Where annealing moves nodes and groups between two stages, a decision moves all boundaries at once, and fills what room
-they leave.
+they leave: on 24 pairs of real graphs, 2 s of it lowered slicings by 1.2% in the mean, 2 s of `multilevel` or
+`annealing` by .5% (`scripts/bench_weave.py`).
 
 Source: this project.
 """
