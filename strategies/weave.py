@@ -18,7 +18,7 @@ Source: this project.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
@@ -110,6 +110,7 @@ class Weave:
         OutOfTimeError
             If the context says stop.
         """
+        from framework.structure.contraction import lift
         from framework.structure.ideal_chains import ChainSearch
         from framework.structure.ideals import LatticeStatus, enumerate_ideals
 
@@ -128,7 +129,7 @@ class Weave:
         while threshold >= (context.dual or 0):
             found = chains.decide(problem.useful_stages, threshold, context.should_stop)
             if found is not None:
-                partition = Partition(stage_of=found.stage_of[woven.node_of_input])
+                partition = lift(found, woven)
                 value = bottleneck(problem, partition)
                 better = Incumbent(value=value, partition=partition, source=NAME)
                 context.report_partition(partition)
@@ -191,7 +192,7 @@ class _Drawings:
         import numpy as np
 
         from framework.structure.contraction import compose
-        from framework.structure.orders import OrderKind, orders_of_keys, topological_order
+        from framework.structure.orders import OrderKind, order_of_partition, topological_order
         from framework.structure.weaving import Loom
 
         self._way = way = self._choose()
@@ -199,10 +200,9 @@ class _Drawings:
         loom = Loom(coarse, self.context.should_stop)
         # Not a product where it is without limit, as there may be no weight at all.
         beside = way.beside if math.isinf(way.beside) else way.beside * loom.total_weight / self.problem.useful_stages
-        wide = loom.peel(np.exp(way.noise * self._random.standard_normal(coarse.n)), beside)
-        rank = np.empty(coarse.n)
-        rank[topological_order(coarse, OrderKind(way.kind), reverse=way.reverse)] = np.arange(coarse.n) / coarse.n
-        order = orders_of_keys(coarse, (kept.stage_of + rank)[None, :])[0]
+        wide = loom.peel(np.exp(-way.noise * self._random.standard_normal(coarse.n)), beside)
+        within = topological_order(coarse, OrderKind(way.kind), reverse=way.reverse)
+        order = order_of_partition(coarse, kept, within)
         return compose(coarse, loom.weave(order, wide, deadlines=way.deadlines, spine=way.spine and bool(wide.any())))
 
     def keep(self) -> None:
@@ -229,17 +229,10 @@ class _Drawings:
         In between, large graphs have an instance of middling size, which keeps the stages of the partition it was made
         of: for a while after, partitions it does not have are not looked for around.
         """
-        import numpy as np
-
         from framework.structure.contraction import compose
 
-        instance = self.problem.instance
-        if instance.n <= nodes:
-            return replace(instance, node_of_input=np.arange(instance.n)), best.partition
-        if instance.n <= REDRAWN_FROM:
-            return self._step(instance, best.partition, best.value, nodes)
         if self._middle is None or self._drawn == DRAWINGS or best.value < self._middle[0]:
-            middle, kept = self._step(instance, best.partition, best.value, REDRAWN_FROM)
+            middle, kept = self._step(self.problem.instance, best.partition, best.value, REDRAWN_FROM)
             self._middle, self._drawn = (best.value, middle, kept), 0
         value, middle, kept = self._middle
         self._drawn += 1

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.topology import IntArray, Topology, build_topology, stable_topological_order, take_rows
+from framework.model.topology import (
+    IntArray,
+    Topology,
+    build_topology,
+    ranks,
+    stable_topological_order,
+    take_rows,
+)
 
 UNLIMITED = 1 << 60
 """Capacity of an instance without overflow: no sum of parameter costs reaches it."""
@@ -173,8 +180,7 @@ def build_instance(
     _check_magnitudes(work, parameter_cost, tensor_cost, consumer_ptr, capacity)
     raw = build_topology(n, producer, consumer_ptr, consumers)
     order = stable_topological_order(raw)
-    rank = np.empty(n, np.int64)
-    rank[order] = np.arange(n)
+    rank = ranks(order)
     renumbered = raw
     if not raw.is_topological:
         renumbered = build_topology(n, rank[raw.producer], raw.consumer_ptr, rank[raw.consumers])

@@ -124,6 +124,13 @@ def row_pointers(rows: IntArray, n: int) -> IntArray:
     return pointers
 
 
+def ranks(order: IntArray) -> IntArray:
+    """Return the position of each element of a permutation, ``[n]``."""
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order), dtype=np.int64)
+    return rank
+
+
 def find_cycle(topology: Topology) -> list[int] | None:
     """Return the nodes of one directed cycle in order, or None if the graph is acyclic."""
     blocked = topology.n - len(_kahn(topology))

@@ -17,7 +17,7 @@ from numba import njit
 
 from framework.model.instance import Instance, StageLimit, merge_equal_tensors
 from framework.model.problem import Partition
-from framework.model.topology import IntArray, build_topology, row_pointers, stable_topological_order
+from framework.model.topology import IntArray, build_topology, ranks, row_pointers, stable_topological_order
 from framework.structure.closure import redundant_arcs
 
 
@@ -77,17 +77,11 @@ def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> 
     count = int(component.max()) + 1
     smallest = np.full(count, len(label), np.int64)
     np.minimum.at(smallest, component[label], np.arange(len(label), dtype=np.int64))
-    component = _ranks(np.argsort(smallest))[component]
+    component = ranks(np.argsort(smallest))[component]
     arcs = np.unique(component[arcs // groups] * count + component[arcs % groups])
     arcs = arcs[arcs // count != arcs % count]
     quotient = build_topology(count, arcs // count, np.arange(len(arcs) + 1, dtype=np.int64), arcs % count)
-    return _ranks(stable_topological_order(quotient))[component[label]]
-
-
-def _ranks(order: IntArray) -> IntArray:
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order), dtype=np.int64)
-    return ranks
+    return ranks(stable_topological_order(quotient))[component[label]]
 
 
 def _map_tensors(instance: Instance, node_of_input: IntArray, n: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:

@@ -147,7 +147,7 @@ class FluidSearch:
         if threshold < 0:
             return None
         threshold = min(threshold, MAX_TOTAL)
-        facts = self._facts[variant]
+        facts, rate = self._facts[variant], self._rates[variant]
         allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
         fluid = int(facts[kernels.MOST, -1])
         limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, variant != 2], np.int64)
@@ -160,12 +160,11 @@ class FluidSearch:
         self._best[0] = 0
         for stage in range(stages):
             left = stages - stage
-            last = kernels.finishing_state(facts, limits, self._rates[variant], left, ideals, values)
+            last = kernels.finishing_state(facts, limits, rate, left, ideals, values)
             if last >= 0:
                 return self._trace(levels, last, stages, fluid)
             if left == 1 or not len(ideals):
                 return None
-            rate = self._rates[variant]
             ideals, values, origins, hurdles = self._level(
                 facts, limits, rate, left - 1, ideals, values, hurdles, should_stop
             )
@@ -256,7 +255,7 @@ class FluidSearch:
         fluid_weights = np.stack([kind[core.fluid] for kind in kinds])
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
         most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
-        facts[[kernels.CUT, kernels.SPENT], 0] = 0
+        facts[kernels.CUT, 0] = 0
         kernels.fill_facts(
             lattice.bits,
             lattice.edge_ptr,
@@ -271,12 +270,10 @@ class FluidSearch:
             *_rows(core.after, core.order.n),
             *_rows(core.before, core.order.n),
             fluid_weights,
-            self._counted[-1][core.nodes],
             facts,
             most,
             least,
         )
-        spent = facts[kernels.SPENT].copy()
         facts[kernels.WORK] = lattice.work
         facts[kernels.PARAMETERS] = lattice.parameter_cost
         facts[kernels.MOST_WORK] = most[0]
@@ -286,7 +283,8 @@ class FluidSearch:
         variants = [facts]
         for variant in range(1, self.variants):
             facts = facts.copy()
-            facts[kernels.WEIGHT] = lattice.work + (lattice.parameter_cost if variant == 1 else spent)
+            spent = lattice.sums(self._counted[variant][core.nodes])
+            facts[kernels.WEIGHT] = lattice.work + spent
             facts[kernels.MOST] = most[0] + most[variant]
             facts[kernels.LEAST] = least[0] + least[variant]
             if variant == 2:

@@ -220,7 +220,6 @@ class CoreTower:
         return self._cores[-1]
 
     def _closure(self, should_stop: Callable[[], bool]) -> Closure:
-
         if self._reach is None:
             self._reach = closure(self._instance, should_stop=should_stop)
             self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)

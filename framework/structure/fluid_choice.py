@@ -19,16 +19,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.closure import BitArray, BoolArray, Closure, closure
+from framework.structure.closure import BoolArray, Closure, closure
 from framework.structure.fluid_chains import Chain
 from framework.structure.fluid_core import core_order
 from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_ideals
+from framework.structure.peeling import peel
 
 SHARE = 0.3
 """Share of the mean tensor cost: from 0.02, cheap tensors first, to 3, most incomparable first, it matters little."""
@@ -36,7 +35,6 @@ HEFTS = (0.0, 3.0, 10.0)
 """Hefts worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the core."""
 MOST_ATTEMPTS = 30
 """Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
-_PAIRS_A_CALL = 10_000_000
 
 
 class FluidChoice:
@@ -151,13 +149,7 @@ class FluidChoice:
         mean = float(self._tensors.mean())
         weight = (instance.work + instance.parameter_cost).astype(np.float64)
         price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + heft * weight * weight
-        ranking = np.empty(count, np.int64)
-        step = max(1, _PAIRS_A_CALL // n)
-        for first in range(0, count, step):
-            if should_stop():
-                raise OutOfTimeError("stopped while nodes were being ranked")
-            _take_out(comparable, price, incomparable, alive, ranking, first, min(count, first + step))
-        return ranking
+        return peel(comparable, np.ones(n, np.int64), price, incomparable, alive, should_stop=should_stop)
 
 
 def incident_cost(instance: Instance) -> IntArray:
@@ -167,29 +159,3 @@ def incident_cost(instance: Instance) -> IntArray:
     np.add.at(cost, top.producer, instance.tensor_cost)
     np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
     return cost
-
-
-@njit(cache=True)
-def _take_out(
-    comparable: BitArray,
-    price: NDArray[np.float64],
-    incomparable: IntArray,
-    alive: BoolArray,
-    ranking: IntArray,
-    first: int,
-    last: int,
-) -> None:
-    """Fill ``ranking[first:last]`` and keep `alive` and `incomparable` up to date."""
-    n = len(alive)
-    for place in range(first, last):
-        chosen = -1
-        best = -1.0
-        for v in range(n):
-            if alive[v] and incomparable[v] / price[v] > best:
-                best = incomparable[v] / price[v]
-                chosen = v
-        ranking[place] = chosen
-        alive[chosen] = False
-        for u in range(n):
-            if alive[u] and not (comparable[chosen, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
-                incomparable[u] -= 1

@@ -44,7 +44,6 @@ def fill_facts(
     before_ptr: IntArray,
     before_fluid: IntArray,
     fluid_weights: IntArray,
-    counted: IntArray,
     facts: IntArray,
     most: IntArray,
     least: IntArray,
@@ -52,7 +51,6 @@ def fill_facts(
     """Fill cut, Mx and Mn of every ideal from one it covers; ``facts[CUT]`` is -1 where unknown.
 
     ``fluid_weights``: ``[kinds, fluid]``; ``most``, ``least``: ``[kinds, ideals]``, known of the empty ideal.
-    ``counted``: ``[core]`` what SPENT adds up.
     """
     kinds = len(fluid_weights)
     one = np.uint64(1)
@@ -74,7 +72,6 @@ def fill_facts(
                 elif inside == net_ptr[t + 1] - net_ptr[t] - 1:
                     cut -= net_cost[t]
             facts[CUT, there] = cut
-            facts[SPENT, there] = facts[SPENT, ideal] + counted[v]
             for kind in range(kinds):
                 most[kind, there] = most[kind, ideal]
                 least[kind, there] = least[kind, ideal]
@@ -110,6 +107,7 @@ def limit_of(facts: IntArray, threshold: int, allowance: int, start: int, end: i
 @njit(cache=True)
 def most_fluid(weight_left: int, cost_left: int, rate: float) -> int:
     """Return the fluid weight that fits a stage with so much room for weight and for cost."""
+    # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.
     by_cost = cost_left * rate
     return int(by_cost) if by_cost < weight_left else weight_left
 

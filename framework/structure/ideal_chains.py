@@ -75,7 +75,7 @@ class ChainSearch:
         self._sizes = np.zeros(0, np.int64)
         self._size_limit = 0
         if limit is not None:
-            self._sizes = _sum_over_ideals(limit.sizes, lattice.edge_ptr, lattice.edge_node, lattice.edge_ideal)
+            self._sizes = lattice.sums(limit.sizes)
             self._size_limit = min(limit.limit, int(limit.sizes.sum()))
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
@@ -316,16 +316,6 @@ def _advance(
         counters[3] += steps - before
     counters[2] += steps
     return _REFUTED
-
-
-@njit(cache=True)
-def _sum_over_ideals(sizes: IntArray, edge_ptr: IntArray, edge_node: SmallArray, edge_ideal: SmallArray) -> IntArray:
-    """Return the sum of sizes over each ideal; ideals come after the ones below them."""
-    sums = np.zeros(len(edge_ptr) - 1, np.int64)
-    for ideal in range(len(sums)):
-        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
-            sums[edge_ideal[e]] = sums[ideal] + sizes[edge_node[e]]
-    return sums
 
 
 @njit(cache=True)

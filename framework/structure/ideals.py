@@ -74,6 +74,11 @@ class IdealLattice:
         """Whether every ideal is there."""
         return self.status is LatticeStatus.COMPLETE
 
+    def sums(self, sizes: IntArray) -> IntArray:
+        """Return the sum of ``[n]`` sizes over each ideal, ``[ideals]``."""
+        sums: IntArray = _sum_over_ideals(sizes, self.edge_ptr, self.edge_node, self.edge_ideal)
+        return sums
+
     def __len__(self) -> int:
         return len(self.work)
 
@@ -372,3 +377,13 @@ def _lookup(
                 return int(found)
         slot = (slot + one) % size
     return -1
+
+
+@njit(cache=True)
+def _sum_over_ideals(sizes: IntArray, edge_ptr: IntArray, edge_node: SmallArray, edge_ideal: SmallArray) -> IntArray:
+    """Return the sum of sizes over each ideal; ideals come after the ones below them."""
+    sums = np.zeros(len(edge_ptr) - 1, np.int64)
+    for ideal in range(len(sums)):
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            sums[edge_ideal[e]] = sums[ideal] + sizes[edge_node[e]]
+    return sums

@@ -19,7 +19,7 @@ from numba import njit
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
-from framework.model.topology import IntArray
+from framework.model.topology import IntArray, ranks
 from framework.structure.closure import Closure, indices
 
 _NODES_A_CALL = 200_000
@@ -112,11 +112,19 @@ def orders_of_keys(instance: Instance, keys: FloatArray) -> IntArray:
     return orders
 
 
-def order_of_partition(instance: Instance, partition: Partition) -> IntArray:
-    """Return the nodes stage by stage, by index within a stage: a topological order that the stages slice."""
+def order_of_partition(instance: Instance, partition: Partition, within: IntArray | None = None) -> IntArray:
+    """Return the nodes stage by stage: a topological order that the stages slice.
+
+    Parameters
+    ----------
+    within
+        ``[n]`` a topological order, for the nodes of each stage; by index if not given.
+    """
     if partition.stage_of.shape != (instance.n,):
         raise ValueError(f"a partition of {instance.n} nodes has {partition.stage_of.size} entries")
-    return np.argsort(partition.stage_of, kind="stable").astype(np.int64)
+    if within is None:
+        return np.argsort(partition.stage_of, kind="stable").astype(np.int64)
+    return within[np.argsort(partition.stage_of[within], kind="stable")]
 
 
 def order_around(instance: Instance, members: IntArray, reach: Closure, *, late: bool) -> IntArray:
@@ -145,8 +153,7 @@ def is_topological_order(instance: Instance, order: IntArray) -> bool:
     top = instance.topology
     if len(order) != instance.n or not np.array_equal(np.sort(order), np.arange(instance.n)):
         return False
-    position = np.empty(instance.n, np.int64)
-    position[order] = np.arange(instance.n)
+    position = ranks(order)
     return bool(np.all(np.repeat(position[top.producer], np.diff(top.consumer_ptr)) < position[top.consumers]))
 
 

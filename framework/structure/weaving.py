@@ -27,12 +27,11 @@ from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.graph import FloatArray
-from framework.model.instance import Instance, StageLimit
-from framework.model.topology import IntArray, build_topology, row_pointers
+from framework.model.instance import Instance
+from framework.model.topology import IntArray, build_topology, ranks
 from framework.structure.closure import BitArray, BoolArray, closure
-from framework.structure.orders import orders_of_keys
-
-_PAIRS_A_CALL = 10_000_000
+from framework.structure.contraction import contract
+from framework.structure.peeling import PAIRS_A_CALL, peel
 
 
 class Loom:
@@ -55,7 +54,7 @@ class Loom:
         self._comparable: BitArray = reach.ancestors | reach.descendants
         self._weight = instance.work + (instance.parameter_cost if instance.can_overflow else 0)
         self._beside = np.empty(instance.n, np.int64)
-        step = max(1, _PAIRS_A_CALL // instance.n)
+        step = max(1, PAIRS_A_CALL // instance.n)
         for first in range(0, instance.n, step):
             if should_stop():
                 raise OutOfTimeError("stopped while nodes were being compared")
@@ -72,15 +71,12 @@ class Loom:
         Parameters
         ----------
         prices
-            ``[n]`` factors on what a node has beside it: those with more go earlier.
+            ``[n]`` those with more beside them for their price go earlier.
         """
-        n = self._instance.n
-        beside, wide = self._beside.copy(), np.zeros(n, np.bool_)
-        step = max(1, _PAIRS_A_CALL // n)
-        while not _peel(self._comparable, self._weight, prices, most, beside, wide, step):
-            if self._should_stop():
-                raise OutOfTimeError("stopped while nodes were being peeled off")
-        return wide
+        spine = np.ones(self._instance.n, np.bool_)
+        beside = self._beside.copy()
+        peel(self._comparable, self._weight, prices, beside, spine, most=most, should_stop=self._should_stop)
+        return ~spine
 
     def weave(self, order: IntArray, wide: BoolArray, *, deadlines: bool, spine: bool) -> Instance:
         """Return the instance with the wide nodes in a chain.
@@ -100,57 +96,32 @@ class Loom:
         -------
         The woven instance, whose nodes are positions of an order; its `node_of_input` maps those of the given one.
         """
-        instance = self._instance
         if deadlines:
             order = self._by_deadlines(order, wide)
-        strand = wide[order]
-        chains = [np.flatnonzero(strand), np.flatnonzero(~strand)] if spine else [np.flatnonzero(strand)]
+        chains = [order[wide[order]], order[~wide[order]]] if spine else [order[wide[order]]]
         tails = np.concatenate([chain[:-1] for chain in chains])
         heads = np.concatenate([chain[1:] for chain in chains])
-        return _with_arcs(instance, order, tails, heads)
+        return contract(_with_arcs(self._instance, tails, heads), ranks(order))
 
     def _by_deadlines(self, order: IntArray, wide: BoolArray) -> IntArray:
-        """Return the order in which nodes of the strand come as late as they may."""
-        instance = self._instance
-        place = np.empty(instance.n, np.int64)
-        place[order] = np.arange(instance.n)
-        keys = place.astype(np.float64)
-        top = instance.topology
+        """Return the order in which nodes of the strand come as late as they may, else as given."""
+        top, place = self._instance.topology, ranks(order)
         deadlines: IntArray = _deadlines(place, wide, top.succ_ptr, top.succs)
-        keys[wide] = deadlines[wide] - 0.5
-        # Among nodes with the same deadline the given order goes on.
-        last_digits = place * (0.25 / instance.n)
-        first: IntArray = orders_of_keys(instance, (keys + last_digits)[None, :])[0]
-        return first
+        return np.lexsort((place, np.where(wide, 2 * deadlines - 1, 2 * place)))
 
 
-def _with_arcs(instance: Instance, order: IntArray, tails: IntArray, heads: IntArray) -> Instance:
-    """Return the instance numbered by an order, with arcs between positions; each is the tail of one at most."""
-    top, n = instance.topology, instance.n
-    place = np.empty(n, np.int64)
-    place[order] = np.arange(n)
-    producer = np.concatenate((place[top.producer], tails))
-    tensor_of_pin = np.concatenate(
-        (np.repeat(np.arange(top.m), np.diff(top.consumer_ptr)), top.m + np.arange(len(tails)))
-    )
-    consumers = np.concatenate((place[top.consumers], heads))
-    cost = np.concatenate((instance.tensor_cost, np.zeros(len(tails), np.int64)))
-    by_producer = np.argsort(producer, kind="stable")
-    rank = np.empty(len(producer), np.int64)
-    rank[by_producer] = np.arange(len(producer))
-    row = rank[tensor_of_pin]
-    pins = np.lexsort((consumers, row))
-    limit = instance.stage_limit
+def _with_arcs(instance: Instance, tails: IntArray, heads: IntArray) -> Instance:
+    """Return the instance with more arcs, as tensors of cost zero; their order need not be that of the numbers."""
+    top = instance.topology
     return replace(
         instance,
-        work=instance.work[order],
-        parameter_cost=instance.parameter_cost[order],
-        tensor_cost=cost[by_producer],
-        topology=build_topology(n, producer[by_producer], row_pointers(row, len(producer)), consumers[pins]),
-        node_of_input=place,
-        stage_limit=None
-        if limit is None
-        else StageLimit(sizes=limit.sizes[order], limit=limit.limit, anchors=place[limit.anchors]),
+        tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(tails), np.int64))),
+        topology=build_topology(
+            instance.n,
+            np.concatenate((top.producer, tails)),
+            np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(tails) + 1))),
+            np.concatenate((top.consumers, heads)),
+        ),
     )
 
 
@@ -164,37 +135,6 @@ def _weigh(comparable: BitArray, weight: IntArray, first: int, last: int, beside
             if u != v and not (comparable[v, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
                 total += weight[u]
         beside[v] = total
-
-
-@njit(cache=True)
-def _peel(
-    comparable: BitArray,
-    weight: IntArray,
-    prices: FloatArray,
-    most: float,
-    beside: IntArray,
-    wide: BoolArray,
-    steps: int,
-) -> bool:
-    """Peel off so many nodes, keeping `beside` up to date; return whether none is left to peel off."""
-    n = len(weight)
-    for _ in range(steps):
-        chosen = -1
-        best = 0.0
-        largest = 0
-        for v in range(n):
-            if not wide[v] and beside[v] > 0:
-                largest = max(largest, beside[v])
-                if beside[v] * prices[v] > best:
-                    best = beside[v] * prices[v]
-                    chosen = v
-        if chosen < 0 or largest <= most:
-            return True
-        wide[chosen] = True
-        for u in range(n):
-            if not wide[u] and not (comparable[chosen, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
-                beside[u] -= weight[chosen]
-    return False
 
 
 @njit(cache=True)
