@@ -46,6 +46,12 @@ IMPATIENCE = 0.1
 """Share of the time left after which a core that has gained next to nothing is left for the next one."""
 FIRST_STEP = 1 / 256
 """First step of a gallop, in units of the value it starts from."""
+BOLD_WITHIN = 0.02
+"""Gap within which each core once tries to prove the incumbent as good as optimal."""
+AS_GOOD_AS_OPTIMAL = 5e-5
+"""Relative gap that is tried for: half of what a study counts as proven."""
+FINENESS = 0.25
+"""Distance at which a core is done, in units of the gap, where that is finer than the tolerance."""
 _towers: OrderedDict[tuple[str, int, int, int, float], CoreTower] = OrderedDict()
 
 
@@ -166,12 +172,21 @@ class _Search:
         reached, step = 0, 0
         ceiling = self._listen()
         begun, known = time.monotonic(), self.dual
-        while self.dual < ceiling and (ceiling == self.value or ceiling - self.dual > tolerance * ceiling):
-            threshold = min(self.dual + step, ceiling - 1)
-            if self._refutes(core, threshold):
+        bold, tried = int(self.value * (1 - AS_GOOD_AS_OPTIMAL)), False
+        while self.dual < ceiling and (
+            ceiling == self.value or ceiling - self.dual > min(tolerance * ceiling, FINENESS * (self.value - self.dual))
+        ):
+            boldly = not tried and bool(step) and self.dual < bold < ceiling
+            boldly = boldly and self.value - self.dual < BOLD_WITHIN * self.value
+            tried = tried or boldly
+            threshold = bold if boldly else min(self.dual + step, ceiling - 1)
+            refuted = self._refutes(core, threshold)
+            if refuted:
                 self.dual = reached = self.proven = threshold + 1
                 self.context.report_dual(self.dual, Soundness.EXACT)
                 step = max(2 * step, int(self.dual * FIRST_STEP), 1)
+            elif boldly:
+                ceiling = ceiling if refuted is None else threshold
             elif not step or (
                 self.dual <= known + 1 and time.monotonic() - begun > IMPATIENCE * self.context.remaining()
             ):
@@ -182,8 +197,11 @@ class _Search:
         self.details["extensions"] += core.search.steps - before
         return reached
 
-    def _refutes(self, core: ReadyCore, threshold: int) -> bool:
-        """Whether a core refutes a threshold within a share of the time left; an incumbent may come of it if not."""
+    def _refutes(self, core: ReadyCore, threshold: int) -> bool | None:
+        """Whether a core refutes a threshold, or None if that takes more than its share of the time left.
+
+        An incumbent may come of what it allows.
+        """
         self.details["decisions"] += 1
         enough = self.context.remaining() * (1 - SHARE_OF_A_DECISION)
 
@@ -195,7 +213,7 @@ class _Search:
         except OutOfTimeError:
             if self.context.should_stop():
                 raise
-            return False
+            return None
         if plan is None:
             return True
         if core.exact or self._completing <= MOST_COMPLETING * (time.monotonic() - self._started):

@@ -53,12 +53,13 @@ from framework.model.topology import IntArray, row_pointers
 from framework.structure import fluid_kernels as kernels
 from framework.structure.closure import BitArray, BoolArray
 from framework.structure.fluid_core import FluidCore
+from framework.structure.fluid_tolls import choose_tolled
 from framework.structure.ideals import IdealLattice
 
-STEPS_A_CALL = 1_000_000
-"""Extensions after which a kernel call returns to Python: some hundredths of a second."""
 ROUNDING = 1e-9
 """What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
+STEPS_A_CALL = 1_000_000
+"""Extensions after which a kernel call returns to Python: some hundredths of a second."""
 REFILL = 4
 """Extensions per edge of the lattice after which the minima are filled anew."""
 
@@ -116,7 +117,6 @@ class FluidSearch:
             if crowded is not None:
                 self._counted.append(np.where(crowded, parameters, 0))
         self.variants = len(self._counted)
-        self._rates = [_rate(instance.work[core.fluid], counted[core.fluid]) for counted in self._counted]
         self._capacity = instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
         self._node_nets = _incidence(core.net_pins, pin_nets, core.order.n)
@@ -124,6 +124,8 @@ class FluidSearch:
         heads = np.zeros(len(pin_nets), np.bool_)
         heads[core.net_ptr[:-1][core.headed]] = True
         self._entering = _incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
+        self._rates: list[float] = []
+        self._tolls: list[IntArray] = []
         self._facts = self._fill_facts()
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
@@ -147,10 +149,11 @@ class FluidSearch:
         if threshold < 0:
             return None
         threshold = min(threshold, MAX_TOTAL)
-        facts, rate = self._facts[variant], self._rates[variant]
+        facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
         allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
         fluid = int(facts[kernels.MOST, -1])
-        limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, variant != 2], np.int64)
+        exchangeable = variant != 2 and not tolls[0]
+        limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
         ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
         levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
         kernels.fill_need(facts, limits, stages, self._need)
@@ -160,13 +163,13 @@ class FluidSearch:
         self._best[0] = 0
         for stage in range(stages):
             left = stages - stage
-            last = kernels.finishing_state(facts, limits, rate, left, ideals, values)
+            last = kernels.finishing_state(facts, limits, rate, tolls, left, ideals, values)
             if last >= 0:
                 return self._trace(levels, last, stages, fluid)
             if left == 1 or not len(ideals):
                 return None
             ideals, values, origins, hurdles = self._level(
-                facts, limits, rate, left - 1, ideals, values, hurdles, should_stop
+                facts, limits, rate, tolls, left - 1, ideals, values, hurdles, should_stop
             )
             levels.append(_Level(ideals, values, origins))
         return None
@@ -176,6 +179,7 @@ class FluidSearch:
         facts: IntArray,
         limits: IntArray,
         rate: float,
+        tolls: IntArray,
         left: int,
         ideals: IntArray,
         values: IntArray,
@@ -188,7 +192,7 @@ class FluidSearch:
         self._slot.fill(-1)
         size = len(lattice)
         new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
-        found = kernels.carry(facts, limits, rate, ideals, values, self._need, self._best, self._slot, *new)
+        found = kernels.carry(facts, limits, rate, tolls, ideals, values, self._need, self._best, self._slot, *new)
         first = int(ideals.min())
         last = kernels.fill_least(
             facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
@@ -202,6 +206,7 @@ class FluidSearch:
                 facts,
                 limits,
                 rate,
+                tolls,
                 lattice.bits,
                 lattice.edge_ptr,
                 lattice.edge_node,
@@ -251,10 +256,20 @@ class FluidSearch:
         """Return the rows of `framework.structure.fluid_kernels` for each variant."""
         core, lattice, instance = self.core, self.lattice, self.core.instance
         facts = np.full((kernels.FACTS, len(lattice)), -1, np.int64)
-        kinds = [instance.work, *self._counted[1:]]
-        fluid_weights = np.stack([kind[core.fluid] for kind in kinds])
+        fluid_weights = np.stack([instance.work[core.fluid], *(kind[core.fluid] for kind in self._counted[1:])])
+        weights = fluid_weights + fluid_weights[0]
+        weights[0] = fluid_weights[0]
+        tolled = [choose_tolled(core.unit, core.unit_cost, weight) for weight in weights]
+        # What may and must be done is asked for in work, in parameters counted, in tolled weight, and that of fed units.
+        kinds = np.concatenate(
+            (
+                fluid_weights,
+                [np.where(mask, weight, 0) for (mask, _, _), weight in zip(tolled, weights, strict=True)],
+                [np.where(mask & core.fed, weight, 0) for (mask, _, _), weight in zip(tolled, weights, strict=True)],
+            )
+        )
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
-        most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
+        most[:, 0] = kinds[:, ~core.after.any(axis=1)].sum(axis=1)
         facts[kernels.CUT, 0] = 0
         kernels.fill_facts(
             lattice.bits,
@@ -269,7 +284,7 @@ class FluidSearch:
             core.before,
             *_rows(core.after, core.order.n),
             *_rows(core.before, core.order.n),
-            fluid_weights,
+            kinds,
             facts,
             most,
             least,
@@ -278,18 +293,27 @@ class FluidSearch:
         facts[kernels.PARAMETERS] = lattice.parameter_cost
         facts[kernels.MOST_WORK] = most[0]
         facts[kernels.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
-        facts[kernels.AVAILABLE], facts[kernels.SPENT] = kernels.ANY_NUMBER, 0
-        facts[kernels.WEIGHT], facts[kernels.MOST], facts[kernels.LEAST] = lattice.work, most[0], least[0]
-        variants = [facts]
-        for variant in range(1, self.variants):
+        feeder, takers = np.zeros((2, core.order.n), np.int64)
+        feeder[core.feeder], takers[core.takers] = 1, 1
+        facts[kernels.FED], facts[kernels.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
+        variants = []
+        for variant in range(self.variants):
             facts = facts.copy()
             spent = lattice.sums(self._counted[variant][core.nodes])
+            ahead, owned = most[self.variants + variant], least[self.variants + variant]
             facts[kernels.WEIGHT] = lattice.work + spent
-            facts[kernels.MOST] = most[0] + most[variant]
-            facts[kernels.LEAST] = least[0] + least[variant]
+            facts[kernels.MOST] = most[0] + most[variant] if variant else most[0]
+            facts[kernels.LEAST] = least[0] + least[variant] if variant else least[0]
+            facts[kernels.AVAILABLE], facts[kernels.SPENT] = kernels.ANY_NUMBER, 0
             if variant == 2:
                 facts[kernels.AVAILABLE], facts[kernels.SPENT] = spent + most[2], spent + least[2]
+            facts[kernels.OWNED] = owned
+            facts[kernels.FEEDING] = least[2 * self.variants + variant]
+            facts[kernels.FREE_MOST] = facts[kernels.MOST] - ahead
+            facts[kernels.FREE_LEAST] = facts[kernels.LEAST] - owned
             variants.append(facts)
+            self._rates.append(_rate(instance.work[core.fluid], self._counted[variant][core.fluid]))
+            self._tolls.append(np.array([*tolled[variant][1:], core.feeding_cost], np.int64))
         return tuple(variants)
 
 

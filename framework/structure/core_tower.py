@@ -176,7 +176,8 @@ class CoreTower:
             elif not self._ways:
                 if self._limit >= self._max_ideals:
                     return
-                limit = min(self._max_ideals, GROWTH * self._limit)
+                flat = self._highest < (1 + STUCK) * self._before
+                limit = min(self._max_ideals, (GROWTH * GROWTH if flat else GROWTH) * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
                 self._before, self._turned = self._highest, False
             left = remaining()
@@ -240,8 +241,10 @@ class CoreTower:
         ways = [way]
         if best is None or limit < CHAINED_IDEALS or (way.heft, len(way.chains) + 1) in self._given_up:
             return ways
+        core = best.search.core
         fluid = np.zeros(self._instance.n, np.bool_)
-        fluid[best.search.core.fluid] = True
+        # In a chain, nodes would lose their tolls.
+        fluid[core.fluid[core.unit < 0]] = True
         found = find_chains(
             self._instance,
             self._closure(should_stop),

@@ -41,6 +41,7 @@ from framework.model.instance import Instance
 from framework.model.topology import IntArray, build_topology, row_pointers
 from framework.structure.closure import BitArray, BoolArray, redundant_arcs, word_count
 from framework.structure.fluid_chains import Chain, chain_arcs
+from framework.structure.fluid_tolls import find_tolls
 
 LARGEST_NET = 64
 """Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""
@@ -67,6 +68,11 @@ class FluidCore:
     after, before
         ``[fluid, words]`` bit sets over core nodes: the last ones each fluid node comes after, the first ones it comes
         before.
+    unit, unit_cost
+        ``[fluid]``, ``[units]`` the units of `framework.structure.fluid_tolls`, whose cost is in no net.
+    feeder, takers, feeding_cost, fed
+        Of the common tensor of many units, if there is one: its producer and its consumers in the core (arrays of one,
+        and of any number), its cost, in no net either, and ``[fluid]`` which nodes are in those units.
     """
 
     instance: Instance
@@ -80,6 +86,12 @@ class FluidCore:
     headed: BoolArray
     after: BitArray
     before: BitArray
+    unit: IntArray
+    unit_cost: IntArray
+    feeder: IntArray
+    takers: IntArray
+    feeding_cost: int
+    fed: BoolArray
 
 
 def core_order(
@@ -158,7 +170,8 @@ def build_core(
         placeless[chain.nodes] = True
     core = np.full(instance.n, -1, np.int64)
     core[nodes] = np.arange(len(nodes))
-    nets = _Nets(instance, placeless)
+    tolls = find_tolls(instance, fluid, ~placeless)
+    nets = _Nets(instance, tolls.tensor_cost, placeless)
     for f in np.flatnonzero(placeless).tolist():
         if should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
@@ -177,6 +190,12 @@ def build_core(
         headed=np.array([headed for _, _, headed in rows], np.bool_),
         after=after,
         before=before,
+        unit=tolls.unit[fluid],
+        unit_cost=tolls.cost,
+        feeder=core[tolls.feeder],
+        takers=core[tolls.takers],
+        feeding_cost=tolls.feeding_cost,
+        fed=tolls.fed[fluid],
     )
 
 
@@ -203,13 +222,13 @@ class _Net:
 class _Nets:
     """Nets in a table by a hash of their pins, so that equal ones add up; equality is decided on pins and head."""
 
-    def __init__(self, instance: Instance, placeless: BoolArray) -> None:
+    def __init__(self, instance: Instance, tensor_cost: IntArray, placeless: BoolArray) -> None:
         self._code: list[int] = np.random.default_rng(1).integers(1 << 62, size=instance.n).tolist()
         self._table: dict[int, _Net] = {}
         self._at: dict[int, set[_Net]] = {int(f): set() for f in np.flatnonzero(placeless)}
         self._serial = 0
         top = instance.topology
-        ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), instance.tensor_cost.tolist()
+        ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), tensor_cost.tolist()
         for t, u in enumerate(top.producer.tolist()):
             self._add({u, *pins[ptr[t] : ptr[t + 1]]}, u, costs[t])
 

@@ -3,11 +3,14 @@
 Rows of ``facts``: WORK, PARAMETERS, CUT (the nets that cross), WEIGHT (what counts in the variant: work, or work and
 parameters), MOST and LEAST (fluid weight that may, must be done: Mx, Mn), MOST_WORK and MOST_PARAMETERS (Mx in work, in
 parameters), AVAILABLE and SPENT (parameters that may, must lie in or below an ideal, as far as the variant counts
-them). Rows of ``least``: what each of the tests of a walk compares, see `fill_least`.
+them), OWNED (tolled weight whose owner lies in an ideal), FREE_MOST and FREE_LEAST (Mx and Mn without what is tolled),
+FED, TAKERS (whether an ideal holds the producer of the common tensor, and how many of its placed consumers) and FEEDING
+(OWNED of the units that tensor feeds). Rows of ``least``: what each of the tests of a walk compares, see `fill_least`.
 
 ``limits``: threshold T, allowance (what parameters may add to T at most: the capacity in variants that count them, or
 0), capacity, fluid weight X, whether overflow of the core counts apart (variant 0), whether stages of fluid alone may
-be exchanged with others.
+be exchanged with others. ``rate``: the most weight per work of a fluid node. ``tolls``: the least toll of a unit, the
+most weight of one, the cost of the common tensor.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from framework.model.topology import IntArray
 from framework.structure.ideals import BitArray, SmallArray
 
 WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS, AVAILABLE, SPENT = range(10)
-FACTS, LEAST_ROWS = 10, 5
+OWNED, FREE_MOST, FREE_LEAST, FED, TAKERS, FEEDING = 10, 11, 12, 13, 14, 15
+FACTS, LEAST_ROWS = 16, 5
 NEVER = 1 << 62
 """Above every value, and free of overflow when a sum of costs is added."""
 ANY_NUMBER = 1 << 61
@@ -105,8 +109,47 @@ def limit_of(facts: IntArray, threshold: int, allowance: int, start: int, end: i
 
 
 @njit(cache=True)
-def most_fluid(weight_left: int, cost_left: int, rate: float) -> int:
-    """Return the fluid weight that fits a stage with so much room for weight and for cost."""
+def run_with_tolls(room: int, owned: int, free: int, toll: int, weight: int) -> int:
+    """Return the most fluid that a stage runs with so much room for fluid and tolls; negative if there is too little.
+
+    A toll is due for as much as `weight` of what is run and not owned, or owned and not run, or for a part of that.
+    """
+    if room < owned:
+        missing = owned - room
+        return room - toll * -(-missing // (weight - toll))
+    more = room - owned - free
+    if more <= 0:
+        return room
+    units = more // (weight + toll)
+    return owned + free + units * weight + max(0, more - units * (weight + toll) - toll)
+
+
+@njit(cache=True)
+def most_fluid(
+    facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, rate: float, tolls: IntArray
+) -> int:
+    """Return the fluid weight that fits a stage between two ideals with so much room for weight and for cost.
+
+    Negative where not even the tolls fit.
+    """
+    toll, weight = tolls[0], tolls[1]
+    if toll > 0:
+        owned = facts[OWNED, end] - facts[OWNED, start]
+        free = facts[FREE_MOST, end] - facts[FREE_LEAST, start]
+        room = weight_left
+        weight_left = run_with_tolls(room, owned, free, toll, weight)
+        # What takes the common tensor in, or, where it is made, in a later stage: placed nodes, and weight of units.
+        takers = fed = 0
+        if facts[FED, start]:
+            takers = facts[TAKERS, end] - facts[TAKERS, start]
+            fed = facts[FEEDING, end] - facts[FEEDING, start]
+        elif facts[FED, end]:
+            goal = facts.shape[1] - 1
+            takers = facts[TAKERS, goal] - facts[TAKERS, end]
+            fed = facts[FEEDING, goal] - facts[FEEDING, end]
+        if takers > 0 or fed > 0:
+            without = -1 if takers > 0 else min(weight_left, room - toll * -(-fed // weight))
+            weight_left = max(without, run_with_tolls(room - tolls[2], owned, free, toll, weight))
     # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.
     by_cost = cost_left * rate
     return int(by_cost) if by_cost < weight_left else weight_left
@@ -180,12 +223,12 @@ def fill_least(
 
 @njit(cache=True)
 def finishing_state(
-    facts: IntArray, limits: IntArray, rate: float, stages_left: int, ideals: IntArray, values: IntArray
+    facts: IntArray, limits: IntArray, rate: float, tolls: IntArray, stages_left: int, ideals: IntArray, values: IntArray
 ) -> int:
     """Return the first state from which one stage takes the rest of the core and the stages left all fluid, or -1."""
     threshold, allowance, capacity, fluid, apart, _ = limits
     goal = facts.shape[1] - 1
-    alone = most_fluid(limit_of(facts, threshold, allowance, goal, goal), threshold, rate)
+    alone = most_fluid(facts, goal, goal, limit_of(facts, threshold, allowance, goal, goal), threshold, rate, tolls)
     for s in range(len(ideals)):
         here = ideals[s]
         cost = facts[WORK, goal] - facts[WORK, here] + facts[CUT, here]
@@ -197,8 +240,9 @@ def finishing_state(
             weight += over
         limit = limit_of(facts, threshold, allowance, here, goal)
         # The fluid that feeds the core is done by then; the rest may follow.
-        value = values[s] + most_fluid(limit - weight, threshold - cost - over, rate)
-        if weight <= limit and value >= facts[LEAST, goal] and value + (stages_left - 1) * alone >= fluid:
+        fits = most_fluid(facts, here, goal, limit - weight, threshold - cost - over, rate, tolls)
+        value = values[s] + fits
+        if weight <= limit and fits >= 0 and value >= facts[LEAST, goal] and value + (stages_left - 1) * alone >= fluid:
             return s
     return -1
 
@@ -208,6 +252,7 @@ def carry(
     facts: IntArray,
     limits: IntArray,
     rate: float,
+    tolls: IntArray,
     ideals: IntArray,
     values: IntArray,
     need: IntArray,
@@ -223,7 +268,7 @@ def carry(
     count = 0
     for s in range(len(ideals)):
         here = ideals[s]
-        alone = most_fluid(limit_of(facts, threshold, allowance, here, here), threshold, rate)
+        alone = most_fluid(facts, here, here, limit_of(facts, threshold, allowance, here, here), threshold, rate, tolls)
         value = min(facts[MOST, here], values[s] + alone)
         if need[here] <= value and value > best[here]:
             best[here] = value
@@ -239,6 +284,7 @@ def walk(
     facts: IntArray,
     limits: IntArray,
     rate: float,
+    tolls: IntArray,
     bits: BitArray,
     edge_ptr: IntArray,
     edge_node: SmallArray,
@@ -383,9 +429,9 @@ def walk(
                     weight += over
                 limit = limit_of(facts, threshold, allowance, start, there)
                 if own + paid + over <= threshold and weight <= limit:
-                    fluid = most_fluid(limit - weight, threshold - own - paid - over, rate)
+                    fluid = most_fluid(facts, start, there, limit - weight, threshold - own - paid - over, rate, tolls)
                     result = min(facts[MOST, there], value + fluid)
-                    if result >= need[there] and result > best[there]:
+                    if fluid >= 0 and result >= need[there] and result > best[there]:
                         best[there] = result
                         if slot[there] < 0:
                             slot[there] = counters[1]

@@ -1,0 +1,197 @@
+"""Tolls: what it costs to run fluid nodes apart from the core nodes that they feed.
+
+*Units.* A unit U is a tree of fluid nodes: each hands all it makes to one other node of U, but for the last, whose
+tensors go to core nodes D only. Let c be the least that any node of U pays for handing on. The tensors connect U and
+D: so a stage that holds some of U + D, but not all, cuts one of them and pays at least c. These c are taken out of the
+tensors before the nets of the core are made of the rest (`framework.structure.fluid_core`), and no tensor is in two
+units: hence what a stage pays is at least its nets and the c of all units that it cuts.
+
+*Tolls.* A unit is *owned* by the first stage b that holds some of D. Let move(b, U) be the weight of its nodes which b
+owns and does not run, or runs and does not own: one of the two is 0, as U comes before D. Where move(b, U) > 0, stage b
+cuts U + D. Take some units, the *tolled* ones, let c be the least toll of one and w the most weight of one. Then as
+many of them are cut as it takes to move that much, and stage b pays at least
+
+    c ceil(sum of move(b, U) / w)  >=  c ceil(|run - owned| / w),
+
+where `run` and `owned` are the weights of tolled nodes that b runs and that it owns. Let R be the room of a stage for
+fluid and tolls, and phi the most it may run of fluid that is free of tolls. If R >= owned, it runs most by running what
+is owned, then what is free, then others, with a toll for each w or part of it. If R < owned, leaving y of what is owned
+makes room if y - c ceil(y / w) >= owned - R, so at least n = ceil((owned - R) / (w - c)) units are left in part or
+whole, and it runs R - c n at most; free fluid takes more room than it is worth then.
+
+*The common tensor.* Let its producer e be in the core, its cost be f. A stage b without e that runs one of the tolled
+nodes it goes to, or has a core node it goes to, cuts it: b pays f besides. If b runs none of them, it cuts all the
+units it owns that they are in, which are at least (weight owned) / w, and pays c for each. The better of the two bounds
+what b runs. Likewise for the stage of e and the units that later stages own: if it runs all that take e, it cuts all
+these units, and if not, it cuts the common tensor.
+
+Where a node alone takes a tensor in, or is the first to, its tensors rather go on to the nets: a node on a path is best
+merged. That choice is measured, not proven; any would be sound. Source: this project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.closure import BoolArray
+
+HIGHEST_RATE = 0.5
+"""A toll is counted as at most so much of the weight of a unit: leaving one has to make room."""
+JOINING_RATE = 0.02
+"""A node may lower the toll of the unit that it joins to so much per tick of their weight."""
+LEAST_FED = 3
+"""Nodes that a common tensor feeds at least."""
+LEAST_RATE = 1e-4
+"""Tolls of less per tick are left to the nets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tolls:
+    """The units of some fluid.
+
+    Attributes
+    ----------
+    unit
+        ``[n]`` the unit of each node, -1 for none.
+    cost
+        ``[units]`` what a stage pays that cuts a unit, in ticks.
+    tensor_cost
+        ``[tensors]`` what is left for the nets.
+    feeder, takers
+        Producer and placed consumers of the common tensor; no node if there is none.
+    feeding_cost
+        What it costs; nothing of that is left.
+    fed
+        ``[n]`` which nodes are in units that take it.
+    """
+
+    unit: IntArray
+    cost: IntArray
+    tensor_cost: IntArray
+    feeder: IntArray
+    takers: IntArray
+    feeding_cost: int
+    fed: BoolArray
+
+
+def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls:
+    """Return the units of the fluid nodes.
+
+    Parameters
+    ----------
+    fluid
+        ``[n]`` which nodes are fluid.
+    placed
+        ``[n]`` which nodes have a place of their own in the core; chained ones have not.
+    """
+    top = instance.topology
+    ptr, consumers, producer = top.consumer_ptr, top.consumers, top.producer
+    out_ptr, outs = top.out_ptr, top.out_tensors
+    unit = np.full(instance.n, -1, np.int64)
+    costs: list[int] = []
+    weights: list[int] = []
+    # What several nodes share is a net of theirs without this one: dear to give up where nothing else is shared.
+    needed: list[int] = []
+    weight_of = (instance.work + instance.parameter_cost).tolist()
+    for v in np.flatnonzero(fluid)[::-1].tolist():
+        tensors = outs[out_ptr[v] : out_ptr[v + 1]].tolist()
+        takers = np.concatenate([consumers[ptr[t] : ptr[t + 1]] for t in tensors]) if tensors else consumers[:0]
+        if not len(takers):
+            continue
+        cost = int(instance.tensor_cost[tensors].min())
+        if placed[takers].all():
+            unit[v] = len(costs)
+            costs.append(cost)
+            weights.append(weight_of[v])
+            needed.append(1 if len(takers) == 1 else LEAST_FED)
+        elif len(takers) == 1 and (there := unit[takers[0]]) >= 0:
+            together = weights[there] + weight_of[v]
+            if cost >= min(costs[there], JOINING_RATE * together):
+                unit[v] = there
+                costs[there], weights[there] = min(costs[there], cost), together
+    cost, weight = np.array(costs, np.int64), np.array(weights, np.int64)
+    member = unit >= 0
+    cost[(cost < LEAST_RATE * weight) | (weight == 0)] = 0
+    tolled = member.copy()
+    tolled[member] = cost[unit[member]] > 0
+    common = _common(instance, placed, tolled, weight_of)
+    taken = np.zeros(len(producer), np.bool_)
+    most_shared = np.zeros(len(cost), np.int64)
+    for v in np.flatnonzero(tolled).tolist():
+        for t in top.in_tensors[top.in_ptr[v] : top.in_ptr[v + 1]].tolist():
+            if unit[producer[t]] == unit[v]:
+                continue
+            shared = int(ptr[t + 1] - ptr[t])
+            most_shared[unit[v]] = max(most_shared[unit[v]], shared)
+            if t != common and not (taken[t] and shared > 1):
+                taken[t] = True
+                cost[unit[v]] = 0
+    cost[(np.array(needed, np.int64) > np.maximum(most_shared, 1))] = 0
+    unit[member] = np.where(cost[unit[member]] > 0, unit[member], -1)
+    left = instance.tensor_cost.copy()
+    for v in np.flatnonzero(unit >= 0).tolist():
+        left[outs[out_ptr[v] : out_ptr[v + 1]]] -= cost[unit[v]]
+    sources = consumers[ptr[common] : ptr[common + 1]] if common >= 0 else consumers[:0]
+    taking = unit[sources]
+    if not (taking >= 0).any():
+        common = -1
+    if common >= 0:
+        left[common] = 0
+    return Tolls(
+        unit=unit,
+        cost=cost,
+        tensor_cost=left,
+        feeder=producer[common : common + 1] if common >= 0 else producer[:0],
+        takers=sources[placed[sources]] if common >= 0 else producer[:0],
+        feeding_cost=int(instance.tensor_cost[common]) if common >= 0 else 0,
+        fed=np.isin(unit, taking[taking >= 0]),
+    )
+
+
+def _common(instance: Instance, placed: BoolArray, tolled: BoolArray, weight: list[int]) -> int:
+    """Return the tensor of a placed node that feeds most weight of tolled nodes, some at least; -1 if there is none."""
+    top = instance.topology
+    best, most = -1, 0
+    for t in np.flatnonzero(placed[top.producer] & (instance.tensor_cost > 0)).tolist():
+        takers = top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]]
+        fed = takers[tolled[takers]].tolist()
+        if len(fed) >= LEAST_FED:
+            total = sum(weight[v] for v in fed)
+            if total > most:
+                best, most = t, total
+    return best
+
+
+def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> tuple[BoolArray, int, int]:
+    """Return which fluid nodes to toll, the least toll of their units and the most weight of one; twice 0 if none are.
+
+    Those whose tolls come to most if all of them move, of the units that cost most for their weight.
+
+    Parameters
+    ----------
+    unit
+        ``[fluid]`` the unit of each fluid node, -1 for none.
+    cost
+        ``[units]``
+    weight
+        ``[fluid]`` what each weighs.
+    """
+    nodes = np.flatnonzero(unit >= 0)
+    total = np.zeros(len(cost), np.int64)
+    np.add.at(total, unit[nodes], weight[nodes])
+    heavy = np.flatnonzero((cost > 0) & (total > 0))
+    if not len(heavy):
+        return np.zeros(len(unit), np.bool_), 0, 0
+    order = heavy[np.argsort(-(cost[heavy] / total[heavy]), kind="stable")]
+    most = np.maximum.accumulate(total[order])
+    least = np.minimum(np.minimum.accumulate(cost[order]), (HIGHEST_RATE * most).astype(np.int64))
+    best = int(np.argmax(least / most * np.cumsum(total[order])))
+    if not least[best]:
+        return np.zeros(len(unit), np.bool_), 0, 0
+    mask = np.zeros(len(unit), np.bool_)
+    mask[nodes] = np.isin(unit[nodes], order[: best + 1])
+    return mask, int(least[best]), int(most[best])
