@@ -50,6 +50,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL
 from framework.model.topology import IntArray, row_pointers
+from framework.structure import fluid_facts as rows
 from framework.structure import fluid_kernels as kernels
 from framework.structure.closure import BitArray, BoolArray
 from framework.structure.fluid_core import FluidCore
@@ -151,7 +152,7 @@ class FluidSearch:
         threshold = min(threshold, MAX_TOTAL)
         facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
         allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
-        fluid = int(facts[kernels.MOST, -1])
+        fluid = int(facts[rows.MOST, -1])
         exchangeable = variant != 2 and not tolls[0]
         limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
         ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
@@ -197,7 +198,7 @@ class FluidSearch:
         last = kernels.fill_least(
             facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
         )
-        promise = values + facts[kernels.WEIGHT, ideals] + facts[kernels.CUT, ideals]
+        promise = values + facts[rows.WEIGHT, ideals] + facts[rows.CUT, ideals]
         order = np.argsort(-promise, kind="stable")
         counters = np.array([0, found, 0, 0, first, last], np.int64)
         complete = False
@@ -253,9 +254,9 @@ class FluidSearch:
         return FluidPlan(stage_of_core=stage_of, fluid_done=done)
 
     def _fill_facts(self) -> tuple[IntArray, ...]:
-        """Return the rows of `framework.structure.fluid_kernels` for each variant."""
+        """Return the `framework.structure.fluid_facts` for each variant."""
         core, lattice, instance = self.core, self.lattice, self.core.instance
-        facts = np.full((kernels.FACTS, len(lattice)), -1, np.int64)
+        facts = np.full((rows.FACTS, len(lattice)), -1, np.int64)
         fluid_weights = np.stack([instance.work[core.fluid], *(kind[core.fluid] for kind in self._counted[1:])])
         weights = fluid_weights + fluid_weights[0]
         weights[0] = fluid_weights[0]
@@ -270,8 +271,8 @@ class FluidSearch:
         )
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
         most[:, 0] = kinds[:, ~core.after.any(axis=1)].sum(axis=1)
-        facts[kernels.CUT, 0] = 0
-        kernels.fill_facts(
+        facts[rows.CUT, 0] = 0
+        rows.fill_facts(
             lattice.bits,
             lattice.edge_ptr,
             lattice.edge_node,
@@ -289,28 +290,28 @@ class FluidSearch:
             most,
             least,
         )
-        facts[kernels.WORK] = lattice.work
-        facts[kernels.PARAMETERS] = lattice.parameter_cost
-        facts[kernels.MOST_WORK] = most[0]
-        facts[kernels.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
+        facts[rows.WORK] = lattice.work
+        facts[rows.PARAMETERS] = lattice.parameter_cost
+        facts[rows.MOST_WORK] = most[0]
+        facts[rows.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
         feeder, takers = np.zeros((2, core.order.n), np.int64)
         feeder[core.feeder], takers[core.takers] = 1, 1
-        facts[kernels.FED], facts[kernels.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
+        facts[rows.FED], facts[rows.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
         variants = []
         for variant in range(self.variants):
             facts = facts.copy()
             spent = lattice.sums(self._counted[variant][core.nodes])
             ahead, owned = most[self.variants + variant], least[self.variants + variant]
-            facts[kernels.WEIGHT] = lattice.work + spent
-            facts[kernels.MOST] = most[0] + most[variant] if variant else most[0]
-            facts[kernels.LEAST] = least[0] + least[variant] if variant else least[0]
-            facts[kernels.AVAILABLE], facts[kernels.SPENT] = kernels.ANY_NUMBER, 0
+            facts[rows.WEIGHT] = lattice.work + spent
+            facts[rows.MOST] = most[0] + most[variant] if variant else most[0]
+            facts[rows.LEAST] = least[0] + least[variant] if variant else least[0]
+            facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
             if variant == 2:
-                facts[kernels.AVAILABLE], facts[kernels.SPENT] = spent + most[2], spent + least[2]
-            facts[kernels.OWNED] = owned
-            facts[kernels.FEEDING] = least[2 * self.variants + variant]
-            facts[kernels.FREE_MOST] = facts[kernels.MOST] - ahead
-            facts[kernels.FREE_LEAST] = facts[kernels.LEAST] - owned
+                facts[rows.AVAILABLE], facts[rows.SPENT] = spent + most[2], spent + least[2]
+            facts[rows.OWNED] = owned
+            facts[rows.FEEDING] = least[2 * self.variants + variant]
+            facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
+            facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
             variants.append(facts)
             self._rates.append(_rate(instance.work[core.fluid], self._counted[variant][core.fluid]))
             self._tolls.append(np.array([*tolled[variant][1:], core.feeding_cost], np.int64))

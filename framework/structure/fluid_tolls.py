@@ -89,81 +89,89 @@ def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls
         ``[n]`` which nodes have a place of their own in the core; chained ones have not.
     """
     top = instance.topology
-    ptr, consumers, producer = top.consumer_ptr, top.consumers, top.producer
-    out_ptr, outs = top.out_ptr, top.out_tensors
+    unit, cost, weight, least_shared = _grow(instance, fluid, placed)
+    cost[(cost < LEAST_RATE * weight) | (weight == 0)] = 0
+    unit[unit >= 0] = np.where(cost[unit[unit >= 0]] > 0, unit[unit >= 0], -1)
+    common = _common_tensor(instance, placed, unit >= 0)
+    cost[_better_in_nets(instance, unit, least_shared, common)] = 0
+    unit[unit >= 0] = np.where(cost[unit[unit >= 0]] > 0, unit[unit >= 0], -1)
+    left = instance.tensor_cost.copy()
+    for v in np.flatnonzero(unit >= 0).tolist():
+        left[top.out_tensors[top.out_ptr[v] : top.out_ptr[v + 1]]] -= cost[unit[v]]
+    feeder, sources, feeding_cost = top.producer[:0], top.consumers[:0], 0
+    readers = top.consumers[top.consumer_ptr[common] : top.consumer_ptr[common + 1]] if common >= 0 else sources
+    if (unit[readers] >= 0).any():
+        sources = readers
+        feeder, feeding_cost = top.producer[common : common + 1], int(left[common])
+        left[common] = 0
+    return Tolls(
+        unit=unit,
+        cost=cost,
+        tensor_cost=left,
+        feeder=feeder,
+        takers=sources[placed[sources]],
+        feeding_cost=feeding_cost,
+        fed=(unit >= 0) & np.isin(unit, unit[sources]),
+    )
+
+
+def _grow(instance: Instance, fluid: BoolArray, placed: BoolArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return ``[n]`` units, and ``[units]`` costs, weights and how many nodes have to share what they take in."""
+    top = instance.topology
     unit = np.full(instance.n, -1, np.int64)
+    weight_of = (instance.work + instance.parameter_cost).tolist()
     costs: list[int] = []
     weights: list[int] = []
-    # What several nodes share is a net of theirs without this one: dear to give up where nothing else is shared.
-    needed: list[int] = []
-    weight_of = (instance.work + instance.parameter_cost).tolist()
+    # What several nodes take is a net of theirs without its producer: dear to give up where nothing else is shared.
+    shared: list[int] = []
     for v in np.flatnonzero(fluid)[::-1].tolist():
-        tensors = outs[out_ptr[v] : out_ptr[v + 1]].tolist()
-        takers = np.concatenate([consumers[ptr[t] : ptr[t + 1]] for t in tensors]) if tensors else consumers[:0]
-        if not len(takers):
+        tensors = top.out_tensors[top.out_ptr[v] : top.out_ptr[v + 1]].tolist()
+        takers = [u for t in tensors for u in top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]].tolist()]
+        if not takers:
             continue
         cost = int(instance.tensor_cost[tensors].min())
         if placed[takers].all():
             unit[v] = len(costs)
             costs.append(cost)
             weights.append(weight_of[v])
-            needed.append(1 if len(takers) == 1 else LEAST_FED)
-        elif len(takers) == 1 and (there := unit[takers[0]]) >= 0:
+            shared.append(1 if len(takers) == 1 else LEAST_FED)
+        elif len(takers) == 1 and (there := int(unit[takers[0]])) >= 0:
             together = weights[there] + weight_of[v]
             if cost >= min(costs[there], JOINING_RATE * together):
                 unit[v] = there
                 costs[there], weights[there] = min(costs[there], cost), together
-    cost, weight = np.array(costs, np.int64), np.array(weights, np.int64)
-    member = unit >= 0
-    cost[(cost < LEAST_RATE * weight) | (weight == 0)] = 0
-    tolled = member.copy()
-    tolled[member] = cost[unit[member]] > 0
-    common = _common(instance, placed, tolled, weight_of)
-    taken = np.zeros(len(producer), np.bool_)
-    most_shared = np.zeros(len(cost), np.int64)
-    for v in np.flatnonzero(tolled).tolist():
-        for t in top.in_tensors[top.in_ptr[v] : top.in_ptr[v + 1]].tolist():
-            if unit[producer[t]] == unit[v]:
-                continue
-            shared = int(ptr[t + 1] - ptr[t])
-            most_shared[unit[v]] = max(most_shared[unit[v]], shared)
-            if t != common and not (taken[t] and shared > 1):
-                taken[t] = True
-                cost[unit[v]] = 0
-    cost[(np.array(needed, np.int64) > np.maximum(most_shared, 1))] = 0
-    unit[member] = np.where(cost[unit[member]] > 0, unit[member], -1)
-    left = instance.tensor_cost.copy()
+    return unit, np.array(costs, np.int64), np.array(weights, np.int64), np.array(shared, np.int64)
+
+
+def _better_in_nets(instance: Instance, unit: IntArray, least_shared: IntArray, common: int) -> BoolArray:
+    """Return ``[units]`` which take a tensor in alone, or as the first ones, or share too little."""
+    top = instance.topology
+    taken = np.zeros(len(top.producer), np.bool_)
+    most = np.ones(len(least_shared), np.int64)
+    better = np.zeros(len(least_shared), np.bool_)
     for v in np.flatnonzero(unit >= 0).tolist():
-        left[outs[out_ptr[v] : out_ptr[v + 1]]] -= cost[unit[v]]
-    sources = consumers[ptr[common] : ptr[common + 1]] if common >= 0 else consumers[:0]
-    taking = unit[sources]
-    if not (taking >= 0).any():
-        common = -1
-    if common >= 0:
-        left[common] = 0
-    return Tolls(
-        unit=unit,
-        cost=cost,
-        tensor_cost=left,
-        feeder=producer[common : common + 1] if common >= 0 else producer[:0],
-        takers=sources[placed[sources]] if common >= 0 else producer[:0],
-        feeding_cost=int(instance.tensor_cost[common]) if common >= 0 else 0,
-        fed=np.isin(unit, taking[taking >= 0]),
-    )
+        for t in top.in_tensors[top.in_ptr[v] : top.in_ptr[v + 1]].tolist():
+            if unit[top.producer[t]] == unit[v]:
+                continue
+            readers = int(top.consumer_ptr[t + 1] - top.consumer_ptr[t])
+            most[unit[v]] = max(most[unit[v]], readers)
+            if t != common and not (taken[t] and readers > 1):
+                taken[t] = True
+                better[unit[v]] = True
+    better |= least_shared > most
+    return better
 
 
-def _common(instance: Instance, placed: BoolArray, tolled: BoolArray, weight: list[int]) -> int:
+def _common_tensor(instance: Instance, placed: BoolArray, tolled: BoolArray) -> int:
     """Return the tensor of a placed node that feeds most weight of tolled nodes, some at least; -1 if there is none."""
     top = instance.topology
-    best, most = -1, 0
-    for t in np.flatnonzero(placed[top.producer] & (instance.tensor_cost > 0)).tolist():
-        takers = top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]]
-        fed = takers[tolled[takers]].tolist()
-        if len(fed) >= LEAST_FED:
-            total = sum(weight[v] for v in fed)
-            if total > most:
-                best, most = t, total
-    return best
+    tensors = np.repeat(np.arange(len(top.producer)), np.diff(top.consumer_ptr))
+    feeds = tolled[top.consumers] & placed[top.producer[tensors]] & (instance.tensor_cost[tensors] > 0)
+    count = np.bincount(tensors[feeds], minlength=len(top.producer))
+    weight = np.zeros(len(top.producer), np.int64)
+    np.add.at(weight, tensors[feeds], (instance.work + instance.parameter_cost)[top.consumers[feeds]])
+    weight[count < LEAST_FED] = -1
+    return int(np.argmax(weight)) if len(weight) and weight.max() >= 0 else -1
 
 
 def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> tuple[BoolArray, int, int]:

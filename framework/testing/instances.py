@@ -73,6 +73,42 @@ def random_limited_problem(seed: int, max_nodes: int = 7, max_stages: int = 3) -
     return Problem(instance=instance, stages=stages)
 
 
+def random_cross_attention(seed: int) -> tuple[Problem, list[int]]:
+    """Return a problem whose last stages read one tensor through short paths, and the nodes of those paths.
+
+    That is what decoders do that look at an encoder: the paths run at any time after the encoder, but what they make
+    has to reach the reader.
+    """
+    rng = np.random.default_rng([seed, 3])
+    encoders, readers = int(rng.integers(1, 3)), int(rng.integers(2, 5))
+    n = encoders
+    paths: list[tuple[list[int], int]] = []
+    for reader in range(readers):
+        for _ in range(2 if readers < 3 and rng.random() < 0.3 else 1):
+            length = int(rng.integers(1, 3)) if readers < 4 else 1
+            paths.append((list(range(n, n + length)), reader))
+            n += length
+    first_reader = n
+    n += readers
+    others = [first_reader + int(rng.integers(readers))] if rng.random() < 0.4 else []
+    tensors = [(u, int(rng.integers(0, 6)), [u + 1]) for u in range(encoders - 1)]
+    tensors.append((encoders - 1, int(rng.integers(1, 9)), [path[0] for path, _ in paths] + others))
+    for path, reader in paths:
+        cost = int(rng.integers(0, 8))
+        for u, v in zip(path, [*path[1:], first_reader + reader], strict=True):
+            tensors.append((u, max(0, cost + int(rng.integers(-1, 2))), [v]))
+    tensors += [(v, int(rng.integers(0, 5)), [v + 1]) for v in range(first_reader, n - 1)]
+    overflows = rng.random() < 0.6
+    instance = instance_from_lists(
+        rng.integers(0, 12, n).tolist(),
+        tensors,
+        parameter_cost=rng.integers(0, 12, n).tolist() if overflows else [0] * n,
+        capacity=int(rng.integers(1, 25)) if overflows else UNLIMITED,
+        name=f"cross-attention-{seed}",
+    )
+    return Problem(instance=instance, stages=int(rng.integers(2, 5))), [v for path, _ in paths for v in path]
+
+
 def random_layered_instance(seed: int, n: int, *, width: int = 4, capacity_share: float | None = None) -> Instance:
     """Return a larger chain-like instance: every node feeds on a few of the last `width` nodes.
 
