@@ -261,7 +261,7 @@ class FluidSearch:
         weights = fluid_weights + fluid_weights[0]
         weights[0] = fluid_weights[0]
         tolled = [choose_tolled(core.unit, core.unit_cost, weight) for weight in weights]
-        # What may and must be done is asked for in work, in parameters counted, in tolled weight, and that of fed units.
+        # What may and must be done is asked for in work, parameters counted, tolled weight, and that of fed units.
         kinds = np.concatenate(
             (
                 fluid_weights,

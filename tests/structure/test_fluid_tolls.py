@@ -66,10 +66,10 @@ def test_no_stage_pays_more_for_nets_and_tolls_than_for_tensors(seed: int) -> No
             takers = np.concatenate([top.succs[top.succ_ptr[v] : top.succ_ptr[v + 1]] for v in members])
             groups.append((cost, np.union1d(members, takers)))
     if len(tolls.feeder):
-        sources = [
-            v for v in np.flatnonzero(tolls.fed) if tolls.feeder[0] in top.preds[top.pred_ptr[v] :][: len(paths)]
-        ]
-        groups.append((tolls.feeding_cost, np.array([tolls.feeder[0], *sources, *tolls.takers])))
+        feeder = tolls.feeder[0]
+        readers = top.succs[top.succ_ptr[feeder] : top.succ_ptr[feeder + 1]]
+        sources = np.intersect1d(np.flatnonzero(tolls.fed), readers)
+        groups.append((tolls.feeding_cost, np.array([feeder, *sources, *tolls.takers])))
     for i, cost in enumerate(core.net_cost.tolist()):
         groups.append((cost, core.nodes[core.net_pins[core.net_ptr[i] : core.net_ptr[i + 1]]]))
     for stage in range(1 << n):
