@@ -131,6 +131,7 @@ class CoreFluid:
                 problem.instance,
                 simple_bound(problem),
                 threshold,
+                problem.useful_stages,
                 first_ideals=self.first_ideals,
                 max_ideals=self.max_ideals,
                 epsilon=self.epsilon,
@@ -167,7 +168,7 @@ class _Search:
         """
         before = core.search.steps
         self.details |= {"cores": self.details["cores"] + 1, "ideals": len(core.search.lattice)}
-        self.details |= {"fluid": len(core.search.core.fluid), "chains": len(core.way.chains)}
+        self.details |= {"fluid": len(core.core.fluid), "chains": len(core.way.chains), "backwards": core.backwards}
         tolerance = 0.0 if core.exact else self._tolerance
         reached, step = 0, 0
         ceiling = self._listen()

@@ -201,7 +201,7 @@ class FluidSearch:
         promise = values + facts[rows.WEIGHT, ideals] + facts[rows.CUT, ideals]
         order = np.argsort(-promise, kind="stable")
         counters = np.array([0, found, 0, 0, first, last], np.int64)
-        complete = False
+        complete, before = False, self.steps
         while not complete:
             complete = kernels.walk(
                 facts,
@@ -230,9 +230,9 @@ class FluidSearch:
                 REFILL,
                 STEPS_A_CALL,
             )
+            self.steps = before + int(counters[2])
             if should_stop():
                 raise OutOfTimeError("the decision was stopped")
-        self.steps += int(counters[2])
         count = int(counters[1])
         ideals, values, origins, hurdles = (array[:count].copy() for array in new)
         return ideals, values, origins, hurdles

@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.structure.annealing import polish
 from framework.structure.closure import BoolArray, Closure, closure
 from framework.structure.contraction import lift
 from framework.structure.core_fluid import FluidPlan, FluidSearch
+from framework.structure.core_reversal import reverse_core, reverse_stages
 from framework.structure.crowding import crowded_nodes
 from framework.structure.fluid_chains import Chain, find_chains
 from framework.structure.fluid_choice import HEFTS, FluidChoice
-from framework.structure.fluid_core import build_core
+from framework.structure.fluid_core import FluidCore, build_core
 from framework.structure.fluid_placement import place_fluid
+from framework.structure.ideals import IdealLattice, enumerate_ideals
 from framework.structure.orders import order_of_partition
 from framework.structure.reductions import reduce_relaxing
 from framework.structure.slicing import Slicer
@@ -34,12 +37,21 @@ CHAINED_IDEALS = 8_000
 """Ideals from which on chains are tried: in smaller cores they take too much of the place."""
 ROOM = 8
 """Ideals of a core, at least, in those of its chains alone."""
+ANOTHER_CHANCE = 16
+"""Growth after which a kind of core that was in vain is tried again."""
 LEAST_CHAINED = 0.02
 """Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
 SLOW_BUILD = 0.1
 """Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
 STUCK = 1e-3
 """Relative gain of a core over smaller ones below which other ways of the same size are tried."""
+FLAT = 2e-4
+"""Relative gain below which the next size is passed over, but not beyond `LARGEST_LEAP` ideals."""
+LARGEST_LEAP = 128_000
+SHORTER = 4
+"""How many times fewer steps it has to take to go backwards, as tolls and heads of nets are lost then."""
+MOST_TRIAL_STEPS = 5_000_000
+"""Steps after which a trial of a direction is given up: less than a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +73,17 @@ class ReadyCore:
 
     Attributes
     ----------
+    core, search
+        The core, and what decides on it or, if `backwards`, on its reversal.
     variants
         Those of the search, first to be tried first; shared by the cores of a tower.
     allowed
         Per variant the lowest threshold that it has not refuted, in ticks, and what it allows there.
     """
 
+    core: FluidCore
     search: FluidSearch
+    backwards: bool
     instance: Instance
     way: Way
     variants: list[int]
@@ -76,7 +92,7 @@ class ReadyCore:
     @property
     def exact(self) -> bool:
         """Whether nothing is fluid, nor in a chain."""
-        return not len(self.search.core.fluid) and not self.way.chains
+        return not len(self.core.fluid) and not self.way.chains
 
     def refute(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> FluidPlan | None:
         """Return None if the threshold is refuted, and otherwise what some variant allows.
@@ -100,7 +116,10 @@ class ReadyCore:
     def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:
         """Return a partition of the problem that the core of a plan leads to, polished, or sliced better."""
         reduced = Problem(instance=self.instance, stages=problem.stages)
-        placed = place_fluid(reduced, self.search.core, plan.stage_of_core)
+        stage_of_core = plan.stage_of_core
+        if self.backwards:
+            stage_of_core = reverse_stages(stage_of_core, problem.useful_stages)
+        placed = place_fluid(reduced, self.core, stage_of_core)
         if self.instance is not problem.instance:
             placed = lift(placed, self.instance)
         placed = polish(problem, placed, seed, should_stop)
@@ -118,6 +137,8 @@ class CoreTower:
         Ticks that the heaviest stage bears at least.
     threshold
         About what a stage costs, in ticks.
+    stages
+        Number of stages.
     first_ideals, max_ideals
         Most ideals of the first and of the last core.
     epsilon
@@ -129,6 +150,7 @@ class CoreTower:
         instance: Instance,
         load: int,
         threshold: int,
+        stages: int,
         *,
         first_ideals: int,
         max_ideals: int,
@@ -139,7 +161,8 @@ class CoreTower:
         self._instance = instance
         if epsilon:
             self._instance = reduce_relaxing(instance, epsilon, should_stop=should_stop).instance
-        self._load, self._threshold = load, threshold
+        self._load, self._threshold, self._stages = load, threshold, stages
+        self._backwards = False
         self._reach: Closure | None = None
         self._crowded: BoolArray | None = None
         self._variants: list[int] = []
@@ -147,7 +170,7 @@ class CoreTower:
         self._cores: list[ReadyCore] = []
         self._limit = first_ideals
         self._ways = [Way(heft) for heft in HEFTS]
-        self._given_up: set[tuple[float, int]] = set()
+        self._given_up: dict[tuple[float, int], int] = {}
         self._highest = self._before = 0
         self._turned = True
         self.best: ReadyCore | None = None
@@ -176,16 +199,21 @@ class CoreTower:
             elif not self._ways:
                 if self._limit >= self._max_ideals:
                     return
-                flat = self._highest < (1 + STUCK) * self._before
-                limit = min(self._max_ideals, (GROWTH * GROWTH if flat else GROWTH) * self._limit)
+                limit = GROWTH * self._limit
+                if self._highest < (1 + FLAT) * self._before and GROWTH * limit <= LARGEST_LEAP:
+                    limit *= GROWTH
+                limit = min(self._max_ideals, limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
                 self._before, self._turned = self._highest, False
             left = remaining()
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)
-            if len(self._cores) == 1 and remaining() < (1 - SLOW_BUILD) * left:
-                self._ways.clear()
-                self._limit *= GROWTH
+            if len(self._cores) == 1 and core is not None:
+                if remaining() < (1 - SLOW_BUILD) * left:
+                    self._ways.clear()
+                    self._limit *= GROWTH
+                else:
+                    core = self._turned_if_shorter(core, should_stop)
             if core is not None:
                 yield core
 
@@ -194,7 +222,7 @@ class CoreTower:
         if reached > self._highest:
             self.best, self._highest = core, reached
         elif not reached:
-            self._given_up.add(core.way.kind)
+            self._given_up[core.way.kind] = self._limit
 
     @property
     def _complete(self) -> bool:
@@ -212,13 +240,60 @@ class CoreTower:
             )
         mask, lattice = self._choices[way].choose(self._limit, should_stop)
         fluid = np.flatnonzero(mask)
-        if any(core.way.chains == way.chains and np.array_equal(core.search.core.fluid, fluid) for core in self._cores):
+        if any(core.way.chains == way.chains and np.array_equal(core.core.fluid, fluid) for core in self._cores):
             return None
-        core = build_core(self._instance, mask, way.chains, should_stop=should_stop)
-        search = FluidSearch(core, lattice, self._crowded)
-        self._variants = self._variants or list(range(search.variants))
-        self._cores.append(ReadyCore(search=search, instance=self._instance, way=way, variants=self._variants))
+        core = build_core(self._instance, mask, way.chains, tolled=not self._backwards, should_stop=should_stop)
+        self._cores.append(self._ready(core, lattice, way, should_stop))
         return self._cores[-1]
+
+    def _ready(self, core: FluidCore, lattice: IdealLattice, way: Way, should_stop: Callable[[], bool]) -> ReadyCore:
+        """Return a core with what decides on it, in the direction of this tower."""
+        read = core
+        if self._backwards:
+            read = reverse_core(core)
+            lattice = enumerate_ideals(read.order, max_ideals=len(lattice) + 1, should_stop=should_stop)
+            if not lattice.complete:
+                raise OutOfTimeError("stopped while the ideals of a reversed core were being enumerated")
+        search = FluidSearch(read, lattice, self._crowded)
+        self._variants = self._variants or list(range(search.variants))
+        return ReadyCore(
+            core=core,
+            search=search,
+            backwards=self._backwards,
+            instance=self._instance,
+            way=way,
+            variants=self._variants,
+        )
+
+    def _turned_if_shorter(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
+        """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does."""
+        mask = np.zeros(self._instance.n, np.bool_)
+        mask[ready.core.fluid] = True
+        tolled = bool((ready.core.unit >= 0).any())
+        core = build_core(self._instance, mask, tolled=False, should_stop=should_stop) if tolled else ready.core
+        self._backwards = True
+        turned = self._ready(core, ready.search.lattice, ready.way, should_stop)
+        if SHORTER * self._trial(turned, should_stop) < self._trial(ready, should_stop):
+            self._cores[-1] = turned
+        else:
+            self._backwards = False
+        return self._cores[-1]
+
+    def _trial(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> int:
+        """Return the steps that the threshold takes in all variants, or somewhat more than `MOST_TRIAL_STEPS`."""
+        search = ready.search
+        for variant in range(search.variants):
+            try:
+                search.decide(
+                    self._stages,
+                    self._threshold,
+                    lambda: should_stop() or search.steps > MOST_TRIAL_STEPS,
+                    variant=variant,
+                )
+            except OutOfTimeError:
+                if should_stop():
+                    raise
+        return search.steps
 
     def _closure(self, should_stop: Callable[[], bool]) -> Closure:
         if self._reach is None:
@@ -234,14 +309,19 @@ class CoreTower:
         """Return the ways of choosing cores of the next size, first to be tried first.
 
         The way of the best core goes on; and before it, as it is cheaper to climb, one with the heaviest equal nodes of
-        its fluid as another chain, if there is room for them and no smaller core of this kind was in vain.
+        its fluid as another chain, if there is room for them and no core of this kind that is not much smaller was in
+        vain.
         """
         best = self.best
         way = Way(HEFTS[0]) if best is None else best.way
         ways = [way]
-        if best is None or limit < CHAINED_IDEALS or (way.heft, len(way.chains) + 1) in self._given_up:
+        if (
+            best is None
+            or limit < CHAINED_IDEALS
+            or limit < ANOTHER_CHANCE * self._given_up.get((way.heft, len(way.chains) + 1), 0)
+        ):
             return ways
-        core = best.search.core
+        core = best.core
         fluid = np.zeros(self._instance.n, np.bool_)
         # In a chain, nodes would lose their tolls.
         fluid[core.fluid[core.unit < 0]] = True

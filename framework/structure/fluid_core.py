@@ -154,9 +154,15 @@ def build_core(
     fluid: BoolArray,
     chains: Sequence[Chain] = (),
     *,
+    tolled: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FluidCore:
     """Build the core with all its nets; `fluid` is a mask over the nodes that leaves at least one, and no chained ones.
+
+    Parameters
+    ----------
+    tolled
+        Whether some tensors serve as tolls (`framework.structure.fluid_tolls`) and not as nets.
 
     Raises
     ------
@@ -170,7 +176,7 @@ def build_core(
         placeless[chain.nodes] = True
     core = np.full(instance.n, -1, np.int64)
     core[nodes] = np.arange(len(nodes))
-    tolls = find_tolls(instance, fluid, ~placeless)
+    tolls = find_tolls(instance, fluid & tolled, ~placeless)
     nets = _Nets(instance, tolls.tensor_cost, placeless)
     for f in np.flatnonzero(placeless).tolist():
         if should_stop():
