@@ -45,9 +45,6 @@ SLOW_BUILD = 0.1
 """Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
 STUCK = 1e-3
 """Relative gain of a core over smaller ones below which other ways of the same size are tried."""
-FLAT = 2e-4
-"""Relative gain below which the next size is passed over, but not beyond `LARGEST_LEAP` ideals."""
-LARGEST_LEAP = 128_000
 SHORTER = 4
 """How many times fewer steps it has to take to go backwards, as tolls and heads of nets are lost then."""
 MOST_TRIAL_STEPS = 5_000_000
@@ -56,15 +53,16 @@ MOST_TRIAL_STEPS = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way of choosing cores: the heft of `framework.structure.fluid_choice`, and what stays as a chain."""
+    """A way of making cores: the heft of `framework.structure.fluid_choice`, what stays as a chain, and if to toll."""
 
     heft: float
     chains: tuple[Chain, ...] = ()
+    tolled: bool = True
 
     @property
-    def kind(self) -> tuple[float, int]:
-        """Heft and number of chains."""
-        return self.heft, len(self.chains)
+    def kind(self) -> tuple[float, int, bool]:
+        """Heft, number of chains, and whether there may be tolls."""
+        return self.heft, len(self.chains), self.tolled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,21 +164,21 @@ class CoreTower:
         self._reach: Closure | None = None
         self._crowded: BoolArray | None = None
         self._variants: list[int] = []
-        self._choices: dict[Way, FluidChoice] = {}
+        self._choices: dict[tuple[float, tuple[Chain, ...]], FluidChoice] = {}
         self._cores: list[ReadyCore] = []
         self._limit = first_ideals
         self._ways = [Way(heft) for heft in HEFTS]
-        self._given_up: dict[tuple[float, int], int] = {}
+        self._given_up: dict[tuple[float, int, bool], int] = {}
         self._highest = self._before = 0
-        self._turned = True
+        self._turned, self._tried = True, False
         self.best: ReadyCore | None = None
 
     def cores(self, remaining: Callable[[], float], should_stop: Callable[[], bool]) -> Iterator[ReadyCore]:
         """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
 
-        Where the best way gains little from the larger size, the others are tried as well. Where a core is slow to
-        build, the first size has one way only, and the next one is passed over: on the largest graphs a larger core is
-        worth more.
+        Where the best way gains little from the larger size, the others are tried as well, but at no two sizes in turn.
+        Where a core is slow to build, the first size has one way only, and the next one is passed over: on the largest
+        graphs a larger core is worth more. Elsewhere the first core decides whether all are read backwards.
 
         Parameters
         ----------
@@ -195,16 +193,13 @@ class CoreTower:
         yield from list(self._cores)
         while not self._complete:
             if not self._ways and not self._turned and self._highest < (1 + STUCK) * self._before:
-                self._ways, self._turned = self._others(), True
+                self._ways, self._turned, self._tried = self._others(), True, True
             elif not self._ways:
                 if self._limit >= self._max_ideals:
                     return
-                limit = GROWTH * self._limit
-                if self._highest < (1 + FLAT) * self._before and GROWTH * limit <= LARGEST_LEAP:
-                    limit *= GROWTH
-                limit = min(self._max_ideals, limit)
+                limit = min(self._max_ideals, GROWTH * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
-                self._before, self._turned = self._highest, False
+                self._before, self._turned, self._tried = self._highest, self._tried, False
             left = remaining()
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)
@@ -214,6 +209,8 @@ class CoreTower:
                     self._limit *= GROWTH
                 else:
                     core = self._turned_if_shorter(core, should_stop)
+                    if (core.core.unit >= 0).any():
+                        self._ways.append(Way(core.way.heft, tolled=False))
             if core is not None:
                 yield core
 
@@ -230,19 +227,22 @@ class CoreTower:
 
     def _build(self, way: Way, should_stop: Callable[[], bool]) -> ReadyCore | None:
         """Return a core of the present size; None if another way led to the same one."""
-        if way not in self._choices:
-            self._choices[way] = FluidChoice(
+        kind = way.heft, way.chains
+        if kind not in self._choices:
+            self._choices[kind] = FluidChoice(
                 self._instance,
                 heft=way.heft / max(1, self._load),
                 chains=way.chains,
                 reach=self._closure(should_stop),
                 should_stop=should_stop,
             )
-        mask, lattice = self._choices[way].choose(self._limit, should_stop)
+        mask, lattice = self._choices[kind].choose(self._limit, should_stop)
         fluid = np.flatnonzero(mask)
-        if any(core.way.chains == way.chains and np.array_equal(core.core.fluid, fluid) for core in self._cores):
+        alike = [core for core in self._cores if (core.way.chains, core.way.tolled) == (way.chains, way.tolled)]
+        if any(np.array_equal(core.core.fluid, fluid) for core in alike):
             return None
-        core = build_core(self._instance, mask, way.chains, tolled=not self._backwards, should_stop=should_stop)
+        tolled = way.tolled and not self._backwards
+        core = build_core(self._instance, mask, way.chains, tolled=tolled, should_stop=should_stop)
         self._cores.append(self._ready(core, lattice, way, should_stop))
         return self._cores[-1]
 
@@ -303,7 +303,8 @@ class CoreTower:
 
     def _others(self) -> list[Way]:
         """Return the ways without chains that the best core was not chosen in."""
-        return [Way(heft) for heft in HEFTS if self.best is None or heft != self.best.way.heft]
+        best = Way(HEFTS[0]) if self.best is None else self.best.way
+        return [Way(heft, tolled=best.tolled) for heft in HEFTS if self.best is None or heft != best.heft]
 
     def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[Way]:
         """Return the ways of choosing cores of the next size, first to be tried first.
@@ -318,7 +319,7 @@ class CoreTower:
         if (
             best is None
             or limit < CHAINED_IDEALS
-            or limit < ANOTHER_CHANCE * self._given_up.get((way.heft, len(way.chains) + 1), 0)
+            or limit < ANOTHER_CHANCE * self._given_up.get((way.heft, len(way.chains) + 1, way.tolled), 0)
         ):
             return ways
         core = best.core
@@ -335,5 +336,5 @@ class CoreTower:
         )
         chains = (*way.chains, *found)
         if found and ROOM * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
-            ways.insert(0, Way(way.heft, chains))
+            ways.insert(0, Way(way.heft, chains, way.tolled))
         return ways
