@@ -34,7 +34,10 @@ def warm_entries(say: Callable[[str], None]) -> int:
     entries = [*registry.entries(Kind.FORMULATION), *registry.entries(Kind.STRATEGY)]
     for entry in entries:
         say(entry.name)
-        for instance in [*instances, *([limited] if entry.supports(Feature.LIMITS) else [])]:
+        more = [limited] if entry.supports(Feature.LIMITS) else []
+        if entry.name == "core-fluid":
+            more.append(_reading())
+        for instance in [*instances, *more]:
             problem = Problem(instance=instance, stages=3)
             for _ in range(MOST_RUNS):
                 started = time.monotonic()
@@ -61,3 +64,10 @@ def _small(*, capacity: int) -> Instance:
         parameter_cost=[(v * 5) % 7 for v in range(nodes)],
         capacity=capacity,
     )
+
+
+def _reading() -> Instance:
+    """A node that feeds a dozen, each of which feeds a node of a chain: too many ideals without fluid and tolls."""
+    fed, readers = range(1, 13), range(13, 25)
+    tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
+    return instance_from_lists([6] + [4] * 12 + [3] * 12, tensors)

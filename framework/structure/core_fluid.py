@@ -130,7 +130,7 @@ class FluidSearch:
         heads[core.net_ptr[:-1][core.headed]] = True
         self._entering = _incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
         self._rates: list[float] = []
-        self._tolls: list[IntArray] = []
+        self._tolls: list[IntArray | None] = []
         self._facts = self._fill_facts()
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
@@ -157,7 +157,7 @@ class FluidSearch:
         facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
         allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
         fluid = int(facts[rows.MOST, -1])
-        exchangeable = variant != 2 and not tolls[0]
+        exchangeable = variant != 2 and tolls is None
         limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
         ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
         levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
@@ -184,7 +184,7 @@ class FluidSearch:
         facts: IntArray,
         limits: IntArray,
         rate: float,
-        tolls: IntArray,
+        tolls: IntArray | None,
         left: int,
         ideals: IntArray,
         values: IntArray,
@@ -318,7 +318,8 @@ class FluidSearch:
             facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
             variants.append(facts)
             self._rates.append(_rate(instance.work[core.fluid], self._counted[variant][core.fluid]))
-            self._tolls.append(np.array([*tolled[variant][1:], core.feeding_cost], np.int64))
+            toll, weight = tolled[variant][1:]
+            self._tolls.append(np.array([toll, weight, core.feeding_cost], np.int64) if toll else None)
         return tuple(variants)
 
 

@@ -45,6 +45,8 @@ SLOW_BUILD = 0.1
 """Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
 STUCK = 1e-3
 """Relative gain of a core over smaller ones below which other ways of the same size are tried."""
+NEARLY_CLOSED = 0.005
+"""Gap within which that is done at no two sizes in turn: there a larger core is worth more."""
 SHORTER = 4
 """How many times fewer steps it has to take to go backwards, as tolls and heads of nets are lost then."""
 MOST_TRIAL_STEPS = 5_000_000
@@ -176,9 +178,10 @@ class CoreTower:
     def cores(self, remaining: Callable[[], float], should_stop: Callable[[], bool]) -> Iterator[ReadyCore]:
         """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
 
-        Where the best way gains little from the larger size, the others are tried as well, but at no two sizes in turn.
-        Where a core is slow to build, the first size has one way only, and the next one is passed over: on the largest
-        graphs a larger core is worth more. Elsewhere the first core decides whether all are read backwards.
+        Where the best way gains little from the larger size, the others are tried as well, near the threshold at no two
+        sizes in turn. Where a core is slow to build, the first size has one way only, and the next one is passed over:
+        on the largest graphs a larger core is worth more. Elsewhere the first core decides whether all are read
+        backwards.
 
         Parameters
         ----------
@@ -199,7 +202,8 @@ class CoreTower:
                     return
                 limit = min(self._max_ideals, GROWTH * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
-                self._before, self._turned, self._tried = self._highest, self._tried, False
+                near = self._highest > (1 - NEARLY_CLOSED) * self._threshold
+                self._before, self._turned, self._tried = self._highest, self._tried and near, False
             left = remaining()
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)

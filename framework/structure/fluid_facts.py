@@ -7,8 +7,8 @@ them), OWNED (tolled weight whose owner lies in an ideal), FREE_MOST and FREE_LE
 FED and TAKERS (whether an ideal holds the producer of the common tensor, and how many of its placed consumers), FEEDING
 (OWNED of the units that tensor feeds).
 
-``rate``: the most weight per work of a fluid node. ``tolls``: the least toll of a unit, the most weight of one, the
-cost of the common tensor; see `framework.structure.fluid_tolls`.
+``rate``: the most weight per work of a fluid node. ``tolls``: None, or the least toll of a unit, the most weight of
+one, the cost of the common tensor; see `framework.structure.fluid_tolls`.
 """
 
 from __future__ import annotations
@@ -122,14 +122,15 @@ def run_with_tolls(room: int, owned: int, free: int, toll: int, weight: int) -> 
 
 @njit(cache=True)
 def most_fluid(
-    facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, rate: float, tolls: IntArray
+    facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, rate: float, tolls: IntArray | None
 ) -> int:
     """Return the fluid weight that fits a stage between two ideals with so much room for weight and for cost.
 
     Negative where not even the tolls fit.
     """
-    toll, weight = tolls[0], tolls[1]
-    if toll > 0:
+    # Decided when this is compiled: tolls make every step dearer, also where there are none.
+    if tolls is not None:
+        toll, weight = tolls[0], tolls[1]
         owned = facts[OWNED, end] - facts[OWNED, start]
         free = facts[FREE_MOST, end] - facts[FREE_LEAST, start]
         room = weight_left

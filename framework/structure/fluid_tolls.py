@@ -43,8 +43,11 @@ HIGHEST_RATE = 0.5
 """A toll is counted as at most so much of the weight of a unit: leaving one has to make room."""
 JOINING_RATE = 0.02
 """A node may lower the toll of the unit that it joins to so much per tick of their weight."""
-LEAST_SHARE = 0.1
-"""Share of the fluid, by weight, that has to have tolls: below it all tensors go to the nets, as tolls take time."""
+COMMON_SHARE, LEAST_SHARE = 0.1, 0.5
+"""Share of the fluid, by weight, that has to have tolls, with a common tensor and without.
+
+Below it all tensors go to the nets, as tolls take time in every step.
+"""
 LEAST_FED = 3
 """Nodes that a common tensor feeds at least."""
 LEAST_RATE = 1e-4
@@ -98,7 +101,8 @@ def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls
     cost[_better_in_nets(instance, unit, least_shared, common)] = 0
     unit[unit >= 0] = np.where(cost[unit[unit >= 0]] > 0, unit[unit >= 0], -1)
     weight_of = instance.work + instance.parameter_cost
-    if weight_of[unit >= 0].sum() < LEAST_SHARE * weight_of[fluid].sum():
+    share = COMMON_SHARE if common >= 0 else LEAST_SHARE
+    if weight_of[unit >= 0].sum() < share * weight_of[fluid].sum():
         unit[:], cost[:] = -1, 0
     left = instance.tensor_cost.copy()
     for v in np.flatnonzero(unit >= 0).tolist():
