@@ -23,7 +23,8 @@ T + capacity is cut off there, which keeps all products with k inside int64.
 
 *Tolls.* Of some fluid, tensors that are in no net say what it costs to run it in another stage than the one that needs
 it first (`framework.structure.fluid_tolls`). So a stage I -> J runs the less fluid, the more that differs from what it
-needs: the most it can run takes the place of T - f in (1), and depends on I and J only, like f.
+needs: the most it can run takes the place of T - f in (1), and depends on I and J only, like f. As it is no more than
+T - f, what follows holds with tolls too.
 
 *Pruning.* Y_b(J) is of use only if what is left fits into the k - b stages left, which pay for every crossing net at
 least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. That, Mn(J), and "more
@@ -101,6 +102,11 @@ class FluidSearch:
     crowded
         ``[n]`` the nodes whose parameters the third variant counts; without it there is none.
 
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck while the facts were being gathered.
+
     Attributes
     ----------
     variants
@@ -109,7 +115,14 @@ class FluidSearch:
         Extensions walked so far, over all decisions.
     """
 
-    def __init__(self, core: FluidCore, lattice: IdealLattice, crowded: BoolArray | None = None) -> None:
+    def __init__(
+        self,
+        core: FluidCore,
+        lattice: IdealLattice,
+        crowded: BoolArray | None = None,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         if not lattice.complete:
             raise ValueError("only a complete lattice can decide anything")
         self.core, self.lattice = core, lattice
@@ -131,7 +144,7 @@ class FluidSearch:
         self._entering = _incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
         self._rates: list[float] = []
         self._tolls: list[IntArray | None] = []
-        self._facts = self._fill_facts()
+        self._facts = self._fill_facts(should_stop)
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
         self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
@@ -257,7 +270,7 @@ class FluidSearch:
             state = int(origins[state])
         return FluidPlan(stage_of_core=stage_of, fluid_done=done)
 
-    def _fill_facts(self) -> tuple[IntArray, ...]:
+    def _fill_facts(self, should_stop: Callable[[], bool]) -> tuple[IntArray, ...]:
         """Return the `framework.structure.fluid_facts` for each variant."""
         core, lattice, instance = self.core, self.lattice, self.core.instance
         facts = np.full((rows.FACTS, len(lattice)), -1, np.int64)
@@ -276,6 +289,9 @@ class FluidSearch:
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
         most[:, 0] = kinds[:, ~core.after.any(axis=1)].sum(axis=1)
         facts[rows.CUT, 0] = 0
+        incidences = (*_rows(core.after, core.order.n), *_rows(core.before, core.order.n))
+        if should_stop():
+            raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
         rows.fill_facts(
             lattice.bits,
             lattice.edge_ptr,
@@ -287,13 +303,14 @@ class FluidSearch:
             *self._node_nets,
             core.after,
             core.before,
-            *_rows(core.after, core.order.n),
-            *_rows(core.before, core.order.n),
+            *incidences,
             kinds,
             facts,
             most,
             least,
         )
+        if should_stop():
+            raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
         facts[rows.WORK] = lattice.work
         facts[rows.PARAMETERS] = lattice.parameter_cost
         facts[rows.MOST_WORK] = most[0]

@@ -1,11 +1,12 @@
 """A core read backwards: its last node first.
 
 What a stage costs does not depend on the direction, and a chain of ideals of the reversed order is, complement by
-complement, one of the order itself: so a threshold is refuted in either direction with equal right. The program of
-`framework.structure.core_fluid` is not symmetric, though: it keeps to the most fluid done, and walks from each state to
-all that one stage more can reach. Where the fluid may run as early as one likes but has to be done at some node, as the
-projections of a conditioning vector have, hardly anything can be told of states near the start; read backwards, most of
-them never come up. On such graphs the walks are hundreds of times shorter.
+complement, one of the order itself: so a threshold is refuted in either direction with equal right. (Only heads of
+nets are forgotten: that a head is in no stage that its net comes into holds forwards. Arcs of chains are arcs like
+others.) The program of `framework.structure.core_fluid` is not symmetric, though: it keeps to the most fluid done, and
+walks from each state to all that one stage more can reach. Where the fluid may run as early as one likes but has to be
+done at some node, as the projections of a conditioning vector have, hardly anything can be told of states near the
+start; read backwards, most of them never come up. On such graphs the walks are hundreds of times shorter.
 
 Source: this project.
 """
@@ -22,6 +23,8 @@ from framework.structure.fluid_core import FluidCore
 
 def reverse_core(core: FluidCore) -> FluidCore:
     """Return the core read backwards: node i of n is node n - 1 - i, and what came before comes after.
+
+    So its `nodes` descend, and no net is `headed`: whether it is is not known.
 
     Raises
     ------

@@ -247,23 +247,25 @@ class CoreTower:
             return None
         tolled = way.tolled and not self._backwards
         core = build_core(self._instance, mask, way.chains, tolled=tolled, should_stop=should_stop)
-        self._cores.append(self._ready(core, lattice, way, should_stop))
+        self._cores.append(self._ready(core, lattice, way, self._backwards, should_stop))
         return self._cores[-1]
 
-    def _ready(self, core: FluidCore, lattice: IdealLattice, way: Way, should_stop: Callable[[], bool]) -> ReadyCore:
-        """Return a core with what decides on it, in the direction of this tower."""
+    def _ready(
+        self, core: FluidCore, lattice: IdealLattice, way: Way, backwards: bool, should_stop: Callable[[], bool]
+    ) -> ReadyCore:
+        """Return a core with what decides on it, in the direction given."""
         read = core
-        if self._backwards:
+        if backwards:
             read = reverse_core(core)
             lattice = enumerate_ideals(read.order, max_ideals=len(lattice) + 1, should_stop=should_stop)
             if not lattice.complete:
                 raise OutOfTimeError("stopped while the ideals of a reversed core were being enumerated")
-        search = FluidSearch(read, lattice, self._crowded)
+        search = FluidSearch(read, lattice, self._crowded, should_stop=should_stop)
         self._variants = self._variants or list(range(search.variants))
         return ReadyCore(
             core=core,
             search=search,
-            backwards=self._backwards,
+            backwards=backwards,
             instance=self._instance,
             way=way,
             variants=self._variants,
@@ -275,12 +277,9 @@ class CoreTower:
         mask[ready.core.fluid] = True
         tolled = bool((ready.core.unit >= 0).any())
         core = build_core(self._instance, mask, tolled=False, should_stop=should_stop) if tolled else ready.core
-        self._backwards = True
-        turned = self._ready(core, ready.search.lattice, ready.way, should_stop)
+        turned = self._ready(core, ready.search.lattice, ready.way, True, should_stop)
         if SHORTER * self._trial(turned, should_stop) < self._trial(ready, should_stop):
-            self._cores[-1] = turned
-        else:
-            self._backwards = False
+            self._cores[-1], self._backwards = turned, True
         return self._cores[-1]
 
     def _trial(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> int:

@@ -1,32 +1,34 @@
 """Tolls: what it costs to run fluid nodes apart from the core nodes that they feed.
 
 *Units.* A unit U is a tree of fluid nodes: each hands all it makes to one other node of U, but for the last, whose
-tensors go to core nodes D only. Let c be the least that any node of U pays for handing on. The tensors connect U and
-D: so a stage that holds some of U + D, but not all, cuts one of them and pays at least c. These c are taken out of the
-tensors before the nets of the core are made of the rest (`framework.structure.fluid_core`), and no tensor is in two
-units: hence what a stage pays is at least its nets and the c of all units that it cuts.
+tensors go to core nodes D only, at least one, which are no stand-ins of a chain but have a place of their own. Let c
+be the least that any node of U pays for handing on. The tensors connect U and D: so a stage that holds some of U + D,
+but not all, cuts one of them and pays at least c. This c is taken out of every tensor that a node of U makes before
+the nets of the core are made of the rest (`framework.structure.fluid_core`), and no tensor is in two units: hence what
+a stage pays is at least its nets and the c of all units that it cuts.
 
 *Tolls.* A unit is *owned* by the first stage b that holds some of D. Let move(b, U) be the weight of its nodes which b
-owns and does not run, or runs and does not own: one of the two is 0, as U comes before D. Where move(b, U) > 0, stage b
-cuts U + D. Take some units, the *tolled* ones, let c be the least toll of one and w the most weight of one. Then as
-many of them are cut as it takes to move that much, and stage b pays at least
+owns and does not run, or runs and does not own: one of the two is 0, as U comes before D. Where move(b, U) > 0, stage
+b cuts U + D. Take some units, the *tolled* ones, let w be the most weight of one, and c < w at most the least toll of
+one (any smaller c is valid). Then as many of them are cut as it takes to move that much, and stage b pays at least
 
     c ceil(sum of move(b, U) / w)  >=  c ceil(|run - owned| / w),
 
 where `run` and `owned` are the weights of tolled nodes that b runs and that it owns. Let R be the room of a stage for
-fluid and tolls, and phi the most it may run of fluid that is free of tolls. If R >= owned, it runs most by running what
-is owned, then what is free, then others, with a toll for each w or part of it. If R < owned, leaving y of what is owned
-makes room if y - c ceil(y / w) >= owned - R, so at least n = ceil((owned - R) / (w - c)) units are left in part or
-whole, and it runs R - c n at most; free fluid takes more room than it is worth then.
+fluid and tolls, and phi the most it may run of fluid that is free of tolls. If R >= owned, it runs most by running
+what is owned, then what is free, then others, with a toll for each w or part of it. If R < owned, some y > 0 of what
+is owned is left, and with f >= 0 of free fluid beside the rest, owned - y + f + c ceil(y / w) <= R. So n = ceil(y / w)
+has n (w - c) >= owned - R + f >= owned - R, and all that the stage runs is R - c n at most, with the least such n.
 
-*The common tensor.* Let its producer e be in the core, its cost be f. A stage b without e that runs one of the tolled
-nodes it goes to, or has a core node it goes to, cuts it: b pays f besides. If b runs none of them, it cuts all the
-units it owns that they are in, which are at least (weight owned) / w, and pays c for each. The better of the two bounds
-what b runs. Likewise for the stage of e and the units that later stages own: if it runs all that take e, it cuts all
-these units, and if not, it cuts the common tensor.
+*The common tensor.* Let its producer e have a place in the core, its cost be f, and let it be in no net. A stage b
+after that of e cuts it if it has a core node that takes it, or runs any node that takes it: then b pays f, and R - f
+is its room. If b runs none of them, it cuts all the units it owns that they are in, which are at least (weight owned)
+/ w, and pays c for each. The better of the two bounds what b runs. Likewise for the stage of e: it pays f if a later
+stage has a core node that takes the tensor; and as for units that later stages own, if it runs all nodes of theirs
+that take it, it cuts all these units, and if not, it cuts the common tensor.
 
-Where a node alone takes a tensor in, or is the first to, its tensors rather go on to the nets: a node on a path is best
-merged. That choice is measured, not proven; any would be sound. Source: this project.
+Where a node alone takes a tensor in, or is the first to, its tensors rather go on to the nets: a node on a path is
+best merged. That choice is measured, not proven; any would be sound. Source: this project.
 """
 
 from __future__ import annotations

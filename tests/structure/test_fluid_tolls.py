@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.model.instance import Instance, instance_from_lists
-from framework.structure.closure import BoolArray
+from framework.model.problem import Problem
+from framework.structure.closure import BoolArray, closure
 from framework.structure.core_fluid import FluidSearch
+from framework.structure.fluid_chains import find_chains
 from framework.structure.fluid_core import build_core
 from framework.structure.fluid_facts import run_with_tolls
 from framework.structure.fluid_tolls import choose_tolled, find_tolls
@@ -85,6 +87,27 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     core = build_core(problem.instance, random_fluid(seed, problem.instance.n, paths))
     crowded = np.random.default_rng([seed, 5]).random(problem.instance.n) < 0.5
     search = FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded)
+    for variant in range(search.variants):
+        assert search.decide(problem.useful_stages, optimum, never, variant=variant) is not None
+
+
+@EXHAUSTIVE
+@given(SEEDS)
+def test_nothing_possible_is_refuted_beside_chains(seed: int) -> None:
+    problem, paths = random_cross_attention(seed)
+    rng = np.random.default_rng([seed, 6])
+    kind = rng.integers(2, size=problem.instance.n)
+    instance = replace(
+        problem.instance, work=problem.instance.work[kind], parameter_cost=problem.instance.parameter_cost[kind]
+    )
+    problem = Problem(instance=instance, stages=problem.stages)
+    fluid = random_fluid(seed, instance.n, paths)
+    chains = find_chains(instance, closure(instance), ~fluid | (rng.random(instance.n) < 0.3), least_weight=0, most=1)
+    for chain in chains:
+        fluid[chain.nodes] = False
+    core = build_core(instance, fluid, chains)
+    search = FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000))
+    optimum = brute_force_optimum(problem)
     for variant in range(search.variants):
         assert search.decide(problem.useful_stages, optimum, never, variant=variant) is not None
 
