@@ -119,10 +119,13 @@ def core_order(
     after = np.zeros((n, word_count(size)), np.uint64)
     before = np.zeros((n, word_count(size)), np.uint64)
     forward = np.arange(n, dtype=np.int64)
-    _collect(forward, top.pred_ptr, top.preds, core, after)
-    _collect(forward[::-1].copy(), top.succ_ptr, top.succs, core, before)
-    if should_stop():
-        raise OutOfTimeError("stopped while the order of the core was being built")
+    for nodes_in_turn, ptr, items, rows in (
+        (forward, top.pred_ptr, top.preds, after),
+        (forward[::-1].copy(), top.succ_ptr, top.succs, before),
+    ):
+        _collect(nodes_in_turn, ptr, items, core, rows)
+        if should_stop():
+            raise OutOfTimeError("stopped while the order of the core was being built")
     fixed = np.flatnonzero(core >= 0)
     arcs = np.empty((2, _members(before, fixed, np.empty((2, 0), np.int64))), np.int64)
     _members(before, fixed, arcs)
