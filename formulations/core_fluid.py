@@ -176,21 +176,22 @@ class _Search:
         reached, step = 0, 0
         ceiling = self._listen()
         begun, known = time.monotonic(), self.dual
-        bold, tried = int(self.value * (1 - AS_GOOD_AS_OPTIMAL)), False
+        bold = int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
         while self.dual < ceiling and (
             ceiling == self.value or ceiling - self.dual > min(tolerance * ceiling, FINENESS * (self.value - self.dual))
         ):
-            boldly = not tried and bool(step) and self.dual < bold < ceiling
-            boldly = boldly and self.value - self.dual < BOLD_WITHIN * self.value
-            tried = tried or boldly
+            near = self.value - self.dual < BOLD_WITHIN * self.value
+            boldly = step > 0 and near and self.dual < bold < ceiling
             threshold = bold if boldly else min(self.dual + step, ceiling - 1)
             refuted = self._refutes(core, threshold)
+            if boldly:
+                bold = 0
             if refuted:
                 self.dual = reached = self.proven = threshold + 1
                 self.context.report_dual(self.dual, Soundness.EXACT)
                 step = max(2 * step, int(self.dual * FIRST_STEP), 1)
             elif boldly:
-                ceiling = ceiling if refuted is None else threshold
+                ceiling = threshold if refuted is False else ceiling
             elif not step or (
                 self.dual <= known + 1 and time.monotonic() - begun > IMPATIENCE * self.context.remaining()
             ):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
@@ -17,8 +19,8 @@ PREFIX = "kernels-"
 SOURCES = Path(__file__).parent
 
 
-def use_own_cache(environment: os._Environ[str] | dict[str, str] = os.environ, sources: Path = SOURCES) -> Path | None:
-    """Point numba at the directory of these sources, before it is imported; return it.
+def use_own_cache(environment: MutableMapping[str, str] = os.environ, sources: Path = SOURCES) -> Path | None:
+    """Point numba at the directory of these sources, before any kernel is compiled; return it.
 
     A directory that the user has chosen is left alone, and so is numba's own choice where the sources cannot be written
     to; then None is returned.
@@ -27,18 +29,19 @@ def use_own_cache(environment: os._Environ[str] | dict[str, str] = os.environ, s
     if chosen and not Path(chosen).name.startswith(PREFIX):
         return None
     parent = sources / "__pycache__"
+    directory = parent / f"{PREFIX}{_state(sources)}"
+    earlier = [path for path in parent.glob(f"{PREFIX}*") if path != directory]
     try:
-        parent.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    if not os.access(parent, os.W_OK):
+    if not os.access(directory, os.W_OK):
         return None
-    directory = parent / f"{PREFIX}{_state(sources)}"
-    if not directory.exists():
-        for earlier in parent.glob(f"{PREFIX}*"):
-            shutil.rmtree(earlier, ignore_errors=True)
-        directory.mkdir(exist_ok=True)
+    for path in earlier:
+        shutil.rmtree(path, ignore_errors=True)
     environment[VARIABLE] = str(directory)
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.reload_config()
     return directory
 
 

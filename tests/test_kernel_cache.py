@@ -32,7 +32,7 @@ def test_a_directory_that_the_user_chose_is_kept(tmp_path: Path) -> None:
 
 
 def test_numba_is_pointed_at_it_before_any_kernel_is_compiled() -> None:
-    code = "import framework, numba; print(numba.config.CACHE_DIR)"
+    code = "import framework.structure, numba; print(numba.config.CACHE_DIR)"
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert Path(answer.stdout.strip()).name.startswith("kernels-")

@@ -119,8 +119,22 @@ def transitive_reduction(instance: Instance) -> tuple[IntArray, IntArray]:
 
 def indices(row: BitArray) -> IntArray:
     """Return the members of one bit set, ascending."""
-    octets = np.ascontiguousarray(row).astype("<u8", copy=False).view(np.uint8)
-    return np.flatnonzero(np.unpackbits(octets, bitorder="little")).astype(np.int64)
+    return np.flatnonzero(unpack_sets(row[None, :], 64 * len(row))[0]).astype(np.int64)
+
+
+def pack_sets(flags: BoolArray) -> BitArray:
+    """Return rows of flags as bit sets, ``[sets, n]`` as ``[sets, words]``."""
+    octets = np.zeros((len(flags), 8 * word_count(flags.shape[1])), np.uint8)
+    packed = np.packbits(flags, axis=1, bitorder="little")
+    octets[:, : packed.shape[1]] = packed
+    words: BitArray = octets.view("<u8").astype(np.uint64, copy=False)
+    return words
+
+
+def unpack_sets(sets: BitArray, n: int) -> BoolArray:
+    """Return bit sets as rows of flags, ``[sets, words]`` as ``[sets, n]``."""
+    octets = np.ascontiguousarray(sets).astype("<u8", copy=False).view(np.uint8)
+    return np.unpackbits(octets, axis=1, bitorder="little", count=n).view(np.bool_)
 
 
 def word_count(n: int) -> int:

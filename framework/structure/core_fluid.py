@@ -57,15 +57,15 @@ from framework.model.instance import MAX_TOTAL
 from framework.model.topology import IntArray, row_pointers
 from framework.structure import fluid_facts as rows
 from framework.structure import fluid_kernels as kernels
-from framework.structure.closure import BitArray, BoolArray
+from framework.structure.closure import BitArray, BoolArray, unpack_sets
 from framework.structure.fluid_core import FluidCore
 from framework.structure.fluid_tolls import choose_tolled
 from framework.structure.ideals import IdealLattice
 
-ROUNDING = 1e-9
-"""What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
+ROUNDING = 1e-9
+"""What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
 REFILL = 4
 """Extensions per edge of the lattice after which the minima are filled anew."""
 
@@ -273,21 +273,21 @@ class FluidSearch:
     def _fill_facts(self, should_stop: Callable[[], bool]) -> tuple[IntArray, ...]:
         """Return the `framework.structure.fluid_facts` for each variant."""
         core, lattice, instance = self.core, self.lattice, self.core.instance
-        facts = np.full((rows.FACTS, len(lattice)), -1, np.int64)
-        fluid_weights = np.stack([instance.work[core.fluid], *(kind[core.fluid] for kind in self._counted[1:])])
-        weights = fluid_weights + fluid_weights[0]
-        weights[0] = fluid_weights[0]
+        work = instance.work[core.fluid]
+        counted = [parameters[core.fluid] for parameters in self._counted]
+        weights = [work + parameters for parameters in counted]
         tolled = [choose_tolled(core.unit, core.unit_cost, weight) for weight in weights]
-        # What may and must be done is asked for in work, parameters counted, tolled weight, and that of fed units.
-        kinds = np.concatenate(
-            (
-                fluid_weights,
-                [np.where(mask, weight, 0) for (mask, _, _), weight in zip(tolled, weights, strict=True)],
-                [np.where(mask & core.fed, weight, 0) for (mask, _, _), weight in zip(tolled, weights, strict=True)],
-            )
-        )
+        plain = not any(toll for _, toll, _ in tolled)
+        # What may and must be done is asked for in work and in parameters counted, and where there are tolls, in tolled
+        # weight and in that of fed units.
+        kinds = [work, *counted[1:]]
+        if not plain:
+            kinds += [weight * mask for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
+            kinds += [weight * (mask & core.fed) for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
+        fluid_weights = np.stack(kinds)
+        facts = np.full((rows.PLAIN_FACTS if plain else rows.FACTS, len(lattice)), -1, np.int64)
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
-        most[:, 0] = kinds[:, ~core.after.any(axis=1)].sum(axis=1)
+        most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
         facts[rows.CUT, 0] = 0
         incidences = (*_rows(core.after, core.order.n), *_rows(core.before, core.order.n))
         if should_stop():
@@ -304,7 +304,7 @@ class FluidSearch:
             core.after,
             core.before,
             *incidences,
-            kinds,
+            fluid_weights,
             facts,
             most,
             least,
@@ -315,27 +315,29 @@ class FluidSearch:
         facts[rows.PARAMETERS] = lattice.parameter_cost
         facts[rows.MOST_WORK] = most[0]
         facts[rows.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
-        feeder, takers = np.zeros((2, core.order.n), np.int64)
-        feeder[core.feeder], takers[core.takers] = 1, 1
-        facts[rows.FED], facts[rows.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
+        facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
+        facts[rows.WEIGHT], facts[rows.MOST], facts[rows.LEAST] = lattice.work, most[0], least[0]
+        if not plain:
+            feeder, takers = np.zeros((2, core.order.n), np.int64)
+            feeder[core.feeder], takers[core.takers] = 1, 1
+            facts[rows.FED], facts[rows.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
         variants = []
-        for variant in range(self.variants):
+        for variant, (_, toll, weight) in enumerate(tolled):
             facts = facts.copy()
-            spent = lattice.sums(self._counted[variant][core.nodes])
-            ahead, owned = most[self.variants + variant], least[self.variants + variant]
-            facts[rows.WEIGHT] = lattice.work + spent
-            facts[rows.MOST] = most[0] + most[variant] if variant else most[0]
-            facts[rows.LEAST] = least[0] + least[variant] if variant else least[0]
-            facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
+            if variant:
+                spent = lattice.parameter_cost if variant == 1 else lattice.sums(self._counted[variant][core.nodes])
+                facts[rows.WEIGHT] = lattice.work + spent
+                facts[rows.MOST] = most[0] + most[variant]
+                facts[rows.LEAST] = least[0] + least[variant]
             if variant == 2:
                 facts[rows.AVAILABLE], facts[rows.SPENT] = spent + most[2], spent + least[2]
-            facts[rows.OWNED] = owned
-            facts[rows.FEEDING] = least[2 * self.variants + variant]
-            facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
-            facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
+            if toll:
+                ahead, owned = most[self.variants + variant], least[self.variants + variant]
+                facts[rows.OWNED], facts[rows.FEEDING] = owned, least[2 * self.variants + variant]
+                facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
+                facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
             variants.append(facts)
-            self._rates.append(_rate(instance.work[core.fluid], self._counted[variant][core.fluid]))
-            toll, weight = tolled[variant][1:]
+            self._rates.append(_rate(work, counted[variant]))
             self._tolls.append(np.array([toll, weight, core.feeding_cost], np.int64) if toll else None)
         return tuple(variants)
 
@@ -357,6 +359,5 @@ def _incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArr
 
 def _rows(sets: BitArray, n: int) -> tuple[IntArray, IntArray]:
     """Return, for each core node, the fluid nodes whose set holds it, as (ptr, items)."""
-    octets = np.ascontiguousarray(sets).astype("<u8", copy=False).view(np.uint8)
-    fluid, node = np.nonzero(np.unpackbits(octets, axis=1, bitorder="little"))
+    fluid, node = np.nonzero(unpack_sets(sets, n))
     return _incidence(node.astype(np.int64), fluid.astype(np.int64), n)

@@ -13,12 +13,13 @@ Source: this project.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from framework.model.instance import Instance
-from framework.model.topology import IntArray, build_topology, row_pointers
-from framework.structure.closure import BitArray, word_count
-from framework.structure.fluid_core import FluidCore
+from framework.model.topology import IntArray
+from framework.structure.closure import BitArray, pack_sets, unpack_sets
+from framework.structure.fluid_core import FluidCore, order_of_arcs
 
 
 def reverse_core(core: FluidCore) -> FluidCore:
@@ -33,43 +34,20 @@ def reverse_core(core: FluidCore) -> FluidCore:
     """
     if (core.unit >= 0).any():
         raise ValueError("a core with tolls cannot be read backwards")
-    order, n = core.order, core.order.n
-    top = order.topology
-    tails = np.repeat(np.arange(n), np.diff(top.succ_ptr))
-    arcs = np.stack((n - 1 - top.succs, n - 1 - tails))
+    top, n = core.order.topology, core.order.n
+    arcs = n - 1 - np.stack((top.succs, np.repeat(np.arange(n), np.diff(top.succ_ptr))))
     arcs = arcs[:, np.lexsort((arcs[1], arcs[0]))]
-    producer = np.unique(arcs[0])
-    row = row_pointers(arcs[0], n)
-    nets = np.repeat(np.arange(len(core.net_cost)), np.diff(core.net_ptr))
+    nodes = core.nodes[::-1].copy()
     pins = n - 1 - core.net_pins
-    return FluidCore(
-        instance=core.instance,
-        nodes=core.nodes[::-1].copy(),
-        fluid=core.fluid,
+    return replace(
+        core,
+        nodes=nodes,
         chained=core.chained[::-1].copy(),
-        order=Instance(
-            name=order.name,
-            unit=order.unit,
-            ticks_per_unit=order.ticks_per_unit,
-            work=order.work[::-1].copy(),
-            parameter_cost=order.parameter_cost[::-1].copy(),
-            tensor_cost=np.zeros(len(producer), np.int64),
-            capacity=order.capacity,
-            topology=build_topology(n, producer, np.concatenate((row[producer], row[-1:])), arcs[1]),
-            node_of_input=np.arange(n, dtype=np.int64),
-        ),
-        net_cost=core.net_cost,
-        net_ptr=core.net_ptr,
-        net_pins=pins[np.lexsort((pins, nets))],
+        order=order_of_arcs(core.instance, nodes, arcs),
+        net_pins=pins[np.lexsort((pins, np.repeat(np.arange(len(core.net_cost)), np.diff(core.net_ptr))))],
         headed=np.zeros_like(core.headed),
         after=_reversed(core.before, n),
         before=_reversed(core.after, n),
-        unit=core.unit,
-        unit_cost=core.unit_cost,
-        feeder=core.feeder,
-        takers=core.takers,
-        feeding_cost=core.feeding_cost,
-        fed=core.fed,
     )
 
 
@@ -80,9 +58,4 @@ def reverse_stages(stage_of_core: IntArray, stages: int) -> IntArray:
 
 def _reversed(sets: BitArray, n: int) -> BitArray:
     """Return the sets of nodes n - 1 - i."""
-    octets = np.ascontiguousarray(sets).astype("<u8", copy=False).view(np.uint8)
-    members = np.packbits(np.unpackbits(octets, axis=1, count=n, bitorder="little")[:, ::-1], axis=1, bitorder="little")
-    rows = np.zeros((len(sets), 8 * word_count(n)), np.uint8)
-    rows[:, : members.shape[1]] = members
-    words: BitArray = rows.view("<u8").astype(np.uint64, copy=False)
-    return words
+    return pack_sets(unpack_sets(sets, n)[:, ::-1])

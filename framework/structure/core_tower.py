@@ -172,7 +172,8 @@ class CoreTower:
         self._ways = [Way(heft) for heft in HEFTS]
         self._given_up: dict[tuple[float, int, bool], int] = {}
         self._highest = self._before = 0
-        self._turned, self._tried = True, False
+        # Whether the ways of the present size are all there will be, and whether others were tried at it.
+        self._fixed, self._tried = True, False
         self.best: ReadyCore | None = None
 
     def cores(self, remaining: Callable[[], float], should_stop: Callable[[], bool]) -> Iterator[ReadyCore]:
@@ -195,15 +196,15 @@ class CoreTower:
         """
         yield from list(self._cores)
         while not self._complete:
-            if not self._ways and not self._turned and self._highest < (1 + STUCK) * self._before:
-                self._ways, self._turned, self._tried = self._others(), True, True
+            if not self._ways and not self._fixed and self._highest < (1 + STUCK) * self._before:
+                self._ways, self._fixed, self._tried = self._others(), True, True
             elif not self._ways:
                 if self._limit >= self._max_ideals:
                     return
                 limit = min(self._max_ideals, GROWTH * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
                 near = self._highest > (1 - NEARLY_CLOSED) * self._threshold
-                self._before, self._turned, self._tried = self._highest, self._tried and near, False
+                self._before, self._fixed, self._tried = self._highest, self._tried and near, False
             left = remaining()
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)
@@ -212,7 +213,7 @@ class CoreTower:
                     self._ways.clear()
                     self._limit *= GROWTH
                 else:
-                    core = self._turned_if_shorter(core, should_stop)
+                    core = self._in_the_shorter_direction(core, should_stop)
                     if (core.core.unit >= 0).any():
                         self._ways.append(Way(core.way.heft, tolled=False))
             if core is not None:
@@ -231,16 +232,16 @@ class CoreTower:
 
     def _build(self, way: Way, should_stop: Callable[[], bool]) -> ReadyCore | None:
         """Return a core of the present size; None if another way led to the same one."""
-        kind = way.heft, way.chains
-        if kind not in self._choices:
-            self._choices[kind] = FluidChoice(
+        choice = way.heft, way.chains
+        if choice not in self._choices:
+            self._choices[choice] = FluidChoice(
                 self._instance,
                 heft=way.heft / max(1, self._load),
                 chains=way.chains,
                 reach=self._closure(should_stop),
                 should_stop=should_stop,
             )
-        mask, lattice = self._choices[kind].choose(self._limit, should_stop)
+        mask, lattice = self._choices[choice].choose(self._limit, should_stop)
         fluid = np.flatnonzero(mask)
         alike = [core for core in self._cores if (core.way.chains, core.way.tolled) == (way.chains, way.tolled)]
         if any(np.array_equal(core.core.fluid, fluid) for core in alike):
@@ -271,26 +272,28 @@ class CoreTower:
             variants=self._variants,
         )
 
-    def _turned_if_shorter(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
+    def _in_the_shorter_direction(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
         """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does."""
-        mask = np.zeros(self._instance.n, np.bool_)
-        mask[ready.core.fluid] = True
-        tolled = bool((ready.core.unit >= 0).any())
-        core = build_core(self._instance, mask, tolled=False, should_stop=should_stop) if tolled else ready.core
+        steps = self._trial(ready, MOST_TRIAL_STEPS, should_stop)
+        core = ready.core
+        if (core.unit >= 0).any():
+            mask = np.zeros(self._instance.n, np.bool_)
+            mask[core.fluid] = True
+            core = build_core(self._instance, mask, tolled=False, should_stop=should_stop)
         turned = self._ready(core, ready.search.lattice, ready.way, True, should_stop)
-        if SHORTER * self._trial(turned, should_stop) < self._trial(ready, should_stop):
+        if SHORTER * self._trial(turned, steps // SHORTER, should_stop) < steps:
             self._cores[-1], self._backwards = turned, True
         return self._cores[-1]
 
-    def _trial(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> int:
-        """Return the steps that the threshold takes in all variants, or somewhat more than `MOST_TRIAL_STEPS`."""
+    def _trial(self, ready: ReadyCore, most: int, should_stop: Callable[[], bool]) -> int:
+        """Return the steps that the threshold takes in all variants, or some more than `most` if it takes more."""
         search = ready.search
         for variant in range(search.variants):
             try:
                 search.decide(
                     self._stages,
                     self._threshold,
-                    lambda: should_stop() or search.steps > MOST_TRIAL_STEPS,
+                    lambda: should_stop() or search.steps > most,
                     variant=variant,
                 )
             except OutOfTimeError:

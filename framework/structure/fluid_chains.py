@@ -28,7 +28,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.closure import BitArray, BoolArray, Closure
+from framework.structure.closure import BitArray, BoolArray, Closure, unpack_sets
 
 LEAST_MEMBERS = 3
 _ROWS_AT_ONCE = 256
@@ -140,7 +140,5 @@ def _count(rows: BitArray, nodes: IntArray, n: int, should_stop: Callable[[], bo
     for first in range(0, len(nodes), _ROWS_AT_ONCE):
         if should_stop():
             raise OutOfTimeError("stopped while chains were being built")
-        octets = np.ascontiguousarray(rows[nodes[first : first + _ROWS_AT_ONCE]]).astype("<u8", copy=False)
-        bits = np.unpackbits(octets.view(np.uint8), axis=1, bitorder="little", count=n)
-        count += bits.sum(axis=0, dtype=np.int64)
+        count += unpack_sets(rows[nodes[first : first + _ROWS_AT_ONCE]], n).sum(axis=0, dtype=np.int64)
     return count

@@ -23,7 +23,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.closure import BoolArray, Closure, closure
+from framework.structure.closure import BoolArray, Closure, closure, pack_sets
 from framework.structure.fluid_chains import Chain
 from framework.structure.fluid_core import core_order
 from framework.structure.ideals import IdealLattice, LatticeStatus, enumerate_ideals
@@ -142,10 +142,7 @@ class FluidChoice:
         for chain in self._chains:
             alive[chain.nodes] = False
         count = int(alive.sum())
-        octets = np.packbits(alive, bitorder="little")
-        words = np.zeros(8 * comparable.shape[1], np.uint8)
-        words[: len(octets)] = octets
-        incomparable = count - 1 - np.bitwise_count(comparable & words.view("<u8")).sum(axis=1, dtype=np.int64)
+        incomparable = count - 1 - np.bitwise_count(comparable & pack_sets(alive[None, :])).sum(axis=1, dtype=np.int64)
         mean = float(self._tensors.mean())
         weight = (instance.work + instance.parameter_cost).astype(np.float64)
         price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + heft * weight * weight

@@ -132,13 +132,23 @@ def core_order(
     arcs[0] = core[fixed[arcs[0]]]
     if chains:
         arcs = np.unique(np.concatenate((arcs, number[chain_arcs(chains, fixed)]), axis=1), axis=1)
-    succ_ptr = row_pointers(arcs[0], size)
-    keep = ~redundant_arcs(size, succ_ptr, arcs[1], should_stop=should_stop)
-    tails, heads = arcs[0][keep], arcs[1][keep]
-    producer = np.unique(tails)
-    row = row_pointers(tails, size)
-    consumer_ptr = np.concatenate((row[producer], row[-1:]))
-    order = Instance(
+    keep = ~redundant_arcs(size, row_pointers(arcs[0], size), arcs[1], should_stop=should_stop)
+    return order_of_arcs(instance, nodes, arcs[:, keep]), after[fluid], before[fluid]
+
+
+def order_of_arcs(instance: Instance, nodes: IntArray, arcs: IntArray) -> Instance:
+    """Return some nodes of an instance, in the order given, with arcs for their tensors, which cost nothing.
+
+    Parameters
+    ----------
+    nodes
+        ``[core]``
+    arcs
+        ``[2, arcs]`` tails and heads, as places in `nodes`, by tail and then by head.
+    """
+    size = len(nodes)
+    producer, row = np.unique(arcs[0]), row_pointers(arcs[0], size)
+    return Instance(
         name=instance.name,
         unit=instance.unit,
         ticks_per_unit=instance.ticks_per_unit,
@@ -146,10 +156,9 @@ def core_order(
         parameter_cost=instance.parameter_cost[nodes],
         tensor_cost=np.zeros(len(producer), np.int64),
         capacity=instance.capacity,
-        topology=build_topology(size, producer, consumer_ptr, heads),
+        topology=build_topology(size, producer, np.concatenate((row[producer], row[-1:])), arcs[1]),
         node_of_input=np.arange(size, dtype=np.int64),
     )
-    return order, after[fluid], before[fluid]
 
 
 def build_core(

@@ -21,7 +21,8 @@ from framework.structure.ideals import BitArray, SmallArray
 
 WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS = range(8)
 AVAILABLE, SPENT, OWNED, FREE_MOST, FREE_LEAST, FED, TAKERS, FEEDING = range(8, 16)
-FACTS = 16
+PLAIN_FACTS, FACTS = 10, 16
+"""Rows where nothing has a toll, and where something has."""
 ANY_NUMBER = 1 << 61
 """More parameters than any stages can hold, and free of overflow when a sum of costs is added."""
 

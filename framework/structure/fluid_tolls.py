@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
+from framework.model.topology import IntArray, take_rows
 from framework.structure.closure import BoolArray
 
 HIGHEST_RATE = 0.5
@@ -95,42 +95,46 @@ def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls
     placed
         ``[n]`` which nodes have a place of their own in the core; chained ones have not.
     """
-    top = instance.topology
-    unit, cost, weight, least_shared = _grow(instance, fluid, placed)
+    top, weight_of = instance.topology, instance.work + instance.parameter_cost
+    unit, cost, weight, least_shared = _grow(instance, fluid, placed, weight_of)
     cost[(cost < LEAST_RATE * weight) | (weight == 0)] = 0
-    unit[unit >= 0] = np.where(cost[unit[unit >= 0]] > 0, unit[unit >= 0], -1)
-    common = _common_tensor(instance, placed, unit >= 0)
+    _leave_out(unit, cost)
+    common = _common_tensor(instance, placed, unit >= 0, weight_of)
     cost[_better_in_nets(instance, unit, least_shared, common)] = 0
-    unit[unit >= 0] = np.where(cost[unit[unit >= 0]] > 0, unit[unit >= 0], -1)
-    weight_of = instance.work + instance.parameter_cost
-    share = COMMON_SHARE if common >= 0 else LEAST_SHARE
+    _leave_out(unit, cost)
+    share = COMMON_SHARE if len(common) else LEAST_SHARE
     if weight_of[unit >= 0].sum() < share * weight_of[fluid].sum():
         unit[:], cost[:] = -1, 0
+    readers = take_rows(top.consumer_ptr, top.consumers, common)[1]
+    if not (unit[readers] >= 0).any():
+        common, readers = common[:0], readers[:0]
     left = instance.tensor_cost.copy()
     for v in np.flatnonzero(unit >= 0).tolist():
         left[top.out_tensors[top.out_ptr[v] : top.out_ptr[v + 1]]] -= cost[unit[v]]
-    feeder, sources, feeding_cost = top.producer[:0], top.consumers[:0], 0
-    readers = top.consumers[top.consumer_ptr[common] : top.consumer_ptr[common + 1]] if common >= 0 else sources
-    if (unit[readers] >= 0).any():
-        sources = readers
-        feeder, feeding_cost = top.producer[common : common + 1], int(left[common])
-        left[common] = 0
+    left[common] = 0
     return Tolls(
         unit=unit,
         cost=cost,
         tensor_cost=left,
-        feeder=feeder,
-        takers=sources[placed[sources]],
-        feeding_cost=feeding_cost,
-        fed=(unit >= 0) & np.isin(unit, unit[sources]),
+        feeder=top.producer[common],
+        takers=readers[placed[readers]],
+        feeding_cost=int(instance.tensor_cost[common].sum()),
+        fed=(unit >= 0) & np.isin(unit, unit[readers]),
     )
 
 
-def _grow(instance: Instance, fluid: BoolArray, placed: BoolArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+def _leave_out(unit: IntArray, cost: IntArray) -> None:
+    """Take the nodes of units that cost nothing out of them."""
+    member = unit >= 0
+    unit[member] = np.where(cost[unit[member]] > 0, unit[member], -1)
+
+
+def _grow(
+    instance: Instance, fluid: BoolArray, placed: BoolArray, weight_of: IntArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Return ``[n]`` units, and ``[units]`` costs, weights and how many nodes have to share what they take in."""
     top = instance.topology
     unit = np.full(instance.n, -1, np.int64)
-    weight_of = (instance.work + instance.parameter_cost).tolist()
     costs: list[int] = []
     weights: list[int] = []
     # What several nodes take is a net of theirs without its producer: dear to give up where nothing else is shared.
@@ -144,20 +148,20 @@ def _grow(instance: Instance, fluid: BoolArray, placed: BoolArray) -> tuple[IntA
         if placed[takers].all():
             unit[v] = len(costs)
             costs.append(cost)
-            weights.append(weight_of[v])
+            weights.append(int(weight_of[v]))
             shared.append(1 if len(takers) == 1 else LEAST_FED)
         elif len(takers) == 1 and (there := int(unit[takers[0]])) >= 0:
-            together = weights[there] + weight_of[v]
+            together = weights[there] + int(weight_of[v])
             if cost >= min(costs[there], JOINING_RATE * together):
                 unit[v] = there
                 costs[there], weights[there] = min(costs[there], cost), together
     return unit, np.array(costs, np.int64), np.array(weights, np.int64), np.array(shared, np.int64)
 
 
-def _better_in_nets(instance: Instance, unit: IntArray, least_shared: IntArray, common: int) -> BoolArray:
+def _better_in_nets(instance: Instance, unit: IntArray, least_shared: IntArray, common: IntArray) -> BoolArray:
     """Return ``[units]`` which take a tensor in alone, or as the first ones, or share too little."""
     top = instance.topology
-    taken = np.zeros(len(top.producer), np.bool_)
+    taken, exempt = np.zeros(len(top.producer), np.bool_), common.tolist()
     most = np.ones(len(least_shared), np.int64)
     better = np.zeros(len(least_shared), np.bool_)
     for v in np.flatnonzero(unit >= 0).tolist():
@@ -166,23 +170,24 @@ def _better_in_nets(instance: Instance, unit: IntArray, least_shared: IntArray, 
                 continue
             readers = int(top.consumer_ptr[t + 1] - top.consumer_ptr[t])
             most[unit[v]] = max(most[unit[v]], readers)
-            if t != common and not (taken[t] and readers > 1):
+            if t not in exempt and not (taken[t] and readers > 1):
                 taken[t] = True
                 better[unit[v]] = True
     better |= least_shared > most
     return better
 
 
-def _common_tensor(instance: Instance, placed: BoolArray, tolled: BoolArray) -> int:
-    """Return the tensor of a placed node that feeds most weight of tolled nodes, some at least; -1 if there is none."""
+def _common_tensor(instance: Instance, placed: BoolArray, tolled: BoolArray, weight_of: IntArray) -> IntArray:
+    """Return the tensor of a placed node that feeds most weight of tolled nodes, some at least; or no tensor."""
     top = instance.topology
     tensors = np.repeat(np.arange(len(top.producer)), np.diff(top.consumer_ptr))
     feeds = tolled[top.consumers] & placed[top.producer[tensors]] & (instance.tensor_cost[tensors] > 0)
     count = np.bincount(tensors[feeds], minlength=len(top.producer))
     weight = np.zeros(len(top.producer), np.int64)
-    np.add.at(weight, tensors[feeds], (instance.work + instance.parameter_cost)[top.consumers[feeds]])
+    np.add.at(weight, tensors[feeds], weight_of[top.consumers[feeds]])
     weight[count < LEAST_FED] = -1
-    return int(np.argmax(weight)) if len(weight) and weight.max() >= 0 else -1
+    best = np.argsort(-weight, kind="stable")[:1]
+    return best[weight[best] >= 0]
 
 
 def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> tuple[BoolArray, int, int]:

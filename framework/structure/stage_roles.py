@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from framework.structure.closure import BitArray, BoolArray, word_count
+from framework.structure.closure import BitArray, BoolArray, pack_sets
 from framework.structure.stage_networks import IN, OUT, Network, RoleArray, Shape, has
 
 
@@ -30,15 +30,7 @@ class Rules(NamedTuple):
 
 def rules_of(apart: BoolArray, uncovered: BoolArray) -> Rules:
     """Pack ``[n, n]`` and ``[n, nets]`` flags; ``[0, 0]`` for what is not known."""
-    return Rules(apart=_pack(apart), uncovered=_pack(uncovered))
-
-
-def _pack(flags: BoolArray) -> BitArray:
-    words = word_count(flags.shape[1])
-    octets = np.zeros((len(flags), 8 * words), np.uint8)
-    packed = np.packbits(flags, axis=1, bitorder="little")
-    octets[:, : packed.shape[1]] = packed
-    return octets.view(np.uint64)
+    return Rules(apart=pack_sets(apart), uncovered=pack_sets(uncovered))
 
 
 NO_RULES = rules_of(np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.bool_))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from framework.model.graph import ModelGraph, PricedCosts
@@ -71,6 +73,13 @@ def random_limited_problem(seed: int, max_nodes: int = 7, max_stages: int = 3) -
         pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
         instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
     return Problem(instance=instance, stages=stages)
+
+
+def with_equal_nodes(instance: Instance, seed: int) -> Instance:
+    """Return the instance with a kind drawn for each node, out of two or three."""
+    rng = np.random.default_rng([seed, 5])
+    kind = rng.integers(min(instance.n, int(rng.integers(2, 4))), size=instance.n)
+    return replace(instance, work=instance.work[kind], parameter_cost=instance.parameter_cost[kind])
 
 
 def random_cross_attention(seed: int) -> tuple[Problem, list[int]]:

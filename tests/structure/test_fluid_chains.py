@@ -21,7 +21,7 @@ from framework.structure.fluid_core import build_core
 from framework.structure.fluid_placement import place_fluid
 from framework.structure.ideals import enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_instance, random_layered_instance, random_problem
+from framework.testing.instances import random_instance, random_layered_instance, random_problem, with_equal_nodes
 
 SEEDS = st.integers(0, 2**32 - 1)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=200)
@@ -29,13 +29,6 @@ EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=200)
 
 def never() -> bool:
     return False
-
-
-def with_equal_nodes(instance: Instance, seed: int) -> Instance:
-    """Return the instance with a kind drawn for each node, out of two or three."""
-    rng = np.random.default_rng([seed, 5])
-    kind = rng.integers(min(instance.n, int(rng.integers(2, 4))), size=instance.n)
-    return replace(instance, work=instance.work[kind], parameter_cost=instance.parameter_cost[kind])
 
 
 def random_chains(instance: Instance, seed: int) -> list[Chain]:

@@ -20,7 +20,7 @@ from framework.structure.fluid_tolls import choose_tolled, find_tolls
 from framework.structure.ideal_chains import ChainSearch
 from framework.structure.ideals import enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum, stage_cost
-from framework.testing.instances import random_cross_attention
+from framework.testing.instances import random_cross_attention, with_equal_nodes
 
 SEEDS = st.integers(0, 2**32 - 1)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=150)
@@ -96,10 +96,7 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
 def test_nothing_possible_is_refuted_beside_chains(seed: int) -> None:
     problem, paths = random_cross_attention(seed)
     rng = np.random.default_rng([seed, 6])
-    kind = rng.integers(2, size=problem.instance.n)
-    instance = replace(
-        problem.instance, work=problem.instance.work[kind], parameter_cost=problem.instance.parameter_cost[kind]
-    )
+    instance = with_equal_nodes(problem.instance, seed)
     problem = Problem(instance=instance, stages=problem.stages)
     fluid = random_fluid(seed, instance.n, paths)
     chains = find_chains(instance, closure(instance), ~fluid | (rng.random(instance.n) < 0.3), least_weight=0, most=1)
