@@ -33,6 +33,10 @@ from framework.registry import register_strategy, registry
 from framework.structure.start import known_partition, simple_bound
 
 NAME = "bisection"
+AS_GOOD_AS_OPTIMAL = 5e-5
+"""Distance from the incumbent of the highest threshold, as long as that is not proven."""
+FIXING_SHARE = 0.5
+"""Part of the time left that fixing may take before a decision."""
 SMALLEST_STEP = 1e-3
 """Share of the way from the dual bound to the band below which climbing is given up until there is more time."""
 TRIES_ABOVE = 2
@@ -59,12 +63,16 @@ class Bisection:
         Give up after this many doublings without any decision.
     contract
         Whether nodes that share a stage in every partition within the threshold are one node for the formulation.
+    fix
+        Whether these are found, with what comes first, from the ideals that survive in cores (see
+        `framework.structure.survivors`): slower, and stronger.
     """
 
     over: str = "cp-sat"
     first_seconds: float = 0.5
     max_rounds: int = 12
     contract: bool = True
+    fix: bool = False
 
     def __post_init__(self) -> None:
         if self.first_seconds <= 0:
@@ -76,7 +84,7 @@ class Bisection:
         """Narrow the interval until it closes or the context says stop."""
         decider = registry.create_decision(self.over)
         posed = registry.problem_for(decider, problem)
-        search = _Search(posed, context, ContractedDecisions(decider, posed, contract=self.contract))
+        search = _Search(posed, context, ContractedDecisions(decider, posed, contract=self.contract, fix=self.fix))
         limit = self.first_seconds
         rounds = 0
         while rounds < self.max_rounds and not search.over():
@@ -139,7 +147,9 @@ class _Search:
 
     def _next(self, step: float, failures_above: int) -> int | None:
         """Choose a threshold between dual bound and incumbent but outside the undecided band; None if stuck."""
-        low, high = self.dual, self.value - 1
+        low, high = self.dual, int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
+        if high < low:
+            high = self.value - 1
         if not self.band:
             # The incumbent is optimal more often than not: one refutation right below it ends everything.
             untried = not any(self.counts.values())
@@ -158,6 +168,9 @@ class _Search:
             dual, incumbent = self.context.dual, self.context.incumbent
             return (dual is not None and dual > threshold) or (incumbent is not None and incumbent <= threshold)
 
+        self.decisions.prepare(
+            threshold, ChildContext(self.context, FIXING_SHARE * self.context.remaining(), pointless)
+        )
         child = ChildContext(self.context, seconds, pointless)
         answer = self.decisions.decide(threshold, child)
         if isinstance(answer, Refuted):

@@ -5,6 +5,10 @@ Validity: the partitions of bottleneck at most T are those of the contracted ins
 lifted to one of the same bottleneck, and where the contraction finds a node that fits into no stage T is refuted by
 minimum cuts alone. A dual bound of the contracted instance counts up to T + 1. Hard limits are contracted as well.
 
+With `fix`, what survives of ideals in place of minimum cuts says which nodes share a stage, and which come first
+(`framework.structure.fixing`). The best partition of bottleneck at most T is kept if there is one: all that is said
+above holds. That takes longer, and leaves far fewer nodes where the ideals of a core bound the problem well.
+
 A certificate proves something about the instance it was made for, and nobody has kept the contracted one: it is
 dropped. Where nothing is contracted, which is the rule, the formulation sees the problem itself.
 """
@@ -21,6 +25,7 @@ from framework.model.problem import Partition, Problem, project
 from framework.portfolio.child import ChildContext
 
 if TYPE_CHECKING:
+    from framework.structure.fixing import FixedProblems
     from framework.structure.threshold_contraction import ContractedProblems
 
 SHARE = 0.1
@@ -34,22 +39,23 @@ class ContractedDecisions:
     ----------
     contract
         Whether to contract at all.
+    fix
+        Whether to contract what survivors say, in place of what cuts say.
     """
 
-    def __init__(self, decider: DecisionFormulation, problem: Problem, *, contract: bool = True) -> None:
-        self._decider, self._problem, self._contract = decider, problem, contract
-        self._problems: ContractedProblems | None = None
+    def __init__(
+        self, decider: DecisionFormulation, problem: Problem, *, contract: bool = True, fix: bool = False
+    ) -> None:
+        self._decider, self._problem, self._contract, self._fix = decider, problem, contract or fix, fix
+        self._contracted: ContractedProblems | None = None
+        self._fixed: FixedProblems | None = None
         self.contracted = 0
 
     def decide(self, threshold: int, context: Context) -> Decision:
         """Decide a threshold (ticks); `contracted` counts how many were decided on fewer nodes."""
         if not self._contract or threshold < 0:
             return self._decider.decide(self._problem, threshold, context)
-        if self._problems is None:
-            from framework.structure.threshold_contraction import ContractedProblems
-
-            self._problems = ContractedProblems(self._problem)
-        problem = self._problems.at(threshold, ChildContext(context, SHARE * context.remaining()).should_stop)
+        problem = self._at(threshold, context)
         if problem is None:
             return Refuted(soundness=Soundness.EXACT)
         if problem is self._problem:
@@ -59,6 +65,25 @@ class ContractedDecisions:
         if isinstance(answer, Satisfied):
             return Satisfied(partition=_lift(answer.partition, problem))
         return replace(answer, certificate=None) if isinstance(answer, Refuted) else answer
+
+    def prepare(self, threshold: int, context: Context) -> None:
+        """Fix what can be at a threshold (ticks), and more each time it is asked for; nothing without `fix`."""
+        if not self._fix or threshold < 0:
+            return
+        if self._fixed is None:
+            from framework.structure.fixing import FixedProblems
+
+            self._fixed = FixedProblems(self._problem)
+        self._fixed.fix(threshold, context.should_stop)
+
+    def _at(self, threshold: int, context: Context) -> Problem | None:
+        if self._fix:
+            return self._problem if self._fixed is None else self._fixed.at(threshold)
+        if self._contracted is None:
+            from framework.structure.threshold_contraction import ContractedProblems
+
+            self._contracted = ContractedProblems(self._problem)
+        return self._contracted.at(threshold, ChildContext(context, SHARE * context.remaining()).should_stop)
 
 
 class _ContractedContext:

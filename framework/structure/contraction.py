@@ -52,6 +52,21 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     )
 
 
+def with_arcs(instance: Instance, tails: IntArray, heads: IntArray) -> Instance:
+    """Return the instance with more arcs, as tensors of cost zero; their order need not be that of the numbers."""
+    top = instance.topology
+    return replace(
+        instance,
+        tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(tails), np.int64))),
+        topology=build_topology(
+            instance.n,
+            np.concatenate((top.producer, tails)),
+            np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(tails) + 1))),
+            np.concatenate((top.consumers, heads)),
+        ),
+    )
+
+
 def compose(first: Instance, second: Instance) -> Instance:
     """Return `second`, a contraction of `first`, with the map from the instance that `first` was made from."""
     return replace(second, node_of_input=second.node_of_input[first.node_of_input])

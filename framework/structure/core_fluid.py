@@ -46,7 +46,7 @@ Source: this project.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,6 +84,13 @@ class FluidPlan:
 
     stage_of_core: IntArray
     fluid_done: IntArray
+
+
+class Reached(NamedTuple):
+    """The ideals that the first stages may hold, and the most fluid done with them, in ticks; both ``[states]``."""
+
+    ideals: IntArray
+    values: IntArray
 
 
 class _Level(NamedTuple):
@@ -166,19 +173,13 @@ class FluidSearch:
         """
         if threshold < 0:
             return None
-        threshold = min(threshold, MAX_TOTAL)
         facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
-        allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
         fluid = int(facts[rows.MOST, -1])
-        exchangeable = variant != 2 and tolls is None
-        limits = np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
+        limits = self._limits(threshold, variant, exchangeable=variant != 2 and tolls is None)
         ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
         levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
-        kernels.fill_need(facts, limits, stages, self._need)
-        if self._need[0] > 0:
+        if not self._begin(facts, limits, stages):
             return None
-        self._best.fill(-1)
-        self._best[0] = 0
         for stage in range(stages):
             left = stages - stage
             last = kernels.finishing_state(facts, limits, rate, tolls, left, ideals, values)
@@ -192,6 +193,78 @@ class FluidSearch:
             levels.append(_Level(ideals, values, origins))
         return None
 
+    def reach(
+        self,
+        stages: int,
+        threshold: int,
+        should_stop: Callable[[], bool],
+        *,
+        variant: int = 0,
+        floors: Sequence[IntArray] = (),
+    ) -> list[Reached] | None:
+        """Return what the first 1, ..., ``stages - 1`` stages may hold in any partition of cost at most `threshold`.
+
+        For each partition into `stages` stages, the core nodes of its first b stages are among the ideals of the b-th
+        list, with a value of at least the weight of its fluid there. None: there is no such partition.
+
+        Parameters
+        ----------
+        floors
+            ``[stages - 1][ideals]`` only larger values than these are of use; `framework.structure.fluid_kernels.NEVER`
+            where none is.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` struck first.
+        """
+        if threshold < 0:
+            return None
+        facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
+        limits = self._limits(threshold, variant, exchangeable=False)
+        ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
+        if not self._begin(facts, limits, stages):
+            return None
+        reached = []
+        for b in range(1, stages):
+            floor = floors[b - 1] if floors else None
+            left = stages - b
+            if len(ideals):
+                ideals, values, _, hurdles = self._level(
+                    facts, limits, rate, tolls, left, ideals, values, hurdles, should_stop, floor
+                )
+            else:
+                self._fill_need(facts, limits, left, floor)
+            # States of fewer stages count as well: a stage may be empty.
+            useful = np.flatnonzero(self._best >= self._need)
+            if not len(useful):
+                return None
+            reached.append(Reached(ideals=useful, values=self._best[useful]))
+        return reached
+
+    def fluid_weight(self, variant: int) -> int:
+        """Return the weight of all fluid, in ticks, as the variant counts it."""
+        return int(self._facts[variant][rows.MOST, -1])
+
+    def _limits(self, threshold: int, variant: int, *, exchangeable: bool) -> IntArray:
+        """Return what the kernels call ``limits``."""
+        threshold = min(threshold, MAX_TOTAL)
+        allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
+        fluid = self.fluid_weight(variant)
+        return np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
+
+    def _begin(self, facts: IntArray, limits: IntArray, stages: int) -> bool:
+        """Get ready for a decision; return False if no stages of the kind can hold everything."""
+        kernels.fill_need(facts, limits, stages, self._need)
+        self._best.fill(-1)
+        self._best[0] = 0
+        return bool(self._need[0] <= 0)
+
+    def _fill_need(self, facts: IntArray, limits: IntArray, left: int, floor: IntArray | None) -> None:
+        kernels.fill_need(facts, limits, left, self._need)
+        if floor is not None:
+            np.maximum(self._need, floor, out=self._need)
+
     def _level(
         self,
         facts: IntArray,
@@ -203,10 +276,11 @@ class FluidSearch:
         values: IntArray,
         hurdles: IntArray,
         should_stop: Callable[[], bool],
+        floor: IntArray | None = None,
     ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
         """Return ideals, values, origins and hurdles of the states one stage further on, `left` stages being left."""
         lattice = self.lattice
-        kernels.fill_need(facts, limits, left, self._need)
+        self._fill_need(facts, limits, left, floor)
         self._slot.fill(-1)
         size = len(lattice)
         new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))

@@ -20,7 +20,6 @@ A heuristic choice throughout; partitions of a woven graph are partitions of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numba import njit
@@ -28,9 +27,9 @@ from numba import njit
 from framework.errors import OutOfTimeError
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, build_topology, ranks
+from framework.model.topology import IntArray, ranks
 from framework.structure.closure import BitArray, BoolArray, closure
-from framework.structure.contraction import contract
+from framework.structure.contraction import contract, with_arcs
 from framework.structure.peeling import PAIRS_A_CALL, peel
 
 
@@ -101,28 +100,13 @@ class Loom:
         chains = [order[wide[order]], order[~wide[order]]] if spine else [order[wide[order]]]
         tails = np.concatenate([chain[:-1] for chain in chains])
         heads = np.concatenate([chain[1:] for chain in chains])
-        return contract(_with_arcs(self._instance, tails, heads), ranks(order))
+        return contract(with_arcs(self._instance, tails, heads), ranks(order))
 
     def _by_deadlines(self, order: IntArray, wide: BoolArray) -> IntArray:
         """Return the order in which nodes of the strand come as late as they may, else as given."""
         top, place = self._instance.topology, ranks(order)
         deadlines: IntArray = _deadlines(place, wide, top.succ_ptr, top.succs)
         return np.lexsort((place, np.where(wide, 2 * deadlines - 1, 2 * place)))
-
-
-def _with_arcs(instance: Instance, tails: IntArray, heads: IntArray) -> Instance:
-    """Return the instance with more arcs, as tensors of cost zero; their order need not be that of the numbers."""
-    top = instance.topology
-    return replace(
-        instance,
-        tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(tails), np.int64))),
-        topology=build_topology(
-            instance.n,
-            np.concatenate((top.producer, tails)),
-            np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(tails) + 1))),
-            np.concatenate((top.consumers, heads)),
-        ),
-    )
 
 
 @njit(cache=True)

@@ -1,0 +1,128 @@
+"""Fixing: one problem at falling thresholds, each time what is left of it when all survivors are imposed.
+
+Rounds of `framework.structure.survivors`: a core, its survivors, the order they keep, and the next core on what is left
+of the instance. A round that leaves almost as many nodes is followed by one with the fluid chosen in another way, and
+after all of those by larger cores. What is left at one threshold is the start for all lower ones. Which cores come when
+is measured, not proven. Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.problem import Problem
+from framework.structure.closure import closure
+from framework.structure.contraction import compose
+from framework.structure.crowding import crowded_nodes
+from framework.structure.fluid_choice import HEFTS, FluidChoice
+from framework.structure.fluid_core import build_core
+from framework.structure.reductions import reduce_exact
+from framework.structure.start import simple_bound
+from framework.structure.survivors import find_survivors, impose, read_both_ways
+
+FIRST_IDEALS, MAX_IDEALS = 8_000, 128_000
+"""Most ideals of the first and of the last cores."""
+GROWTH = 4
+"""Ideals of larger cores, in those before."""
+WORTHWHILE = 0.95
+"""Share of the nodes that a round leaves at most for the same kind of core to be tried once more."""
+
+
+@dataclass(slots=True)
+class _Stand:
+    """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next."""
+
+    threshold: int
+    instance: Instance | None
+    ideals: int = FIRST_IDEALS
+    way: int = 0
+    over: bool = False
+
+
+class FixedProblems:
+    """One problem, fixed at one threshold after the other; the work done at each is kept."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._stands: list[_Stand] = []
+
+    def fix(self, threshold: int, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Fix what can be at a threshold (ticks), with larger cores than the last time it was asked for."""
+        stand = self._stand(threshold)
+        if stand.way == len(HEFTS):
+            stand.ideals, stand.way = GROWTH * stand.ideals, 0
+        while (
+            stand.instance is not None
+            and not stand.over
+            and stand.way < len(HEFTS)
+            and stand.ideals <= MAX_IDEALS
+            and not should_stop()
+        ):
+            try:
+                stand.instance = self._round(stand, stand.instance, should_stop)
+            except OutOfTimeError:
+                break
+
+    def at(self, threshold: int) -> Problem | None:
+        """Return what is left of the problem at a threshold (ticks); its `node_of_input` maps the nodes of the problem.
+
+        It has a partition of bottleneck at most the threshold if the problem has one, and its partitions are ones of
+        the problem. None if none keeps to the threshold.
+        """
+        instance = self._stand(threshold).instance
+        if instance is None or instance.n == self._problem.instance.n:
+            return None if instance is None else self._problem
+        return replace(self._problem, instance=instance)
+
+    def _stand(self, threshold: int) -> _Stand:
+        """Return how far the rounds at a threshold have come; they begin with what is left at the next higher one."""
+        above = [stand for stand in self._stands if stand.threshold >= threshold]
+        nearest = min(above, key=lambda stand: stand.threshold, default=None)
+        if nearest is not None and nearest.threshold == threshold:
+            return nearest
+        if nearest is None:
+            n = self._problem.instance.n
+            first = replace(self._problem.instance, node_of_input=np.arange(n, dtype=np.int64))
+            nearest = _Stand(threshold, first)
+        stand = _Stand(threshold, nearest.instance)
+        self._stands.append(stand)
+        return stand
+
+    def _round(self, stand: _Stand, instance: Instance, should_stop: Callable[[], bool]) -> Instance | None:
+        """Return what a core leaves of an instance, None if it refutes the threshold, and say what comes next."""
+        threshold = stand.threshold
+        problem = replace(self._problem, instance=instance)
+        if problem.useful_stages == 1:
+            stand.over = True
+            return instance
+        reach = closure(instance, should_stop=should_stop)
+        choice = FluidChoice(
+            instance,
+            heft=HEFTS[stand.way] / max(1, simple_bound(problem)),
+            reach=reach,
+            should_stop=should_stop,
+        )
+        mask, lattice = choice.choose(stand.ideals, should_stop)
+        core = untolled = build_core(instance, mask, should_stop=should_stop)
+        if (core.unit >= 0).any():
+            untolled = build_core(instance, mask, tolled=False, should_stop=should_stop)
+        crowded = crowded_nodes(instance, reach, threshold)
+        sides = read_both_ways(core, untolled, lattice, crowded, should_stop)
+        survivors = find_survivors(sides, problem.useful_stages, threshold, should_stop)
+        if survivors is None:
+            return None
+        left = impose(instance, reach, core, lattice, survivors, should_stop)
+        if left is None:
+            left = instance
+        else:
+            left = compose(left, reduce_exact(left, should_stop=should_stop))
+            left = compose(instance, left)
+        stand.over = not mask.any()
+        if left.n > WORTHWHILE * instance.n:
+            stand.way += 1
+        return left

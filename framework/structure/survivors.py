@@ -1,0 +1,248 @@
+"""Survivors: what all partitions of bottleneck at most T have in common, from a core that is read in both directions.
+
+Take such a partition into k stages; let J_b be the core nodes of its first b stages and y_b the weight of its fluid
+there, out of X. Read forwards, y_b is at most the value F_b(J_b) of `framework.structure.core_fluid`. Read backwards,
+the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b). So J_b *survives*: both values exist, and
+
+    F_b(J_b) + B_(k-b)(V - J_b) >= X.                                                                         (1)
+
+If at some b nothing survives, T is refuted. If among all survivors, of all b, none holds v without u, then u is in no
+later stage than v in any of these partitions: an arc u -> v that costs nothing loses none of them. Nodes with arcs both
+ways share a stage and become one. What is left has the same partitions of bottleneck at most T, at the same costs, on
+far fewer nodes in a far narrower order: so the next core holds more of it as it is, and refutes more.
+
+*Both directions at once.* The second direction is walked with (1) as the least useful value. Its values must not be
+missed at b if they are of use later, as a state counts at all later boundaries and is not found again there: what is
+asked for at b is the least that (1) asks for at b or later. Stages of fluid alone are not exchanged with others here:
+that keeps some partition, but not all.
+
+*After a reduction.* Dominated nodes are contracted as well (`framework.structure.reductions`), which keeps an optimal
+partition, but not all. Each step keeps some partition of bottleneck at most T if there is one; so what refutes T on the
+result refutes it.
+
+Source: this project; known as variable fixing by reduced costs in mixed-integer programming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
+from framework.structure.contraction import contract, with_arcs
+from framework.structure.core_fluid import FluidSearch, Reached
+from framework.structure.core_reversal import reverse_core
+from framework.structure.fluid_core import FluidCore
+from framework.structure.fluid_kernels import NEVER
+from framework.structure.ideals import IdealLattice, enumerate_ideals
+
+FIRST_TRIAL = 2_000_000
+"""Steps after which one direction is given up for the other, four times as many the next time."""
+
+
+class Sides(NamedTuple):
+    """A core read forwards and backwards, and for each ideal of the former the number of its complement."""
+
+    forwards: FluidSearch
+    backwards: FluidSearch
+    complement: IntArray
+
+
+def read_both_ways(
+    core: FluidCore,
+    untolled: FluidCore,
+    lattice: IdealLattice,
+    crowded: BoolArray | None,
+    should_stop: Callable[[], bool],
+) -> Sides:
+    """Return what decides on a core in both directions.
+
+    Parameters
+    ----------
+    untolled
+        The same core without tolls, which cannot be read backwards.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    turned = reverse_core(untolled)
+    mirror = enumerate_ideals(turned.order, max_ideals=len(lattice) + 1, should_stop=should_stop)
+    if not mirror.complete:
+        raise OutOfTimeError("stopped while the ideals of a reversed core were being enumerated")
+    n = core.order.n
+    complements = pack_sets(~unpack_sets(lattice.bits, n)[:, ::-1])
+    complement = np.empty(len(lattice), np.int64)
+    complement[_sorted(complements)] = _sorted(mirror.bits)
+    return Sides(
+        forwards=FluidSearch(core, lattice, crowded, should_stop=should_stop),
+        backwards=FluidSearch(turned, mirror, crowded, should_stop=should_stop),
+        complement=complement,
+    )
+
+
+def find_survivors(sides: Sides, stages: int, threshold: int, should_stop: Callable[[], bool]) -> list[IntArray] | None:
+    """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages.
+
+    Returns
+    -------
+    ``[stages - 1]`` ideals of the forward lattice, ascending; None if the threshold is refuted.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    alive: list[IntArray] | None = None
+    for variant in range(sides.forwards.variants):
+        found = _survivors(sides, stages, threshold, variant, should_stop)
+        if found is None:
+            return None
+        if alive is not None:
+            found = [np.intersect1d(one, other, assume_unique=True) for one, other in zip(alive, found, strict=True)]
+        if not all(len(ideals) for ideals in found):
+            return None
+        alive = found
+    return alive
+
+
+def impose(
+    instance: Instance,
+    reach: Closure,
+    core: FluidCore,
+    lattice: IdealLattice,
+    survivors: list[IntArray],
+    should_stop: Callable[[], bool],
+) -> Instance | None:
+    """Return the instance in the order that survivors keep; nodes that share a stage in all of them are one.
+
+    Its `node_of_input` maps the nodes of the given instance. None if that is its order already.
+
+    Parameters
+    ----------
+    reach
+        The closure of the instance.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    n = core.order.n
+    rows = np.unique(np.concatenate(survivors))
+    member = unpack_sets(lattice.bits[rows], n)
+    columns = pack_sets(np.ascontiguousarray(member.T))
+    _, first, alike = np.unique(columns, axis=0, return_index=True, return_inverse=True)
+    label = np.arange(instance.n, dtype=np.int64)
+    label[core.nodes] = core.nodes[first[alike.reshape(-1)]]
+    columns, nodes = columns[first], core.nodes[first]
+    arcs = []
+    for u in range(len(nodes)):
+        if should_stop():
+            raise OutOfTimeError("stopped while survivors were being compared")
+        heads = nodes[_implied(columns, u)]
+        known = reach.descendants[nodes[u], heads >> 6] >> (heads & 63).astype(np.uint64) & np.uint64(1)
+        heads = heads[known == 0]
+        arcs.append(np.stack((np.full(len(heads), nodes[u], np.int64), heads)))
+    tails, heads = np.concatenate(arcs, axis=1)
+    if not len(tails) and len(nodes) == n:
+        return None
+    return contract(with_arcs(instance, tails, heads), label)
+
+
+def _survivors(
+    sides: Sides, stages: int, threshold: int, variant: int, should_stop: Callable[[], bool]
+) -> list[IntArray] | None:
+    """Return the survivors of one variant; the direction that takes fewer steps comes first."""
+    forwards, backwards, complement = sides
+    total = forwards.fluid_weight(variant)
+    there = np.argsort(complement)
+    most = FIRST_TRIAL
+    while True:
+        for search, other, opposite in ((forwards, backwards, there), (backwards, forwards, complement)):
+            try:
+                first = search.reach(stages, threshold, _within(search, most, should_stop), variant=variant)
+            except OutOfTimeError:
+                if should_stop():
+                    raise
+                continue
+            if first is None:
+                return None
+            floors = _floors(first, opposite, total)
+            second = other.reach(stages, threshold, should_stop, variant=variant, floors=floors)
+            met = None if second is None else _meet(first, second, opposite, total)
+            if met is None or other is forwards:
+                return met
+            return [np.sort(there[ideals]) for ideals in reversed(met)]
+        most *= 4
+
+
+def _within(search: FluidSearch, steps: int, should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what stops a search after so many more steps, or when `should_stop` does."""
+    last = search.steps + steps
+    return lambda: should_stop() or search.steps > last
+
+
+def _floors(first: list[Reached], opposite: IntArray, total: int) -> list[IntArray]:
+    """Return the least useful values of the other direction, from one boundary to the next never falling.
+
+    Parameters
+    ----------
+    opposite
+        ``[ideals]`` which ideal of the first direction is the complement of each one of the other.
+    """
+    floor = np.full(len(opposite), NEVER, np.int64)
+    floors = []
+    for ideals, values in first:
+        here = np.full(len(opposite), NEVER, np.int64)
+        here[ideals] = total - values
+        floor = np.minimum(floor, here[opposite])
+        floors.append(floor)
+    return floors[::-1]
+
+
+def _meet(first: list[Reached], second: list[Reached], opposite: IntArray, total: int) -> list[IntArray] | None:
+    """Return the ideals of the second direction whose values in both directions meet; None where none do."""
+    met = []
+    for (ideals, values), (others, other_values) in zip(reversed(first), second, strict=True):
+        here = np.full(len(opposite), -1, np.int64)
+        here[ideals] = values
+        known = here[opposite[others]]
+        meeting = others[(known >= 0) & (known + other_values >= total)]
+        if not len(meeting):
+            return None
+        met.append(meeting)
+    return met
+
+
+def _sorted(rows: BitArray) -> IntArray:
+    """Return an order of rows, the same for equal sets of rows."""
+    order: IntArray = np.lexsort(rows.T).astype(np.int64)
+    return order
+
+
+@njit(cache=True)
+def _implied(columns: BitArray, u: int) -> IntArray:
+    """Return which other columns, as sets of rows, are part of column `u`."""
+    n, words = columns.shape
+    found = np.empty(n, np.int64)
+    count = 0
+    for v in range(n):
+        if v == u:
+            continue
+        part = True
+        for word in range(words):
+            if columns[v, word] & ~columns[u, word]:
+                part = False
+                break
+        if part:
+            found[count] = v
+            count += 1
+    return found[:count]
