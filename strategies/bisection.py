@@ -21,10 +21,11 @@ Hard limits are kept if the formulation keeps to them; it is given the relaxatio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Feature, Refuted, Satisfied
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.child import ChildContext
@@ -37,6 +38,8 @@ AS_GOOD_AS_OPTIMAL = 5e-5
 """Distance from the incumbent of the highest threshold, as long as that is not proven."""
 FIXING_SHARE = 0.5
 """Part of the time left that fixing may take before a decision."""
+CLIMBING_STEPS = 5
+"""Halvings of the interval with what fixing alone refutes."""
 SMALLEST_STEP = 1e-3
 """Share of the way from the dual bound to the band below which climbing is given up until there is more time."""
 TRIES_ABOVE = 2
@@ -91,7 +94,7 @@ class Bisection:
             progress = search.sweep(limit)
             if not progress:
                 limit *= 2
-                rounds += 1
+                search.level = rounds = rounds + 1
         return search.outcome(self.over)
 
 
@@ -113,6 +116,7 @@ class _Search:
     band: list[int] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"refuted": 0, "satisfied": 0, "undecided": 0})
     stuck_because: str = ""
+    level: int = 0
 
     def __post_init__(self) -> None:
         self.dual = self.proven = simple_bound(self.problem)
@@ -130,7 +134,7 @@ class _Search:
     def sweep(self, seconds: float) -> bool:
         """Decide thresholds with one time limit until both ends are stuck; return whether any was decided."""
         self.band = []
-        progress = False
+        progress = self._climb()
         step, failures_above = 1.0, 0
         while not self.over() and (threshold := self._next(step, failures_above)) is not None:
             above = bool(self.band) and threshold > max(self.band)
@@ -145,11 +149,41 @@ class _Search:
             self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
         return progress
 
+    def _climb(self) -> bool:
+        """Bisect with what fixing alone refutes, which is cheap; return whether that was anything."""
+        low, high, progress = self.dual, self._highest(), False
+        least = (high - low) >> CLIMBING_STEPS
+        if not self.decisions.fixes:
+            return False
+        threshold = high
+        while not self.over() and self.dual <= threshold:
+            if self.decisions.fix(threshold, self.level, self._fixing_time()):
+                self._raise(threshold + 1, Soundness.EXACT)
+                low, progress = threshold + 1, True
+            else:
+                high = threshold
+            if high - low <= least:
+                break
+            threshold = low + (high - low) // 2
+        return progress
+
+    def _highest(self) -> int:
+        """Return the highest threshold worth deciding: what refutes it proves the incumbent as good as optimal."""
+        high = int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
+        return high if high >= self.dual else self.value - 1
+
+    def _fixing_time(self, give_up: Callable[[], bool] = lambda: False) -> ChildContext:
+        return ChildContext(self.context, FIXING_SHARE * self.context.remaining(), give_up)
+
+    def _raise(self, dual: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
+        """Take over and report a dual bound of its own."""
+        self.dual = self.proven = dual
+        self.soundness = soundness
+        self.context.report_dual(dual, soundness, certificate)
+
     def _next(self, step: float, failures_above: int) -> int | None:
         """Choose a threshold between dual bound and incumbent but outside the undecided band; None if stuck."""
-        low, high = self.dual, int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
-        if high < low:
-            high = self.value - 1
+        low, high = self.dual, self._highest()
         if not self.band:
             # The incumbent is optimal more often than not: one refutation right below it ends everything.
             untried = not any(self.counts.values())
@@ -168,16 +202,12 @@ class _Search:
             dual, incumbent = self.context.dual, self.context.incumbent
             return (dual is not None and dual > threshold) or (incumbent is not None and incumbent <= threshold)
 
-        self.decisions.prepare(
-            threshold, ChildContext(self.context, FIXING_SHARE * self.context.remaining(), pointless)
-        )
+        self.decisions.fix(threshold, self.level, self._fixing_time(pointless))
         child = ChildContext(self.context, seconds, pointless)
         answer = self.decisions.decide(threshold, child)
         if isinstance(answer, Refuted):
             self.counts["refuted"] += 1
-            self.dual = self.proven = threshold + 1
-            self.soundness = answer.soundness
-            self.context.report_dual(self.dual, answer.soundness, answer.certificate)
+            self._raise(threshold + 1, answer.soundness, answer.certificate)
             return False
         if isinstance(answer, Satisfied):
             self.counts["satisfied"] += 1

@@ -66,15 +66,23 @@ class ContractedDecisions:
             return Satisfied(partition=_lift(answer.partition, problem))
         return replace(answer, certificate=None) if isinstance(answer, Refuted) else answer
 
-    def prepare(self, threshold: int, context: Context) -> None:
-        """Fix what can be at a threshold (ticks), and more each time it is asked for; nothing without `fix`."""
+    @property
+    def fixes(self) -> bool:
+        """Whether `fix` does anything."""
+        return self._fix
+
+    def fix(self, threshold: int, level: int, context: Context) -> bool:
+        """Fix what can be at a threshold (ticks), with larger cores on higher levels; return whether it is refuted.
+
+        Nothing without `fix`.
+        """
         if not self._fix or threshold < 0:
-            return
+            return False
         if self._fixed is None:
             from framework.structure.fixing import FixedProblems
 
             self._fixed = FixedProblems(self._problem)
-        self._fixed.fix(threshold, context.should_stop)
+        return self._fixed.fix(threshold, level, context.should_stop)
 
     def _at(self, threshold: int, context: Context) -> Problem | None:
         if self._fix:

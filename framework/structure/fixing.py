@@ -51,22 +51,22 @@ class FixedProblems:
         self._problem = problem
         self._stands: list[_Stand] = []
 
-    def fix(self, threshold: int, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Fix what can be at a threshold (ticks), with larger cores than the last time it was asked for."""
+    def fix(self, threshold: int, level: int = 0, should_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Fix what can be at a threshold (ticks); return whether it is refuted.
+
+        Parameters
+        ----------
+        level
+            How large the largest cores are: `FIRST_IDEALS`, and `GROWTH` times as many on each level.
+        """
         stand = self._stand(threshold)
-        if stand.way == len(HEFTS):
-            stand.ideals, stand.way = GROWTH * stand.ideals, 0
-        while (
-            stand.instance is not None
-            and not stand.over
-            and stand.way < len(HEFTS)
-            and stand.ideals <= MAX_IDEALS
-            and not should_stop()
-        ):
+        most = min(MAX_IDEALS, FIRST_IDEALS * GROWTH**level)
+        while stand.instance is not None and not stand.over and stand.ideals <= most and not should_stop():
             try:
                 stand.instance = self._round(stand, stand.instance, should_stop)
             except OutOfTimeError:
                 break
+        return stand.instance is None
 
     def at(self, threshold: int) -> Problem | None:
         """Return what is left of the problem at a threshold (ticks); its `node_of_input` maps the nodes of the problem.
@@ -125,4 +125,6 @@ class FixedProblems:
         stand.over = not mask.any()
         if left.n > WORTHWHILE * instance.n:
             stand.way += 1
+        if stand.way == len(HEFTS):
+            stand.ideals, stand.way = GROWTH * stand.ideals, 0
         return left
