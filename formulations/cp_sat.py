@@ -53,10 +53,14 @@ class CpSat:
         Coarsen until the threshold has at most this many coarse ticks; 2^26 keeps CP-SAT's arithmetic safe.
     max_size
         Give up on models with more literals and clauses than this.
+    subsolvers
+        Names of CP-SAT's subsolvers, joined by ``+``: they take turns in one thread, or share more. Empty for CP-SAT's
+        own choice, which is a single one in one thread.
     """
 
     resolution: int = 1 << 26
     max_size: int = 2_000_000
+    subsolvers: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 1 << 30:
@@ -82,7 +86,7 @@ class CpSat:
                 return search.outcome(_stopped())
             if isinstance(model, Termination):
                 return search.outcome(model)
-            if not search.take(model):
+            if not search.take(model, self._subsolvers):
                 return search.outcome(_stopped())
             minimise = False
         return search.outcome(Termination(reason=Reason.OPTIMAL))
@@ -100,7 +104,7 @@ class CpSat:
                 return Undecided(reason=model.detail)
             if model.trivially_infeasible:
                 return Refuted(soundness=Soundness.EXACT)
-            run = _Run(problem, context, model)
+            run = _Run(problem, context, model, self._subsolvers)
             status = run.solve()
             if status == "INFEASIBLE":
                 return Refuted(soundness=Soundness.SOLVER)
@@ -109,6 +113,10 @@ class CpSat:
             if run.value <= threshold:
                 return Satisfied(partition=run.partition)
         return Undecided(reason="out of time")
+
+    @property
+    def _subsolvers(self) -> list[str]:
+        return [name for name in self.subsolvers.split("+") if name]
 
     def _build(
         self,
@@ -171,14 +179,14 @@ class _Search:
             return None
         return Incumbent(value=self.value, partition=self.partition, source=NAME)
 
-    def take(self, model: StageModel) -> bool:
+    def take(self, model: StageModel, subsolvers: list[str]) -> bool:
         """Solve a model that looks for anything better than the incumbent; return whether it was solved."""
         self.details["models"] += 1
         if model.trivially_infeasible:
             self.proven = self.value
             return True
         model.hint(self.partition)
-        run = _Run(self.problem, self.context, model)
+        run = _Run(self.problem, self.context, model, subsolvers)
         status = run.solve()
         self.details["branches"] += run.branches
         self.details["conflicts"] += run.conflicts
@@ -205,8 +213,8 @@ class _Search:
 class _Run:
     """One call of the solver: reports as it goes, stops when the context says so."""
 
-    def __init__(self, problem: Problem, context: Context, model: StageModel) -> None:
-        self.problem, self.context, self.model = problem, context, model
+    def __init__(self, problem: Problem, context: Context, model: StageModel, subsolvers: list[str]) -> None:
+        self.problem, self.context, self.model, self.subsolvers = problem, context, model, subsolvers
         self.partition: Partition | None = None
         self.value = 0
         self.bound: int | None = None
@@ -218,6 +226,10 @@ class _Run:
 
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = self.context.threads
+        if self.subsolvers:
+            solver.parameters.subsolvers.extend(self.subsolvers)
+            # Without this, one thread would run the first of them only.
+            solver.parameters.interleave_search = self.context.threads == 1
         solver.parameters.random_seed = self.context.seed % (1 << 31)
         remaining = self.context.remaining()
         if remaining != float("inf"):

@@ -30,6 +30,8 @@ class CpModel:
 class SatParameters:
     num_workers: int
     random_seed: int
+    subsolvers: list[str]
+    interleave_search: bool
     max_time_in_seconds: float
 
 class CpSolverSolutionCallback:
