@@ -9,6 +9,7 @@ in exact integers; its word is what the soundness `solver` stands for. Source: O
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,20 +54,23 @@ class CpSat:
         Coarsen until the threshold has at most this many coarse ticks; 2^26 keeps CP-SAT's arithmetic safe.
     max_size
         Give up on models with more literals and clauses than this.
-    subsolvers
-        Names of CP-SAT's subsolvers, joined by ``+``: they take turns in one thread, or share more. Empty for CP-SAT's
-        own choice, which is a single one in one thread.
+    linearization
+        CP-SAT's levels of linearization, joined by ``+``: decisions give each of them an equal part of their time, in
+        this order. 0 has no linear program and learns much faster, 2 has one with all constraints. Empty for CP-SAT's
+        own choice.
     """
 
     resolution: int = 1 << 26
     max_size: int = 2_000_000
-    subsolvers: str = ""
+    linearization: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 1 << 30:
             raise ValueError("resolution must be 1 to 2^30: beyond, products of coefficients and bounds overflow")
         if self.max_size < 1:
             raise ValueError("max_size must be at least 1")
+        if not re.fullmatch(r"([012](\+[012])*)?", self.linearization):
+            raise ValueError("linearization must be levels from 0 to 2, joined by +")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Minimise the bottleneck in coarse ticks, then look for anything better in exact ones until there is none."""
@@ -86,7 +90,7 @@ class CpSat:
                 return search.outcome(_stopped())
             if isinstance(model, Termination):
                 return search.outcome(model)
-            if not search.take(model, self._subsolvers):
+            if not search.take(model, self._levels[0]):
                 return search.outcome(_stopped())
             minimise = False
         return search.outcome(Termination(reason=Reason.OPTIMAL))
@@ -104,9 +108,8 @@ class CpSat:
                 return Undecided(reason=model.detail)
             if model.trivially_infeasible:
                 return Refuted(soundness=Soundness.EXACT)
-            run = _Run(problem, context, model, self._subsolvers)
-            status = run.solve()
-            if status == "INFEASIBLE":
+            run = self._decide(problem, context, model)
+            if run.status == "INFEASIBLE":
                 return Refuted(soundness=Soundness.SOLVER)
             if run.partition is None:
                 break
@@ -114,9 +117,19 @@ class CpSat:
                 return Satisfied(partition=run.partition)
         return Undecided(reason="out of time")
 
+    def _decide(self, problem: Problem, context: Context, model: StageModel) -> _Run:
+        """Return the run of the first level that is done, or of the last one."""
+        levels = self._levels
+        for place, level in enumerate(levels):
+            run = _Run(problem, context, model, level)
+            run.solve(1 / (len(levels) - place))
+            if run.status != "UNKNOWN":
+                break
+        return run
+
     @property
-    def _subsolvers(self) -> list[str]:
-        return [name for name in self.subsolvers.split("+") if name]
+    def _levels(self) -> list[int | None]:
+        return [int(level) for level in self.linearization.split("+")] if self.linearization else [None]
 
     def _build(
         self,
@@ -179,14 +192,14 @@ class _Search:
             return None
         return Incumbent(value=self.value, partition=self.partition, source=NAME)
 
-    def take(self, model: StageModel, subsolvers: list[str]) -> bool:
+    def take(self, model: StageModel, level: int | None) -> bool:
         """Solve a model that looks for anything better than the incumbent; return whether it was solved."""
         self.details["models"] += 1
         if model.trivially_infeasible:
             self.proven = self.value
             return True
         model.hint(self.partition)
-        run = _Run(self.problem, self.context, model, subsolvers)
+        run = _Run(self.problem, self.context, model, level)
         status = run.solve()
         self.details["branches"] += run.branches
         self.details["conflicts"] += run.conflicts
@@ -213,25 +226,30 @@ class _Search:
 class _Run:
     """One call of the solver: reports as it goes, stops when the context says so."""
 
-    def __init__(self, problem: Problem, context: Context, model: StageModel, subsolvers: list[str]) -> None:
-        self.problem, self.context, self.model, self.subsolvers = problem, context, model, subsolvers
+    def __init__(self, problem: Problem, context: Context, model: StageModel, level: int | None) -> None:
+        self.problem, self.context, self.model, self.level = problem, context, model, level
         self.partition: Partition | None = None
         self.value = 0
         self.bound: int | None = None
         self.branches = self.conflicts = 0
+        self.status = "UNKNOWN"
 
-    def solve(self) -> str:
-        """Return the name of the status; `partition`, `value` and `bound` (ticks) hold what was found."""
+    def solve(self, share: float = 1.0) -> str:
+        """Return the name of the status; `partition`, `value` and `bound` (ticks) hold what was found.
+
+        Parameters
+        ----------
+        share
+            Part of the time left that this run may take.
+        """
         from ortools.sat.python import cp_model
 
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = self.context.threads
-        if self.subsolvers:
-            solver.parameters.subsolvers.extend(self.subsolvers)
-            # Without this, one thread would run the first of them only.
-            solver.parameters.interleave_search = self.context.threads == 1
+        if self.level is not None:
+            solver.parameters.linearization_level = self.level
         solver.parameters.random_seed = self.context.seed % (1 << 31)
-        remaining = self.context.remaining()
+        remaining = share * self.context.remaining()
         if remaining != float("inf"):
             solver.parameters.max_time_in_seconds = max(0.01, remaining)
         if self.model.bottleneck is not None:
@@ -245,7 +263,7 @@ class _Run:
             finished.set()
             watch.join()
         self.branches, self.conflicts = solver.num_branches, solver.num_conflicts
-        name = str(solver.status_name(status))
+        self.status = name = str(solver.status_name(status))
         if self.model.bottleneck is not None and name in ("OPTIMAL", "FEASIBLE", "UNKNOWN"):
             self._take_bound(solver.best_objective_bound)
         return name

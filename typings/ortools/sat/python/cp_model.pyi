@@ -30,8 +30,7 @@ class CpModel:
 class SatParameters:
     num_workers: int
     random_seed: int
-    subsolvers: list[str]
-    interleave_search: bool
+    linearization_level: int
     max_time_in_seconds: float
 
 class CpSolverSolutionCallback:
