@@ -21,7 +21,6 @@ Hard limits are kept if the formulation keeps to them; it is given the relaxatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +35,6 @@ from framework.structure.start import known_partition, simple_bound
 NAME = "bisection"
 AS_GOOD_AS_OPTIMAL = 5e-5
 """Distance from the incumbent of the highest threshold, as long as that is not proven."""
-FIXING_SHARE = 0.5
-"""Part of the time left that fixing may take before a decision."""
-CLIMBING_STEPS = 5
-"""Halvings of the interval with what fixing alone refutes."""
 SMALLEST_STEP = 1e-3
 """Share of the way from the dual bound to the band below which climbing is given up until there is more time."""
 TRIES_ABOVE = 2
@@ -66,16 +61,12 @@ class Bisection:
         Give up after this many doublings without any decision.
     contract
         Whether nodes that share a stage in every partition within the threshold are one node for the formulation.
-    fix
-        Whether these are found, with what comes first, from the ideals that survive in cores (see
-        `framework.structure.survivors`): slower, and stronger.
     """
 
     over: str = "cp-sat"
     first_seconds: float = 0.5
     max_rounds: int = 12
     contract: bool = True
-    fix: bool = False
 
     def __post_init__(self) -> None:
         if self.first_seconds <= 0:
@@ -87,22 +78,27 @@ class Bisection:
         """Narrow the interval until it closes or the context says stop."""
         decider = registry.create_decision(self.over)
         posed = registry.problem_for(decider, problem)
-        search = _Search(posed, context, ContractedDecisions(decider, posed, contract=self.contract, fix=self.fix))
+        search = ThresholdSearch(posed, context, ContractedDecisions(decider, posed, contract=self.contract))
         limit = self.first_seconds
         rounds = 0
         while rounds < self.max_rounds and not search.over():
             progress = search.sweep(limit)
             if not progress:
                 limit *= 2
-                search.level = rounds = rounds + 1
-        return search.outcome(self.over)
+                rounds += 1
+        return search.outcome(NAME, self.over)
 
 
 @dataclass(slots=True)
-class _Search:
-    """The state of one bisection.
+class ThresholdSearch:
+    """The state of a search by thresholds: the interval, and what this run has added to it.
 
-    `band` holds thresholds that stayed undecided since the interval last moved.
+    Attributes
+    ----------
+    dual, value
+        The ends of the interval, in ticks; `proven` is the dual bound of this run, at `soundness`.
+    band
+        Thresholds that stayed undecided since the interval last moved.
     """
 
     problem: Problem
@@ -116,7 +112,6 @@ class _Search:
     band: list[int] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"refuted": 0, "satisfied": 0, "undecided": 0})
     stuck_because: str = ""
-    level: int = 0
 
     def __post_init__(self) -> None:
         self.dual = self.proven = simple_bound(self.problem)
@@ -134,11 +129,11 @@ class _Search:
     def sweep(self, seconds: float) -> bool:
         """Decide thresholds with one time limit until both ends are stuck; return whether any was decided."""
         self.band = []
-        progress = self._climb()
+        progress = False
         step, failures_above = 1.0, 0
         while not self.over() and (threshold := self._next(step, failures_above)) is not None:
             above = bool(self.band) and threshold > max(self.band)
-            decided = self._decide(threshold, seconds)
+            decided = self.decide(threshold, seconds)
             progress |= decided is not None
             if decided is None and above:
                 failures_above += 1
@@ -149,33 +144,12 @@ class _Search:
             self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
         return progress
 
-    def _climb(self) -> bool:
-        """Bisect with what fixing alone refutes, which is cheap; return whether that was anything."""
-        low, high, progress = self.dual, self._highest(), False
-        least = (high - low) >> CLIMBING_STEPS
-        if not self.decisions.fixes:
-            return False
-        threshold = high
-        while not self.over() and self.dual <= threshold:
-            if self.decisions.fix(threshold, self.level, self._fixing_time()):
-                self._raise(threshold + 1, Soundness.EXACT)
-                low, progress = threshold + 1, True
-            else:
-                high = threshold
-            if high - low <= least:
-                break
-            threshold = low + (high - low) // 2
-        return progress
-
-    def _highest(self) -> int:
+    def highest(self) -> int:
         """Return the highest threshold worth deciding: what refutes it proves the incumbent as good as optimal."""
         high = int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
         return high if high >= self.dual else self.value - 1
 
-    def _fixing_time(self, give_up: Callable[[], bool] = lambda: False) -> ChildContext:
-        return ChildContext(self.context, FIXING_SHARE * self.context.remaining(), give_up)
-
-    def _raise(self, dual: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
+    def raise_dual(self, dual: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
         """Take over and report a dual bound of its own."""
         self.dual = self.proven = dual
         self.soundness = soundness
@@ -183,7 +157,7 @@ class _Search:
 
     def _next(self, step: float, failures_above: int) -> int | None:
         """Choose a threshold between dual bound and incumbent but outside the undecided band; None if stuck."""
-        low, high = self.dual, self._highest()
+        low, high = self.dual, self.highest()
         if not self.band:
             # The incumbent is optimal more often than not: one refutation right below it ends everything.
             untried = not any(self.counts.values())
@@ -195,19 +169,18 @@ class _Search:
             return floor + 1 + (high - floor - 1) // 2
         return None
 
-    def _decide(self, threshold: int, seconds: float) -> bool | None:
+    def decide(self, threshold: int, seconds: float) -> bool | None:
         """Return True if satisfied, False if refuted, None if undecided."""
 
         def pointless() -> bool:
             dual, incumbent = self.context.dual, self.context.incumbent
             return (dual is not None and dual > threshold) or (incumbent is not None and incumbent <= threshold)
 
-        self.decisions.fix(threshold, self.level, self._fixing_time(pointless))
         child = ChildContext(self.context, seconds, pointless)
         answer = self.decisions.decide(threshold, child)
         if isinstance(answer, Refuted):
             self.counts["refuted"] += 1
-            self._raise(threshold + 1, answer.soundness, answer.certificate)
+            self.raise_dual(threshold + 1, answer.soundness, answer.certificate)
             return False
         if isinstance(answer, Satisfied):
             self.counts["satisfied"] += 1
@@ -219,14 +192,13 @@ class _Search:
         self.band.append(threshold)
         return None
 
-    @property
-    def incumbent(self) -> Incumbent | None:
+    def _incumbent(self, name: str) -> Incumbent | None:
         """The best partition; None where none is known that obeys a hard limit."""
         if self.value > self.problem.instance.largest_cost:
             return None
-        return Incumbent(value=self.value, partition=self.partition, source=NAME)
+        return Incumbent(value=self.value, partition=self.partition, source=name)
 
-    def outcome(self, over: str) -> Outcome:
+    def outcome(self, name: str, over: str) -> Outcome:
         """Say what is proven and why it ended."""
         details: dict[str, Any] = {"over": over, **self.counts, "contracted": self.decisions.contracted}
         if self.band and self.dual < self.value:
@@ -239,8 +211,8 @@ class _Search:
             detail = f"{over} decides nothing more: {self.stuck_because}"
             termination = Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=detail)
         return Outcome(
-            dual=DualBound(value=self.proven, source=NAME, soundness=self.soundness),
-            incumbent=self.incumbent,
+            dual=DualBound(value=self.proven, source=name, soundness=self.soundness),
+            incumbent=self._incumbent(name),
             termination=termination,
             details=details,
         )
