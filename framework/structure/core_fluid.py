@@ -54,11 +54,11 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL
-from framework.model.topology import IntArray, row_pointers
+from framework.model.topology import IntArray
 from framework.structure import fluid_facts as rows
 from framework.structure import fluid_kernels as kernels
-from framework.structure.closure import BitArray, BoolArray, unpack_sets
-from framework.structure.fluid_core import FluidCore
+from framework.structure.closure import BoolArray
+from framework.structure.fluid_core import FluidCore, incidence, rows_of_sets
 from framework.structure.fluid_tolls import choose_tolled
 from framework.structure.ideals import IdealLattice
 
@@ -144,11 +144,11 @@ class FluidSearch:
         self.variants = len(self._counted)
         self._capacity = instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
-        self._node_nets = _incidence(core.net_pins, pin_nets, core.order.n)
+        self._node_nets = incidence(core.net_pins, pin_nets, core.order.n)
         # A head is never in the stage of a net that comes in.
         heads = np.zeros(len(pin_nets), np.bool_)
         heads[core.net_ptr[:-1][core.headed]] = True
-        self._entering = _incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
+        self._entering = incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
         self._rates: list[float] = []
         self._tolls: list[IntArray | None] = []
         self._facts = self._fill_facts(should_stop)
@@ -363,7 +363,7 @@ class FluidSearch:
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
         most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
         facts[rows.CUT, 0] = 0
-        incidences = (*_rows(core.after, core.order.n), *_rows(core.before, core.order.n))
+        incidences = (*rows_of_sets(core.after, core.order.n), *rows_of_sets(core.before, core.order.n))
         if should_stop():
             raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
         rows.fill_facts(
@@ -424,14 +424,3 @@ def _rate(work: IntArray, counted: IntArray) -> float:
     if not work[heavy].all():
         return float(np.inf)
     return float(1 + (counted[heavy] / work[heavy]).max()) * (1.0 + ROUNDING)
-
-
-def _incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArray]:
-    """Return the nets of each node as (ptr, items)."""
-    return row_pointers(pins, n), nets[np.argsort(pins, kind="stable")]
-
-
-def _rows(sets: BitArray, n: int) -> tuple[IntArray, IntArray]:
-    """Return, for each core node, the fluid nodes whose set holds it, as (ptr, items)."""
-    fluid, node = np.nonzero(unpack_sets(sets, n))
-    return _incidence(node.astype(np.int64), fluid.astype(np.int64), n)

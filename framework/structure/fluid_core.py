@@ -39,7 +39,7 @@ from numba import njit
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, build_topology, row_pointers
-from framework.structure.closure import BitArray, BoolArray, redundant_arcs, word_count
+from framework.structure.closure import BitArray, BoolArray, redundant_arcs, unpack_sets, word_count
 from framework.structure.fluid_chains import Chain, chain_arcs
 from framework.structure.fluid_tolls import find_tolls
 
@@ -350,3 +350,14 @@ def _members(rows: BitArray, nodes: IntArray, arcs: IntArray) -> int:
                 bits >>= np.uint64(1)
                 member += 1
     return count
+
+
+def incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArray]:
+    """Return the nets of each node as (ptr, items)."""
+    return row_pointers(pins, n), nets[np.argsort(pins, kind="stable")]
+
+
+def rows_of_sets(sets: BitArray, n: int) -> tuple[IntArray, IntArray]:
+    """Return, for each core node, the fluid nodes whose set holds it, as (ptr, items)."""
+    fluid, node = np.nonzero(unpack_sets(sets, n))
+    return incidence(node.astype(np.int64), fluid.astype(np.int64), n)
