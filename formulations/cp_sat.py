@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "cp-sat"
 POLL_SECONDS = 0.05
+FULL = 2
+"""The level of linearization with all constraints in the linear program."""
 _parts: dict[str, ModelParts] = {}
 
 
@@ -58,11 +60,14 @@ class CpSat:
         CP-SAT's levels of linearization, joined by ``+``: decisions give each of them an equal part of their time, in
         this order. 0 has no linear program and learns much faster, 2 has one with all constraints. Empty for CP-SAT's
         own choice.
+    max_linear_nodes
+        Above so many nodes level 2 is left out where there are others: its program is too large then.
     """
 
     resolution: int = 1 << 26
     max_size: int = 2_000_000
     linearization: str = ""
+    max_linear_nodes: int = 400
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 1 << 30:
@@ -120,6 +125,8 @@ class CpSat:
     def _decide(self, problem: Problem, context: Context, model: StageModel) -> _Run:
         """Return the run of the first level that is done, or of the last one."""
         levels = self._levels
+        if problem.instance.n > self.max_linear_nodes:
+            levels = [level for level in levels if level != FULL] or levels
         for place, level in enumerate(levels):
             run = _Run(problem, context, model, level)
             run.solve(1 / (len(levels) - place))
