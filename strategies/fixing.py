@@ -30,8 +30,8 @@ from strategies.bisection import ThresholdSearch
 NAME = "fixing"
 SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
-TIMES_AT_THE_TOP = 3
-"""Times that a second decision right below the incumbent may take that of others: it is optimal often enough."""
+TIMES_AT_THE_TOP = 2
+"""Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
 CLIMBING_STEPS = 5
 """Halvings of the interval with what fixing alone refutes."""
 FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
@@ -93,9 +93,8 @@ class _Search(ThresholdSearch):
     def sweep(self, seconds: float) -> bool:
         """Decide thresholds with one time limit, the highest first; return whether any was decided."""
         self.band = []
-        progress = self.decide(self.highest(), seconds) is not None
-        progress |= self._climb()
-        if self.band and not self.over():
+        progress = self._climb()
+        if not self.over():
             progress |= self.decide(self.highest(), TIMES_AT_THE_TOP * seconds) is not None
         step = FIRST_STEP
         while not self.over() and step >= SMALLEST_STEP:
