@@ -57,9 +57,9 @@ class CpSat:
     max_size
         Give up on models with more literals and clauses than this.
     linearization
-        CP-SAT's levels of linearization, joined by ``+``: decisions give each of them an equal part of their time, in
-        this order. 0 has no linear program and learns much faster, 2 has one with all constraints. Empty for CP-SAT's
-        own choice.
+        CP-SAT's levels of linearization, joined by ``+``: decisions try them in this order, and of two, give the first
+        a third of their time. 0 has no linear program and learns much faster, 2 has one with all constraints. Empty for
+        CP-SAT's own choice.
     max_linear_nodes
         Above so many nodes level 2 is left out where there are others: its program is too large then.
     """
@@ -129,7 +129,7 @@ class CpSat:
             levels = [level for level in levels if level != FULL] or levels
         for place, level in enumerate(levels):
             run = _Run(problem, context, model, level)
-            run.solve(1 / (len(levels) - place))
+            run.solve(1 / (2 * (len(levels) - place) - 1))
             if run.status != "UNKNOWN":
                 break
         return run

@@ -30,7 +30,7 @@ from strategies.bisection import ThresholdSearch
 NAME = "fixing"
 SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
-TIMES_AT_THE_TOP = 2
+TIMES_AT_THE_TOP = 3
 """Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
 CLIMBING_STEPS = 5
 """Halvings of the interval with what fixing alone refutes."""
@@ -114,11 +114,16 @@ class _Search(ThresholdSearch):
         return ThresholdSearch.decide(self, threshold, seconds)
 
     def _climb(self) -> bool:
-        """Bisect with what fixing alone refutes, which is cheap; return whether that was anything."""
-        high, progress = self.highest(), False
+        """Bisect with what fixing alone refutes, which is cheap; return whether that was anything.
+
+        After the first threshold that is refuted the highest one comes next: what survives there is the start for all
+        below, and if nothing does that is all.
+        """
+        high, progress, leap = self.highest(), False, True
         least = (high - self.dual) >> CLIMBING_STEPS
         while not self.over() and high - self.dual > least:
-            threshold = self.dual + (high - self.dual) // 2
+            threshold = high if progress and leap else self.dual + (high - self.dual) // 2
+            leap = leap and not progress
             if self.decisions.fix(threshold, self.level, self._time_to_fix()):
                 self.raise_dual(threshold + 1, Soundness.EXACT)
                 progress = True
