@@ -33,7 +33,7 @@ from framework.registry import register_strategy, registry
 from framework.structure.start import known_partition, simple_bound
 
 NAME = "bisection"
-AS_GOOD_AS_OPTIMAL = 5e-5
+AS_GOOD_AS_OPTIMAL = 9e-5
 """Distance from the incumbent of the highest threshold, as long as that is not proven."""
 SMALLEST_STEP = 1e-3
 """Share of the way from the dual bound to the band below which climbing is given up until there is more time."""
