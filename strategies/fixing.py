@@ -4,13 +4,15 @@ Validity: a threshold T refuted by survivors (`framework.structure.survivors` ha
 they leave, means that every partition costs at least T + 1; a partition of what is left is one of the problem. So
 [largest refuted T + 1, incumbent] holds the optimum at every moment.
 
-First the incumbent itself is tried: what survives below it is the start for all lower thresholds. Then the interval is
-bisected with what fixing alone refutes, which takes some tenths of a second each; then, from what that leaves upwards,
-with the decision formulation as well. Each sweep gives decisions twice the time of the one before.
+The interval is bisected with what fixing alone refutes, which takes some tenths of a second a threshold; after the
+first one the highest is tried, as what survives right below the incumbent is the start for all lower thresholds. Then
+the decision formulation gets what is left there, and after that, what is left at thresholds between the dual bound and
+the lowest undecided one. Each sweep gives decisions twice the time of the one before.
 
-Where it wins: where cores bound well, but not to the last. The graph of bart has 573 nodes for four stages, of which 91
-are left in half a second: `cp-sat` refutes all below the incumbent in 0.2 s there, which it leaves open for any time
-otherwise. Where not: where much survives, as on graphs with many equal nodes side by side for many stages.
+Where it wins: where cores bound well, but not to the last. Right below the best partition of `raft_large` into eight
+stages nothing is left in a second; of the 573 nodes of `bart` for four stages 91 are, on which `cp-sat` refutes in
+0.2 s what it leaves open for any time on the graph itself (`scripts/bench_fixing.py`). Where not: where much survives,
+as on graphs with many equal nodes side by side, and in many stages.
 
 Source: this project.
 """
@@ -80,7 +82,7 @@ class Fixing:
             if search.over():
                 break
             search.level = sweep // SWEEPS_A_LEVEL
-            search.sweep(self.first_seconds * 2**sweep)
+            search.narrow(self.first_seconds * 2**sweep)
         return search.outcome(NAME, self.over)
 
 
@@ -90,46 +92,42 @@ class _Search(ThresholdSearch):
 
     level: int = 0
 
-    def sweep(self, seconds: float) -> bool:
-        """Decide thresholds with one time limit, the highest first; return whether any was decided."""
+    def narrow(self, seconds: float) -> None:
+        """Climb, then decide thresholds with one time limit, the highest first."""
         self.band = []
-        progress = self._climb()
+        self._climb()
         if not self.over():
-            progress |= self.decide(self.highest(), TIMES_AT_THE_TOP * seconds) is not None
+            self.decide(self.highest(), TIMES_AT_THE_TOP * seconds)
         step = FIRST_STEP
         while not self.over() and step >= SMALLEST_STEP:
+            self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
             ceiling = min(self.band, default=self.highest())
             if self.band and ceiling - self.dual <= NARROW * (self.value - self.dual):
                 break
             decided = self.decide(self.dual + int(step * (ceiling - self.dual)), seconds)
-            progress |= decided is not None
-            self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
-            # Above a refuted threshold, with nothing known to be hard there, the incumbent is tried again.
-            step = step / 2 if decided is None else 1.0 if decided is False and not self.band else FIRST_STEP
-        return progress
+            if decided is None:
+                step /= 2
+            else:
+                # Above a refuted threshold, with nothing known to be hard there, the highest is tried again.
+                step = FIRST_STEP if self.band or decided else 1.0
 
     def decide(self, threshold: int, seconds: float) -> bool | None:
         """Fix what can be at a threshold, then decide it."""
         self.decisions.fix(threshold, self.level, self._time_to_fix())
         return ThresholdSearch.decide(self, threshold, seconds)
 
-    def _climb(self) -> bool:
-        """Bisect with what fixing alone refutes, which is cheap; return whether that was anything.
-
-        After the first threshold that is refuted the highest one comes next: what survives there is the start for all
-        below, and if nothing does that is all.
-        """
-        high, progress, leap = self.highest(), False, True
-        least = (high - self.dual) >> CLIMBING_STEPS
+    def _climb(self) -> None:
+        """Bisect with what fixing alone refutes; the second threshold is the highest, if the first is refuted."""
+        high, refuted = self.highest(), 0
+        least, tries = (high - self.dual) >> CLIMBING_STEPS, 0
         while not self.over() and high - self.dual > least:
-            threshold = high if progress and leap else self.dual + (high - self.dual) // 2
-            leap = leap and not progress
+            threshold = high if refuted == tries == 1 else self.dual + (high - self.dual) // 2
+            tries += 1
             if self.decisions.fix(threshold, self.level, self._time_to_fix()):
                 self.raise_dual(threshold + 1, Soundness.EXACT)
-                progress = True
+                refuted += 1
             else:
                 high = threshold
-        return progress
 
     def _time_to_fix(self) -> Context:
         return ChildContext(self.context, SHARE * self.context.remaining())

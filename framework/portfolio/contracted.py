@@ -66,11 +66,6 @@ class ContractedDecisions:
             return Satisfied(partition=_lift(answer.partition, problem))
         return replace(answer, certificate=None) if isinstance(answer, Refuted) else answer
 
-    @property
-    def fixes(self) -> bool:
-        """Whether `fix` does anything."""
-        return self._fix
-
     def fix(self, threshold: int, level: int, context: Context) -> bool:
         """Fix what can be at a threshold (ticks), with larger cores on higher levels; return whether it is refuted.
 
