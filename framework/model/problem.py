@@ -48,10 +48,17 @@ class Partition:
 
 
 def project(partition: Partition, reduced: Instance) -> Partition | None:
-    """Express a partition on an instance that is a reduction of its own; None if it separates merged nodes."""
+    """Express a partition on an instance that is a reduction of its own.
+
+    None if it separates nodes that are one there, or goes against an order that was added.
+    """
     stage_of = np.zeros(reduced.n, np.int64)
     stage_of[reduced.node_of_input] = partition.stage_of
-    return Partition(stage_of=stage_of) if np.array_equal(stage_of[reduced.node_of_input], partition.stage_of) else None
+    top = reduced.topology
+    backwards = stage_of[top.consumers] < np.repeat(stage_of[top.producer], np.diff(top.consumer_ptr))
+    if backwards.any() or not np.array_equal(stage_of[reduced.node_of_input], partition.stage_of):
+        return None
+    return Partition(stage_of=stage_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

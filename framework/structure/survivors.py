@@ -2,23 +2,26 @@
 
 Take such a partition into k stages; let J_b be the core nodes of its first b stages and y_b the weight of its fluid
 there, out of X. Read forwards, y_b is at most the value F_b(J_b) of `framework.structure.core_fluid`. Read backwards,
-the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b). So J_b *survives*: both values exist, and
+the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b). Both bound the same y_b in the same weights, so that
+tolls may count in one direction only. So J_b *survives*: both values exist, and
 
     F_b(J_b) + B_(k-b)(V - J_b) >= X.                                                                         (1)
 
 If at some b nothing survives, T is refuted. If among all survivors, of all b, none holds v without u, then u is in no
-later stage than v in any of these partitions: an arc u -> v that costs nothing loses none of them. Nodes with arcs both
-ways share a stage and become one. What is left has the same partitions of bottleneck at most T, at the same costs, on
-far fewer nodes in a far narrower order: so the next core holds more of it as it is, and refutes more.
+later stage than v in any of these partitions: an arc u -> v that costs nothing loses none of them. Nodes with arcs
+both ways share a stage and become one. What is left has the same partitions of bottleneck at most T, at the same
+costs, on far fewer nodes in a far narrower order: so the next core holds more of it as it is, and refutes more.
+(Where fewer nodes are left than there are stages, empty stages are left out, which keeps order and costs.)
 
 *Both directions at once.* The second direction is walked with (1) as the least useful value. Its values must not be
 missed at b if they are of use later, as a state counts at all later boundaries and is not found again there: what is
-asked for at b is the least that (1) asks for at b or later. Stages of fluid alone are not exchanged with others here:
-that keeps some partition, but not all.
+asked for at b is the least that (1) asks for at b or later. (What a walk asks for by itself, that the rest fits into
+the stages left, only rises as these get fewer.) Stages of fluid alone are not exchanged with others here: that keeps
+some partition, but not all.
 
 *After a reduction.* Dominated nodes are contracted as well (`framework.structure.reductions`), which keeps an optimal
-partition, but not all. Each step keeps some partition of bottleneck at most T if there is one; so what refutes T on the
-result refutes it.
+partition, but not all. If the optimum is at most T, survivors keep all optimal partitions and the reduction one: so
+each step leaves the optimum as it is, and the steps for T can be followed by those for any lower threshold.
 
 Source: this project; known as variable fixing by reduced costs in mixed-integer programming.
 """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from framework.bounds import Limit, Reason, Soundness
 from framework.errors import UserError
-from framework.model.problem import Problem, bottleneck
+from framework.model.instance import instance_from_lists
+from framework.model.problem import Partition, Problem, bottleneck, project
 from framework.portfolio.board import Board
 from framework.portfolio.contracted import ContractedDecisions
 from framework.portfolio.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
+from framework.structure.contraction import contract, with_arcs
 from framework.structure.fluid_choice import FluidChoice
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
@@ -52,6 +55,18 @@ def test_what_is_left_is_smaller_and_decided_there() -> None:
     answer = decisions.decide(optimum, context)
     assert decisions.contracted == 1
     assert bottleneck(problem, answer.partition) == optimum  # type: ignore[union-attr]
+
+
+def test_incumbents_against_the_order_are_not_handed_on() -> None:
+    """An incumbent above the threshold may keep all groups and yet go against an arc that fixing added."""
+    instance = instance_from_lists([1, 1, 1], [(0, 1, [2])])
+    ordered = contract(with_arcs(instance, np.array([0]), np.array([1])), np.arange(3))
+    against, along = Partition(stage_of=np.array([1, 0, 1])), Partition(stage_of=np.array([0, 0, 1]))
+    assert project(against, instance) is not None
+    assert project(against, ordered) is None
+    kept = project(along, ordered)
+    assert kept is not None
+    assert kept.stage_of.tolist() == [0, 0, 1]
 
 
 def test_running_out_of_time_is_said() -> None:

@@ -42,7 +42,7 @@ def _problem(seed: int) -> Problem:
         instance = random_layered_instance(seed, 9, capacity_share=float(rng.choice([0.1, 0.3, 2.0])))
     else:
         instance = random_cross_attention(seed)[0].instance
-    return Problem(instance=instance, stages=int(rng.integers(2, 5)))
+    return Problem(instance=instance, stages=int(rng.choice([2, 3, 4, 4, 12])))
 
 
 def _boundaries(problem: Problem, threshold: int) -> list[list[int]]:
@@ -123,8 +123,8 @@ def test_fixing_keeps_the_optimum_and_nothing_better(seed: int, monkeypatch: pyt
     choose = FluidChoice.choose
     monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
     problems = FixedProblems(problem)
-    for threshold in (2 * optimum, optimum):
-        assert not problems.fix(threshold)
+    for threshold in (2 * optimum, optimum + 3, optimum, optimum + 1, 2 * optimum):
+        assert not problems.fix(threshold, seed % 2)
         left = problems.at(threshold)
         assert left is not None
         assert brute_force_optimum(left) == optimum
