@@ -64,8 +64,6 @@ from framework.structure.ideals import IdealLattice
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
-ROUNDING = 1e-9
-"""What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
 REFILL = 4
 """Extensions per edge of the lattice after which the minima are filled anew."""
 
@@ -234,7 +232,8 @@ class FluidSearch:
                     facts, limits, rate, tolls, left, ideals, values, hurdles, should_stop, floor
                 )
             else:
-                self._fill_need(facts, limits, left, floor)
+                kernels.fill_need(facts, limits, left, self._need)
+                self._need = self._need if floor is None else np.maximum(self._need, floor)
             # States of fewer stages count as well: a stage may be empty.
             useful = np.flatnonzero(self._best >= self._need)
             if not len(useful):
@@ -260,11 +259,6 @@ class FluidSearch:
         self._best[0] = 0
         return bool(self._need[0] <= 0)
 
-    def _fill_need(self, facts: IntArray, limits: IntArray, left: int, floor: IntArray | None) -> None:
-        kernels.fill_need(facts, limits, left, self._need)
-        if floor is not None:
-            np.maximum(self._need, floor, out=self._need)
-
     def _level(
         self,
         facts: IntArray,
@@ -280,7 +274,8 @@ class FluidSearch:
     ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
         """Return ideals, values, origins and hurdles of the states one stage further on, `left` stages being left."""
         lattice = self.lattice
-        self._fill_need(facts, limits, left, floor)
+        kernels.fill_need(facts, limits, left, self._need)
+        self._need = self._need if floor is None else np.maximum(self._need, floor)
         self._slot.fill(-1)
         size = len(lattice)
         new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
@@ -411,16 +406,6 @@ class FluidSearch:
                 facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
                 facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
             variants.append(facts)
-            self._rates.append(_rate(work, counted[variant]))
+            self._rates.append(rows.weight_rate(work, counted[variant]))
             self._tolls.append(np.array([toll, weight, core.feeding_cost], np.int64) if toll else None)
         return tuple(variants)
-
-
-def _rate(work: IntArray, counted: IntArray) -> float:
-    """Return the largest weight per tick of work, never too small; all fluid has the same weight as work: 1."""
-    heavy = counted > 0
-    if not heavy.any():
-        return 1.0 + ROUNDING
-    if not work[heavy].all():
-        return float(np.inf)
-    return float(1 + (counted[heavy] / work[heavy]).max()) * (1.0 + ROUNDING)

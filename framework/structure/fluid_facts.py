@@ -27,6 +27,10 @@ ANY_NUMBER = 1 << 61
 """More parameters than any stages can hold, and free of overflow when a sum of costs is added."""
 
 
+ROUNDING = 1e-9
+"""What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
+
+
 @njit(cache=True)
 def fill_facts(
     bits: BitArray,
@@ -151,3 +155,13 @@ def most_fluid(
     # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.
     by_cost = cost_left * rate
     return int(by_cost) if by_cost < weight_left else weight_left
+
+
+def weight_rate(work: IntArray, counted: IntArray) -> float:
+    """Return the largest weight per tick of work, never too small; all fluid has the same weight as work: 1."""
+    heavy = counted > 0
+    if not heavy.any():
+        return 1.0 + ROUNDING
+    if not work[heavy].all():
+        return float(np.inf)
+    return float(1 + (counted[heavy] / work[heavy]).max()) * (1.0 + ROUNDING)
