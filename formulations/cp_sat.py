@@ -207,10 +207,10 @@ class _Search:
             return True
         model.hint(self.partition)
         run = _Run(self.problem, self.context, model, level)
-        status = run.solve()
+        run.solve()
         self.details["branches"] += run.branches
         self.details["conflicts"] += run.conflicts
-        if status == "INFEASIBLE":
+        if run.status == "INFEASIBLE":
             # Nothing is better than the incumbent that the model was built against.
             self.proven, self.soundness = self.value, Soundness.SOLVER
             return True
@@ -219,7 +219,7 @@ class _Search:
         if run.partition is not None and run.value < self.value:
             self.value, self.partition = run.value, run.partition
         # A coarse model is solved when it is optimal, an exact decision with its first solution.
-        return status == "OPTIMAL" or (model.bottleneck is None and run.partition is not None)
+        return run.status == "OPTIMAL" or (model.bottleneck is None and run.partition is not None)
 
     def outcome(self, termination: Termination) -> Outcome:
         return Outcome(
@@ -241,8 +241,8 @@ class _Run:
         self.branches = self.conflicts = 0
         self.status = "UNKNOWN"
 
-    def solve(self, share: float = 1.0) -> str:
-        """Return the name of the status; `partition`, `value` and `bound` (ticks) hold what was found.
+    def solve(self, share: float = 1.0) -> None:
+        """Run: `status` is its name then; `partition`, `value` and `bound` (ticks) hold what was found.
 
         Parameters
         ----------
@@ -270,10 +270,9 @@ class _Run:
             finished.set()
             watch.join()
         self.branches, self.conflicts = solver.num_branches, solver.num_conflicts
-        self.status = name = str(solver.status_name(status))
-        if self.model.bottleneck is not None and name in ("OPTIMAL", "FEASIBLE", "UNKNOWN"):
+        self.status = str(solver.status_name(status))
+        if self.model.bottleneck is not None and self.status in ("OPTIMAL", "FEASIBLE", "UNKNOWN"):
             self._take_bound(solver.best_objective_bound)
-        return name
 
     def _take_bound(self, coarse: float) -> None:
         # A bound of a coarse integer problem: what it proves is the next integer below, and never more

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -67,17 +65,15 @@ def _cells(name: str, stages: int, below: float, seconds: float) -> list[str]:
     problem = Problem(instance=reduce_exact(price(graph, device)), stages=stages)
     threshold = int(found.incumbent_ticks * (1 - below))
     problems, started = FixedProblems(problem), time.perf_counter()
-    refuted = problems.fix(threshold)
+    problems.fix(threshold)
     took = time.perf_counter() - started
     left = problems.at(threshold)
     cells = [str(problem.instance.n), "0" if left is None else str(left.instance.n), f"{took:.1f}"]
     cells.append(_decide("cp-sat", problem, threshold, seconds))
-    if refuted or left is None:
+    if left is None:
         return [*cells, "refuted", "", ""]
-    own = replace(left.instance, node_of_input=np.arange(left.instance.n, dtype=np.int64))
-    bare = replace(left, instance=own)
     levels = ("cp-sat", "cp-sat:linearization=0", "cp-sat:linearization=2")
-    return [*cells, *(_decide(spec, bare, threshold, seconds) for spec in levels)]
+    return [*cells, *(_decide(spec, left, threshold, seconds) for spec in levels)]
 
 
 def _decide(spec: str, problem: Problem, threshold: int, seconds: float) -> str:

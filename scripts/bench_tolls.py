@@ -24,11 +24,10 @@ from framework.portfolio.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.closure import closure
 from framework.structure.core_fluid import FluidSearch
-from framework.structure.core_reversal import reverse_core
+from framework.structure.core_reversal import read_backwards
 from framework.structure.crowding import crowded_nodes
 from framework.structure.fluid_choice import FluidChoice
 from framework.structure.fluid_core import build_core
-from framework.structure.ideals import enumerate_ideals
 from framework.structure.reductions import reduce_exact
 from framework.structure.start import simple_bound
 
@@ -78,11 +77,10 @@ def _cells(problem: Problem, ideals: int) -> list[str]:
     crowded = crowded_nodes(instance, reach, sliced)
     mask, lattice = FluidChoice(instance, heft=HEFT / simple_bound(problem), reach=reach).choose(ideals)
     plain = build_core(instance, mask, tolled=False)
-    turned = reverse_core(plain)
     searches = (
         FluidSearch(plain, lattice, crowded),
         FluidSearch(build_core(instance, mask), lattice, crowded),
-        FluidSearch(turned, enumerate_ideals(turned.order, max_ideals=len(lattice) + 1), crowded),
+        FluidSearch(*read_backwards(plain, lattice), crowded),
     )
     reached = [f"{_highest_refuted(search, problem, sliced) / sliced:.5f}" for search in searches]
     steps = [_steps(search, problem, sliced) for search in searches]

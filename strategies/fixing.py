@@ -113,7 +113,7 @@ class _Search(ThresholdSearch):
 
     def decide(self, threshold: int, seconds: float) -> bool | None:
         """Fix what can be at a threshold, then decide it."""
-        self.decisions.fix(threshold, self.level, self._time_to_fix())
+        self._fix(threshold)
         return ThresholdSearch.decide(self, threshold, seconds)
 
     def _climb(self) -> None:
@@ -130,10 +130,11 @@ class _Search(ThresholdSearch):
 
     def _refutes(self, threshold: int) -> bool:
         """Whether fixing alone refutes a threshold; then it is the dual bound."""
-        refuted = self.decisions.fix(threshold, self.level, self._time_to_fix())
+        refuted = self._fix(threshold)
         if refuted:
             self.raise_dual(threshold + 1, Soundness.EXACT)
         return refuted
 
-    def _time_to_fix(self) -> Context:
-        return ChildContext(self.context, SHARE * self.context.remaining())
+    def _fix(self, threshold: int) -> bool:
+        """Fix what can be in a share of the time left; return whether that refutes the threshold."""
+        return self.decisions.fix(threshold, self.level, ChildContext(self.context, SHARE * self.context.remaining()))

@@ -172,7 +172,6 @@ class FluidSearch:
         if threshold < 0:
             return None
         facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
-        fluid = int(facts[rows.MOST, -1])
         limits = self._limits(threshold, variant, exchangeable=variant != 2 and tolls is None)
         ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
         levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
@@ -182,11 +181,12 @@ class FluidSearch:
             left = stages - stage
             last = kernels.finishing_state(facts, limits, rate, tolls, left, ideals, values)
             if last >= 0:
-                return self._trace(levels, last, stages, fluid)
+                return self._trace(levels, last, stages, self.fluid_weight(variant))
             if left == 1 or not len(ideals):
                 return None
+            kernels.fill_need(facts, limits, left - 1, self._need)
             ideals, values, origins, hurdles = self._level(
-                facts, limits, rate, tolls, left - 1, ideals, values, hurdles, should_stop
+                facts, limits, rate, tolls, ideals, values, hurdles, should_stop
             )
             levels.append(_Level(ideals, values, origins))
         return None
@@ -225,15 +225,13 @@ class FluidSearch:
             return None
         reached = []
         for b in range(1, stages):
-            floor = floors[b - 1] if floors else None
-            left = stages - b
+            kernels.fill_need(facts, limits, stages - b, self._need)
+            if floors:
+                np.maximum(self._need, floors[b - 1], out=self._need)
             if len(ideals):
                 ideals, values, _, hurdles = self._level(
-                    facts, limits, rate, tolls, left, ideals, values, hurdles, should_stop, floor
+                    facts, limits, rate, tolls, ideals, values, hurdles, should_stop
                 )
-            else:
-                kernels.fill_need(facts, limits, left, self._need)
-                self._need = self._need if floor is None else np.maximum(self._need, floor)
             # States of fewer stages count as well: a stage may be empty.
             useful = np.flatnonzero(self._best >= self._need)
             if not len(useful):
@@ -265,17 +263,13 @@ class FluidSearch:
         limits: IntArray,
         rate: float,
         tolls: IntArray | None,
-        left: int,
         ideals: IntArray,
         values: IntArray,
         hurdles: IntArray,
         should_stop: Callable[[], bool],
-        floor: IntArray | None = None,
     ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-        """Return ideals, values, origins and hurdles of the states one stage further on, `left` stages being left."""
+        """Return ideals, values, origins and hurdles of the states one stage further on, once their need is filled."""
         lattice = self.lattice
-        kernels.fill_need(facts, limits, left, self._need)
-        self._need = self._need if floor is None else np.maximum(self._need, floor)
         self._slot.fill(-1)
         size = len(lattice)
         new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))

@@ -13,13 +13,16 @@ Source: this project.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from framework.errors import OutOfTimeError
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, pack_sets, unpack_sets
 from framework.structure.fluid_core import FluidCore, order_of_arcs
+from framework.structure.ideals import IdealLattice, enumerate_ideals
 
 
 def reverse_core(core: FluidCore) -> FluidCore:
@@ -49,6 +52,23 @@ def reverse_core(core: FluidCore) -> FluidCore:
         after=_reversed(core.before, n),
         before=_reversed(core.after, n),
     )
+
+
+def read_backwards(
+    core: FluidCore, lattice: IdealLattice, should_stop: Callable[[], bool] = lambda: False
+) -> tuple[FluidCore, IdealLattice]:
+    """Return a core without tolls and its complete lattice read backwards (see `reverse_core`).
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    turned = reverse_core(core)
+    mirror = enumerate_ideals(turned.order, max_ideals=len(lattice) + 1, should_stop=should_stop)
+    if not mirror.complete:
+        raise OutOfTimeError("stopped while the ideals of a reversed core were being enumerated")
+    return turned, mirror
 
 
 def reverse_stages(stage_of_core: IntArray, stages: int) -> IntArray:

@@ -20,13 +20,13 @@ from framework.structure.annealing import polish
 from framework.structure.closure import BoolArray, Closure, closure
 from framework.structure.contraction import lift
 from framework.structure.core_fluid import FluidPlan, FluidSearch
-from framework.structure.core_reversal import reverse_core, reverse_stages
+from framework.structure.core_reversal import read_backwards, reverse_stages
 from framework.structure.crowding import crowded_nodes
 from framework.structure.fluid_chains import Chain, find_chains
 from framework.structure.fluid_choice import HEFTS, FluidChoice
-from framework.structure.fluid_core import FluidCore, build_core
+from framework.structure.fluid_core import FluidCore, build_core, without_tolls
 from framework.structure.fluid_placement import place_fluid
-from framework.structure.ideals import IdealLattice, enumerate_ideals
+from framework.structure.ideals import IdealLattice
 from framework.structure.orders import order_of_partition
 from framework.structure.reductions import reduce_relaxing
 from framework.structure.slicing import Slicer
@@ -257,10 +257,7 @@ class CoreTower:
         """Return a core with what decides on it, in the direction given."""
         read = core
         if backwards:
-            read = reverse_core(core)
-            lattice = enumerate_ideals(read.order, max_ideals=len(lattice) + 1, should_stop=should_stop)
-            if not lattice.complete:
-                raise OutOfTimeError("stopped while the ideals of a reversed core were being enumerated")
+            read, lattice = read_backwards(core, lattice, should_stop)
         search = FluidSearch(read, lattice, self._crowded, should_stop=should_stop)
         self._variants = self._variants or list(range(search.variants))
         return ReadyCore(
@@ -275,11 +272,7 @@ class CoreTower:
     def _in_the_shorter_direction(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
         """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does."""
         steps = self._trial(ready, MOST_TRIAL_STEPS, should_stop)
-        core = ready.core
-        if (core.unit >= 0).any():
-            mask = np.zeros(self._instance.n, np.bool_)
-            mask[core.fluid] = True
-            core = build_core(self._instance, mask, tolled=False, should_stop=should_stop)
+        core = without_tolls(ready.core, should_stop)
         turned = self._ready(core, ready.search.lattice, ready.way, True, should_stop)
         if SHORTER * self._trial(turned, steps // SHORTER, should_stop) < steps:
             self._cores[-1], self._backwards = turned, True

@@ -75,8 +75,10 @@ class FixedProblems:
         the problem. None if none keeps to the threshold.
         """
         instance = self._stand(threshold).instance
-        if instance is None or instance.n == self._problem.instance.n:
-            return None if instance is None else self._problem
+        if instance is None:
+            return None
+        if instance.n == self._problem.instance.n:
+            return self._problem
         return replace(self._problem, instance=instance)
 
     def _stand(self, threshold: int) -> _Stand:
@@ -86,10 +88,10 @@ class FixedProblems:
         if nearest is not None and nearest.threshold == threshold:
             return nearest
         if nearest is None:
-            n = self._problem.instance.n
-            first = replace(self._problem.instance, node_of_input=np.arange(n, dtype=np.int64))
-            nearest = _Stand(threshold, first)
-        stand = _Stand(threshold, nearest.instance)
+            whole = self._problem.instance
+            stand = _Stand(threshold, replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64)))
+        else:
+            stand = _Stand(threshold, nearest.instance)
         self._stands.append(stand)
         return stand
 
@@ -108,11 +110,9 @@ class FixedProblems:
             should_stop=should_stop,
         )
         mask, lattice = choice.choose(stand.ideals, should_stop)
-        core = untolled = build_core(instance, mask, should_stop=should_stop)
-        if (core.unit >= 0).any():
-            untolled = build_core(instance, mask, tolled=False, should_stop=should_stop)
+        core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
-        sides = read_both_ways(core, untolled, lattice, crowded, should_stop)
+        sides = read_both_ways(core, lattice, crowded, should_stop)
         survivors = find_survivors(sides, problem.useful_stages, threshold, should_stop)
         if survivors is None:
             return None
@@ -120,8 +120,7 @@ class FixedProblems:
         if left is None:
             left = instance
         else:
-            left = compose(left, reduce_exact(left, should_stop=should_stop))
-            left = compose(instance, left)
+            left = compose(instance, compose(left, reduce_exact(left, should_stop=should_stop)))
         stand.over = not mask.any()
         if left.n > WORTHWHILE * instance.n:
             stand.way += 1

@@ -352,6 +352,21 @@ def _members(rows: BitArray, nodes: IntArray, arcs: IntArray) -> int:
     return count
 
 
+def without_tolls(core: FluidCore, should_stop: Callable[[], bool] = lambda: False) -> FluidCore:
+    """Return a core that has no chains with all its tensors in the nets; the core itself if they are.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    if not (core.unit >= 0).any():
+        return core
+    mask = np.zeros(core.instance.n, np.bool_)
+    mask[core.fluid] = True
+    return build_core(core.instance, mask, tolled=False, should_stop=should_stop)
+
+
 def incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArray]:
     """Return the nets of each node as (ptr, items)."""
     return row_pointers(pins, n), nets[np.argsort(pins, kind="stable")]

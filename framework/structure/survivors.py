@@ -40,10 +40,10 @@ from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
 from framework.structure.contraction import contract, with_arcs
 from framework.structure.core_fluid import FluidSearch, Reached
-from framework.structure.core_reversal import reverse_core
-from framework.structure.fluid_core import FluidCore
+from framework.structure.core_reversal import read_backwards
+from framework.structure.fluid_core import FluidCore, without_tolls
 from framework.structure.fluid_kernels import NEVER
-from framework.structure.ideals import IdealLattice, enumerate_ideals
+from framework.structure.ideals import IdealLattice
 
 FIRST_TRIAL = 2_000_000
 """Steps after which one direction is given up for the other, four times as many the next time."""
@@ -58,28 +58,16 @@ class Sides(NamedTuple):
 
 
 def read_both_ways(
-    core: FluidCore,
-    untolled: FluidCore,
-    lattice: IdealLattice,
-    crowded: BoolArray | None,
-    should_stop: Callable[[], bool],
+    core: FluidCore, lattice: IdealLattice, crowded: BoolArray | None, should_stop: Callable[[], bool]
 ) -> Sides:
-    """Return what decides on a core in both directions.
-
-    Parameters
-    ----------
-    untolled
-        The same core without tolls, which cannot be read backwards.
+    """Return what decides on a core without chains in both directions, backwards without tolls.
 
     Raises
     ------
     OutOfTimeError
         If `should_stop` struck first.
     """
-    turned = reverse_core(untolled)
-    mirror = enumerate_ideals(turned.order, max_ideals=len(lattice) + 1, should_stop=should_stop)
-    if not mirror.complete:
-        raise OutOfTimeError("stopped while the ideals of a reversed core were being enumerated")
+    turned, mirror = read_backwards(without_tolls(core, should_stop), lattice, should_stop)
     n = core.order.n
     complements = pack_sets(~unpack_sets(lattice.bits, n)[:, ::-1])
     complement = np.empty(len(lattice), np.int64)
