@@ -9,7 +9,7 @@ is measured, not proven. Source: this project.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class _Stand:
     ideals: int = FIRST_IDEALS
     way: int = 0
     over: bool = False
+    variants: list[int] = field(default_factory=list)
 
 
 class FixedProblems:
@@ -113,7 +114,7 @@ class FixedProblems:
         core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
         sides = read_both_ways(core, lattice, crowded, should_stop)
-        survivors = find_survivors(sides, problem.useful_stages, threshold, should_stop)
+        survivors = find_survivors(sides, problem.useful_stages, threshold, stand.variants, should_stop)
         if survivors is None:
             return None
         left = impose(instance, reach, core, lattice, survivors, should_stop)
@@ -126,4 +127,5 @@ class FixedProblems:
             stand.way += 1
         if stand.way == len(HEFTS):
             stand.ideals, stand.way = GROWTH * stand.ideals, 0
+            stand.variants = []
         return left

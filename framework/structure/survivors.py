@@ -19,6 +19,9 @@ asked for at b is the least that (1) asks for at b or later. (What a walk asks f
 the stages left, only rises as these get fewer.) Stages of fluid alone are not exchanged with others here: that keeps
 some partition, but not all.
 
+*Variants.* Each variant of the fluid has its own values, and (1) holds for J_1, ..., J_(k-1) in all of them. The values
+that bound y_b need no other ideals than these on the way: so one variant is read among the survivors of those before.
+
 *After a reduction.* Dominated nodes are contracted as well (`framework.structure.reductions`), which keeps an optimal
 partition, but not all. If the optimum is at most T, survivors keep all optimal partitions and the reduction one: so
 each step leaves the optimum as it is, and the steps for T can be followed by those for any lower threshold.
@@ -47,6 +50,10 @@ from framework.structure.ideals import IdealLattice
 
 FIRST_TRIAL = 2_000_000
 """Steps after which one direction is given up for the other, four times as many the next time."""
+
+
+WORTHWHILE = 0.99
+"""Share of the survivors of other variants that one leaves at most to be asked again."""
 
 
 class Sides(NamedTuple):
@@ -79,8 +86,16 @@ def read_both_ways(
     )
 
 
-def find_survivors(sides: Sides, stages: int, threshold: int, should_stop: Callable[[], bool]) -> list[IntArray] | None:
+def find_survivors(
+    sides: Sides, stages: int, threshold: int, variants: list[int], should_stop: Callable[[], bool]
+) -> list[IntArray] | None:
     """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages.
+
+    Parameters
+    ----------
+    variants
+        Which variants are read, in this order, all if empty; becomes those that rule out more than others did, for the
+        next time.
 
     Returns
     -------
@@ -92,15 +107,18 @@ def find_survivors(sides: Sides, stages: int, threshold: int, should_stop: Calla
         If `should_stop` struck first.
     """
     alive: list[IntArray] | None = None
-    for variant in range(sides.forwards.variants):
-        found = _survivors(sides, stages, threshold, variant, should_stop)
-        if found is None:
+    left = len(sides.complement) * stages
+    useful = []
+    # What was left of variants may be none that this core has: then all are read.
+    every = range(sides.forwards.variants)
+    for variant in [variant for variant in variants if variant in every] or every:
+        alive = _survivors(sides, stages, threshold, variant, alive, should_stop)
+        if alive is None:
             return None
-        if alive is not None:
-            found = [np.intersect1d(one, other, assume_unique=True) for one, other in zip(alive, found, strict=True)]
-        if not all(len(ideals) for ideals in found):
-            return None
-        alive = found
+        before, left = left, sum(len(ideals) for ideals in alive)
+        if left <= WORTHWHILE * before or not useful:
+            useful.append(variant)
+    variants[:] = useful[::-1]
     return alive
 
 
@@ -149,23 +167,37 @@ def impose(
 
 
 def _survivors(
-    sides: Sides, stages: int, threshold: int, variant: int, should_stop: Callable[[], bool]
+    sides: Sides,
+    stages: int,
+    threshold: int,
+    variant: int,
+    alive: list[IntArray] | None,
+    should_stop: Callable[[], bool],
 ) -> list[IntArray] | None:
-    """Return the survivors of one variant; the direction that takes fewer steps comes first."""
+    """Return the survivors of one variant among `alive`; the direction that takes fewer steps comes first."""
     forwards, backwards, complement = sides
     total = forwards.fluid_weight(variant)
     there = np.argsort(complement)
+    mirrored = None if alive is None else [np.sort(complement[ideals]) for ideals in reversed(alive)]
     most = FIRST_TRIAL
     while True:
-        for search, other, opposite in ((forwards, backwards, there), (backwards, forwards, complement)):
+        for search, other, opposite, among in (
+            (forwards, backwards, there, alive),
+            (backwards, forwards, complement, mirrored),
+        ):
+            floors = [] if among is None else _only(among, len(complement))
             try:
-                first = search.reach(stages, threshold, _within(search, most, should_stop), variant=variant)
+                first = search.reach(
+                    stages, threshold, _within(search, most, should_stop), variant=variant, floors=floors
+                )
             except OutOfTimeError:
                 if should_stop():
                     raise
                 continue
             if first is None:
                 return None
+            if among is not None:
+                first = [_restricted(reached, ideals) for reached, ideals in zip(first, among, strict=True)]
             floors = _floors(first, opposite, total)
             second = other.reach(stages, threshold, should_stop, variant=variant, floors=floors)
             met = None if second is None else _meet(first, second, opposite, total)
@@ -179,6 +211,23 @@ def _within(search: FluidSearch, steps: int, should_stop: Callable[[], bool]) ->
     """Return what stops a search after so many more steps, or when `should_stop` does."""
     last = search.steps + steps
     return lambda: should_stop() or search.steps > last
+
+
+def _only(alive: list[IntArray], count: int) -> list[IntArray]:
+    """Return floors that let pass what is alive at a boundary or at a later one."""
+    floor = np.full(count, NEVER, np.int64)
+    floors = []
+    for ideals in reversed(alive):
+        floor = floor.copy()
+        floor[ideals] = 0
+        floors.append(floor)
+    return floors[::-1]
+
+
+def _restricted(reached: Reached, alive: IntArray) -> Reached:
+    """Return what is reached and alive."""
+    kept = np.isin(reached.ideals, alive, assume_unique=True)
+    return Reached(ideals=reached.ideals[kept], values=reached.values[kept])
 
 
 def _floors(first: list[Reached], opposite: IntArray, total: int) -> list[IntArray]:
