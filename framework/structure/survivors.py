@@ -108,7 +108,7 @@ def find_survivors(
     """
     alive: list[IntArray] | None = None
     left = len(sides.complement) * stages
-    useful = []
+    useful: list[int] = []
     # What was left of variants may be none that this core has: then all are read.
     every = range(sides.forwards.variants)
     for variant in [variant for variant in variants if variant in every] or every:
