@@ -1,9 +1,10 @@
 """Fixing: one problem at falling thresholds, each time what is left of it when all survivors are imposed.
 
 Rounds of `framework.structure.survivors`: a core, its survivors, the order they keep, and the next core on what is left
-of the instance. A round that leaves almost as many nodes is followed by one with the fluid chosen in another way, and
-after all of those by larger cores. What is left at one threshold is the start for all lower ones. Which cores come when
-is measured, not proven. Source: this project.
+of the instance, where branches that became exchangeable are put in order (`framework.structure.symmetry`). A round that
+leaves almost as many nodes is followed by one with the fluid chosen in another way, and after all of those by larger
+cores. What is left at one threshold is the start for all lower ones. Which cores come when is measured, not proven.
+Source: this project.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from framework.structure.fluid_core import build_core
 from framework.structure.reductions import reduce_exact
 from framework.structure.start import simple_bound
 from framework.structure.survivors import find_survivors, impose, read_both_ways
+from framework.structure.symmetry import put_in_order
 
 FIRST_IDEALS, MAX_IDEALS = 8_000, 128_000
 """Most ideals of the first and of the last cores."""
@@ -50,6 +52,8 @@ class FixedProblems:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
+        whole = problem.instance
+        self._whole = replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64))
         self._stands: list[_Stand] = []
 
     def fix(self, threshold: int, level: int = 0, should_stop: Callable[[], bool] = lambda: False) -> bool:
@@ -78,9 +82,7 @@ class FixedProblems:
         instance = self._stand(threshold).instance
         if instance is None:
             return None
-        if instance.n == self._problem.instance.n:
-            return self._problem
-        return replace(self._problem, instance=instance)
+        return self._problem if instance is self._whole else replace(self._problem, instance=instance)
 
     def _stand(self, threshold: int) -> _Stand:
         """Return how far the rounds at a threshold have come; they begin with what is left at the next higher one."""
@@ -89,8 +91,7 @@ class FixedProblems:
         if nearest is not None and nearest.threshold == threshold:
             return nearest
         if nearest is None:
-            whole = self._problem.instance
-            stand = _Stand(threshold, replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64)))
+            stand = _Stand(threshold, _in_order(self._whole))
         else:
             stand = _Stand(threshold, nearest.instance)
         self._stands.append(stand)
@@ -121,7 +122,8 @@ class FixedProblems:
         if left is None:
             left = instance
         else:
-            left = compose(instance, compose(left, reduce_exact(left, should_stop=should_stop)))
+            left = compose(left, reduce_exact(left, should_stop=should_stop))
+            left = compose(instance, _in_order(left, should_stop))
         stand.over = not mask.any()
         if left.n > WORTHWHILE * instance.n:
             stand.way += 1
@@ -129,3 +131,10 @@ class FixedProblems:
             stand.ideals, stand.way = GROWTH * stand.ideals, 0
             stand.variants = []
         return left
+
+
+def _in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance:
+    """Return the instance with exchangeable branches put in order; those within branches are found once these are."""
+    while (ordered := put_in_order(instance, should_stop)) is not None:
+        instance = compose(instance, ordered)
+    return instance

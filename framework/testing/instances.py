@@ -118,6 +118,42 @@ def random_cross_attention(seed: int) -> tuple[Problem, list[int]]:
     return Problem(instance=instance, stages=int(rng.integers(2, 5))), [v for path, _ in paths for v in path]
 
 
+def random_branches(seed: int) -> tuple[Instance, list[list[int]]]:
+    """Return an instance with branches that can be exchanged, all between the same nodes, and their nodes by place."""
+    rng = np.random.default_rng([seed, 11])
+    ahead, behind = int(rng.integers(1, 3)), int(rng.integers(0, 3))
+    size, count = ((1, 4), (1, 3), (2, 3), (2, 2), (3, 2))[int(rng.integers(5))]
+    branches = [[ahead + place * count + branch for place in range(size)] for branch in range(count)]
+    n = ahead + size * count + behind
+    last = list(range(n - behind, n))
+    tensors = [(0, int(rng.integers(0, 6)), [ahead - 1, *last])] if ahead > 1 or last else []
+    shared, fed = rng.random() < 0.5, int(rng.integers(0, 6))
+    firsts = [branch[0] for branch in branches]
+    tensors += [(ahead - 1, fed, heads) for heads in ([firsts] if shared else [[v] for v in firsts])]
+    for place in range(size):
+        for cost, twice in [(int(rng.integers(0, 9)), rng.random() < 0.5)]:
+            for branch in branches:
+                inner = branch[place + 1 : place + (3 if twice else 2)]
+                outer = last[: 1 + (place == 0)] if twice or place == size - 1 else []
+                if inner or outer:
+                    tensors.append((branch[place], cost, [*inner, *outer]))
+    tensors = [(u, cost, [v for v in heads if v != u]) for u, cost, heads in tensors]
+    work = rng.integers(0, 12, n)
+    parameters = rng.integers(0, 12, n)
+    for place in range(size):
+        alike = [branch[place] for branch in branches]
+        work[alike], parameters[alike] = work[alike[0]], parameters[alike[0]]
+    overflows = rng.random() < 0.6
+    instance = instance_from_lists(
+        work.tolist(),
+        [tensor for tensor in tensors if tensor[2]],
+        parameter_cost=parameters.tolist() if overflows else [0] * n,
+        capacity=int(rng.integers(1, 40)) if overflows else UNLIMITED,
+        name=f"branches-{seed}",
+    )
+    return instance, branches
+
+
 def random_layered_instance(seed: int, n: int, *, width: int = 4, capacity_share: float | None = None) -> Instance:
     """Return a larger chain-like instance: every node feeds on a few of the last `width` nodes.
 

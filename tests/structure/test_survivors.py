@@ -21,12 +21,13 @@ from framework.structure.ideals import IdealLattice, enumerate_ideals
 from framework.structure.survivors import find_survivors, impose, read_both_ways
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import (
+    random_branches,
     random_cross_attention,
     random_instance,
     random_layered_instance,
 )
 
-SEEDS = 60
+SEEDS = 80
 
 
 def _never() -> bool:
@@ -35,13 +36,15 @@ def _never() -> bool:
 
 def _problem(seed: int) -> Problem:
     rng = np.random.default_rng([seed, 7])
-    kind = seed % 3
+    kind = seed % 4
     if kind == 0:
         instance = random_instance(seed, 9)
     elif kind == 1:
         instance = random_layered_instance(seed, 9, capacity_share=float(rng.choice([0.1, 0.3, 2.0])))
-    else:
+    elif kind == 2:
         instance = random_cross_attention(seed)[0].instance
+    else:
+        instance = random_branches(seed)[0]
     return Problem(instance=instance, stages=int(rng.choice([2, 3, 4, 4, 12])))
 
 
