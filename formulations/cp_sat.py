@@ -67,7 +67,7 @@ class CpSat:
     resolution: int = 1 << 26
     max_size: int = 2_000_000
     linearization: str = ""
-    max_linear_nodes: int = 400
+    max_linear_nodes: int = 1_000
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 1 << 30:

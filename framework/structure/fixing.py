@@ -90,10 +90,7 @@ class FixedProblems:
         nearest = min(above, key=lambda stand: stand.threshold, default=None)
         if nearest is not None and nearest.threshold == threshold:
             return nearest
-        if nearest is None:
-            stand = _Stand(threshold, _in_order(self._whole))
-        else:
-            stand = _Stand(threshold, nearest.instance)
+        stand = _Stand(threshold, _in_order(self._whole) if nearest is None else nearest.instance)
         self._stands.append(stand)
         return stand
 
