@@ -18,7 +18,7 @@ from formulations.superblocks import Solver, check_size, effort_of, shared_parts
 from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
-from framework.model.problem import Problem
+from framework.model.problem import Problem, Windows
 from framework.portfolio.child import ChildContext
 from framework.portfolio.climb import climb
 from framework.registry import register_formulation
@@ -151,7 +151,6 @@ class Propagation:
         import numpy as np
 
         from framework.structure.superblock_solve import Question, ask
-        from framework.structure.windows import Windows
 
         if self.refuted is not None:
             return 0

@@ -34,6 +34,10 @@ SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
 TIMES_AT_THE_TOP = 3
 """Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
+FURTHER = 4
+"""Growth of the distance from the incumbent after each one that is better."""
+PART = 0.6
+"""Part of the time left that such a decision may take."""
 CLIMBING_STEPS = 5
 """Halvings of the interval with what fixing alone refutes."""
 FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
@@ -93,11 +97,10 @@ class _Search(ThresholdSearch):
     level: int = 0
 
     def narrow(self, seconds: float) -> None:
-        """Climb, then decide thresholds with one time limit, the highest first."""
+        """Climb and decide the highest threshold on the way, then what lies between, all with one time limit."""
         self.band = []
-        self._climb()
-        if not self.over():
-            self.decide(self.highest(), TIMES_AT_THE_TOP * seconds)
+        if not self._climb(seconds):
+            self._decide_highest(seconds)
         step = FIRST_STEP
         while not self.over() and step >= SMALLEST_STEP:
             self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
@@ -105,6 +108,8 @@ class _Search(ThresholdSearch):
             if self.band and ceiling - self.dual <= NARROW * (self.value - self.dual):
                 break
             decided = self.decide(self.dual + int(step * (ceiling - self.dual)), seconds)
+            if decided:
+                self._decide_highest(seconds)
             if decided is None:
                 step /= 2
             else:
@@ -116,17 +121,37 @@ class _Search(ThresholdSearch):
         self._fix(threshold)
         return ThresholdSearch.decide(self, threshold, seconds)
 
-    def _climb(self) -> None:
-        """Bisect with what fixing alone refutes; the second threshold is the highest, if the first is refuted."""
-        high, refuted, tries = self.highest(), 0, 0
+    def _decide_highest(self, seconds: float) -> None:
+        """Decide right below the incumbent; after each better one, further and further below, as far as it goes."""
+        step = 1
+        while not self.over():
+            high = self.highest()
+            threshold = max(self.dual, self.value - step * (self.value - high))
+            self._fix(threshold)
+            limit = min(TIMES_AT_THE_TOP * seconds, PART * self.context.remaining())
+            if ThresholdSearch.decide(self, threshold, limit):
+                step *= FURTHER
+            elif threshold == high:
+                break
+            else:
+                step = 1
+
+    def _climb(self, seconds: float) -> bool:
+        """Bisect with what fixing alone refutes; return whether the highest threshold was decided on the way.
+
+        That comes after the first one refuted: there, fixing has proven worth its time.
+        """
+        high, decided = self.highest(), False
         least = (high - self.dual) >> CLIMBING_STEPS
         while not self.over() and high - self.dual > least:
-            threshold = high if refuted == tries == 1 else self.dual + (high - self.dual) // 2
-            tries += 1
-            if self._refutes(threshold):
-                refuted += 1
-            else:
+            threshold = self.dual + (high - self.dual) // 2
+            if not self._refutes(threshold):
                 high = threshold
+            elif not decided:
+                decided = True
+                self._decide_highest(seconds)
+                high = min(high, self.highest())
+        return decided
 
     def _refutes(self, threshold: int) -> bool:
         """Whether fixing alone refutes a threshold; then it is the dual bound."""

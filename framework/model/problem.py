@@ -12,13 +12,43 @@ from framework.model.topology import IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Windows:
+    """The stages each node may be in, numbered from 0.
+
+    Attributes
+    ----------
+    earliest, latest
+        ``[n]`` first and last possible stage.
+    """
+
+    earliest: IntArray
+    latest: IntArray
+
+    def within(self, other: Windows) -> Windows | None:
+        """Return what both windows of each node have in common; None if some have nothing."""
+        earliest = np.maximum(self.earliest, other.earliest)
+        latest = np.minimum(self.latest, other.latest)
+        return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
-    """Partition `instance` into at most `stages` stages so that the most expensive one is cheapest."""
+    """Partition `instance` into at most `stages` stages so that the most expensive one is cheapest.
+
+    Attributes
+    ----------
+    windows
+        Where nodes are in all partitions that matter to the decision the problem is given for, out of `useful_stages`;
+        whoever decides may leave it aside. Never there where the optimum is asked for.
+    """
 
     instance: Instance
     stages: int
+    windows: Windows | None = None
 
     def __post_init__(self) -> None:
+        if self.windows is not None and len(self.windows.earliest) != self.instance.n:
+            raise ValueError(f"windows of {len(self.windows.earliest)} nodes for an instance of {self.instance.n}")
         if not 1 <= self.stages <= MAX_STAGES:
             raise UserError(f"the number of stages is {self.stages}", mend=f"choose 1 to {MAX_STAGES}")
 

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from framework.model.instance import Instance
-from framework.model.problem import Problem
+from framework.model.problem import Problem, Windows
 from framework.model.topology import IntArray
 from framework.structure.cp_linear import cp_unit, solve_translated, translate
 from framework.structure.explanations import Explanation
 from framework.structure.linear_model import ONE, ZERO
 from framework.structure.superblock_model import SuperblockModel, SuperblockParts, even_layout
-from framework.structure.windows import Windows
 
 
 def work_parts(instance: Instance, should_stop: Callable[[], bool]) -> SuperblockParts:

@@ -16,7 +16,7 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
-from framework.model.problem import Problem
+from framework.model.problem import Problem, Windows
 from framework.structure.closure import closure
 from framework.structure.contraction import compose
 from framework.structure.crowding import crowded_nodes
@@ -24,7 +24,7 @@ from framework.structure.fluid_choice import HEFTS, FluidChoice
 from framework.structure.fluid_core import build_core
 from framework.structure.reductions import reduce_exact
 from framework.structure.start import simple_bound
-from framework.structure.survivors import find_survivors, impose, read_both_ways
+from framework.structure.survivors import find_survivors, impose, read_both_ways, windows_of
 from framework.structure.symmetry import put_in_order
 
 FIRST_IDEALS, MAX_IDEALS = 8_000, 128_000
@@ -32,15 +32,19 @@ FIRST_IDEALS, MAX_IDEALS = 8_000, 128_000
 GROWTH = 4
 """Ideals of larger cores, in those before."""
 WORTHWHILE = 0.95
-"""Share of the nodes that a round leaves at most for the same kind of core to be tried once more."""
+"""Share of the places for nodes that a round leaves at most for the same kind of core to be tried once more."""
 
 
 @dataclass(slots=True)
 class _Stand:
-    """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next."""
+    """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next.
+
+    All partitions of what is left within the threshold are within its windows.
+    """
 
     threshold: int
     instance: Instance | None
+    windows: Windows | None
     ideals: int = FIRST_IDEALS
     way: int = 0
     over: bool = False
@@ -79,10 +83,13 @@ class FixedProblems:
         It has a partition of bottleneck at most the threshold if the problem has one, and its partitions are ones of
         the problem. None if none keeps to the threshold.
         """
-        instance = self._stand(threshold).instance
+        stand = self._stand(threshold)
+        instance = stand.instance
         if instance is None:
             return None
-        return self._problem if instance is self._whole else replace(self._problem, instance=instance)
+        if instance is self._whole:
+            return self._problem
+        return replace(self._problem, instance=instance, windows=stand.windows)
 
     def _stand(self, threshold: int) -> _Stand:
         """Return how far the rounds at a threshold have come; they begin with what is left at the next higher one."""
@@ -90,15 +97,19 @@ class FixedProblems:
         nearest = min(above, key=lambda stand: stand.threshold, default=None)
         if nearest is not None and nearest.threshold == threshold:
             return nearest
-        stand = _Stand(threshold, _in_order(self._whole) if nearest is None else nearest.instance)
+        if nearest is None:
+            stand = _Stand(threshold, _in_order(self._whole), None)
+        else:
+            stand = _Stand(threshold, nearest.instance, nearest.windows)
         self._stands.append(stand)
         return stand
 
     def _round(self, stand: _Stand, instance: Instance, should_stop: Callable[[], bool]) -> Instance | None:
         """Return what a core leaves of an instance, None if it refutes the threshold, and say what comes next."""
-        threshold = stand.threshold
+        threshold, known = stand.threshold, stand.windows
         problem = replace(self._problem, instance=instance)
-        if problem.useful_stages == 1:
+        stages = problem.useful_stages
+        if stages == 1:
             stand.over = True
             return instance
         reach = closure(instance, should_stop=should_stop)
@@ -112,26 +123,45 @@ class FixedProblems:
         core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
         sides = read_both_ways(core, lattice, crowded, should_stop)
-        survivors = find_survivors(sides, problem.useful_stages, threshold, stand.variants, should_stop)
-        if survivors is None:
+        survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known)
+        windows = None if survivors is None else windows_of(core, lattice, survivors, known)
+        if survivors is None or windows is None:
             return None
         left = impose(instance, reach, core, lattice, survivors, should_stop)
-        if left is None:
-            left = instance
-        else:
-            left = compose(left, reduce_exact(left, should_stop=should_stop))
-            left = compose(instance, _in_order(left, should_stop))
+        if left is not None:
+            left = _in_order(compose(left, reduce_exact(left, should_stop=should_stop)), should_stop)
+            windows = _merged(windows, left)
+            if windows is None:
+                return None
+        # With fewer nodes than stages, fewer stages count, and windows are in other ones.
+        stand.windows = windows if left is None or left.n >= stages else None
         stand.over = not mask.any()
-        if left.n > WORTHWHILE * instance.n:
+        if _choices(left or instance, stand.windows, stages) > WORTHWHILE * _choices(instance, known, stages):
             stand.way += 1
         if stand.way == len(HEFTS):
             stand.ideals, stand.way = GROWTH * stand.ideals, 0
             stand.variants = []
-        return left
+        return instance if left is None else compose(instance, left)
+
+
+def _merged(windows: Windows, left: Instance) -> Windows | None:
+    """Return the windows of the nodes that are left, given those of the nodes before; None if some are empty."""
+    earliest, latest = np.zeros(left.n, np.int64), np.full(left.n, int(windows.latest.max()), np.int64)
+    np.maximum.at(earliest, left.node_of_input, windows.earliest)
+    np.minimum.at(latest, left.node_of_input, windows.latest)
+    return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+
+
+def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
+    """Return how many stages the nodes may be in, added up."""
+    return instance.n * stages if windows is None else instance.n + int((windows.latest - windows.earliest).sum())
 
 
 def _in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance:
-    """Return the instance with exchangeable branches put in order; those within branches are found once these are."""
+    """Return the instance, mapped as before, with exchangeable branches put in order.
+
+    Those within branches are found once these are.
+    """
     while (ordered := put_in_order(instance, should_stop)) is not None:
         instance = compose(instance, ordered)
     return instance

@@ -67,6 +67,8 @@ class ModelParts:
 class StageModel:
     """One model: a threshold decision, or the search for something better than an upper limit.
 
+    It keeps to the windows of the problem, if there are any, beside its own.
+
     Parameters
     ----------
     threshold
@@ -108,6 +110,8 @@ class StageModel:
         self._digits = exact and self.unit > 1
         self._parts, self._should_stop, self._steps = parts, should_stop, 0
         windows = parts.windows.at(self.k, threshold)
+        if windows is not None and problem.windows is not None:
+            windows = windows.within(problem.windows)
         self.trivially_infeasible = windows is None
         if windows is None:
             return

@@ -35,12 +35,12 @@ from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
-from framework.model.problem import Partition
+from framework.model.problem import Partition, Windows
 from framework.model.topology import IntArray
 from framework.structure.closure import closure, transitive_reduction
 from framework.structure.last_consumers import last_consumers
 from framework.structure.linear_model import ONE, OPEN, ZERO, LinearModel, ModelBuilder
-from framework.structure.windows import StageWindows, Windows
+from framework.structure.windows import StageWindows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.problem import Partition, Problem, Windows, bottleneck
 from framework.structure.assignment_model import AssignmentModel
 from framework.structure.cp_linear import cp_unit, solve_cp
 from framework.structure.linear_model import Solution
@@ -17,7 +17,6 @@ from framework.structure.mip import mip_unit, solve_mip, start_solver
 from framework.structure.orders import order_of_partition
 from framework.structure.slicing import Slicer
 from framework.structure.superblock_model import Layout, SuperblockModel, SuperblockParts, TransferCut
-from framework.structure.windows import Windows
 
 Solver = Literal["highs", "scip", "cp-sat"]
 _END_EARLY = 0.5

@@ -39,6 +39,7 @@ from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
+from framework.model.problem import Windows
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
 from framework.structure.contraction import contract, with_arcs
@@ -46,7 +47,7 @@ from framework.structure.core_fluid import FluidSearch, Reached
 from framework.structure.core_reversal import read_backwards
 from framework.structure.fluid_core import FluidCore, without_tolls
 from framework.structure.fluid_kernels import NEVER
-from framework.structure.ideals import IdealLattice
+from framework.structure.ideals import IdealLattice, SmallArray
 
 FIRST_TRIAL = 2_000_000
 """Steps after which one direction is given up for the other, four times as many the next time."""
@@ -87,7 +88,12 @@ def read_both_ways(
 
 
 def find_survivors(
-    sides: Sides, stages: int, threshold: int, variants: list[int], should_stop: Callable[[], bool]
+    sides: Sides,
+    stages: int,
+    threshold: int,
+    variants: list[int],
+    should_stop: Callable[[], bool],
+    windows: Windows | None = None,
 ) -> list[IntArray] | None:
     """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages.
 
@@ -96,6 +102,8 @@ def find_survivors(
     variants
         Which variants are read, in this order, all if empty; becomes those that rule out more than others did, for the
         next time.
+    windows
+        What is known of all partitions within the threshold already.
 
     Returns
     -------
@@ -106,7 +114,7 @@ def find_survivors(
     OutOfTimeError
         If `should_stop` struck first.
     """
-    alive: list[IntArray] | None = None
+    alive = None if windows is None else _in_windows(sides, stages, windows)
     left = len(sides.complement) * stages
     useful: list[int] = []
     # What was left of variants may be none that this core has: then all are read.
@@ -120,6 +128,25 @@ def find_survivors(
             useful.append(variant)
     variants[:] = useful[::-1]
     return alive
+
+
+def windows_of(
+    core: FluidCore, lattice: IdealLattice, survivors: list[IntArray], known: Windows | None
+) -> Windows | None:
+    """Return where survivors leave each node, within the windows that are `known`; None if nowhere."""
+    stages, n = len(survivors) + 1, core.instance.n
+    earliest, latest = np.zeros(n, np.int64), np.full(n, stages - 1, np.int64)
+    for b, ideals in enumerate(survivors, start=1):
+        held = np.stack([reduce.reduce(lattice.bits[ideals], axis=0) for reduce in (np.bitwise_or, np.bitwise_and)])
+        some, every = unpack_sets(held, core.order.n)
+        earliest[core.nodes[~some]] = b
+        latest[core.nodes[every]] = np.minimum(latest[core.nodes[every]], b - 1)
+    top = core.instance.topology
+    if known is not None:
+        np.maximum(earliest, known.earliest, out=earliest)
+        np.minimum(latest, known.latest, out=latest)
+    _follow(earliest, latest, top.pred_ptr, top.preds)
+    return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
 
 
 def impose(
@@ -213,6 +240,20 @@ def _within(search: FluidSearch, steps: int, should_stop: Callable[[], bool]) ->
     return lambda: should_stop() or search.steps > last
 
 
+def _in_windows(sides: Sides, stages: int, windows: Windows) -> list[IntArray]:
+    """Return the ideals that keep to the windows, for each boundary."""
+    core, lattice = sides.forwards.core, sides.forwards.lattice
+    first, last = _boundaries(
+        lattice.edge_ptr,
+        lattice.edge_node,
+        lattice.edge_ideal,
+        windows.earliest[core.nodes],
+        windows.latest[core.nodes],
+        stages,
+    )
+    return [np.flatnonzero((first <= b) & (b <= last)) for b in range(1, stages)]
+
+
 def _only(alive: list[IntArray], count: int) -> list[IntArray]:
     """Return floors that let pass what is alive at a boundary or at a later one."""
     floor = np.full(count, NEVER, np.int64)
@@ -266,6 +307,40 @@ def _sorted(rows: BitArray) -> IntArray:
     """Return an order of rows, the same for equal sets of rows."""
     order: IntArray = np.lexsort(rows.T).astype(np.int64)
     return order
+
+
+@njit(cache=True)
+def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: IntArray) -> None:
+    """Make windows such that no node is before its predecessors."""
+    n = len(earliest)
+    for v in range(n):
+        for i in range(pred_ptr[v], pred_ptr[v + 1]):
+            earliest[v] = max(earliest[v], earliest[preds[i]])
+    for v in range(n - 1, -1, -1):
+        for i in range(pred_ptr[v], pred_ptr[v + 1]):
+            latest[preds[i]] = min(latest[preds[i]], latest[v])
+
+
+@njit(cache=True)
+def _boundaries(
+    edge_ptr: IntArray,
+    edge_node: SmallArray,
+    edge_ideal: SmallArray,
+    earliest: IntArray,
+    latest: IntArray,
+    stages: int,
+) -> tuple[IntArray, IntArray]:
+    """Return the first and the last boundary at which each ideal keeps to the windows of the core's nodes."""
+    count = len(edge_ptr) - 1
+    first = np.zeros(count, np.int64)
+    last = np.full(count, stages, np.int64)
+    for ideal in range(count):
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            first[edge_ideal[e]] = max(first[ideal], earliest[edge_node[e]] + 1)
+    for ideal in range(count - 1, -1, -1):
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            last[ideal] = min(last[edge_ideal[e]], latest[edge_node[e]])
+    return first, last
 
 
 @njit(cache=True)

@@ -15,31 +15,17 @@ An empty window refutes T. Source: windows on prefixes as in Archer et al., ICML
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
+from framework.model.problem import Windows
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, closure
 
 _ROWS_A_CALL = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Windows:
-    """The stages each node may be in, numbered from 0.
-
-    Attributes
-    ----------
-    earliest, latest
-        ``[n]`` first and last possible stage.
-    """
-
-    earliest: IntArray
-    latest: IntArray
 
 
 class StageWindows:
