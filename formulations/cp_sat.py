@@ -58,8 +58,8 @@ class CpSat:
         Give up on models with more literals and clauses than this.
     linearization
         CP-SAT's levels of linearization, joined by ``+``: decisions try them in this order, and of two, give the first
-        a third of their time. 0 has no linear program and learns much faster, 2 has one with all constraints. Empty for
-        CP-SAT's own choice.
+        a quarter of their time. 0 has no linear program and learns much faster, 2 has one with all constraints. Empty
+        for CP-SAT's own choice.
     max_linear_nodes
         Above so many nodes level 2 is left out where there are others: its program is too large then.
     """
@@ -129,7 +129,7 @@ class CpSat:
             levels = [level for level in levels if level != FULL] or levels
         for place, level in enumerate(levels):
             run = _Run(problem, context, model, level)
-            run.solve(1 / (2 * (len(levels) - place) - 1))
+            run.solve(1 / (3 * (len(levels) - place) - 2))
             if run.status != "UNKNOWN":
                 break
         return run

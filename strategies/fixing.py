@@ -32,12 +32,12 @@ from strategies.bisection import ThresholdSearch
 NAME = "fixing"
 SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
-TIMES_AT_THE_TOP = 3
+TIMES_AT_THE_TOP = 4
 """Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
 FURTHER = 4
 """Growth of the distance from the incumbent after each one that is better."""
-PART = 0.6
-"""Part of the time left that such a decision may take."""
+PART, MOST_CHOICES = 0.65, 4_500
+"""Part of the time left that such a decision may take, and the most choices that may be left for it."""
 CLIMBING_STEPS = 5
 """Halvings of the interval with what fixing alone refutes."""
 FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
@@ -97,10 +97,10 @@ class _Search(ThresholdSearch):
     level: int = 0
 
     def narrow(self, seconds: float) -> None:
-        """Climb and decide the highest threshold on the way, then what lies between, all with one time limit."""
+        """Decide the highest threshold, climb towards it, then decide what lies between, all with one time limit."""
         self.band = []
-        if not self._climb(seconds):
-            self._decide_highest(seconds)
+        self._decide_highest(seconds)
+        self._climb()
         step = FIRST_STEP
         while not self.over() and step >= SMALLEST_STEP:
             self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
@@ -128,6 +128,8 @@ class _Search(ThresholdSearch):
             high = self.highest()
             threshold = max(self.dual, self.value - step * (self.value - high))
             self._fix(threshold)
+            if self.decisions.choices(threshold) > MOST_CHOICES:
+                break
             limit = min(TIMES_AT_THE_TOP * seconds, PART * self.context.remaining())
             if ThresholdSearch.decide(self, threshold, limit):
                 step *= FURTHER
@@ -136,22 +138,14 @@ class _Search(ThresholdSearch):
             else:
                 step = 1
 
-    def _climb(self, seconds: float) -> bool:
-        """Bisect with what fixing alone refutes; return whether the highest threshold was decided on the way.
-
-        That comes after the first one refuted: there, fixing has proven worth its time.
-        """
-        high, decided = self.highest(), False
+    def _climb(self) -> None:
+        """Bisect with what fixing alone refutes."""
+        high = min((undecided for undecided in self.band if undecided >= self.dual), default=self.highest())
         least = (high - self.dual) >> CLIMBING_STEPS
         while not self.over() and high - self.dual > least:
             threshold = self.dual + (high - self.dual) // 2
             if not self._refutes(threshold):
                 high = threshold
-            elif not decided:
-                decided = True
-                self._decide_highest(seconds)
-                high = min(high, self.highest())
-        return decided
 
     def _refutes(self, threshold: int) -> bool:
         """Whether fixing alone refutes a threshold; then it is the dual bound."""

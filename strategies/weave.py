@@ -48,6 +48,8 @@ REPEATED = 0.5
 """Share of the woven graphs for which the way that last found something better is taken again."""
 FIRST_STEP, LAST_STEP = 1e-4, 5e-4
 """How far below the first improvement the next one is looked for, and the last step worth it, of the bottleneck."""
+UNMOVED = 3
+"""Part of the patience for a partition that nothing improved on yet: often enough it is optimal."""
 MOST_BYTES = 512 << 20
 """Size of a lattice at most."""
 
@@ -67,7 +69,7 @@ class Weave:
     max_ideals
         Most ideals of a woven graph; ways of weaving with more are passed over.
     patience
-        Woven graphs in a row without improvement after which it ends.
+        Woven graphs in a row without improvement after which it ends; a third before the first improvement.
     """
 
     max_ideals: int = 70_000
@@ -84,9 +86,10 @@ class Weave:
             return without_start()
         drawings = _Drawings(problem, context)
         failures = woven = 0
+        patience = self.patience // UNMOVED
         termination = Termination(reason=Reason.FINISHED)
         try:
-            while failures < self.patience and not (context.dual is not None and context.dual >= best.value):
+            while failures < patience and not (context.dual is not None and context.dual >= best.value):
                 if context.should_stop():
                     raise OutOfTimeError("stopped between woven graphs")
                 found = self._improve(drawings, best)
@@ -94,7 +97,7 @@ class Weave:
                 if found is None:
                     failures += 1
                 else:
-                    failures = 0
+                    failures, patience = 0, self.patience
                     drawings.keep()
                 best = best_known(problem, found or best, context)
         except OutOfTimeError:

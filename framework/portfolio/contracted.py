@@ -79,6 +79,10 @@ class ContractedDecisions:
             self._fixed = FixedProblems(self._problem)
         return self._fixed.fix(threshold, level, context.should_stop)
 
+    def choices(self, threshold: int) -> int:
+        """Return how many stages further than the first one nodes may be at a threshold that was fixed, in all."""
+        return 0 if self._fixed is None else self._fixed.choices(threshold)
+
     def _at(self, threshold: int, context: Context) -> Problem | None:
         if self._fix:
             return self._problem if self._fixed is None else self._fixed.at(threshold)

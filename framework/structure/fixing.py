@@ -91,6 +91,14 @@ class FixedProblems:
             return self._problem
         return replace(self._problem, instance=instance, windows=stand.windows)
 
+    def choices(self, threshold: int) -> int:
+        """Return how many stages further than the first one nodes may be, in all, at a threshold (ticks)."""
+        stand = self._stand(threshold)
+        if stand.instance is None:
+            return 0
+        stages = replace(self._problem, instance=stand.instance).useful_stages
+        return _choices(stand.instance, stand.windows, stages)
+
     def _stand(self, threshold: int) -> _Stand:
         """Return how far the rounds at a threshold have come; they begin with what is left at the next higher one."""
         above = [stand for stand in self._stands if stand.threshold >= threshold]
@@ -136,7 +144,8 @@ class FixedProblems:
         # With fewer nodes than stages, fewer stages count, and windows are in other ones.
         stand.windows = windows if left is None or left.n >= stages else None
         stand.over = not mask.any()
-        if _choices(left or instance, stand.windows, stages) > WORTHWHILE * _choices(instance, known, stages):
+        rest, before = left or instance, _choices(instance, known, stages)
+        if rest.n + _choices(rest, stand.windows, stages) > WORTHWHILE * (instance.n + before):
             stand.way += 1
         if stand.way == len(HEFTS):
             stand.ideals, stand.way = GROWTH * stand.ideals, 0
@@ -153,8 +162,8 @@ def _merged(windows: Windows, left: Instance) -> Windows | None:
 
 
 def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
-    """Return how many stages the nodes may be in, added up."""
-    return instance.n * stages if windows is None else instance.n + int((windows.latest - windows.earliest).sum())
+    """Return how many stages further than the first one the nodes may be, in all."""
+    return instance.n * (stages - 1) if windows is None else int((windows.latest - windows.earliest).sum())
 
 
 def _in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance:
