@@ -19,10 +19,11 @@ Source: this project.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from framework.bounds import Outcome, Soundness
-from framework.contracts import Context, Feature
+from framework.contracts import Context, Feature, Formulation, Strategy
 from framework.model.problem import Problem
 from framework.portfolio.child import ChildContext
 from framework.portfolio.contracted import ContractedDecisions
@@ -32,6 +33,10 @@ from strategies.bisection import ThresholdSearch
 NAME = "fixing"
 SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
+POLISHING = ("slice-graph", "weave:patience=150")
+"""What looks for better partitions of what is left, where every one within the threshold still is."""
+POLISH = 0.2
+"""Part of the time left that it may take."""
 TIMES_AT_THE_TOP = 4
 """Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
 FURTHER = 4
@@ -62,6 +67,8 @@ class Fixing:
     ----------
     over
         Spec of the decision formulation, in brackets if it has parameters.
+    polish
+        Whether what is left below the incumbent is searched for better partitions before it is decided.
     first_seconds
         Time limit of the first decisions; doubled from sweep to sweep.
     max_sweeps
@@ -69,6 +76,7 @@ class Fixing:
     """
 
     over: str = "cp-sat:linearization=0+2"
+    polish: bool = True
     first_seconds: float = 1.0
     max_sweeps: int = 12
 
@@ -81,7 +89,8 @@ class Fixing:
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Narrow the interval until it closes or the context says stop."""
         decisions = ContractedDecisions(registry.create_decision(self.over), problem, fix=True)
-        search = _Search(problem, context, decisions)
+        polish = [registry.create(spec) for spec in POLISHING] if self.polish else []
+        search = _Search(problem, context, decisions, polish=polish)
         for sweep in range(self.max_sweeps):
             if search.over():
                 break
@@ -95,6 +104,7 @@ class _Search(ThresholdSearch):
     """The interval, and how large cores may be."""
 
     level: int = 0
+    polish: Sequence[Formulation | Strategy] = ()
 
     def narrow(self, seconds: float) -> None:
         """Decide the highest threshold, climb towards it, then decide what lies between, all with one time limit."""
@@ -128,6 +138,9 @@ class _Search(ThresholdSearch):
             high = self.highest()
             threshold = max(self.dual, self.value - step * (self.value - high))
             self._fix(threshold)
+            if self._improves(threshold):
+                step = 1
+                continue
             if self.decisions.choices(threshold) > MOST_CHOICES:
                 break
             limit = min(TIMES_AT_THE_TOP * seconds, PART * self.context.remaining())
@@ -137,6 +150,13 @@ class _Search(ThresholdSearch):
                 break
             else:
                 step = 1
+
+    def _improves(self, threshold: int) -> bool:
+        """Whether what is left at a threshold shows a better partition to what looks for them."""
+        before = self.value
+        self.decisions.improve(self.polish, threshold, ChildContext(self.context, POLISH * self.context.remaining()))
+        self.over()
+        return self.value < before
 
     def _climb(self) -> None:
         """Bisect with what fixing alone refutes."""

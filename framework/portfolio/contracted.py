@@ -15,13 +15,13 @@ dropped. Where nothing is contracted, which is the rule, the formulation sees th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from framework.bounds import Certificate, Soundness
-from framework.contracts import Context, Decision, DecisionFormulation, Refuted, Satisfied
-from framework.model.problem import Partition, Problem, project
+from framework.contracts import Context, Decision, DecisionFormulation, Formulation, Refuted, Satisfied, Strategy
+from framework.model.problem import Partition, Problem, bottleneck, project
 from framework.portfolio.child import ChildContext
 
 if TYPE_CHECKING:
@@ -79,6 +79,20 @@ class ContractedDecisions:
             self._fixed = FixedProblems(self._problem)
         return self._fixed.fix(threshold, level, context.should_stop)
 
+    def improve(self, entries: Sequence[Formulation | Strategy], threshold: int, context: Context) -> None:
+        """Let entries look for partitions of what is left at a threshold, each from the best one so far there.
+
+        Nothing where nothing is contracted: that is what they do anyway.
+        """
+        problem = self._at(threshold, context)
+        if problem is None or problem is self._problem:
+            return
+        inner = _ContractedContext(context, problem, threshold)
+        for entry in entries:
+            outcome = entry.run(problem, inner) if isinstance(entry, Strategy) else entry.bound(problem, inner)
+            if outcome.incumbent is not None:
+                inner.report_partition(outcome.incumbent.partition)
+
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be at a threshold that was fixed, in all."""
         return 0 if self._fixed is None else self._fixed.choices(threshold)
@@ -101,6 +115,7 @@ class _ContractedContext:
         self.remaining: Callable[[], float] = parent.remaining
         self.should_stop: Callable[[], bool] = parent.should_stop
         self.progress: Callable[[str], None] = parent.progress
+        self._best: tuple[int, Partition] | None = None
 
     @property
     def seed(self) -> int:
@@ -119,17 +134,24 @@ class _ContractedContext:
         return self._parent.incumbent
 
     def best_partition(self) -> Partition | None:
-        """Return the parent's best partition if it separates no two nodes that are one here."""
-        best = self._parent.best_partition()
-        return None if best is None else project(best, self._problem.instance)
+        """Return the parent's best partition if it is one of what is left, else the best one reported here."""
+        known = self._parent.best_partition()
+        best = None if known is None else project(known, self._problem.instance)
+        if best is None and self._best is not None:
+            return self._best[1]
+        return best
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
         """Report what a bound of the contracted problem says of the given one: at most T + 1."""
         self._parent.report_dual(min(value, self._threshold + 1), soundness)
 
     def report_partition(self, partition: Partition) -> None:
-        """Report a partition of the given problem."""
-        self._parent.report_partition(_lift(partition, self._problem))
+        """Keep a partition, and report it for the given problem if it is the best one known."""
+        value = bottleneck(self._problem, partition)
+        if self._best is None or value < self._best[0]:
+            self._best = value, partition
+        if self.incumbent is None or value < self.incumbent:
+            self._parent.report_partition(_lift(partition, self._problem))
 
 
 def _lift(partition: Partition, problem: Problem) -> Partition:
