@@ -4,15 +4,17 @@ Validity: a threshold T refuted by survivors (`framework.structure.survivors` ha
 they leave, means that every partition costs at least T + 1; a partition of what is left is one of the problem. So
 [largest refuted T + 1, incumbent] holds the optimum at every moment.
 
-The interval is bisected with what fixing alone refutes, which takes some tenths of a second a threshold; after the
-first one the highest is tried, as what survives right below the incumbent is the start for all lower thresholds. Then
-the decision formulation gets what is left there, and after that, what is left at thresholds between the dual bound and
-the lowest undecided one. Each sweep gives decisions twice the time of the one before.
+The highest threshold comes first, right below the incumbent: what survives there is the start for all lower ones, and
+holds every better partition there is, so `slice-graph` and `weave` look for one among what is left, where they find in
+tenths of a second what they do not find at all on the graph itself. If there is none, the decision formulation gets
+what is left, with the windows that survivors have (`framework.structure.survivors`). Then the interval is bisected with
+what fixing alone refutes, and thresholds between the dual bound and the lowest undecided one are decided. Each sweep
+gives decisions twice the time of the one before.
 
 Where it wins: where cores bound well, but not to the last. Right below the best partition of `raft_large` into eight
 stages nothing is left in a second; of the 573 nodes of `bart` for four stages 91 are, on which `cp-sat` refutes in
-0.2 s what it leaves open for any time on the graph itself (`scripts/bench_fixing.py`). Where not: where much survives,
-as on graphs with many equal nodes side by side, and in many stages.
+0.2 s what it leaves open for any time on the graph itself (`scripts/bench_fixing.py`). Where not: in many stages, and
+where much survives.
 
 Source: this project.
 """

@@ -22,6 +22,10 @@ some partition, but not all.
 *Variants.* Each variant of the fluid has its own values, and (1) holds for J_1, ..., J_(k-1) in all of them. The values
 that bound y_b need no other ideals than these on the way: so one variant is read among the survivors of those before.
 
+*Windows.* If no survivor at b holds v, v is in none of the first b stages, and in one of them if all do. That is so for
+all partitions of bottleneck at most T, so for those of any instance made from this one by merging nodes or by more
+order, and later cores are read among the ideals that keep to it, as with variants.
+
 *After a reduction.* Dominated nodes are contracted as well (`framework.structure.reductions`), which keeps an optimal
 partition, but not all. If the optimum is at most T, survivors keep all optimal partitions and the reduction one: so
 each step leaves the optimum as it is, and the steps for T can be followed by those for any lower threshold.

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from framework.bounds import Limit, Reason, Soundness
+from framework.contracts import Decision, Refuted, Satisfied
 from framework.errors import UserError
 from framework.model.instance import instance_from_lists
-from framework.model.problem import Partition, Problem, bottleneck, project
+from framework.model.problem import Partition, Problem, Windows, bottleneck, project
 from framework.portfolio.board import Board
 from framework.portfolio.contracted import ContractedDecisions
 from framework.portfolio.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.contraction import contract, with_arcs
 from framework.structure.fluid_choice import FluidChoice
+from framework.structure.start import balanced_partition
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 
@@ -55,6 +57,36 @@ def test_what_is_left_is_smaller_and_decided_there() -> None:
     answer = decisions.decide(optimum, context)
     assert decisions.contracted == 1
     assert bottleneck(problem, answer.partition) == optimum  # type: ignore[union-attr]
+
+
+def test_what_is_left_is_searched_for_better_partitions() -> None:
+    problem = Problem(instance=random_layered_instance(5, 80, width=2), stages=3)
+    board = Board(problem, clock=lambda: 0.0)
+    context = LocalContext(board, "test")
+    context.report_partition(balanced_partition(problem))
+    before = board.interval.incumbent
+    assert before is not None
+    decisions = ContractedDecisions(registry.create_decision("ideal-dp"), problem, fix=True)
+    decisions.improve([registry.create("slice-graph")], before - 1, context)
+    assert board.interval.incumbent == before, "nothing was fixed yet"
+    assert not decisions.fix(before - 1, 0, context)
+    decisions.improve([registry.create("slice-graph"), registry.create("weave:patience=20")], before - 1, context)
+    assert board.interval.incumbent == run_entry(registry.create("ideal-dp"), problem)[1].interval.incumbent
+    assert decisions.choices(before - 1) > 0
+
+
+def test_windows_bind_the_decision() -> None:
+    instance = instance_from_lists([1, 1, 1], [(0, 0, [1, 2])])
+    assert isinstance(_decide(Problem(instance=instance, stages=2)), Satisfied)
+    first = Windows(earliest=np.zeros(3, np.int64), latest=np.zeros(3, np.int64))
+    assert isinstance(_decide(Problem(instance=instance, stages=2, windows=first)), Refuted)
+    with pytest.raises(ValueError, match="windows of 3 nodes for an instance of 2"):
+        Problem(instance=instance_from_lists([1, 1], [(0, 0, [1])]), stages=2, windows=first)
+
+
+def _decide(problem: Problem) -> Decision:
+    context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
+    return registry.create_decision("cp-sat").decide(problem, 2, context)
 
 
 def test_incumbents_against_the_order_are_not_handed_on() -> None:

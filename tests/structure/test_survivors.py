@@ -121,6 +121,30 @@ def _assert_ideal(left: Instance | None, inside: np.ndarray[tuple[int], np.dtype
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
+def test_all_partitions_within_the_threshold_keep_to_the_windows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = _problem(seed)
+    if not _small(problem):
+        pytest.skip("too large for brute force")
+    rng = np.random.default_rng([seed, 1])
+    choose, most = FluidChoice.choose, int(rng.integers(2, 40))
+    monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
+    problems, optimum = FixedProblems(problem), brute_force_optimum(problem)
+    for factor in (1.3, 1.1, 1.0):
+        threshold = int(optimum * factor)
+        problems.fix(threshold)
+        left = problems.at(threshold)
+        assert left is not None
+        if left is problem or left.windows is None:
+            continue
+        assert problems.choices(threshold) == (left.windows.latest - left.windows.earliest).sum()
+        for b, ideals in enumerate(_boundaries(left, threshold), start=1):
+            for ideal in ideals:
+                inside = _flags(ideal, np.arange(left.instance.n))
+                assert (left.windows.earliest[inside] < b).all()
+                assert (left.windows.latest[~inside] >= b).all()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_fixing_keeps_the_optimum_and_nothing_better(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = _problem(seed)
     if not _small(problem):
