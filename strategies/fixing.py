@@ -33,12 +33,12 @@ from framework.registry import register_strategy, registry
 from strategies.bisection import ThresholdSearch
 
 NAME = "fixing"
-SHARE = 0.35
+SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
 POLISHING = ("slice-graph", "weave:patience=150")
 """What looks for better partitions of what is left, where every one within the threshold still is."""
-POLISH, WORTH_MORE = 0.2, 5e-4
-"""Part of the time left that it may take, and the improvement for which it looks again."""
+POLISH = 0.2
+"""Part of the time left that it may take."""
 TIMES_AT_THE_TOP = 4
 """Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
 FURTHER = 4
@@ -135,17 +135,14 @@ class _Search(ThresholdSearch):
 
     def _decide_highest(self, seconds: float) -> None:
         """Decide right below the incumbent; after each better one, further and further below, as far as it goes."""
-        step, polish = 1, True
+        step = 1
         while not self.over():
             high = self.highest()
-            before, threshold = self.value, max(self.dual, self.value - step * (self.value - high))
+            threshold = max(self.dual, self.value - step * (self.value - high))
             self._fix(threshold)
-            if polish:
-                improved = self._improves(threshold)
-                polish = self.value < (1 - WORTH_MORE) * before
-                if improved:
-                    step = 1
-                    continue
+            if self._improves(threshold):
+                step = 1
+                continue
             if self.decisions.choices(threshold) > MOST_CHOICES:
                 break
             limit = min(TIMES_AT_THE_TOP * seconds, PART * self.context.remaining())

@@ -106,7 +106,7 @@ class FixedProblems:
         if nearest is not None and nearest.threshold == threshold:
             return nearest
         if nearest is None:
-            stand = _Stand(threshold, self._whole, None)
+            stand = _Stand(threshold, _in_order(self._whole), None)
         else:
             stand = _Stand(threshold, nearest.instance, nearest.windows)
         self._stands.append(stand)
@@ -137,7 +137,6 @@ class FixedProblems:
             return None
         left = impose(instance, reach, core, lattice, survivors, should_stop)
         if left is not None:
-            # Not before the first round: on the instance itself more order costs fluid, and deepctr-onn its refutation.
             left = _in_order(compose(left, reduce_exact(left, should_stop=should_stop)), should_stop)
             windows = _merged(windows, left)
             if windows is None:
@@ -167,7 +166,7 @@ def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
     return instance.n * (stages - 1) if windows is None else int((windows.latest - windows.earliest).sum())
 
 
-def _in_order(instance: Instance, should_stop: Callable[[], bool]) -> Instance:
+def _in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance:
     """Return the instance, mapped as before, with exchangeable branches put in order.
 
     Those within branches are found once these are.
