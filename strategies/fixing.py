@@ -35,10 +35,10 @@ from strategies.bisection import ThresholdSearch
 NAME = "fixing"
 SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
-POLISHING = ("slice-graph", "weave:patience=150")
+POLISHING = ("slice-graph", "weave:patience=90")
 """What looks for better partitions of what is left, where every one within the threshold still is."""
-POLISH = 0.2
-"""Part of the time left that it may take."""
+POLISH, WORTH_MORE = 0.2, 1e-4
+"""Part of the time left that it may take, and the improvement for which it looks again."""
 TIMES_AT_THE_TOP = 4
 """Times that a decision right below the incumbent may take that of others: it is optimal often enough."""
 FURTHER = 4
@@ -135,14 +135,17 @@ class _Search(ThresholdSearch):
 
     def _decide_highest(self, seconds: float) -> None:
         """Decide right below the incumbent; after each better one, further and further below, as far as it goes."""
-        step = 1
+        step, polish = 1, True
         while not self.over():
             high = self.highest()
-            threshold = max(self.dual, self.value - step * (self.value - high))
+            before, threshold = self.value, max(self.dual, self.value - step * (self.value - high))
             self._fix(threshold)
-            if self._improves(threshold):
-                step = 1
-                continue
+            if polish:
+                improved = self._improves(threshold)
+                polish = self.value < (1 - WORTH_MORE) * before
+                if improved:
+                    step = 1
+                    continue
             if self.decisions.choices(threshold) > MOST_CHOICES:
                 break
             limit = min(TIMES_AT_THE_TOP * seconds, PART * self.context.remaining())
