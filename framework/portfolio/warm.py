@@ -37,6 +37,8 @@ def warm_entries(say: Callable[[str], None]) -> int:
         more = [limited] if entry.supports(Feature.LIMITS) else []
         if entry.name == "core-fluid":
             more.append(_reading())
+        elif entry.name == "fixing":
+            more.append(_alike())
         for instance in [*instances, *more]:
             problem = Problem(instance=instance, stages=3)
             for _ in range(MOST_RUNS):
@@ -71,3 +73,8 @@ def _reading() -> Instance:
     fed, readers = range(1, 13), range(13, 25)
     tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
     return instance_from_lists([6] + [4] * 12 + [3] * 12, tensors)
+
+
+def _alike() -> Instance:
+    """Three branches that can be exchanged."""
+    return instance_from_lists([6, 4, 4, 4, 5], [(0, 2, [1, 2, 3]), *((v, 1, [4]) for v in (1, 2, 3))])
