@@ -137,7 +137,7 @@ class FluidSearch:
         self._counted = [np.zeros_like(parameters)]
         if instance.can_overflow:
             self._counted.append(parameters)
-            if crowded is not None and parameters[~crowded].any():
+            if crowded is not None:
                 self._counted.append(np.where(crowded, parameters, 0))
         self.variants = len(self._counted)
         self._capacity = instance.bounded_capacity
