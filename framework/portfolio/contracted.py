@@ -84,9 +84,11 @@ class ContractedDecisions:
 
         Nothing where nothing is contracted: that is what they do anyway.
         """
-        problem = self._at(threshold, context)
-        if problem is None or problem is self._problem:
+        left = self._at(threshold, context)
+        if left is None or left is self._problem:
             return
+        # Windows are for decisions; the optimum is looked for here.
+        problem = replace(left, windows=None)
         inner = _ContractedContext(context, problem, threshold)
         for entry in entries:
             outcome = entry.run(problem, inner) if isinstance(entry, Strategy) else entry.bound(problem, inner)

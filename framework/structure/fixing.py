@@ -72,6 +72,8 @@ class FixedProblems:
         most = min(MAX_IDEALS, FIRST_IDEALS * GROWTH**level)
         while stand.instance is not None and not stand.over and stand.ideals <= most and not should_stop():
             try:
+                if stand.instance is self._whole:
+                    stand.instance = _in_order(self._whole, should_stop)
                 stand.instance = self._round(stand, stand.instance, should_stop)
             except OutOfTimeError:
                 break
@@ -106,7 +108,7 @@ class FixedProblems:
         if nearest is not None and nearest.threshold == threshold:
             return nearest
         if nearest is None:
-            stand = _Stand(threshold, _in_order(self._whole), None)
+            stand = _Stand(threshold, self._whole, None)
         else:
             stand = _Stand(threshold, nearest.instance, nearest.windows)
         self._stands.append(stand)
@@ -166,7 +168,7 @@ def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
     return instance.n * (stages - 1) if windows is None else int((windows.latest - windows.earliest).sum())
 
 
-def _in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance:
+def _in_order(instance: Instance, should_stop: Callable[[], bool]) -> Instance:
     """Return the instance, mapped as before, with exchangeable branches put in order.
 
     Those within branches are found once these are.

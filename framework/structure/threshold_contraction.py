@@ -166,5 +166,5 @@ class ContractedProblems:
             return self._problem
         latest = self._latest.instance
         if self._latest is self._problem or not np.array_equal(latest.node_of_input, reduced.node_of_input):
-            self._latest = replace(self._problem, instance=reduced)
+            self._latest = replace(self._problem, instance=reduced, windows=None)
         return self._latest
