@@ -132,7 +132,7 @@ class IdealDP:
         if not self.epsilon:
             return problem
         relaxed = reduce_relaxing(problem.instance, self.epsilon, should_stop=should_stop).instance
-        return Problem(instance=relaxed, stages=problem.stages)
+        return problem.on(relaxed)
 
     def _lattice(self, instance: Instance, should_stop: Callable[[], bool]) -> IdealLattice:
         from framework.structure.ideals import LatticeStatus, enumerate_ideals

@@ -244,3 +244,13 @@ class CertificateChecker(Protocol):
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Return the dual bound in ticks that the certificate proves; ValueError if it proves none."""
+
+
+def run_and_report(entry: Formulation | Strategy, problem: Problem, context: Context) -> Outcome:
+    """Run an entry of either kind to its end, and report the dual bound and the incumbent of its outcome as well."""
+    outcome = entry.run(problem, context) if isinstance(entry, Strategy) else entry.bound(problem, context)
+    if outcome.dual is not None:
+        context.report_dual(outcome.dual.value, outcome.dual.soundness, outcome.dual.certificate)
+    if outcome.incumbent is not None:
+        context.report_partition(outcome.incumbent.partition)
+    return outcome

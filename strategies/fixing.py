@@ -37,7 +37,7 @@ NAME = "fixing"
 SHARE = 0.5
 """Part of the time left that fixing may take at one threshold."""
 POLISHING = ("slice-graph", "weave:patience=90")
-"""What looks for better partitions of what is left, where every one within the threshold still is."""
+"""What looks for better partitions of what is left below the incumbent."""
 POLISH, WORTH_MORE = 0.2, 1e-4
 """Part of the time left that it may take, and the improvement for which it looks again."""
 TIMES_AT_THE_TOP = 4

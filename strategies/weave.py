@@ -86,7 +86,7 @@ class Weave:
             return without_start()
         drawings = _Drawings(problem, context)
         failures = woven = 0
-        patience = self.patience // UNMOVED
+        patience = max(1, self.patience // UNMOVED)
         termination = Termination(reason=Reason.FINISHED)
         try:
             while failures < patience and not (context.dual is not None and context.dual >= best.value):

@@ -24,11 +24,14 @@ class Windows:
     earliest: IntArray
     latest: IntArray
 
+    @staticmethod
+    def unless_empty(earliest: IntArray, latest: IntArray) -> Windows | None:
+        """Return windows, or None if some are empty."""
+        return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+
     def within(self, other: Windows) -> Windows | None:
         """Return what both windows of each node have in common; None if some have nothing."""
-        earliest = np.maximum(self.earliest, other.earliest)
-        latest = np.minimum(self.latest, other.latest)
-        return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+        return Windows.unless_empty(np.maximum(self.earliest, other.earliest), np.minimum(self.latest, other.latest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,7 +59,11 @@ class Problem:
         """Return the relaxation that forgets hard limits: its dual bounds are ones of this problem."""
         if self.instance.stage_limit is None:
             return self
-        return Problem(instance=self.instance.without_limit(), stages=self.stages)
+        return self.on(self.instance.without_limit())
+
+    def on(self, instance: Instance, windows: Windows | None = None) -> Problem:
+        """Return the problem on another instance; windows of this one say nothing of its nodes."""
+        return Problem(instance=instance, stages=self.stages, windows=windows)
 
     @property
     def useful_stages(self) -> int:

@@ -20,7 +20,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from framework.bounds import Certificate, Soundness
-from framework.contracts import Context, Decision, DecisionFormulation, Formulation, Refuted, Satisfied, Strategy
+from framework.contracts import (
+    Context,
+    Decision,
+    DecisionFormulation,
+    Formulation,
+    Refuted,
+    Satisfied,
+    Strategy,
+    run_and_report,
+)
 from framework.model.problem import Partition, Problem, bottleneck, project
 from framework.portfolio.child import ChildContext
 
@@ -88,12 +97,10 @@ class ContractedDecisions:
         if left is None or left is self._problem:
             return
         # Windows are for decisions; the optimum is looked for here.
-        problem = replace(left, windows=None)
+        problem = left.on(left.instance)
         inner = _ContractedContext(context, problem, threshold)
         for entry in entries:
-            outcome = entry.run(problem, inner) if isinstance(entry, Strategy) else entry.bound(problem, inner)
-            if outcome.incumbent is not None:
-                inner.report_partition(outcome.incumbent.partition)
+            run_and_report(entry, problem, inner)
 
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be at a threshold that was fixed, in all."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from framework.bounds import Certificate, Outcome, Soundness
-from framework.contracts import Formulation, Strategy
+from framework.contracts import Formulation, Strategy, run_and_report
 from framework.model.problem import Partition, Problem
 from framework.portfolio.board import Board
 from framework.registry import registry
@@ -91,14 +91,4 @@ def run_entry(
         board = Board(problem, clock=lambda: time.monotonic() - started)
     context = LocalContext(board, name, seconds=seconds, seed=seed)
     posed = registry.problem_for(entry, problem)
-    outcome = entry.run(posed, context) if isinstance(entry, Strategy) else entry.bound(posed, context)
-    report_outcome(outcome, context)
-    return outcome, board
-
-
-def report_outcome(outcome: Outcome, context: LocalContext) -> None:
-    """Report the final dual bound and incumbent of an outcome."""
-    if outcome.dual is not None:
-        context.report_dual(outcome.dual.value, outcome.dual.soundness, outcome.dual.certificate)
-    if outcome.incumbent is not None:
-        context.report_partition(outcome.incumbent.partition)
+    return run_and_report(entry, posed, context), board

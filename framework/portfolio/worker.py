@@ -13,7 +13,7 @@ import traceback
 from dataclasses import dataclass
 
 from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
-from framework.contracts import Strategy
+from framework.contracts import run_and_report
 from framework.model.problem import Partition, Problem
 from framework.portfolio import wire
 from framework.portfolio.shared import SharedState
@@ -133,12 +133,7 @@ def _run_entry(job: Job, context: WorkerContext) -> Outcome:
         load_plugin_file(path)
     entry = registry.create(job.entry)
     problem = registry.problem_for(entry, job.problem)
-    outcome = entry.run(problem, context) if isinstance(entry, Strategy) else entry.bound(problem, context)
-    if outcome.dual is not None:
-        context.report_dual(outcome.dual.value, outcome.dual.soundness, outcome.dual.certificate)
-    if outcome.incumbent is not None:
-        context.report_partition(outcome.incumbent.partition)
-    return outcome
+    return run_and_report(entry, problem, context)
 
 
 def _run_presolve(job: Job, context: WorkerContext) -> Outcome:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
+from framework.structure.scrambling import STEP, scrambled
 
 HOTTEST, COLDEST = 0.5, 0.02
 """Temperatures of a full cooling, in units of the energy of a stage at the reference."""
@@ -126,7 +127,7 @@ class Annealer:
             held=np.zeros(k, np.int64),
         )
         self._best_stage = np.zeros(instance.n, np.int64)
-        self._random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x1234567) & ((1 << 64) - 1)], np.uint64)
+        self._random = np.array([(seed * STEP + 0x1234567) & ((1 << 64) - 1)], np.uint64)
         self._values = np.zeros(1, np.int64)
         self.restart(partition)
         self._values[0] = self._walk.cost.max()
@@ -208,11 +209,9 @@ def polish(problem: Problem, partition: Partition, seed: int, should_stop: Calla
 @njit(cache=True)
 def _next(state: NDArray[np.uint64]) -> np.uint64:
     """Return 64 random bits (splitmix64)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.uint64(z ^ (z >> np.uint64(31)))
+    bits = scrambled(state[0])
+    state[0] += np.uint64(STEP)
+    return bits
 
 
 @njit(cache=True)

@@ -115,7 +115,7 @@ class ReadyCore:
 
     def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:
         """Return a partition of the problem that the core of a plan leads to, polished, or sliced better."""
-        reduced = Problem(instance=self.instance, stages=problem.stages)
+        reduced = problem.on(self.instance)
         stage_of_core = plan.stage_of_core
         if self.backwards:
             stage_of_core = reverse_stages(stage_of_core, problem.useful_stages)

@@ -91,14 +91,14 @@ class FixedProblems:
             return None
         if instance is self._whole:
             return self._problem
-        return replace(self._problem, instance=instance, windows=stand.windows)
+        return self._problem.on(instance, stand.windows)
 
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be, in all, at a threshold (ticks)."""
         stand = self._stand(threshold)
         if stand.instance is None:
             return 0
-        stages = replace(self._problem, instance=stand.instance).useful_stages
+        stages = self._problem.on(stand.instance).useful_stages
         return _choices(stand.instance, stand.windows, stages)
 
     def _stand(self, threshold: int) -> _Stand:
@@ -117,7 +117,7 @@ class FixedProblems:
     def _round(self, stand: _Stand, instance: Instance, should_stop: Callable[[], bool]) -> Instance | None:
         """Return what a core leaves of an instance, None if it refutes the threshold, and say what comes next."""
         threshold, known = stand.threshold, stand.windows
-        problem = replace(self._problem, instance=instance)
+        problem = self._problem.on(instance)
         stages = problem.useful_stages
         if stages == 1:
             stand.over = True
@@ -160,7 +160,7 @@ def _merged(windows: Windows, left: Instance) -> Windows | None:
     earliest, latest = np.zeros(left.n, np.int64), np.full(left.n, int(windows.latest.max()), np.int64)
     np.maximum.at(earliest, left.node_of_input, windows.earliest)
     np.minimum.at(latest, left.node_of_input, windows.latest)
-    return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+    return Windows.unless_empty(earliest, latest)
 
 
 def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:

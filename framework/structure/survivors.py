@@ -150,7 +150,7 @@ def windows_of(
         np.maximum(earliest, known.earliest, out=earliest)
         np.minimum(latest, known.latest, out=latest)
     _follow(earliest, latest, top.pred_ptr, top.preds)
-    return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+    return Windows.unless_empty(earliest, latest)
 
 
 def impose(

@@ -30,6 +30,7 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.structure.contraction import contract, with_arcs
+from framework.structure.scrambling import scrambled
 
 Colours = NDArray[np.uint64]
 
@@ -131,15 +132,6 @@ def _colours(instance: Instance) -> tuple[Colours, Colours]:
 
 
 @njit(cache=True)
-def _scrambled(value: np.uint64) -> np.uint64:
-    """Return 64 well-mixed bits (the finaliser of splitmix64), so that sums of them tell sets apart."""
-    x = value + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@njit(cache=True)
 def _recolour(
     nodes: Colours,
     tensors: Colours,
@@ -155,21 +147,21 @@ def _recolour(
     for v in range(n):
         total = np.uint64(0)
         for i in range(in_ptr[v], in_ptr[v + 1]):
-            total += _scrambled(tensors[in_tensors[i]])
-        nodes[v] = _scrambled(_scrambled(nodes[v]) + total)
+            total += scrambled(tensors[in_tensors[i]])
+        nodes[v] = scrambled(scrambled(nodes[v]) + total)
         for i in range(out_ptr[v], out_ptr[v + 1]):
             t = out_tensors[i]
-            tensors[t] = _scrambled(_scrambled(tensors[t]) + nodes[v])
+            tensors[t] = scrambled(scrambled(tensors[t]) + nodes[v])
     for v in range(n - 1, -1, -1):
         total = np.uint64(0)
         for i in range(out_ptr[v], out_ptr[v + 1]):
             t = out_tensors[i]
             after = np.uint64(0)
             for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
-                after += _scrambled(nodes[consumers[x]])
-            tensors[t] = _scrambled(_scrambled(tensors[t]) + after)
-            total += _scrambled(tensors[t])
-        nodes[v] = _scrambled(_scrambled(nodes[v]) + total)
+                after += scrambled(nodes[consumers[x]])
+            tensors[t] = scrambled(scrambled(tensors[t]) + after)
+            total += scrambled(tensors[t])
+        nodes[v] = scrambled(scrambled(nodes[v]) + total)
 
 
 @njit(cache=True)

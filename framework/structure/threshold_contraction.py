@@ -23,7 +23,6 @@ Source: methods.md B3, this project.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -166,5 +165,5 @@ class ContractedProblems:
             return self._problem
         latest = self._latest.instance
         if self._latest is self._problem or not np.array_equal(latest.node_of_input, reduced.node_of_input):
-            self._latest = replace(self._problem, instance=reduced, windows=None)
+            self._latest = self._problem.on(reduced)
         return self._latest

@@ -68,7 +68,7 @@ class StageWindows:
                 continue
             earliest = np.maximum(earliest, -(-before // limit) - 1)
             latest = np.minimum(latest, stages + after // -limit)
-        return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+        return Windows.unless_empty(earliest, latest)
 
     def between(self, least: IntArray, most: IntArray) -> Windows | None:
         """Return the windows for limits on the work of the first stages; None if some window is empty.
@@ -85,7 +85,7 @@ class StageWindows:
         total = int(most[-1])
         earliest = np.searchsorted(most[1:], before)
         latest = np.searchsorted(least[:-1], total - after, side="right") - 1
-        return None if bool((earliest > latest).any()) else Windows(earliest=earliest, latest=latest)
+        return Windows.unless_empty(earliest, latest)
 
 
 def _reachable_weight(rows: BitArray, weight: IntArray, should_stop: Callable[[], bool]) -> IntArray:

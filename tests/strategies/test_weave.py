@@ -30,6 +30,12 @@ def test_it_finds_the_optimum_of_small_problems() -> None:
     assert optimal >= 58
 
 
+def test_the_least_patience_weaves_once() -> None:
+    problem = Problem(instance=random_layered_instance(9, 40), stages=4)
+    outcome, _ = run_entry(registry.create("weave:patience=1"), problem)
+    assert outcome.details["woven"] >= 1
+
+
 def test_it_keeps_hard_limits() -> None:
     found = 0
     for seed in range(41_000, 41_060):
