@@ -26,6 +26,7 @@ LAYERS = [
     "framework.environment",
     "framework.units",
     "framework.model",
+    "framework.fields",
     "framework.errors",
 ]
 HEAVY = {"numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "onnxruntime", "networkx", "scipy", "torch"}

@@ -6,7 +6,6 @@ dangling reference, no self loop, finite non-negative costs, no cycle) is decide
 
 from __future__ import annotations
 
-import json
 import numbers
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from framework.errors import UserError
+from framework.fields import shown
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.topology import IntArray, build_topology
 
@@ -96,15 +96,6 @@ def objects_of(top: dict[str, Any], field: str, where: str) -> list[dict[str, An
         if not isinstance(row, dict):
             raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
     return rows
-
-
-def shown(value: object) -> str:
-    """Show a value of a file in an error, as the file spells it, in a few characters."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 class GraphBuilder:

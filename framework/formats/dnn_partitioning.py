@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import MISSING, GraphBuilder, column, objects_of, shown
+from framework.fields import shown
+from framework.formats.builder import MISSING, GraphBuilder, column, objects_of
 from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.topology import IntArray

@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of, shown
+from framework.fields import shown
+from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of
 from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.topology import IntArray

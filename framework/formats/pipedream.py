@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import GraphBuilder, shown
+from framework.fields import shown
+from framework.formats.builder import GraphBuilder
 from framework.formats.source import PathLike, decode_text, graph_name, read_bytes
 from framework.model.graph import ModelGraph, PhysicalCosts
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import GraphBuilder, float_column, shown
+from framework.fields import shown
+from framework.formats.builder import GraphBuilder, float_column
 from framework.formats.source import PathLike, decode_text, graph_name, read_bytes
 from framework.formats.text_proto import Document, Message, unquote
 from framework.model.graph import ModelGraph, PhysicalCosts

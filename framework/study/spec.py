@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.fields import Fields, shown
 from framework.model.instance import MAX_STAGES
-from framework.study.fields import Fields
 from framework.units import parse_bytes, parse_seconds
 
 DEFAULT_BUDGET = 10.0
@@ -235,7 +235,7 @@ def _optional_items(fields: Fields, key: str) -> list[tuple[str, Any]]:
 
 def _name(fields: Fields, key: str, item: Any) -> str:
     if not isinstance(item, str) or not item:
-        raise fields.error(key, f"{item!r} is no name", "write it in quotes")
+        raise fields.error(key, f"{shown(item)} is no name", "write it in quotes")
     return item
 
 
@@ -246,7 +246,7 @@ def _graph(fields: Fields, key: str, item: Any) -> GraphChoice:
     dims = inner.table("dims").rest()
     for name, size in dims.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise inner.error(f"dims.{name}", f"{size!r} is no size")
+            raise inner.error(f"dims.{name}", f"{shown(size)} is no size")
     choice = GraphChoice(
         path=inner.text("path"),
         where=fields.where(key),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from framework.errors import UserError
-from framework.formats.builder import MISSING, GraphBuilder, column, shown
+from framework.fields import shown
+from framework.formats.builder import MISSING, GraphBuilder, column
 from framework.model.graph import PricedCosts
 
 

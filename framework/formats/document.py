@@ -1,0 +1,33 @@
+"""Reading back what this program wrote: JSON objects that name their format and version."""
+
+from __future__ import annotations
+
+import os
+
+from framework.fields import Fields, shown
+from framework.formats.source import PathLike, parse_json, read_bytes
+
+
+def read_document(path: PathLike, *, format: str, version: int, mend: str) -> Fields:
+    """Return the fields of a document of ours; `format` and `version` are taken already.
+
+    Parameters
+    ----------
+    format, version
+        What the document must say it is.
+    mend
+        Which command writes such a document.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, is not JSON, or is a document of another format or version.
+    """
+    where = os.fspath(path)
+    fields = Fields(parse_json(read_bytes(path), where), where)
+    found, number = fields.value("format"), fields.value("version")
+    if found != format:
+        raise fields.error("", f"not a {format}", mend)
+    if type(number) is not int or number != version:
+        raise fields.error("", f"version {shown(number)} is not known", f"this is {version}")
+    return fields
