@@ -24,9 +24,10 @@ LAYERS = [
     "framework.testbed",
     "framework.formats",
     "framework.environment",
-    "framework.units",
     "framework.model",
     "framework.fields",
+    "framework.input_files",
+    "framework.units",
     "framework.errors",
 ]
 HEAVY = {"numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "onnxruntime", "networkx", "scipy", "torch"}

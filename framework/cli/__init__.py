@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -25,6 +27,7 @@ from framework.cli import (
     warm,
 )
 from framework.errors import UserError
+from framework.input_files import LIMIT_VARIABLE, size_limit
 
 app = typer.Typer(
     name="pipebound",
@@ -33,6 +36,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Split a neural network into pipeline stages, and prove how good the split is.",
 )
+
+
+@app.callback()
+def for_all_commands(
+    max_input: Annotated[
+        str | None,
+        typer.Option(
+            "--max-input",
+            help="The most bytes a file may have, packed or unpacked: 16GB. Default: 4GB.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Options of every command; child processes inherit them through the environment."""
+    if max_input is not None:
+        os.environ[LIMIT_VARIABLE] = max_input
+        size_limit()
+
+
 app.command("solve")(solve.command)
 app.command("compare")(compare.command)
 app.command("check")(check.command)

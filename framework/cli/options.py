@@ -97,14 +97,14 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
 
 
 def read_input(
-    path: str, *, format: str | None, dims: list[str] | None, training: bool
+    path: str, *, format: str | None, dims: list[str] | None, training: bool, deadline: float | None = None
 ) -> tuple[ModelGraph, GraphInput]:
-    """Read a graph as the options say."""
+    """Read a graph as the options say; `deadline` as for `framework.formats.read_graph`."""
     from framework.formats import read_graph
     from framework.portfolio.result import GraphInput
 
     values = parse_dims(dims)
-    graph = read_graph(path, format=format, dims=values, training=training)
+    graph = read_graph(path, format=format, dims=values, training=training, deadline=deadline)
     return graph, GraphInput(path=path, format=format, dims=values, training=training)
 
 

@@ -59,7 +59,7 @@ def command(
         from framework.report.figures import check_suffix
 
         check_suffix(plot)
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training)
+    model, source = opt.read_input(graph, format=format, dims=dim, training=training, deadline=started + seconds)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit

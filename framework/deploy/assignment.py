@@ -13,7 +13,7 @@ import numpy as np
 from framework.deploy.model import ModelFile
 from framework.errors import UserError
 from framework.formats import BUNDLED_SCHEME, read_graph
-from framework.formats.source import read_bytes
+from framework.input_files import read_bytes
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance

@@ -19,7 +19,8 @@ from framework.errors import UserError
 from framework.formats.bundled import bundled_path
 from framework.formats.regal import PREFIX as REGAL_PREFIX
 from framework.formats.regal import read_regal
-from framework.formats.source import PathLike, parse_json, read_bytes
+from framework.formats.source import PathLike, parse_json
+from framework.input_files import read_bytes, reading_until
 from framework.model.graph import ModelGraph
 
 BUNDLED_SCHEME = "testbed:"
@@ -118,7 +119,12 @@ FORMATS: tuple[Format, ...] = (
 
 
 def read_graph(
-    path: PathLike, *, format: str | None = None, dims: Mapping[str, int] | None = None, training: bool = False
+    path: PathLike,
+    *,
+    format: str | None = None,
+    dims: Mapping[str, int] | None = None,
+    training: bool = False,
+    deadline: float | None = None,
 ) -> ModelGraph:
     """Read a graph of any format.
 
@@ -132,12 +138,19 @@ def read_graph(
         Sizes of symbolic dimensions by name (ONNX).
     training
         Whether to add backward times (PipeDream).
+    deadline
+        Stop reading at this time of `time.monotonic`, with an error.
 
     Raises
     ------
     UserError
         If the file cannot be read, is of no known format, or is not a valid graph.
     """
+    with reading_until(deadline):
+        return _read(path, format, dims, training)
+
+
+def _read(path: PathLike, format: str | None, dims: Mapping[str, int] | None, training: bool) -> ModelGraph:
     where = os.fspath(path)
     chosen = None if format is None else _by_name(format)
     given: dict[str, Any] = {"dims": dims or None, "training": training or None}

@@ -14,11 +14,15 @@ import numpy as np
 
 from framework.errors import UserError
 from framework.fields import shown
+from framework.input_files import check_deadline
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.topology import IntArray, build_topology
 
 MISSING = object()
 """Stands in a column for a field that the file does not have (JSON null is None)."""
+
+_CHECKED_EVERY = 1 << 10
+"""Nodes, tensors or edges between two looks at the clock."""
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -130,6 +134,8 @@ class GraphBuilder:
             Where it stands in the file, for errors.
         """
         index = len(self.names)
+        if index % _CHECKED_EVERY == 0:
+            check_deadline(self.where)
         if self._index.setdefault(key, index) != index:
             raise UserError(
                 f"the id {key!r} is used twice", where=f"{self.where}, {place}", mend="ids must be distinct"
@@ -154,6 +160,8 @@ class GraphBuilder:
 
     def add_tensor(self, producer: int, consumers: Iterable[int], *, place: str) -> None:
         """Add a tensor; a consumer that uses it twice is named once, and the producer may not consume it."""
+        if len(self._producers) % _CHECKED_EVERY == 0:
+            check_deadline(self.where)
         row = sorted(set(consumers))
         if producer in row:
             raise self._self_loop(producer, place)
@@ -178,6 +186,8 @@ class GraphBuilder:
         """
         heads: dict[int, set[int]] = {}
         for i, (tail_key, head_key) in enumerate(edges):
+            if i % _CHECKED_EVERY == 0:
+                check_deadline(self.where)
             tail, head = self._index.get(tail_key), self._index.get(head_key)
             if tail is None or head is None or tail == head:
                 tail, head = self.node(tail_key, place=place(i)), self.node(head_key, place=place(i))

@@ -20,7 +20,8 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import MISSING, GraphBuilder, column, objects_of
-from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
+from framework.formats.source import PathLike, graph_name, parse_json
+from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.topology import IntArray
 

@@ -35,7 +35,8 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of
-from framework.formats.source import PathLike, graph_name, parse_json, read_bytes
+from framework.formats.source import PathLike, graph_name, parse_json
+from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.topology import IntArray
 

@@ -39,7 +39,8 @@ from framework.formats.onnx_structure import (
     used_values,
 )
 from framework.formats.onnx_values import TensorType, Values, infer, type_name
-from framework.formats.source import PathLike, graph_name, read_bytes
+from framework.formats.source import PathLike, graph_name
+from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 
 

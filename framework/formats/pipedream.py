@@ -21,7 +21,8 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import GraphBuilder
-from framework.formats.source import PathLike, decode_text, graph_name, read_bytes
+from framework.formats.source import PathLike, graph_name
+from framework.input_files import check_deadline, decode_text, read_bytes
 from framework.model.graph import ModelGraph, PhysicalCosts
 
 _NODE = re.compile(r"(?P<id>\S+) -- (?P<what>.*?) -- (?P<fields>forward_compute_time=.*?)(?: -- stage_id=\S+)?\s*")
@@ -43,6 +44,8 @@ def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
     edges: list[tuple[str, str]] = []
     edge_lines: list[int] = []
     for number, line in enumerate(decode_text(data, where).splitlines(), start=1):
+        if number % 1024 == 0:
+            check_deadline(where)
         if not line.strip():
             continue
         if line[0].isspace():

@@ -1,66 +1,23 @@
-"""Reading files: bytes (gzip and xz undone), text, JSON; every failure is a `UserError` that names the file."""
+"""JSON of a user's file, parsed within bounds, and the names of files; every failure is a `UserError` with the file."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import lzma
 import os
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from framework.errors import UserError
+from framework.input_files import check_deadline, decode_text, size_limit
+from framework.input_files import read_bytes as read_bytes
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-_PACKED: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
-    "gzip": (b"\x1f\x8b", gzip.decompress),
-    "xz": (b"\xfd7zXZ\x00", lzma.decompress),
-}
+_BYTES_PER_VALUE = 64
+"""Memory that a parsed value takes at least; a few characters of JSON may be an object."""
+
+_CHECKED_EVERY = 1 << 10
 _SUFFIXES = (".gz", ".xz", ".json", ".onnx", ".pbtxt", ".txt", ".graph")
-
-
-def read_bytes(path: PathLike) -> bytes:
-    """Return the content of a file, decompressed if it is gzipped or an xz file, whatever it is called.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, or its compressed data is damaged.
-    """
-    where = os.fspath(path)
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError("there is no such file", where=where) from None
-    except IsADirectoryError:
-        raise UserError("this is a directory", where=where, mend="give the file itself") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot be read: {reason}", where=where) from None
-    for kind, (magic, decompress) in _PACKED.items():
-        if data.startswith(magic):
-            try:
-                return decompress(data)
-            except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-                raise UserError(
-                    f"the {kind} data is damaged: {error}",
-                    where=where,
-                    mend="fetch or write the file again; it may be cut off",
-                ) from None
-    return data
-
-
-def decode_text(data: bytes, where: str) -> str:
-    """Decode UTF-8, with or without a byte order mark."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"not UTF-8 text (byte {error.start})", where=where, mend="give a text file, encoded as UTF-8"
-        ) from None
 
 
 def parse_json(data: bytes, where: str) -> object:
@@ -69,11 +26,28 @@ def parse_json(data: bytes, where: str) -> object:
     Raises
     ------
     UserError
-        If it is not JSON (with line and column), an object repeats a key, or it is nested absurdly deep.
+        If it is not JSON (with line and column), an object repeats a key, it is nested absurdly deep, or it holds so
+        many values that they would take up more memory than `size_limit`.
     """
     text = decode_text(data, where)
+    values = sum(map(text.count, ",[{"))
+    if values * _BYTES_PER_VALUE > size_limit():
+        raise UserError(
+            f"{values} JSON values are too many to hold in memory",
+            where=where,
+            mend=f"if they are meant: pipebound --max-input {-(-values * _BYTES_PER_VALUE // 10**9)}GB",
+        )
+    objects = 0
+
+    def distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal objects
+        objects += 1
+        if objects % _CHECKED_EVERY == 0:
+            check_deadline(where)
+        return _distinct_keys(pairs)
+
     try:
-        return json.loads(text, object_pairs_hook=_distinct_keys)
+        return json.loads(text, object_pairs_hook=distinct_keys)
     except json.JSONDecodeError as error:
         at_end = not text[error.pos :].strip()
         raise UserError(
@@ -85,6 +59,8 @@ def parse_json(data: bytes, where: str) -> object:
         raise UserError(f"an object holds the key {error.args[0]!r} twice", where=where, mend="keep one") from None
     except RecursionError:
         raise UserError("the JSON is nested too deep", where=where, mend="this is no graph file") from None
+    except MemoryError:
+        raise UserError("there is not enough memory for this JSON", where=where, mend="use a larger machine") from None
     except ValueError as error:
         raise UserError(f"not valid JSON: {error}", where=where) from None
 

@@ -24,8 +24,9 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import GraphBuilder, float_column
-from framework.formats.source import PathLike, decode_text, graph_name, read_bytes
+from framework.formats.source import PathLike, graph_name
 from framework.formats.text_proto import Document, Message, unquote
+from framework.input_files import decode_text, read_bytes
 from framework.model.graph import ModelGraph, PhysicalCosts
 
 _MICROSECONDS = 1e6

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, Union
 
 from framework.errors import UserError
+from framework.input_files import check_deadline, size_limit
 
 Value: TypeAlias = Union[str, "Message"]
 
@@ -27,6 +28,8 @@ _TOKEN = re.compile(
       | \S                                                  # punctuation, or an error""",
     re.VERBOSE,
 )
+_BLOCK = 1 << 20
+_BYTES_PER_TOKEN = 64
 _CLOSING = {"{": "}", "<": ">"}
 _QUOTES = frozenset("\"'")
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
@@ -64,7 +67,7 @@ class Document:
     def __init__(self, text: str, where: str) -> None:
         self._text = text
         self._where = where
-        self._tokens: list[str] = _TOKEN.findall(text)
+        self._tokens = _tokens(text, where)
         if "#" in text:
             self._tokens = [token for token in self._tokens if token[0] != "#"]
         # A sentinel spares every look at the next token a look at the length.
@@ -184,6 +187,24 @@ class Document:
             raise self._unexpected("']'", "close the extension name")
         self._at += 1
         return "".join(self._tokens[start : self._at])
+
+
+def _tokens(text: str, where: str) -> list[str]:
+    """Cut a text into tokens, block by block of whole lines: no token holds the end of a line."""
+    tokens: list[str] = []
+    start = 0
+    while start < len(text):
+        end = text.find("\n", min(start + _BLOCK, len(text))) + 1 or len(text)
+        tokens += _TOKEN.findall(text, start, end)
+        start = end
+        check_deadline(where)
+        if len(tokens) * _BYTES_PER_TOKEN > size_limit():
+            raise UserError(
+                f"more than {len(tokens)} tokens are too many to hold in memory",
+                where=where,
+                mend="if they are meant, give pipebound a larger --max-input",
+            )
+    return tokens
 
 
 def unquote(text: str) -> str | None:

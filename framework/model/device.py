@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.input_files import read_text
 
 _NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "fast_memory")
 
@@ -93,9 +94,7 @@ def load_device(name_or_file: str) -> Device:
             f"no device is called {name_or_file!r}", mend=f"choose one of {', '.join(presets)}, or give a .toml file"
         )
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(path)) from error
+        table = tomllib.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         # Broken syntax or encoding, an integer of thousands of digits, absurd nesting.
         raise UserError(f"not a TOML file: {error}", where=str(path)) from error

@@ -25,6 +25,7 @@ from typing import Any
 
 from framework.errors import UserError
 from framework.fields import Fields, shown
+from framework.input_files import read_text
 from framework.model.instance import MAX_STAGES
 from framework.units import parse_bytes, parse_seconds
 
@@ -151,10 +152,8 @@ def read_spec(path: Path) -> StudySpec:
         Naming the file, the key and the mend.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         table = tomllib.loads(text)
-    except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(path), mend="give a study's TOML file") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"not a TOML file: {error}", where=str(path)) from error
     fields = Fields(table, str(path))

@@ -117,7 +117,7 @@ def test_a_generated_graph_belongs_to_its_family(write_spec: WriteSpec) -> None:
         ({"budgets": [-1.5]}, "budgets[0]", "no time to run in"),
         ({"seeds": ["a"]}, "seeds[0]", '"a" is no integer'),
         ({"devices": ["pocket calculator"]}, "devices[0]", "choose one of reference"),
-        ({"devices": ["absent.toml"]}, "devices[0]", "No such file"),
+        ({"devices": ["absent.toml"]}, "devices[0]", "no such file"),
         ({"stagse": [2]}, "stagse", "did you mean stages"),
         ({"run": {"workers": 0}}, "run.workers", "0 is no integer of at least 1"),
         ({"run": {"memory": "lots"}}, "run.memory", "cannot read 'lots'"),
@@ -151,5 +151,5 @@ def test_the_code_version_is_that_of_the_solving_code_and_the_plugins(tmp_path: 
 
 
 def test_a_missing_spec_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         read_spec(tmp_path / "absent.toml")
