@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +68,9 @@ MemoryLimitOption = Annotated[
 KeepFusedOption = Annotated[
     bool, typer.Option("--keep-fused", help="Profiles: cut nothing that onnxruntime ran as one operator.")
 ]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace the stages of another model, or files of stages without a manifest.")
+]
 StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
 OptimizationOption = Annotated[
@@ -94,6 +99,20 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
             raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
         values[name] = int(value)
     return values
+
+
+def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | None]) -> None:
+    """Refuse, before anything runs, outputs that would replace an input or cannot be written where they are to be."""
+    for output in outputs:
+        if output is None:
+            continue
+        if output.is_dir():
+            raise UserError("this is a folder", where=str(output), mend="give the name of a file")
+        if not output.absolute().parent.is_dir():
+            raise UserError("there is no such folder", where=str(output.parent), mend="make it, or write elsewhere")
+        for path in inputs:
+            if path is not None and output.exists() and os.path.exists(path) and os.path.samefile(output, path):
+                raise UserError("this would replace what is read", where=str(output), mend="give another file")
 
 
 def read_input(

@@ -34,6 +34,7 @@ def command(
     from framework.deploy.profile import profile_model, write_profile
     from framework.report.deployment import print_profile, status_line
 
+    opt.check_outputs([output], [model])
     with status_line("profiling", quiet=json_output) as say:
         profile = profile_model(
             open_model(model),

@@ -28,6 +28,7 @@ def command(
     optimization: opt.OptimizationOption = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs and of the solver.")] = 0,
     workers: opt.WorkersOption = None,
+    force: opt.ForceOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Measure a split and the naive ones, correct the costs by what stages took, solve again, and so on.
@@ -56,6 +57,7 @@ def command(
             affinity=affinity,
             seed=seed,
             workers=workers,
+            force=force,
             say=say,
             interrupt=interrupt,
         )

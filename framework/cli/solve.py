@@ -59,6 +59,9 @@ def command(
         from framework.report.figures import check_suffix
 
         check_suffix(plot)
+    opt.check_outputs(
+        [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
+    )
     model, source = opt.read_input(graph, format=format, dims=dim, training=training, deadline=started + seconds)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     constraints = opt.read_constraints(

@@ -23,12 +23,14 @@ def command(
     ] = None,
     dim: opt.DimOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the weights of a model that has none.")] = 0,
+    force: opt.ForceOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Write one valid ONNX file per stage, and a manifest of the tensors between them.
 
     RESULT may be of the model itself or of a profile of it. Every stage is checked by onnx.checker, and loaded by
-    onnxruntime where that is installed. Weights are streamed, never all in memory.
+    onnxruntime where that is installed. Weights are streamed, never all in memory. A folder that holds an earlier split
+    of the same model is replaced at the end, when all is well; files that are no stages stay.
     """
     from framework.deploy.assignment import assign
     from framework.deploy.model import open_model
@@ -40,6 +42,7 @@ def command(
         from framework.report.figures import check_suffix
 
         check_suffix(plot)
+    opt.check_outputs([plot], [model, result, graph])
     opened = open_model(model)
     assignment = assign(opened, read_result(result), graph_path=graph, dims=opt.parse_dims(dim))
     with status_line("splitting", quiet=json_output) as say:
@@ -50,6 +53,8 @@ def command(
             dims=assignment.dims,
             predicted=assignment.predicted,
             seed=seed,
+            force=force,
+            inputs=[Path(path) for path in (result, graph) if path is not None],
             say=say,
         )
     if plot is not None:

@@ -1,7 +1,8 @@
 """The manifest of a split: the files of the stages and the tensors between them (pipebound-pipeline, version 1).
 
     {"format": "pipebound-pipeline", "version": 1,
-     "model": {"path": "/models/resnet50.onnx", "weights": "stored", "dims": {"N": 1}},
+     "model": {"path": "/models/resnet50.onnx", "weights": "stored", "source": "/models/resnet50.onnx",
+               "dims": {"N": 1}},
      "inputs":  [{"name": "x", "dtype": "float32", "shape": ["N", 3, 224, 224], "stages": [0]}],
      "outputs": [{"name": "y", "dtype": "float32", "shape": ["N", 1000], "stage": 1}],
      "stages":  [{"stage": 0, "file": "stage0.onnx", "weights_file": null, "weight_bytes": 9437184, "nodes": ["conv1"],
@@ -12,10 +13,11 @@
                    "graph": "resnet50.graph.json", "device": {...}, "constraints": {...}},
      "remarks": []}
 
-``bytes`` is null where a size is not known. An output with ``stage`` null is an input of the model handed through.
-``predicted`` is null unless the partition came from a result file. A split that `refine` wrote has predictions of the
-corrected costs in ``graph.json``, no dual bound, and ``"refined": {"winner": "round 2", "same_as": [], "naive": false,
-"why": "...", "from": "../stages"}``.
+Files of stages lie in the manifest's folder: their names hold no separators. ``source`` is the model that was split,
+also where ``path`` is a copy of it with generated weights. ``bytes`` is null where a size is not known. An output with
+``stage`` null is an input of the model handed through. ``predicted`` is null unless the partition came from a result
+file. A split that `refine` wrote has predictions of the corrected costs in ``graph.json``, no dual bound, and
+``"refined": {"winner": "round 2", "same_as": [], "naive": false, "why": "...", "from": "../stages"}``.
 """
 
 from __future__ import annotations
@@ -30,8 +32,14 @@ from framework.errors import UserError
 
 FORMAT, VERSION = "pipebound-pipeline", 1
 NAME = "manifest.json"
+WHOLE = "whole"
+"""Folder for the unsplit model where its weights had to be generated; its name, and so its digest, stay."""
+
 GRAPH = "graph.json"
 """What `refine` writes beside a manifest: the graph with corrected costs."""
+
+PENDING = "incomplete"
+"""Field of a manifest whose split is being moved to its place: the files of both the old split and the new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,10 +69,10 @@ class Manifest:
         """The unsplit model; relative paths start at the manifest's folder."""
         return self.folder / str(self.document["model"]["path"])
 
-    def files(self) -> list[Path]:
-        """Return the files of the stages."""
+    def file_names(self) -> list[str]:
+        """Return the names of the files of the stages."""
         names = [row[field] for row in self.stages for field in ("file", "weights_file")]
-        return [self.folder / name for name in names if name]
+        return [str(name) for name in names if name]
 
     def write(self) -> None:
         """Write the manifest, last of all files of a split."""
@@ -75,13 +83,18 @@ class Manifest:
             raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
-def read_manifest(folder: str | Path) -> Manifest:
-    """Read the manifest of a folder that `pipebound split` wrote.
+def is_bare(name: str) -> bool:
+    """Whether a name is that of a file in the manifest's own folder."""
+    return bool(name) and name not in (".", "..") and not any(mark in name for mark in ("/", "\\", "\0"))
+
+
+def read_document(folder: str | Path) -> dict[str, Any]:
+    """Read what a manifest says, complete or not; whether its files are there is not asked.
 
     Raises
     ------
     UserError
-        If there is none, it is damaged, or a file it names is missing.
+        If there is none, or it is no manifest.
     """
     path = Path(folder) / NAME
     try:
@@ -90,17 +103,37 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise UserError("holds no manifest.json", where=str(folder), mend="'pipebound split' writes one") from None
     except OSError as error:
         raise UserError(error.strerror or str(error), where=str(path)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"not a JSON file: {error}", where=str(path)) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError("not a manifest of pipebound", where=str(path), mend="'pipebound split' writes one")
     if document.get("version") != VERSION:
         raise UserError(f"version {document.get('version')} is not known", where=str(path), mend=f"this is {VERSION}")
+    return document
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read the manifest of a folder that `pipebound split` wrote.
+
+    Raises
+    ------
+    UserError
+        If there is none, it is damaged, or a file it names is missing or lies elsewhere.
+    """
+    path = Path(folder) / NAME
+    document = read_document(folder)
     for field in ("model", "inputs", "outputs", "stages", "tensors"):
         if field not in document:
             raise UserError(f"the field {field!r} is missing", where=str(path))
+    if PENDING in document:
+        raise UserError("this split was interrupted while it was written", where=str(path), mend="split again")
     manifest = Manifest(folder=Path(folder), document=document)
-    for file in manifest.files():
+    for name in manifest.file_names():
+        if not is_bare(name):
+            raise UserError(
+                f"the file of a stage, {name!r}, is not in this folder", where=str(path), mend="split again"
+            )
+        file = manifest.folder / name
         if not file.is_file():
             raise UserError("the file of a stage is missing", where=str(file), mend="split the model again")
     return manifest

@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import inliner, shape_inference
 
+from framework.deploy.names import name_nodes
 from framework.errors import UserError
 from framework.formats.onnx import parse
 from framework.formats.onnx_structure import check_order, constant_origins, placed_nodes
@@ -23,7 +24,7 @@ from framework.model.graph import ModelGraph
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelFile:
-    """A model with its functions inlined and its heavy weights referred to.
+    """A model with its functions inlined, its nodes named, and its heavy weights referred to.
 
     Attributes
     ----------
@@ -31,10 +32,13 @@ class ModelFile:
         The file.
     proto
         Its structure; heavy tensors have external data, resolved by `source_of`.
+    renamed
+        Whether nodes of the file lack names of their own, so that they have other names here.
     """
 
     path: Path
     proto: onnx.ModelProto
+    renamed: bool = False
 
     @cached_property
     def constants(self) -> dict[str, tuple[str, ...]]:
@@ -81,14 +85,19 @@ class ModelFile:
         Raises
         ------
         UserError
-            If the file is missing, too short, or outside the model's folder.
+            If the file is missing, too short, or outside the model's folder (links followed).
         """
         fields = external_fields(tensor)
         location, where = fields.get("location", ""), f"{self.path}, tensor {tensor.name!r}"
-        folder = self.path.parent.resolve()
-        path = (folder / location).resolve()
-        if not path.is_relative_to(folder):
-            raise UserError(f"its data lies outside the model's folder, at {location!r}", where=where)
+        # A cache of models may hold links to its files: then the folder of the file itself counts as well.
+        folders = (self.path.parent.resolve(), self.path.resolve().parent)
+        path = (self.path.parent / location).resolve()
+        if not any(path.is_relative_to(folder) for folder in folders):
+            raise UserError(
+                f"its data lies outside the model's folder, at {location!r}",
+                where=where,
+                mend="put the file itself beside the model, not a link",
+            )
         offset = int(fields.get("offset", 0) or 0)
         nbytes = tensor_bytes(tensor)
         stated = int(fields.get("length", 0) or nbytes)
@@ -119,7 +128,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     check_order(proto.graph, where)
-    return ModelFile(path=Path(path), proto=proto)
+    return ModelFile(path=Path(path), proto=proto, renamed=name_nodes(proto.graph))
 
 
 def tensor_bytes(tensor: onnx.TensorProto) -> int:

@@ -15,13 +15,14 @@ import numpy as np
 
 from framework.deploy.assignment import NOTE
 from framework.deploy.bench import PipelineBench
-from framework.deploy.manifest import GRAPH, Manifest
+from framework.deploy.folder import check_target, origin_of
+from framework.deploy.manifest import GRAPH, WHOLE, Manifest
 from framework.deploy.model import ModelFile, open_model
 from framework.deploy.naive import naive_partitions
 from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.search import Candidate, Outcome, search
 from framework.deploy.solved import Solved, read_solved
-from framework.deploy.split import WHOLE, check_target, split_model
+from framework.deploy.split import split_model
 from framework.deploy.turns import FEWEST, Unsplit
 from framework.errors import UserError
 from framework.formats.native import native_text
@@ -116,6 +117,7 @@ def refine_split(
     affinity: bool = True,
     seed: int = 0,
     workers: int | None = None,
+    force: bool = False,
     say: Callable[[str], None] = lambda text: None,
     interrupt: Interrupt | None = None,
 ) -> Refinement:
@@ -126,7 +128,7 @@ def refine_split(
     manifest
         The split to start from.
     output
-        Folder for the winner: new, empty, or written by an earlier split (which is replaced).
+        Folder for the winner: new, empty, or with an earlier split of the same model (which is replaced).
     model_path
         The unsplit model; the manifest knows where it was.
     rounds
@@ -139,6 +141,8 @@ def refine_split(
         Seconds for each solve.
     seed
         Of inputs and of the solver.
+    force
+        Replace the stages of another model too.
     interrupt
         Notes Ctrl-C: the best split so far is then written.
 
@@ -149,7 +153,7 @@ def refine_split(
     """
     interrupt = interrupt or Interrupt()
     with interrupt.watch():
-        check_target(output)
+        check_target(output, _origin(manifest), force=force)
         if output.resolve() == manifest.folder.resolve():
             raise UserError("this is the split to refine itself", where=str(output), mend="give another folder")
         whole = model_path or manifest.model_path
@@ -212,7 +216,7 @@ def refine_split(
         written = None
         if outcome.winner is not None:
             say("writing the winner")
-            written = _write(output, manifest, model, corrected, outcome, outcome.winner)
+            written = _write(output, manifest, model, corrected, outcome, outcome.winner, force)
         return Refinement(
             model=model.path.name,
             stages=problem.stages,
@@ -235,8 +239,18 @@ def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
     return np.array([number.get(name, stages - 1) for name in model.node_names], np.int64)
 
 
+def _origin(manifest: Manifest) -> Path:
+    return origin_of(manifest.folder, manifest.document).absolute()
+
+
 def _write(
-    output: Path, manifest: Manifest, model: ModelFile, corrected: Solved, outcome: Outcome, winner: Candidate
+    output: Path,
+    manifest: Manifest,
+    model: ModelFile,
+    corrected: Solved,
+    outcome: Outcome,
+    winner: Candidate,
+    force: bool,
 ) -> Manifest:
     """Write the winner as a split, with the graph of corrected costs beside it."""
     assert corrected.device is not None
@@ -251,25 +265,35 @@ def _write(
         "device": corrected.device.as_dict(),
         "constraints": corrected.constraints.as_dict() if corrected.constraints else None,
     }
-    written = split_model(model, winner.stage_of.tolist(), output, dims=manifest.dims, predicted=predicted)
-    document = dict(written.document)
-    if manifest.document["model"]["weights"] == "generated" and model.path.parent.name == WHOLE:
-        # The split must not depend on the folder of another one.
-        (output / WHOLE).mkdir(exist_ok=True)
-        shutil.copyfile(model.path, output / WHOLE / model.path.name)
-        document["model"] = {**document["model"], "path": f"{WHOLE}/{model.path.name}", "weights": "generated"}
-    document["remarks"] = list(dict.fromkeys([*manifest.document["remarks"], *document["remarks"]]))
-    document["refined"] = {
-        "winner": winner.name,
-        "same_as": winner.aliases,
-        "naive": winner.naive,
-        "why": outcome.why,
-        "from": os.path.relpath(manifest.folder.resolve(), output.resolve()),
-    }
-    written = replace(written, document=document)
-    _write_graph(corrected, outcome, output / GRAPH)
-    written.write()
-    return written
+
+    def complete(written: Manifest) -> Manifest:
+        document = dict(written.document)
+        if manifest.document["model"]["weights"] == "generated" and model.path.parent.name == WHOLE:
+            # The split must not depend on the folder of another one.
+            (written.folder / WHOLE).mkdir(exist_ok=True)
+            shutil.copyfile(model.path, written.folder / WHOLE / model.path.name)
+            document["model"] = {**document["model"], "path": f"{WHOLE}/{model.path.name}", "weights": "generated"}
+        document["remarks"] = list(dict.fromkeys([*manifest.document["remarks"], *document["remarks"]]))
+        document["refined"] = {
+            "winner": winner.name,
+            "same_as": winner.aliases,
+            "naive": winner.naive,
+            "why": outcome.why,
+            "from": os.path.relpath(manifest.folder.resolve(), output.resolve()),
+        }
+        _write_graph(corrected, outcome, written.folder / GRAPH)
+        return replace(written, document=document)
+
+    return split_model(
+        model,
+        winner.stage_of.tolist(),
+        output,
+        dims=manifest.dims,
+        predicted=predicted,
+        source=_origin(manifest),
+        force=force,
+        complete=complete,
+    )
 
 
 def _write_graph(corrected: Solved, outcome: Outcome, path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from framework.deploy.manifest import FORMAT, GRAPH, NAME, VERSION, Manifest, read_manifest
+from framework.deploy.folder import check_target, replacing
+from framework.deploy.manifest import FORMAT, VERSION, WHOLE, Manifest
 from framework.deploy.model import ModelFile, tensor_bytes
 from framework.deploy.runtime import Optimization, has_onnxruntime, open_session
 from framework.deploy.stages import Stage, cut_model
@@ -22,8 +24,6 @@ INLINE_BYTES = 512 << 20
 several times, and protobuf takes no more than 2 GiB."""
 
 ALIGNMENT = 4096
-WHOLE = "whole"
-"""Folder for the unsplit model where its weights had to be generated; its name, and so its digest, stay."""
 
 
 def split_model(
@@ -35,6 +35,10 @@ def split_model(
     predicted: Mapping[str, Any] | None = None,
     seed: int = 0,
     inline_bytes: int = INLINE_BYTES,
+    force: bool = False,
+    inputs: Sequence[Path] = (),
+    source: Path | None = None,
+    complete: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     say: Callable[[str], None] = lambda text: None,
 ) -> Manifest:
     """Write the stages of a partition to a folder, check each of them, and return the manifest.
@@ -44,7 +48,7 @@ def split_model(
     stage_of
         Stage of each node of the model graph.
     folder
-        New, empty, or written by an earlier split (which is replaced).
+        New, empty, or with an earlier split of the same model (which is replaced).
     dims
         Sizes of symbolic dimensions, for the sizes in the manifest; the stages themselves keep them open.
     predicted
@@ -53,6 +57,14 @@ def split_model(
         Of the generated weights, where the model has none.
     inline_bytes
         Weights above this go to a file beside the stage.
+    force
+        Replace the stages of another model too.
+    inputs
+        Files besides the model that must not be replaced.
+    source
+        The model as the user has it, where `model` is a copy with generated weights.
+    complete
+        Adds files and fields to the split before it is moved to its place; `Manifest.folder` is where it is until then.
     say
         Told what is being done.
 
@@ -61,18 +73,44 @@ def split_model(
     UserError
         If the folder holds something else, the partition does not fit, or a stage fails a check.
     """
-    _prepare(folder)
+    origin = (source or model.path).absolute()
+    target = check_target(folder, origin, inputs=[*inputs, *_files_of(model)], force=force)
+    with replacing(target) as temporary:
+        document = _write(model, stage_of, temporary, dict(dims or {}), seed, inline_bytes, say)
+        document["model"]["source"] = str(origin)
+        document["predicted"] = None if predicted is None else dict(predicted)
+        manifest = complete(Manifest(folder=temporary, document=document))
+        manifest.write()
+    return replace(manifest, folder=folder)
+
+
+def _files_of(model: ModelFile) -> list[Path]:
+    """Return the files that a model lies in."""
+    located = {external_fields(tensor).get("location", "") for tensor in model.proto.graph.initializer}
+    return [model.path, *(model.path.parent / name for name in sorted(located) if name)]
+
+
+def _write(
+    model: ModelFile,
+    stage_of: Sequence[int],
+    folder: Path,
+    dims: dict[str, int],
+    seed: int,
+    inline_bytes: int,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the files of a split to an empty folder, and return what its manifest says of them."""
     remarks = []
     missing = missing_weights(model)
     if missing:
         size = sum(tensor_bytes(tensor) for tensor in missing) / 1e6
         remarks.append(f"the model has no weights: {len(missing)} tensors ({size:.1f} MB) were generated, seed {seed}")
         say(remarks[-1])
-        (folder / WHOLE).mkdir(exist_ok=True)
+        (folder / WHOLE).mkdir()
         model = write_with_weights(model, folder / WHOLE / model.path.name, seed)
-    bound = _bound_values(model, dims or {})
+    bound = _bound_values(model, dims)
     stages = []
-    for stage in cut_model(model, stage_of, dims or {}):
+    for stage in cut_model(model, stage_of, dims):
         if not stage.outputs:
             remarks.append(f"stage {stage.number} computes nothing that is used, and was left out")
             continue
@@ -80,27 +118,21 @@ def split_model(
         stages.append((stage, _write_stage(model, stage, folder, inline_bytes)))
     if not has_onnxruntime():
         remarks.append("onnxruntime is not installed: the stages were checked by onnx.checker only")
-    manifest = Manifest(
-        folder=folder,
-        document={
-            "format": FORMAT,
-            "version": VERSION,
-            "model": {
-                "path": f"{WHOLE}/{model.path.name}" if missing else str(model.path.resolve()),
-                "weights": "generated" if missing else "stored",
-                "dims": dict(dims or {}),
-            },
-            "inputs": _inputs(model, [stage for stage, _ in stages]),
-            "outputs": _outputs(model, [stage for stage, _ in stages]),
-            "stages": [row for _, row in stages],
-            "tensors": _tensors(model, [stage for stage, _ in stages], bound),
-            "shared_weights": _shared_weights([stage for stage, _ in stages]),
-            "predicted": None if predicted is None else dict(predicted),
-            "remarks": remarks,
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": {
+            "path": f"{WHOLE}/{model.path.name}" if missing else str(model.path.resolve()),
+            "weights": "generated" if missing else "stored",
+            "dims": dims,
         },
-    )
-    manifest.write()
-    return manifest
+        "inputs": _inputs(model, [stage for stage, _ in stages]),
+        "outputs": _outputs(model, [stage for stage, _ in stages]),
+        "stages": [row for _, row in stages],
+        "tensors": _tensors(model, [stage for stage, _ in stages], bound),
+        "shared_weights": _shared_weights([stage for stage, _ in stages]),
+        "remarks": remarks,
+    }
 
 
 def check_stage(path: Path) -> None:
@@ -120,42 +152,6 @@ def check_stage(path: Path) -> None:
         ) from None
     if has_onnxruntime():
         open_session(path, optimization=Optimization.NONE)
-
-
-def check_target(folder: Path) -> None:
-    """Check that a split may be written to a folder, and leave it as it is.
-
-    Raises
-    ------
-    UserError
-        If it cannot be made, or holds anything but an earlier split.
-    """
-    there = folder.exists()
-    _make(folder)
-    if not there:
-        folder.rmdir()
-    elif (folder / NAME).exists():
-        read_manifest(folder)
-    elif any(folder.iterdir()):
-        raise UserError("the folder is not empty", where=str(folder), mend="give a new one")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(folder)) from None
-
-
-def _prepare(folder: Path) -> None:
-    check_target(folder)
-    _make(folder)
-    if (folder / NAME).exists():
-        old = read_manifest(folder)
-        whole = [old.model_path] if old.document["model"]["weights"] == "generated" else []
-        graph = [folder / GRAPH] if "refined" in old.document else []
-        for file in (*old.files(), *whole, *graph, folder / NAME):
-            file.unlink(missing_ok=True)
 
 
 def _bound_values(model: ModelFile, dims: Mapping[str, int]) -> Values | None:
