@@ -12,6 +12,8 @@ exists already, or an ``ExportedProgram``, is read as it is, wherever its parame
 * Nodes are the operators that run when torch has decomposed composite ones; see `framework.formats.torch_trace` for
   views, constants and writes in place. The inputs are not nodes: the feed is free, as is fetching the results. What no
   output depends on is left out.
+* Recurrent layers are unrolled: see `framework.formats.torch_recurrent`. Tensors that wrap others are followed inside.
+* What forward computes outside torch (numpy, ``tolist``) cannot be followed: a remark or an error names the lines.
 * The values of inputs on the meta device are unknown; those of others are used where the path of the computation
   depends on them (lengths, positions, tokens). Where it depends on values that only weights could tell, it is guessed,
   and a remark says how often; see `framework.formats.torch_guesses`.
@@ -74,7 +76,7 @@ class Capture:
 
 def read(
     module: Any,
-    example_inputs: Sequence[Any] | Callable[[Any], tuple[Sequence[Any], Mapping[str, Any]]] | None = None,
+    example_inputs: Sequence[Any] | Mapping[str, Any] | Callable[[Any], tuple[Any, Any]] | None = None,
     example_keywords: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
@@ -89,8 +91,9 @@ def read(
     module
         A ``torch.nn.Module``, a function without arguments that builds one, or a ``torch.export.ExportedProgram``.
     example_inputs, example_keywords
-        Arguments of its forward pass, tensors on the meta device or with values; containers may hold them. In place of
-        both, a function that is given the built module and returns them. An ``ExportedProgram`` carries its own.
+        Arguments of its forward pass, tensors on the meta device or with values; containers may hold them. A single
+        tensor is the only argument, a mapping holds keywords. In place of both, a function that is given the built
+        module and returns them. An ``ExportedProgram`` carries its own.
     name, source
         For reports; the name is that of the module's class by default.
     batch
@@ -110,7 +113,7 @@ def read(
 
 def capture(
     module: Any,
-    example_inputs: Sequence[Any] | Callable[[Any], tuple[Sequence[Any], Mapping[str, Any]]] | None = None,
+    example_inputs: Sequence[Any] | Mapping[str, Any] | Callable[[Any], tuple[Any, Any]] | None = None,
     example_keywords: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
@@ -125,62 +128,104 @@ def capture(
         from torch.utils._python_dispatch import _disable_current_modes
     except ImportError:
         raise UserError("torch is not installed", where=name or "", mend="pip install 'pipebound[torch]'") from None
-    from framework.formats.torch_trace import KnownValues, Recorder
+    from framework.formats.torch_python import PythonCalls
+    from framework.formats.torch_subclasses import wrapped_on_meta
+    from framework.formats.torch_trace import Recorder
 
     if not 0 < routed_share <= 1:
         raise UserError(f"routed_share is {routed_share}", where=name or "", mend="give a share above 0 and at most 1")
     if isinstance(module, ExportedProgram):
         if example_inputs is None and module.example_inputs is not None:
             example_inputs, example_keywords = module.example_inputs
-        module = module.module()
+        exported = module
+        module = _run("unpacking the exported program", name or "torch", lambda: exported.module())
     recorder = Recorder(routed_share)
-    with torch.no_grad(), recorder, KnownValues(recorder):
-        model = module if isinstance(module, torch.nn.Module) else _run("building the module", name or "torch", module)
+    with torch.no_grad(), recorder:
+        model = module
+        if not isinstance(module, torch.nn.Module) and callable(module):
+            with PythonCalls(recorder):
+                model = _run("building the module", name or "torch", module)
         if not isinstance(model, torch.nn.Module):
             raise UserError(f"this is a {type(model).__name__}, not a torch module", where=name or "")
         label = name or type(model).__name__
-        recorder.values.mark_parameters([*model.named_parameters(), *model.named_buffers()])
-        arguments: Sequence[Any] = ()
-        if callable(example_inputs):
+        own = [*model.named_parameters(), *model.named_buffers()]
+        _run("reading its parameters", label, lambda: recorder.values.mark_parameters(own))
+        arguments: Any = ()
+        if callable(example_inputs) and not isinstance(example_inputs, torch.Tensor):
             name_inputs = example_inputs
             with _disable_current_modes():
                 arguments, example_keywords = _run("naming the inputs", label, lambda: name_inputs(model))
         elif example_inputs is not None:
             arguments = example_inputs
-        inputs, keywords = _live_inputs(recorder, arguments, example_keywords or {})
-        training = [part for part in model.modules() if part.training]
-        for part in training:
-            part.training = False
-        try:
-            with recorder.forward_of(model):
-                results = _run("the forward pass", label, lambda: model(*inputs, **keywords))
-        finally:
-            for part in training:
-                part.training = True
-        leaves = _result_tensors(results)
+        with wrapped_on_meta(model, recorder.values.lift), PythonCalls(recorder, [tensor for _, tensor in own]):
+            results = _run_forward(recorder, model, label, arguments, example_keywords or {})
+        leaves = _run("reading the results", label, lambda: _result_tensors(results))
         outputs = {recorder.values.producer(leaf) for leaf in map(recorder.values.lift, leaves)} - {None}
     nodes = _needed(recorder.nodes, {output[0] for output in outputs if output is not None})
     if not nodes:
-        raise UserError("nothing that it returns depends on an input", where=label, mend="give other example inputs")
+        left = recorder.leavings.nothing_left()
+        raise UserError(
+            left.what if left else "nothing that it returns depends on an input through an operator",
+            where=label,
+            mend=left.mend if left else "give other example inputs",
+        )
     return _capture(recorder, nodes, outputs, model, label, source, batch)
 
 
+def _run_forward(recorder: Recorder, model: Any, label: str, arguments: Any, example_keywords: Any) -> Any:
+    """Run the forward pass as in inference, and return what it returns."""
+    import torch
+
+    if isinstance(arguments, torch.Tensor):
+        arguments = (arguments,)
+    if isinstance(arguments, Mapping):
+        arguments, example_keywords = (), {**arguments, **example_keywords}
+    inputs, keywords = _run("reading the inputs", label, lambda: _live_inputs(recorder, arguments, example_keywords))
+    training = [part for part in model.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        with recorder.forward_of(model):
+            return _run("the forward pass", label, lambda: model(*inputs, **keywords))
+    except UserError as error:
+        if not any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+            raise
+        mend = "a TorchScript module is read where its operators allow it; else give the module that it was made from"
+        raise UserError(error.what, where=error.where, mend=mend) from error
+    finally:
+        for part in training:
+            part.training = True
+
+
 def _run(what: str, where: str, function: Callable[[], Any]) -> Any:
+    from framework.formats.torch_leaving import line_of
+
     try:
         return function()
-    except UserError:
-        raise
-    except Exception as error:
+    except UserError as error:
+        raise UserError(error.what, where=error.where or where, mend=error.mend) from error
+    except (Exception, SystemExit) as error:
         message = " ".join(str(error).split()) or "no message"
-        raise UserError(f"{what} failed: {type(error).__name__}: {message[:300]}", where=where) from error
+        message = message.rpartition("RuntimeError: ")[2] if "TorchScript interpreter" in message else message
+        line = line_of(error)
+        at = f" at {line}" if line else ""
+        raise UserError(f"{what} failed{at}: {type(error).__name__}: {message[:300]}", where=where) from error
 
 
 def _live_inputs(recorder: Recorder, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[Any, Any]:
     import torch
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
     from torch.utils._pytree import tree_map
 
+    from framework.formats.torch_subclasses import plain_tensors
+
     def live(leaf: Any) -> Any:
-        return recorder.values.mark_input(leaf) if isinstance(leaf, torch.Tensor) else leaf
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        if is_traceable_wrapper_subclass(leaf):
+            raise UserError(f"an input is a {type(leaf).__name__}", mend="give a plain tensor")
+        ((_, plain),) = plain_tensors("an input", leaf)
+        return recorder.values.mark_input(plain)
 
     live_inputs, live_keywords = tree_map(live, (tuple(inputs), dict(keywords)))
     return live_inputs, live_keywords
@@ -191,6 +236,8 @@ def _result_tensors(results: Any) -> list[Any]:
     import torch
     from torch.utils._pytree import tree_leaves
 
+    from framework.formats.torch_subclasses import plain_tensors
+
     found: list[Any] = []
     pending = tree_leaves(results)
     seen: set[int] = set()
@@ -200,7 +247,7 @@ def _result_tensors(results: Any) -> list[Any]:
             continue
         seen.add(id(leaf))
         if isinstance(leaf, torch.Tensor):
-            found.append(leaf)
+            found += [tensor for _, tensor in plain_tensors("a result", leaf)]
         elif hasattr(leaf, "__dict__") and not isinstance(leaf, type | torch.nn.Module) and not callable(leaf):
             pending += tree_leaves(list(vars(leaf).values()))
     return found
@@ -271,7 +318,7 @@ def _capture(
         source=source,
         batch=batch,
         dtype=_dtype(model),
-        remarks=_remarks(sum(charged) - used_bytes, unused_bytes, module_bytes, recorder.guesses.count),
+        remarks=_remarks(sum(charged) - used_bytes, unused_bytes, module_bytes, recorder),
     )
     return Capture(
         graph=graph,
@@ -305,7 +352,7 @@ def _labels(nodes: Sequence[TracedNode]) -> list[str]:
 
 
 def _unused(recorder: Recorder, parts: Mapping[object, int]) -> dict[str, int]:
-    used = {part[0] if isinstance(part, tuple) else part for part in parts}
+    used = {part[0] if isinstance(part, tuple) else part for part in parts} | recorder.values.read_by_python
     origins: set[int] = set()
     for number, record in recorder.values.records():
         if number in used:
@@ -314,8 +361,9 @@ def _unused(recorder: Recorder, parts: Mapping[object, int]) -> dict[str, int]:
     return {p.name: p.nbytes for number, p in parameters if number not in used and number not in origins}
 
 
-def _remarks(shared: int, unused: int, total: int, guesses: Mapping[str, int]) -> list[str]:
+def _remarks(shared: int, unused: int, total: int, recorder: Recorder) -> list[str]:
     remarks = []
+    guesses = recorder.guesses.count
     if shared:
         remarks.append(f"parameters that several nodes use are counted for each, {shared} bytes in all")
     if unused > total // 1000:  # not the counters of batch normalisations
@@ -323,6 +371,11 @@ def _remarks(shared: int, unused: int, total: int, guesses: Mapping[str, int]) -
     if guesses:
         listed = ", ".join(f"{kind} {count}" for kind, count in sorted(guesses.items()))
         remarks.append(f"control flow that depends on weights was guessed: {listed}")
+    if recorder.autocast:
+        remarks.append("autocast is not applied: tensors have the sizes that they have without it")
+    left = recorder.leavings.remark()
+    if left:
+        remarks.append(left)
     return remarks
 
 

@@ -124,6 +124,18 @@ _MOVES = frozenset(
     ]
 )
 
+_PRODUCTS = frozenset(
+    [
+        "_grouped_mm",
+        "_int_mm",
+        "_scaled_grouped_mm",
+        "_weight_int4pack_mm",
+        "_weight_int4pack_mm_for_cpu",
+        "_weight_int8pack_mm",
+    ]
+)
+"""Matrix products that torch's own counts lack."""
+
 _NORMS = ("native_layer_norm", "native_group_norm", "_fused_rms_norm", "rms_norm")
 
 
@@ -162,6 +174,10 @@ def _special(name: str, args: Sequence[Any], written: int, read: int, last: int)
         return 5 * written
     if "batch_norm" in name:
         return 2 * written
+    if name in _PRODUCTS:
+        # Groups of rows, or of what is summed over, share out the first matrix; groups of columns use it one by one.
+        matrices = args[0].numel() if args[0].dim() == 2 or args[1].dim() == 3 else args[0][0].numel()
+        return int(2 * matrices * last)
     if name in _NORMS:
         return 7 * largest
     if name.startswith("linalg_vector_norm") or name == "norm":

@@ -53,6 +53,10 @@ class Guesses:
             return conjunction
         return 1.0 if tensor.dtype.is_floating_point else 1
 
+    def is_known(self, tensor: torch.Tensor) -> bool:
+        """Return whether the values of a tensor are known."""
+        return self._values.known(tensor) is not None
+
     def equal(self, left: torch.Tensor, right: torch.Tensor) -> bool:
         """Return whether two tensors hold the same values; false where that is unknown."""
         a, b = self._values.known(left), self._values.known(right)

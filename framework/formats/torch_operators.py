@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
+
+from framework.errors import UserError
 
 RANDOM = frozenset(
     [
@@ -144,3 +147,31 @@ def written_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tenso
 def takes_device(func: Any) -> bool:
     """Return whether an operator makes a tensor on a device of its own choice."""
     return any(argument.name == "device" for argument in func._schema.arguments)
+
+
+def run_on_meta(func: Any, name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    """Run an operator on meta tensors.
+
+    Raises
+    ------
+    UserError
+        If it has no kernel for them.
+    """
+    if name == "_grouped_mm" and args[0].dtype != torch.bfloat16:
+        # The meta kernel knows one type only; the shape is the same for all.
+        twins = [twin.to(torch.bfloat16) if twin.is_floating_point() else twin for twin in args[:2]]
+        return func(*twins, *args[2:], **keywords).to(keywords.get("out_dtype") or args[0].dtype)
+    try:
+        return func(*args, **keywords)
+    except NotImplementedError as error:
+        raise UserError(
+            f"the operator {func} does not run on the meta device",
+            mend="register a fake implementation (torch.library.register_fake), or write it with other operators",
+        ) from error
+
+
+@cache
+def is_composite(func: Any) -> bool:
+    """Return whether an operator is made of others that run in its place."""
+    kernel = torch._C.DispatchKey.CompositeImplicitAutograd
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), kernel))

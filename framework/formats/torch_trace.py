@@ -12,19 +12,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from framework.formats.torch_control import run_control
 from framework.formats.torch_flops import operator_flops
 from framework.formats.torch_guesses import Guesses
+from framework.formats.torch_leaving import Leavings
 from framework.formats.torch_operators import (
     DATA_DEPENDENT,
     GATHERS,
@@ -35,7 +37,9 @@ from framework.formats.torch_operators import (
     UNIFORM,
     UNKNOWN,
     filled_with,
+    is_composite,
     operator_name,
+    run_on_meta,
     takes_device,
     written_arguments,
 )
@@ -94,12 +98,16 @@ class Recorder(TorchDispatchMode):
         See `Guesses`.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self, routed_share: float = 1.0) -> None:
         super().__init__()
         self.nodes: list[TracedNode] = []
         self.values = Values()
         self.guesses = Guesses(self.values, routed_share)
+        self.leavings = Leavings()
         self.in_forward = False
+        self.autocast = False
         self.left_out_flops: Counter[str] = Counter()
         self._paths: list[str] = []
 
@@ -129,8 +137,13 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        name = operator_name(func)
         keywords = dict(kwargs or {})
+        if any(hasattr(kind, "__tensor_flatten__") for kind in types):
+            return NotImplemented  # The subclass says which operators run on the tensors within.
+        if isinstance(func, HigherOrderOperator):
+            with self:
+                return run_control(self.guesses, func, args, keywords)
+        name = operator_name(func)
         if takes_device(func) and (keywords.get("device") is not None or not _tensors((args, keywords))):
             keywords["device"] = _META
         if keywords.get("pin_memory"):
@@ -141,12 +154,28 @@ class Recorder(TorchDispatchMode):
             lambda leaf: self.values.lift(leaf) if isinstance(leaf, torch.Tensor) else leaf, (list(args), keywords)
         )
         if name in ("_local_scalar_dense", "is_nonzero"):
+            self.read_values(args[0], "item", array=False)
             return self.guesses.scalar(args[0], conjunction=self._is_conjunction(args[0]))
         if name == "equal":
             return self.guesses.equal(args[0], args[1])
+        if name == "_assert_tensor_metadata":
+            return None  # Of an exported program: it also asserts the device.
+        if name == "_nested_tensor_from_mask_left_aligned":
+            return False  # True permits a faster path, on nested tensors, which have no meta twins.
         if name == "_to_copy" and _changes_nothing(args[0], keywords):
             return args[0]
+        if is_composite(func):  # As in inference mode, and within higher-order operators.
+            with self:
+                return func.decompose(*args, **keywords)
         return self._call(func, name, args, keywords)
+
+    def read_values(self, tensor: torch.Tensor, what: str, *, array: bool) -> None:
+        """Take note that Python reads the values of a tensor; see `Leavings.note`."""
+        record = self.values.record(self.values.lift(tensor))
+        if record.live:
+            self.leavings.note(what, array=array)
+        else:
+            self.values.read_by_python |= record.parameters
 
     def _call(self, func: Any, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
         inputs = _tensors((args, keywords))
@@ -157,7 +186,7 @@ class Recorder(TorchDispatchMode):
             real = self._compute(func, args, keywords)
             out = self.guesses.result(name, func, args, keywords) if real is None else tree_map(_meta_twin, real)
         if out is NotImplemented:
-            out = func(*args, **keywords)
+            out = run_on_meta(func, name, args, keywords)
         if name in SEPARATING:
             # The parts share storage, but are promised to be used as if they did not; in-place writes rely on it.
             out = tree_map(_meta_twin, out)
@@ -197,6 +226,8 @@ class Recorder(TorchDispatchMode):
 
     def _filled(self, name: str, args: Sequence[Any], out: torch.Tensor) -> torch.Tensor | None:
         number = filled_with(name, args)
+        if name == "empty_like" and not out.is_floating_point() and not out.is_complex():
+            number = 0  # As good as any; indices are often written into such tensors one by one.
         if number is None or out.numel() > LARGEST_KNOWN:
             return None
         return torch.full(out.shape, number, dtype=out.dtype)
@@ -315,9 +346,13 @@ class Recorder(TorchDispatchMode):
                 if producer is not None and producer not in node.inputs:
                     node.inputs.append(producer)
                 node.bytes_read += 0 if replaced else read
-            elif not replaced and not record.uniform:
+            elif not record.uniform and not replaced:
                 node.charges |= self.values.charges(tensor)
                 node.bytes_read += read
+            elif record.number in self.values.parameters or not covers_storage(tensor):
+                # A buffer that is written, as a cache of keys and values is, must be stored, and so must the rest of
+                # what is replaced in part.
+                node.charges |= self.values.stored(tensor)
 
     def _write_outputs(
         self,
@@ -346,42 +381,6 @@ class Recorder(TorchDispatchMode):
     def _add(self, node: TracedNode) -> int:
         self.nodes.append(node)
         return len(self.nodes) - 1
-
-
-class KnownValues(TorchFunctionMode):
-    """Lets Python code read the values of meta tensors where they are known: ``tolist``, ``numpy``, ``repr``."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-        self._readers: dict[Any, Callable[[torch.Tensor], Any]] = {
-            torch.Tensor.tolist: self._guessed_list,
-            torch.Tensor.numpy: self._refuse,
-            torch.Tensor.__array__: self._refuse,
-            torch.Tensor.__repr__: _shown,
-            torch.Tensor.__format__: _shown,
-        }
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        otherwise = self._readers.get(func)
-        if otherwise is None or args[0].device.type != "meta":
-            return func(*args, **(kwargs or {}))
-        with _disable_current_modes(), torch._C.DisableTorchFunction():
-            known = self._recorder.values.known(args[0])
-            return otherwise(args[0]) if known is None else func(known, *args[1:], **(kwargs or {}))
-
-    def _guessed_list(self, tensor: torch.Tensor) -> Any:
-        self._recorder.guesses.count["tolist"] += 1
-        return torch.zeros(tensor.shape, dtype=tensor.dtype).tolist()
-
-    def _refuse(self, tensor: torch.Tensor) -> Any:
-        raise RuntimeError("the model leaves torch with a tensor whose values depend on its weights")
-
-
-def _shown(tensor: torch.Tensor) -> str:
-    return f"tensor(..., device='meta', size={tuple(tensor.shape)})"
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:

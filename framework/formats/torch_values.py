@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from framework.formats.torch_subclasses import plain_tensors
+
 LARGEST_KNOWN = 1 << 18
 """Values of storages with more elements are not carried along."""
 
@@ -93,6 +95,7 @@ class Values:
 
     def __init__(self) -> None:
         self.parameters: dict[int, Parameter] = {}
+        self.read_by_python: set[int] = set()
         self._records: dict[int, StorageRecord] = {}
         self._views: dict[_ViewKey, Output | None] = {}
         self._lifted: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
@@ -112,7 +115,7 @@ class Values:
 
     def mark_parameters(self, named: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Say which tensors are parameters or buffers of the module; tied ones are one."""
-        for name, tensor in named:
+        for name, tensor in (plain for whole in named for plain in plain_tensors(*whole)):
             record = self.record(self.lift(tensor))
             if not record.live and record.number not in self.parameters:
                 record.parameters = frozenset({record.number})
@@ -124,13 +127,13 @@ class Values:
         with torch.utils._python_dispatch._disable_current_modes():
             twin = torch.empty_like(tensor, device="meta")
             self.record(twin).live = True
-            if tensor.device.type != "meta":
+            if not tensor.is_meta:
                 self.set_known(twin, tensor.detach().cpu())
         return twin
 
     def lift(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the meta twin of a real tensor; views of one storage get twins that share one."""
-        if tensor.device.type == "meta":
+        if tensor.is_meta:
             return tensor
         with torch.utils._python_dispatch._disable_current_modes():
             storage = tensor.untyped_storage()
@@ -138,7 +141,7 @@ class Values:
             if entry is None:
                 count = storage.nbytes() // tensor.element_size()
                 flat = torch.empty(count, dtype=tensor.dtype, device="meta")
-                if count <= LARGEST_KNOWN and tensor.device.type == "cpu":
+                if count <= LARGEST_KNOWN and tensor.is_cpu:
                     # A copy: writes in place are repeated on known values, and the user's module must not change.
                     self.record(flat).known = torch.empty(0, dtype=tensor.dtype).set_(storage.clone())
                 entry = self._lifted[int(storage._cdata)] = (storage, flat)
@@ -151,7 +154,7 @@ class Values:
 
     def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return the values of a tensor, as a view of what is known of its storage, or None."""
-        if tensor.device.type != "meta":
+        if not tensor.is_meta:
             return tensor
         flat = self.record(tensor).known
         if flat is None or flat.dtype != tensor.dtype:
@@ -184,6 +187,10 @@ class Values:
         """Say what a view of a live tensor comes from, until its storage is written again."""
         self._views[_view_key(tensor, self.record(tensor))] = output
 
+    def stored(self, tensor: torch.Tensor) -> dict[object, int]:
+        """Return the bytes of all parameters that a constant is a part of or computed from."""
+        return {number: self.parameters[number].nbytes for number in self.record(tensor).parameters}
+
     def charges(self, tensor: torch.Tensor) -> dict[object, int]:
         """Return the stored bytes that a user of this constant needs, by what they are a part of.
 
@@ -192,7 +199,7 @@ class Values:
         """
         record = self.record(tensor)
         own = occupied_bytes(tensor)
-        origins: dict[object, int] = {number: self.parameters[number].nbytes for number in record.parameters}
+        origins = self.stored(tensor)
         if sum(origins.values()) < own or not origins:
             return origins
         if own == record.storage.nbytes() and record.number in origins:
