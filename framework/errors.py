@@ -20,8 +20,8 @@ class UserError(Exception):
         self.what = what
         self.where = where
         self.mend = mend
-        line = f"{where}: {what}" if where else what
-        super().__init__(f"{line} ({mend})" if mend else line)
+        line = f"{where}: {_cut(what)}" if where else _cut(what)
+        super().__init__(f"{line} ({_cut(mend)})" if mend else line)
 
 
 class ContradictionError(Exception):
@@ -30,3 +30,8 @@ class ContradictionError(Exception):
 
 class OutOfTimeError(Exception):
     """The deadline passed, or the run was cancelled, before a result was complete."""
+
+
+def _cut(text: str) -> str:
+    """Leave out the middle of a text that quotes something absurdly long."""
+    return text if len(text) <= 600 else f"{text[:400]} ... {text[-100:]}"

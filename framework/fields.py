@@ -20,6 +20,9 @@ T = TypeVar("T")
 REQUIRED: Final[Any] = object()
 """Default of a field that must be there."""
 
+DEEPEST = 100
+"""Levels of objects and lists in a document; beyond, what recurses over it could fail."""
+
 
 def shown(value: object) -> str:
     """Show a value of a file in an error, as the file spells it, in a few characters."""
@@ -36,6 +39,30 @@ def shown(value: object) -> str:
 def shortened(text: str) -> str:
     """Return text, cut off where it is longer than an error should quote."""
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def check_values(document: object, file: str) -> None:
+    """Refuse what no document of ours holds at any place: numbers that are not finite, and absurd nesting.
+
+    Raises
+    ------
+    UserError
+        Naming the file and the place.
+    """
+    level: list[tuple[str, object]] = [("", document)]
+    for _ in range(DEEPEST):
+        deeper: list[tuple[str, object]] = []
+        for path, value in level:
+            if isinstance(value, Mapping):
+                deeper += [(f"{path}.{shortened(key)}" if path else shortened(key), v) for key, v in value.items()]
+            elif isinstance(value, list):
+                deeper += [(f"{path}[{i}]", v) for i, v in enumerate(value) if isinstance(v, Mapping | list | float)]
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{shown(value)} is no number", where=f"{file}: {path}")
+        if not deeper:
+            return
+        level = deeper
+    raise UserError(f"nested more than {DEEPEST} levels deep", where=f"{file}: {shortened(level[0][0])}")
 
 
 class Fields:
@@ -102,7 +129,7 @@ class Fields:
             raise self.error(key, f"{shown(value)} is neither true nor false")
         return value
 
-    def integer(self, key: str, default: int = REQUIRED, *, least: int, most: int | None = None) -> int:
+    def integer(self, key: str, default: int = REQUIRED, *, least: int | None, most: int | None = None) -> int:
         """Take an integer from `least` to `most`."""
         return self._integer(key, self._take(key, default), least, most)
 
@@ -182,6 +209,10 @@ class Fields:
         self._known.append(key)
         return self._table.get(key)
 
+    def everything(self) -> dict[str, Any]:
+        """Return all values, those taken already too; none counts as taken by this."""
+        return dict(self._table)
+
     def rest(self) -> dict[str, Any]:
         """Take everything that is left."""
         left = {key: value for key, value in self._table.items() if key not in self._known}
@@ -193,15 +224,18 @@ class Fields:
         for key in self._table:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, 1)
-                mend = f"did you mean {near[0]}?" if near else f"the keys here are {', '.join(self._known)}"
+                mend = (
+                    f"did you mean {near[0]}?" if near else f"the keys here are {', '.join(dict.fromkeys(self._known))}"
+                )
                 raise self.error(shortened(key), "there is no such key", mend)
 
     def _inner_path(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
-    def _integer(self, name: str, value: Any, least: int, most: int | None) -> int:
-        if type(value) is not int or value < least:
-            raise self.error(name, f"{shown(value)} is no integer of at least {least}")
+    def _integer(self, name: str, value: Any, least: int | None, most: int | None) -> int:
+        if type(value) is not int or (least is not None and value < least):
+            limit = "" if least is None else f" of at least {least}"
+            raise self.error(name, f"{shown(value)} is no integer{limit}")
         if most is not None and value > most:
             raise self.error(name, f"{shown(value)} is more than {most}")
         return value

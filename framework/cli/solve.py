@@ -49,7 +49,7 @@ def command(
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
-    from framework.portfolio.result import read_result
+    from framework.portfolio.reading import read_result
     from framework.portfolio.solve import Interrupt, solve
     from framework.report.live import live_display
 

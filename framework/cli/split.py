@@ -35,7 +35,7 @@ def command(
     from framework.deploy.assignment import assign
     from framework.deploy.model import open_model
     from framework.deploy.split import split_model
-    from framework.portfolio.result import read_result
+    from framework.portfolio.reading import read_result
     from framework.report.deployment import print_split, status_line
 
     if plot is not None:

@@ -22,7 +22,7 @@ def command(
 
     Exits with 1 if anything fails.
     """
-    from framework.portfolio.result import read_result
+    from framework.portfolio.reading import read_result
     from framework.registry import load_plugin_file, load_plugins
     from framework.report.verification import print_verification, verify_result
 

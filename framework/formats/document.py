@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from framework.fields import Fields, shown
-from framework.formats.source import PathLike, parse_json, read_bytes
+from framework.fields import Fields, check_values, shown
+from framework.formats.source import PathLike, parse_json
+from framework.input_files import read_bytes
 
 
 def read_document(path: PathLike, *, format: str, version: int, mend: str) -> Fields:
@@ -24,10 +25,12 @@ def read_document(path: PathLike, *, format: str, version: int, mend: str) -> Fi
         If the file cannot be read, is not JSON, or is a document of another format or version.
     """
     where = os.fspath(path)
-    fields = Fields(parse_json(read_bytes(path), where), where)
+    document = parse_json(read_bytes(path), where)
+    fields = Fields(document, where)
     found, number = fields.value("format"), fields.value("version")
     if found != format:
         raise fields.error("", f"not a {format}", mend)
     if type(number) is not int or number != version:
         raise fields.error("", f"version {shown(number)} is not known", f"this is {version}")
+    check_values(document, where)
     return fields

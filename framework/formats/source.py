@@ -58,7 +58,7 @@ def parse_json(data: bytes, where: str) -> object:
     except _RepeatedKeyError as error:
         raise UserError(f"an object holds the key {error.args[0]!r} twice", where=where, mend="keep one") from None
     except RecursionError:
-        raise UserError("the JSON is nested too deep", where=where, mend="this is no graph file") from None
+        raise UserError("the JSON is nested too deep", where=where, mend="no file of this program is") from None
     except MemoryError:
         raise UserError("there is not enough memory for this JSON", where=where, mend="use a larger machine") from None
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tomllib
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.fields import Fields
 from framework.input_files import read_text
 
 _NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "fast_memory")
@@ -74,7 +74,8 @@ class Device:
 def preset_devices() -> dict[str, Device]:
     """Return the presets by name, in the order of the file they are kept in."""
     text = files("framework.model").joinpath("devices.toml").read_text(encoding="utf-8")
-    return {name: _device(name, table, "devices.toml") for name, table in tomllib.loads(text).items()}
+    tables = Fields(tomllib.loads(text), "devices.toml")
+    return {name: read_device(tables.table(name), name) for name in tables.everything()}
 
 
 def load_device(name_or_file: str) -> Device:
@@ -98,20 +99,32 @@ def load_device(name_or_file: str) -> Device:
     except (ValueError, RecursionError) as error:
         # Broken syntax or encoding, an integer of thousands of digits, absurd nesting.
         raise UserError(f"not a TOML file: {error}", where=str(path)) from error
-    return _device(str(table.pop("name", path.stem)), table, str(path))
+    return read_device(Fields(table, str(path)), path.stem)
 
 
-def _device(name: str, table: dict[str, Any], where: str) -> Device:
-    unknown = set(table) - {*_NUMBERS, "source"}
-    if unknown:
-        raise UserError(
-            f"unknown field {sorted(unknown)[0]!r}", where=where, mend=f"the fields are {', '.join(_NUMBERS)}, source"
-        )
+def read_device(fields: Fields, name: str | None = None) -> Device:
+    """Return the device that an object describes: of a TOML file, or what `Device.as_dict` wrote.
+
+    Parameters
+    ----------
+    name
+        What it is called where the object may leave that open.
+
+    Raises
+    ------
+    UserError
+        For a missing or unknown field, or a figure that is none.
+    """
+    numbers: dict[str, float] = {}
     for field in _NUMBERS:
-        value = table.get(field)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{field} is {value!r}", where=where, mend="give a number")
-        if value is not None and abs(value) > sys.float_info.max and isinstance(value, int):
-            raise UserError(f"{field} is beyond the largest number", where=where, mend="give it in bytes or FLOP/s")
-    numbers = {field: float(table[field]) for field in _NUMBERS if field in table}
-    return Device(name=name, source=str(table.get("source", "")), **numbers)
+        if field == "fast_memory" and fields.value(field) == math.inf:
+            numbers[field] = math.inf
+        elif not fields.null(field):
+            numbers[field] = fields.number(field)
+    called = fields.text("name", name) if name is not None else fields.text("name")
+    source = fields.text("source", "", empty=True)
+    fields.finish()
+    try:
+        return Device(name=called, source=source, **numbers)
+    except UserError as error:
+        raise UserError(error.what, where=fields.where(), mend=error.mend) from None

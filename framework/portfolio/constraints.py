@@ -15,17 +15,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from framework.errors import UserError
+from framework.fields import Fields, shown
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.topology import IntArray
 from framework.portfolio.result import Result, stages_of
+
+MOST_MEMORY = (1 << 60) - 1
+"""The largest memory limit."""
 
 LARGEST_SIZE = 1 << 44
 """Sums of bytes stay below this, so that the sizes of an anchor for each of 2^16 stages add up in 64 bits."""
@@ -67,29 +71,33 @@ class Constraints:
 
     @staticmethod
     def from_dict(document: Mapping[str, Any] | None) -> Constraints:
-        """Read what `as_dict` wrote; None is no constraints.
+        """Read what `as_dict` wrote, as `read_constraints` does; None is no constraints."""
+        return Constraints() if document is None else read_constraints(Fields(document, "the constraints"))
 
-        Raises
-        ------
-        UserError
-            If it is something else: a constraint that is not understood must not be ignored.
-        """
-        if document is None:
-            return Constraints()
-        groups, nodes = document.get("same_stage", []), document.get("no_cut", [])
-        unknown = set(document) - {field.name for field in fields(Constraints)}
-        if unknown:
-            raise UserError(f"the constraint {min(unknown)!r} is not known")
-        limit = document.get("memory_limit")
-        try:
-            return Constraints(
-                same_stage=tuple(tuple(str(name) for name in group) for group in groups),
-                no_cut=tuple(str(name) for name in nodes),
-                pins=tuple((str(name), int(stage)) for name, stage in document.get("pins", [])),
-                memory_limit=None if limit is None else int(limit),
-            )
-        except (TypeError, ValueError) as error:
-            raise UserError(f"the constraints are malformed: {error}") from None
+
+def read_constraints(fields: Fields) -> Constraints:
+    """Read what `Constraints.as_dict` wrote.
+
+    Raises
+    ------
+    UserError
+        If it is something else: a constraint that is not understood must not be ignored.
+    """
+    groups = fields.entries("same_stage", ())
+    pins = []
+    for key, value in fields.entries("pins", ()):
+        right = isinstance(value, list) and len(value) == 2
+        if not right or not isinstance(value[0], str) or type(value[1]) is not int:
+            raise fields.error(key, f"{shown(value)} is no pair of node and stage")
+        pins.append((value[0], value[1]))
+    constraints = Constraints(
+        same_stage=tuple(tuple(fields.inner(key, {"nodes": value}).texts("nodes")) for key, value in groups),
+        no_cut=tuple(fields.texts("no_cut", ())),
+        pins=tuple(pins),
+        memory_limit=None if fields.null("memory_limit") else fields.integer("memory_limit", least=0, most=MOST_MEMORY),
+    )
+    fields.finish()
+    return constraints
 
 
 def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> Instance:

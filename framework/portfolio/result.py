@@ -114,40 +114,6 @@ class Result:
             raise UserError(f"cannot write the result: {error.strerror}", where=str(path)) from error
 
 
-def read_result(path: str | Path) -> Result:
-    """Read a result file.
-
-    Raises
-    ------
-    UserError
-        If it is missing, is not JSON, or is not a pipebound-result of a known version with all its fields.
-    """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(path)) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"not a JSON file: {error}", where=str(path)) from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UserError("not a pipebound result", where=str(path), mend="give a file that `pipebound solve -o` wrote")
-    if document.get("version") != VERSION:
-        raise UserError(f"version {document.get('version')} is not known", where=str(path), mend=f"this is {VERSION}")
-    required = (
-        "graph",
-        "stages",
-        "unit",
-        "ticks_per_unit",
-        "stage_of",
-        "bounds",
-        "dual_bound_ticks",
-        "incumbent_ticks",
-    )
-    missing = [name for name in required if name not in document]
-    if missing:
-        raise UserError(f"the field {missing[0]!r} is missing", where=str(path))
-    return Result(document)
-
-
 def build_result(
     *,
     graph: ModelGraph,

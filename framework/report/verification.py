@@ -12,7 +12,8 @@ from rich.table import Table
 from framework.bounds import Certificate
 from framework.contracts import CertificateChecker
 from framework.errors import UserError
-from framework.model.device import Device
+from framework.fields import Fields
+from framework.model.device import Device, read_device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, StageCosts, check_limit, stage_costs
@@ -117,10 +118,7 @@ def _device(graph: ModelGraph, document: Any) -> Device | None:
     stored = document.get("device")
     if not isinstance(stored, dict):
         raise UserError("the result names no device, and the graph needs one", where=graph.source)
-    try:
-        return Device(**stored)
-    except TypeError as error:
-        raise UserError(f"the device in the result is malformed: {error}") from error
+    return read_device(Fields(stored, "the result", "device"))
 
 
 def _check_partition(result: Result, problem: Problem, nodes: int) -> tuple[list[Check], int | None]:

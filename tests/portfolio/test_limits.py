@@ -405,7 +405,7 @@ def test_recommend_with_pins(command: Command, tmp_path: Path) -> None:
 
 def test_malformed_constraints_in_a_file_are_told() -> None:
     for document in ({"pins": [["v1"]]}, {"pins": 3}, {"memory_limit": "much"}):
-        with pytest.raises(UserError, match="malformed"):
+        with pytest.raises(UserError, match="the constraints: "):
             Constraints.from_dict(document)
     constraints = Constraints(pins=(("a=b", 2),), memory_limit=7, no_cut=("c",))
     assert Constraints.from_dict(json.loads(json.dumps(constraints.as_dict()))) == constraints
