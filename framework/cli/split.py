@@ -23,6 +23,9 @@ def command(
     ] = None,
     dim: opt.DimOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the weights of a model that has none.")] = 0,
+    keep_unused: Annotated[
+        bool, typer.Option("--keep-unused", help="Ship nodes that no result of the model depends on.")
+    ] = False,
     force: opt.ForceOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
@@ -53,6 +56,7 @@ def command(
             dims=assignment.dims,
             predicted=assignment.predicted,
             seed=seed,
+            keep_unused=keep_unused,
             force=force,
             inputs=[Path(path) for path in (result, graph) if path is not None],
             say=say,

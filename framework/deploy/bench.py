@@ -13,11 +13,11 @@ import numpy as np
 
 from framework.deploy.correction import Timing
 from framework.deploy.model import ModelFile
-from framework.deploy.pipeline import Batch, Pipeline, largest_difference
+from framework.deploy.pipeline import Batch, Pipeline
 from framework.deploy.runtime import Feed, Optimization
 from framework.deploy.split import split_model
-from framework.deploy.trial import TOLERANCE
 from framework.deploy.turns import Unsplit, take_turns
+from framework.deploy.verdict import Judge
 from framework.errors import UserError
 from framework.model.topology import IntArray
 
@@ -55,6 +55,10 @@ class PipelineBench:
     say: Callable[[str], None] = lambda text: None
     _alive: dict[str, tuple[Pipeline, contextlib.ExitStack]] = field(default_factory=dict)
     _numbers: dict[str, list[int]] = field(default_factory=dict)
+    _judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._judge = Judge(model=self.model, feed=self.feed, expected=self.single.expected)
 
     def __enter__(self) -> PipelineBench:
         return self
@@ -88,10 +92,13 @@ class PipelineBench:
             return answers
         batches = take_turns(runners, self.items, rounds, self._tell(runners), self.stopped)
         for name, taken in batches.items():
-            difference = max((largest_difference(batch.results, self.single.expected) for batch in taken), default=0.0)
-            if difference > TOLERANCE:
-                answers[name] = f"its results differ from those of the unsplit model by {difference:.1e}"
-            elif taken:
+            if not taken:
+                continue
+            verdict = self._judge.judge(runners[name].manifest, [batch.results for batch in taken])
+            if not verdict.equal:
+                shown = verdict.difference
+                answers[name] = f"its results differ from those of the unsplit model by {shown.worst:.1e}"
+            else:
                 answers[name] = self._timing(name, taken)
         return answers
 

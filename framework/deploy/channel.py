@@ -42,7 +42,7 @@ class TensorSlot:
     """Where a tensor lies in a slot."""
 
     name: str
-    dtype: str
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     offset: int
 
@@ -77,9 +77,7 @@ class Channel:
         """Return for each slot an array for each of its tensors."""
         return [
             {
-                tensor.name: np.ndarray(
-                    tensor.shape, np.dtype(tensor.dtype), memory.buf, slot * self.slot_bytes + tensor.offset
-                )
+                tensor.name: np.ndarray(tensor.shape, tensor.dtype, memory.buf, slot * self.slot_bytes + tensor.offset)
                 for tensor in self.tensors
             }
             for slot in range(DEPTH)
@@ -92,7 +90,7 @@ def open_channel(
     """Create a channel for tensors shaped like the given ones; the caller closes and unlinks the memory."""
     slots, end = [], 0
     for name, like in tensors:
-        slots.append(TensorSlot(name=name, dtype=like.dtype.str, shape=like.shape, offset=end))
+        slots.append(TensorSlot(name=name, dtype=like.dtype, shape=like.shape, offset=end))
         end += -(-like.nbytes // _ALIGNMENT) * _ALIGNMENT
     memory = SharedMemory(create=True, size=max(_ALIGNMENT, DEPTH * end))
     channel = Channel(

@@ -6,7 +6,7 @@
      "inputs":  [{"name": "x", "dtype": "float32", "shape": ["N", 3, 224, 224], "stages": [0]}],
      "outputs": [{"name": "y", "dtype": "float32", "shape": ["N", 1000], "stage": 1}],
      "stages":  [{"stage": 0, "file": "stage0.onnx", "weights_file": null, "weight_bytes": 9437184, "nodes": ["conv1"],
-                  "inputs": ["x"], "outputs": ["h"]}],
+                  "copies": [], "left_out": [], "inputs": ["x"], "outputs": ["h"]}],
      "tensors": [{"name": "h", "dtype": "float32", "shape": ["N", 64, 56, 56], "bytes": 802816, "from": 0, "to": [1]}],
      "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
      "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
@@ -14,10 +14,12 @@
      "remarks": []}
 
 Files of stages lie in the manifest's folder: their names hold no separators. ``source`` is the model that was split,
-also where ``path`` is a copy of it with generated weights. ``bytes`` is null where a size is not known. An output with
-``stage`` null is an input of the model handed through. ``predicted`` is null unless the partition came from a result
-file. A split that `refine` wrote has predictions of the corrected costs in ``graph.json``, no dual bound, and
-``"refined": {"winner": "round 2", "same_as": [], "naive": false, "why": "...", "from": "../stages"}``.
+also where ``path`` is a copy of it with generated weights. ``nodes`` is the partition; ``copies`` are nodes of other
+stages that this one computes too, ``left_out`` those of ``nodes`` that it does not. ``bytes`` is null where a size is
+not known. An output with ``stage`` null is an input of the model handed through. ``predicted`` is null unless the
+partition came from a result file. A split that `refine` wrote has predictions of the corrected costs in ``graph.json``,
+no dual bound, and ``"refined": {"winner": "round 2", "same_as": [], "naive": false, "why": "...",
+"from": "../stages"}``.
 """
 
 from __future__ import annotations

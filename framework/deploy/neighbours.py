@@ -12,10 +12,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from framework.deploy.runtime import Feed, Optimization, open_session
+from framework.deploy.runnable import Runnable
+from framework.deploy.runtime import Feed, Optimization, open_session, run_session
 from framework.errors import UserError
 from framework.portfolio.nursery import without_main_module
 
@@ -23,7 +23,7 @@ _START_SECONDS = 300.0
 
 
 @contextmanager
-def busy_neighbours(count: int, path: Path, feed: Feed, optimization: Optimization) -> Iterator[None]:
+def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optimization) -> Iterator[None]:
     """Keep `count` processes busy with a model, each on a core of its own; this process stays on the first core.
 
     Raises
@@ -46,7 +46,7 @@ def busy_neighbours(count: int, path: Path, feed: Feed, optimization: Optimizati
     try:
         for core in cores[1 : count + 1]:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_keep_busy, args=(path, feed, optimization, core, theirs), daemon=True)
+            process = context.Process(target=_keep_busy, args=(model, feed, optimization, core, theirs), daemon=True)
             with without_main_module():
                 process.start()
             theirs.close()
@@ -54,7 +54,7 @@ def busy_neighbours(count: int, path: Path, feed: Feed, optimization: Optimizati
             processes.append(process)
         for pipe in pipes:
             if not pipe.poll(_START_SECONDS):
-                raise UserError("a neighbour does not start", where=str(path))
+                raise UserError("a neighbour does not start", where=str(model.path))
             with suppress(EOFError):
                 pipe.recv()
         os.sched_setaffinity(0, cores[:1])
@@ -70,12 +70,12 @@ def busy_neighbours(count: int, path: Path, feed: Feed, optimization: Optimizati
                 process.join()
 
 
-def _keep_busy(path: Path, feed: Feed, optimization: Optimization, core: int, pipe: Connection) -> None:
+def _keep_busy(model: Runnable, feed: Feed, optimization: Optimization, core: int, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.sched_setaffinity(0, {core})
-    session = open_session(path, optimization=optimization)
-    session.run(None, feed)
+    session = open_session(model, optimization=optimization)
+    run_session(session, feed, str(model.path))
     pipe.send(None)
     # The other end closing makes the pipe readable.
     while not pipe.poll(0):
-        session.run(None, feed)
+        run_session(session, feed, str(model.path))

@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.shared_memory import SharedMemory
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.deploy.channel import Channel, open_channel
+from framework.deploy.in_order import run_in_order
 from framework.deploy.manifest import Manifest
-from framework.deploy.runtime import Feed, Optimization, open_session, run_session
+from framework.deploy.runtime import Feed, Optimization
 from framework.deploy.stage_process import Arrays, StageJob, StageTimes, run_stage
 from framework.errors import UserError
 from framework.portfolio.nursery import without_main_module
@@ -101,7 +102,8 @@ class Pipeline:
         times: list[StageTimes] = [answer[0] for answer in answers]
         done = np.max([stage.ended for stage in times], axis=0)
         filled = len(times)
-        results: Arrays = {}
+        handed_through = [row["name"] for row in self.manifest.document["outputs"] if row["stage"] is None]
+        results: Arrays = {name: self.feed[name] for name in handed_through if name in self.feed}
         for _, held in answers:
             results |= held
         return Batch(
@@ -132,7 +134,8 @@ class Pipeline:
     def _start(self) -> None:
         # Not fork: the parent may run threads of onnxruntime.
         context = multiprocessing.get_context("spawn")
-        values = self._first_item()
+        # One item in this process, to learn all shapes.
+        values = run_in_order(self.manifest, self.feed)
         channels = self._channels(values, context)
         rows = self.manifest.stages
         cores = sorted(os.sched_getaffinity(0))
@@ -156,19 +159,6 @@ class Pipeline:
             self._pipes.append(ours)
             self._processes.append(process)
         self._gather(START_SECONDS)
-
-    def _first_item(self) -> dict[str, NDArray[Any]]:
-        """Run the stages one after the other in this process, to learn all shapes."""
-        values: dict[str, NDArray[Any]] = dict(self.feed)
-        for row in self.manifest.stages:
-            path = self.manifest.folder / row["file"]
-            session = open_session(path, optimization=Optimization.NONE)
-            outputs = run_session(session, {name: values[name] for name in row["inputs"]}, str(path))
-            for entry, array in zip(session.get_outputs(), outputs, strict=True):
-                if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-                    raise UserError(f"{entry.name!r} is no tensor of plain numbers", where=str(path))
-                values[entry.name] = array
-        return values
 
     def _channels(self, values: Mapping[str, NDArray[Any]], context: Any) -> list[Channel]:
         pairs: dict[tuple[int, int], list[tuple[str, NDArray[Any]]]] = {}
@@ -211,29 +201,3 @@ class Pipeline:
         if isinstance(answer, str):
             raise UserError(f"the stage fails: {answer}", where=where)
         return answer
-
-
-def largest_difference(found: Mapping[str, NDArray[Any]], expected: Sequence[tuple[str, NDArray[Any]]]) -> float:
-    """Return the largest difference of any result, relative to the largest magnitude of that result.
-
-    Integers and booleans that differ, missing results, wrong shapes and unmatched NaN count as infinite.
-    """
-    worst = 0.0
-    for name, reference in expected:
-        ours = found.get(name)
-        if ours is None or ours.shape != reference.shape:
-            return float("inf")
-        if reference.dtype.kind in "biu":
-            if not np.array_equal(ours, reference):
-                return float("inf")
-            continue
-        if not reference.size:
-            continue
-        a, b = ours.astype(np.float64), reference.astype(np.float64)
-        finite = np.isfinite(b)
-        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-            return float("inf")
-        scale = float(np.abs(b[finite]).max(initial=0.0)) or 1.0
-        difference = float(np.abs(a[finite] - b[finite]).max(initial=0.0))
-        worst = max(worst, difference / scale if np.isfinite(difference) else float("inf"))
-    return worst

@@ -24,6 +24,7 @@ from framework.deploy.assignment import NOTE
 from framework.deploy.fusion import groups, spread_times
 from framework.deploy.model import ModelFile, open_model
 from framework.deploy.neighbours import busy_neighbours
+from framework.deploy.runnable import runnable
 from framework.deploy.runtime import Optimization, open_session, random_feed, run_session
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
@@ -143,7 +144,7 @@ def profile_model(
         plain = open_session(model.path, optimization=optimization)
         session = open_session(model.path, optimization=optimization, profile=folder / "run")
         latency = []
-        with busy_neighbours(neighbours, model.path, feed, optimization):
+        with busy_neighbours(neighbours, runnable(model), feed, optimization):
             for _ in range(warm_up + repetitions):
                 # In turns, so that a change of the machine's mood strikes both.
                 run_session(session, feed, str(model.path))

@@ -164,7 +164,7 @@ def refine_split(
         given = _partition(manifest, model, problem.stages)
         feed = random_feed(model, manifest.dims, seed)
         say("starting the unsplit model")
-        single = Unsplit(whole, feed, optimization)
+        single = Unsplit(model, feed, optimization)
         per_batch = max(items, problem.stages + FEWEST) if items else single.batch_items(problem.stages)
 
         def propose(corrected: Solved) -> IntArray | None:

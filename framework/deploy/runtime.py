@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import import_module
@@ -11,9 +12,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from framework.deploy.model import ModelFile
+from framework.deploy.runnable import Runnable
 from framework.errors import UserError
+
+_FOREIGN = {
+    f"tensor({name.lower()})": int(onnx.TensorProto.DataType.Value(name))
+    for name in ("BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ")
+}
+"""Element types that onnxruntime cannot hand out as arrays by itself."""
 
 Feed = dict[str, Any]
 """A numpy array for each input of a model."""
@@ -47,19 +56,23 @@ def has_onnxruntime() -> bool:
     return find_spec("onnxruntime") is not None
 
 
-def open_session(path: Path, *, optimization: Optimization = Optimization.ALL, profile: Path | None = None) -> Any:
+def open_session(
+    model: Path | Runnable, *, optimization: Optimization = Optimization.ALL, profile: Path | None = None
+) -> Any:
     """Load a model on one thread of the CPU.
 
     Parameters
     ----------
     profile
-        Prefix of the file that onnxruntime's profiler writes; the rewritten model is saved beside it.
+        Prefix of the file that onnxruntime's profiler writes; the rewritten model is saved beside it, its weights in a
+        file of their own.
 
     Raises
     ------
     UserError
         If onnxruntime refuses the model.
     """
+    loaded = model if isinstance(model, Runnable) else Runnable(path=model)
     ort = onnxruntime()
     levels = ort.GraphOptimizationLevel
     options = ort.SessionOptions()
@@ -76,11 +89,25 @@ def open_session(path: Path, *, optimization: Optimization = Optimization.ALL, p
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
         options.optimized_model_filepath = str(profile.with_suffix(".onnx"))
+        # A protobuf message holds no more than 2 GiB.
+        weights = profile.with_suffix(".weights").name
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
+        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "65536")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        arrays = [weight.array() for weight in loaded.weights]
+        given = [
+            ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.element_type)
+            for array, weight in zip(arrays, loaded.weights, strict=True)
+        ]
+        if given:
+            options.add_external_initializers([weight.name for weight in loaded.weights], given)
+        content = str(loaded.path) if loaded.encoded is None else loaded.encoded
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"onnxruntime does not load it: {reason}", where=str(path)) from None
+        raise UserError(f"onnxruntime does not load it: {_reason(error)}", where=str(loaded.path)) from None
+    # The session reads the arrays where they are, and does not keep them alive.
+    session.pipebound_weights = (arrays, given)
+    return session
 
 
 def random_feed(model: ModelFile, dims: Mapping[str, int], seed: int = 0) -> Feed:
@@ -110,9 +137,46 @@ def random_feed(model: ModelFile, dims: Mapping[str, int], seed: int = 0) -> Fee
 
 
 def run_session(session: Any, feed: Feed, where: str) -> list[Any]:
-    """Run a model once; raises `UserError` if onnxruntime does not."""
+    """Run a model once and return its outputs as arrays; raises `UserError` if onnxruntime does not.
+
+    Types that numpy has not (bfloat16, float8) come as arrays of the types of the package ml_dtypes.
+    """
+    entries = [*session.get_inputs(), *session.get_outputs()]
     try:
-        outputs: list[Any] = session.run(None, feed)
+        if not any(entry.type in _FOREIGN for entry in entries):
+            return list(session.run(None, feed))
+        binding = session.io_binding()
+        given = {entry.name: np.ascontiguousarray(feed[entry.name]) for entry in session.get_inputs()}
+        for name, array in given.items():
+            binding.bind_input(name, "cpu", 0, onnx_type(array), array.shape, array.ctypes.data)
+        for entry in session.get_outputs():
+            binding.bind_output(entry.name, "cpu")
+        session.run_with_iobinding(binding)
+        return [_array(value) for value in binding.get_outputs()]
     except Exception as error:  # its exceptions share no base class of their own
-        raise UserError(f"onnxruntime does not run it: {str(error).strip().splitlines()[0]}", where=where) from None
-    return outputs
+        raise UserError(f"onnxruntime does not run it: {_reason(error)}", where=where) from None
+
+
+def onnx_type(array: NDArray[Any]) -> int:
+    """Return the ONNX code of an array's element type."""
+    return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
+
+
+def can_hand_over(array: Any) -> bool:
+    """Whether a value is a tensor of plain numbers, whole bytes each: what shared memory can hold."""
+    if not isinstance(array, np.ndarray):
+        return False
+    return array.dtype.kind in "biuf" or onnx_type(array) in _FOREIGN.values()
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """Return an output as an array, copied out of onnxruntime's memory."""
+    if value.data_type() not in _FOREIGN:
+        return np.asarray(value.numpy())
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(_FOREIGN[value.data_type()]))
+    held = (ctypes.c_uint8 * value.tensor_size_in_bytes()).from_address(value.data_ptr())
+    return np.frombuffer(bytes(held), dtype).reshape(value.shape())
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

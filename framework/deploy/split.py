@@ -13,7 +13,7 @@ from framework.deploy.folder import check_target, replacing
 from framework.deploy.manifest import FORMAT, VERSION, WHOLE, Manifest
 from framework.deploy.model import ModelFile, tensor_bytes
 from framework.deploy.runtime import Optimization, has_onnxruntime, open_session
-from framework.deploy.stages import Stage, cut_model
+from framework.deploy.stages import Stage, cut_model, unused_nodes
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
 from framework.formats.onnx_values import Values, type_name
@@ -35,6 +35,7 @@ def split_model(
     predicted: Mapping[str, Any] | None = None,
     seed: int = 0,
     inline_bytes: int = INLINE_BYTES,
+    keep_unused: bool = False,
     force: bool = False,
     inputs: Sequence[Path] = (),
     source: Path | None = None,
@@ -57,6 +58,8 @@ def split_model(
         Of the generated weights, where the model has none.
     inline_bytes
         Weights above this go to a file beside the stage.
+    keep_unused
+        Ship nodes that no result depends on, too.
     force
         Replace the stages of another model too.
     inputs
@@ -76,7 +79,7 @@ def split_model(
     origin = (source or model.path).absolute()
     target = check_target(folder, origin, inputs=[*inputs, *_files_of(model)], force=force)
     with replacing(target) as temporary:
-        document = _write(model, stage_of, temporary, dict(dims or {}), seed, inline_bytes, say)
+        document = _write(model, stage_of, temporary, dict(dims or {}), seed, inline_bytes, keep_unused, say)
         document["model"]["source"] = str(origin)
         document["predicted"] = None if predicted is None else dict(predicted)
         manifest = complete(Manifest(folder=temporary, document=document))
@@ -97,6 +100,7 @@ def _write(
     dims: dict[str, int],
     seed: int,
     inline_bytes: int,
+    keep_unused: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the files of a split to an empty folder, and return what its manifest says of them."""
@@ -110,7 +114,12 @@ def _write(
         model = write_with_weights(model, folder / WHOLE / model.path.name, seed)
     bound = _bound_values(model, dims)
     stages = []
-    for stage in cut_model(model, stage_of, dims):
+    unused = _names_of_unused(model)
+    if unused:
+        shown = ", ".join(map(repr, unused[:4])) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
+        what = "are kept in their stages" if keep_unused else "are in no stage (--keep-unused keeps them)"
+        remarks.append(f"no result depends on {len(unused)} of the nodes, which {what}: {shown}")
+    for stage in cut_model(model, stage_of, dims, keep_unused=keep_unused):
         if not stage.outputs:
             remarks.append(f"stage {stage.number} computes nothing that is used, and was left out")
             continue
@@ -154,6 +163,11 @@ def check_stage(path: Path) -> None:
         open_session(path, optimization=Optimization.NONE)
 
 
+def _names_of_unused(model: ModelFile) -> list[str]:
+    unused = unused_nodes(model.proto.graph)
+    return [name for position, name in model.placed if position in unused]
+
+
 def _bound_values(model: ModelFile, dims: Mapping[str, int]) -> Values | None:
     try:
         return model.bound_values(dims)
@@ -180,6 +194,8 @@ def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int
         "weights_file": None if beside is None else beside.name,
         "weight_bytes": weights,
         "nodes": list(stage.nodes),
+        "copies": list(stage.copies),
+        "left_out": list(stage.left_out),
         "inputs": list(stage.inputs),
         "outputs": list(stage.outputs),
     }

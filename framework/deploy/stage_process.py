@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.deploy.channel import DEPTH, Channel, OrphanedError, attach, take
-from framework.deploy.runtime import Feed, Optimization, open_session
+from framework.deploy.runtime import Feed, Optimization, onnx_type, open_session
 
 SPIN_SECONDS = 0.02
 """A stage that has a core to itself asks this long for its neighbours before it sleeps."""
@@ -107,7 +107,7 @@ class _Stage:
             given |= views
         for entry in self._session.get_inputs():
             array = given[entry.name]
-            binding.bind_input(entry.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            binding.bind_input(entry.name, "cpu", 0, onnx_type(array), array.shape, array.ctypes.data)
         targets: Arrays = {}
         copies = []
         for views in outbound:
@@ -120,7 +120,7 @@ class _Stage:
             targets.setdefault(name, np.empty_like(like))
         for entry in self._session.get_outputs():
             array = targets[entry.name]
-            binding.bind_output(entry.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            binding.bind_output(entry.name, "cpu", 0, onnx_type(array), array.shape, array.ctypes.data)
         # The binding holds addresses only.
         targets |= {f"input {name}": array for name, array in given.items()}
         return binding, targets, copies

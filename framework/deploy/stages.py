@@ -8,6 +8,9 @@
 * A stage's inputs are the values it uses and neither computes nor holds; its outputs are what later stages use and the
   results of the model that it computes. Names of values stay, so the tensor that leaves one stage is the one of
   the same name that enters another.
+* A DequantizeLinear with constant scale and zero point is computed in every stage that uses its result, and so is not
+  cut from its users: onnxruntime computes such pairs in integers, and what crosses is the exact integer tensor.
+* A node that no result of the model depends on is in no stage, unless asked for.
 * Nodes keep the order of the model, which is topological, so each stage's order is.
 """
 
@@ -34,7 +37,11 @@ class Stage:
     proto
         Its model; heavy weights are referred to as in the whole model.
     nodes
-        Names of the nodes of the model graph in it.
+        Names of the nodes of the model graph that the partition puts there.
+    copies
+        Names of nodes of other stages that are computed here too.
+    left_out
+        Those of `nodes` that are not computed here: nothing uses them, or only other stages, which have copies.
     inputs, outputs
         Names of the values that enter and leave it.
     """
@@ -42,11 +49,15 @@ class Stage:
     number: int
     proto: onnx.ModelProto
     nodes: tuple[str, ...]
+    copies: tuple[str, ...]
+    left_out: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
-def cut_model(model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int]) -> list[Stage]:
+def cut_model(
+    model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int], *, keep_unused: bool = False
+) -> list[Stage]:
     """Return the stages of a partition that are not empty, in order.
 
     Parameters
@@ -55,17 +66,32 @@ def cut_model(model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int]
         Stage of each node of the model graph.
     dims
         Sizes of symbolic dimensions; needed only where a shape cannot be inferred without them.
+    keep_unused
+        Whether to keep nodes that no result of the model depends on.
 
     Raises
     ------
     UserError
         If the partition does not fit the model, sends a tensor back, or cuts a tensor of unknown type.
     """
-    return _Cutter(model, stage_of, dims).cut()
+    return _Cutter(model, stage_of, dims, keep_unused).cut()
+
+
+def unused_nodes(graph: onnx.GraphProto) -> set[int]:
+    """Return the positions of the nodes that no result of a graph depends on."""
+    needed = {value.name for value in graph.output}
+    unused = set()
+    for position in reversed(range(len(graph.node))):
+        node = graph.node[position]
+        if needed.isdisjoint(node.output):
+            unused.add(position)
+        else:
+            needed.update(used_values(node))
+    return unused
 
 
 class _Cutter:
-    def __init__(self, model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int]) -> None:
+    def __init__(self, model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int], keep_unused: bool) -> None:
         if len(stage_of) != len(model.placed):
             raise UserError(
                 f"the partition has {len(stage_of)} nodes, the model {len(model.placed)}", where=str(model.path)
@@ -78,30 +104,52 @@ class _Cutter:
         self._results = [value.name for value in self._graph.output]
         self._numbers = sorted(set(stage_of))
         self._users: dict[str, set[int]] = {}
-        for position, stage in self._stage_at.items():
-            for name in used_values(self._graph.node[position]):
-                self._users.setdefault(name, set()).add(stage)
+        self._computed: dict[int, set[int]] = {}
+        unused = set() if keep_unused else unused_nodes(self._graph)
+        # Users come after what they use, so that it is known where they are.
+        for position in sorted(self._stage_at, reverse=True):
+            if position not in unused:
+                self._place(position)
 
     def cut(self) -> list[Stage]:
         return [self._stage(number) for number in self._numbers]
 
+    def _place(self, position: int) -> None:
+        """Decide in which stages a node is computed, and note what it uses there."""
+        node, own = self._graph.node[position], self._stage_at[position]
+        homes = {own}
+        if self._follows_its_users(node):
+            users = {stage for name in node.output for stage in self._users.get(name, ())}
+            late = [stage for stage in users if stage < own]
+            homes = users | ({own} if late or not users or set(node.output) & set(self._results) else set())
+            homes -= set(late)
+        self._computed[position] = homes
+        for name in used_values(node):
+            self._users.setdefault(name, set()).update(homes)
+
+    def _follows_its_users(self, node: onnx.NodeProto) -> bool:
+        """Whether a node is copied to the stages that use its result: a DequantizeLinear with constant scales."""
+        constants = self._model.constants
+        return node.op_type == "DequantizeLinear" and all(not name or name in constants for name in node.input[1:])
+
     def _home(self, value: str) -> int | None:
-        """Return the stage that computes a value; None for constants and inputs of the model."""
+        """Return the stage that a value comes from; None for constants and inputs of the model."""
         position = self._maker.get(value)
-        return None if position is None else self._stage_at.get(position)
+        homes = self._computed.get(-1 if position is None else position)
+        return min(homes) if homes else None
 
     def _stage(self, number: int) -> Stage:
         constants = self._model.constants
-        own = [position for position, stage in self._stage_at.items() if stage == number]
-        used = dict.fromkeys(name for position in own for name in used_values(self._graph.node[position]))
-        made = [name for position in own for name in self._graph.node[position].output if name]
+        own = [position for position, homes in self._computed.items() if number in homes]
+        used = dict.fromkeys(name for position in sorted(own) for name in used_values(self._graph.node[position]))
+        made = [name for position in sorted(own) for name in self._graph.node[position].output if name]
         fixed = [name for name in used if name in constants]
-        outputs = [name for name in made if name in self._results or self._users.get(name, set()) - {number}]
+        outputs = [name for name in made if self._leaves(name, number)]
         if number == self._numbers[-1]:
             held = [name for name in self._results if name in constants]
             fixed += held
             outputs += [name for name in held if name not in outputs]
-        inputs = [name for name in used if name not in constants and self._home(name) != number]
+        inputs = [name for name in used if name not in constants and name not in made]
         for name in inputs:
             home = self._home(name)
             if home is not None and home > number:
@@ -113,13 +161,24 @@ class _Cutter:
         positions, stored = self._constant_parts(fixed)
         proto = self._assemble(number, sorted({*own, *positions}), stored, inputs, outputs)
         names = dict(self._model.placed)
+        assigned = [position for position, stage in self._stage_at.items() if stage == number]
         return Stage(
             number=number,
             proto=proto,
-            nodes=tuple(names[position] for position in sorted(own)),
+            nodes=tuple(names[position] for position in sorted(assigned)),
+            copies=tuple(names[position] for position in sorted(set(own) - set(assigned))),
+            left_out=tuple(names[position] for position in sorted(set(assigned) - set(own))),
             inputs=tuple(inputs),
             outputs=tuple(outputs),
         )
+
+    def _leaves(self, value: str, number: int) -> bool:
+        """Whether a stage that computes a value hands it over, or gives it as a result."""
+        position = self._maker[value]
+        homes = self._computed[position]
+        if value in self._results and number == (self._stage_at[position] if len(homes) > 1 else min(homes)):
+            return True
+        return bool(self._users.get(value, set()) - homes)
 
     def _constant_parts(self, values: Sequence[str]) -> tuple[set[int], set[str]]:
         """Return the positions of the nodes, and the names of the initializers, that constants are computed from."""

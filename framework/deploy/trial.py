@@ -19,11 +19,12 @@ import numpy as np
 from framework.deploy.manifest import Manifest
 from framework.deploy.model import ModelFile, open_model
 from framework.deploy.naive import naive_partitions
-from framework.deploy.pipeline import Batch, Pipeline, largest_difference
+from framework.deploy.pipeline import Batch, Pipeline
 from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.solved import solved_graph
 from framework.deploy.split import split_model
 from framework.deploy.turns import FEWEST, Unsplit, take_turns
+from framework.deploy.verdict import Judge, Verdict
 from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
@@ -31,7 +32,6 @@ from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
 
-TOLERANCE = 1e-4
 SPLIT, UNSPLIT = "this split", "unsplit"
 
 
@@ -79,8 +79,8 @@ class Trial:
     ----------
     rows
         The split itself, the unsplit model, the naive splits.
-    difference
-        Largest difference of a result from the unsplit model's, relative to that result's largest magnitude.
+    verdict
+        Whether the results are those of the unsplit model.
     remarks
         What the user should know.
     """
@@ -88,7 +88,7 @@ class Trial:
     model: str
     stages: int
     rows: tuple[Row, ...]
-    difference: float
+    verdict: Verdict
     items: int
     rounds: int
     optimization: Optimization
@@ -97,7 +97,7 @@ class Trial:
     @property
     def equal(self) -> bool:
         """Whether the results are those of the unsplit model."""
-        return self.difference <= TOLERANCE
+        return self.verdict.equal
 
     @property
     def split(self) -> Row:
@@ -116,7 +116,7 @@ class Trial:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the trial as JSON-compatible data."""
-        best = self.best_naive
+        best, shown = self.best_naive, self.verdict.difference
         predicted = self.split.predicted
         fastest = min((row.fastest for row in self.naive), default=math.nan)
         return {
@@ -125,8 +125,11 @@ class Trial:
             "items": self.items,
             "rounds": self.rounds,
             "optimization": str(self.optimization),
-            "difference": self.difference,
+            "difference": shown.value,
             "equal": self.equal,
+            "result": shown.name or None,
+            "result_difference": shown.worst,
+            "result_allowed": shown.allowed,
             "predicted_over_measured": None if predicted is None else predicted / self.split.period,
             "throughput_over_best_naive": None if best is None else best.period / self.split.period,
             "fastest_over_best_naive": None if best is None else fastest / self.split.fastest,
@@ -201,10 +204,12 @@ def run_trial(
             pipeline = Pipeline(split, feed, optimization=optimization, affinity=affinity)
             runners[name] = stack.enter_context(pipeline)
         say("starting the unsplit model")
-        single = Unsplit(whole, feed, optimization)
+        single = Unsplit(model, feed, optimization)
         fewest = len(manifest.stages) + FEWEST
         per_batch = max(items, fewest) if items else single.batch_items(len(manifest.stages))
         batches = take_turns({**runners, UNSPLIT: single}, per_batch, rounds, say)
+        judge = Judge(model=model, feed=feed, expected=single.expected)
+        verdict = judge.judge(manifest, [batch.results for batch in batches[SPLIT]])
     rows = [
         _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
         for name, stage_of in partitions.items()
@@ -215,11 +220,11 @@ def run_trial(
         model=model.path.name,
         stages=len(manifest.stages),
         rows=tuple(rows),
-        difference=max(largest_difference(batch.results, single.expected) for batch in batches[SPLIT]),
+        verdict=verdict,
         items=per_batch,
         rounds=rounds,
         optimization=optimization,
-        remarks=(*manifest.document["remarks"], *pricing.remarks, *remarks),
+        remarks=(*manifest.document["remarks"], *pricing.remarks, *verdict.remarks, *remarks),
     )
 
 

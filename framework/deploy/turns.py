@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from framework.deploy.model import ModelFile
 from framework.deploy.pipeline import Batch
+from framework.deploy.runnable import runnable
 from framework.deploy.runtime import Feed, Optimization, open_session, run_session
 
 BATCH_SECONDS = 0.5
@@ -31,16 +32,16 @@ class Runner(Protocol):
 class Unsplit:
     """The unsplit model in this process, on one thread."""
 
-    def __init__(self, path: Path, feed: Feed, optimization: Optimization) -> None:
-        self._path, self._feed = path, feed
-        self._session = open_session(path, optimization=optimization)
+    def __init__(self, model: ModelFile, feed: Feed, optimization: Optimization) -> None:
+        self._path, self._feed = model.path, feed
+        self._session = open_session(runnable(model), optimization=optimization)
         names = [entry.name for entry in self._session.get_outputs()]
-        self.expected = list(zip(names, run_session(self._session, feed, str(path)), strict=True))
+        self.expected = list(zip(names, run_session(self._session, feed, str(model.path)), strict=True))
 
     @property
     def finite(self) -> bool:
         """Whether all results are finite numbers."""
-        return all(np.isfinite(array).all() for _, array in self.expected if array.dtype.kind == "f")
+        return all(np.isfinite(array).all() for _, array in self.expected if array.dtype.kind in "fV")
 
     def batch_items(self, stages: int) -> int:
         """Return how many items take `BATCH_SECONDS`, or as many as a pipeline of so many stages needs."""

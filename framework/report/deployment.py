@@ -16,7 +16,7 @@ from framework.deploy.profile import Profile
 from framework.deploy.recommend import Recommendation
 from framework.deploy.refine import Refinement
 from framework.deploy.search import EXPLORING
-from framework.deploy.trial import SPLIT, TOLERANCE, Trial
+from framework.deploy.trial import SPLIT, Trial
 from framework.model.graph import FloatArray, ModelGraph
 from framework.portfolio.result import Result
 from framework.report.numbers import percent, quantity, scaled_unit
@@ -131,8 +131,10 @@ def print_trial(trial: Trial) -> None:
     console.print(table)
     style = "green" if trial.equal else "bold red"
     equal = "equal" if trial.equal else "DIFFER FROM"
+    shown = trial.verdict.difference
     console.print(
-        f"Results {equal} those of the unsplit model: largest difference {trial.difference:.1e} (up to {TOLERANCE:g}).",
+        f"Results {equal} those of the unsplit model: largest difference {shown.worst:.1e} "
+        f"(up to {shown.allowed:.2g}).",
         style=style,
         highlight=False,
     )
