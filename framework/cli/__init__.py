@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -75,10 +76,16 @@ app.add_typer(study.app, name="study")
 
 def run() -> int:
     """Run the application and return its exit code; a `UserError` is one line on standard error and 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the stream's encoding lacks is shown by its number; it must not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=True)
     except UserError as error:
-        print(f"pipebound: {error}", file=sys.stderr)
+        from framework.report.escape import terminal
+
+        print(f"pipebound: {terminal(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of a pipe went away (`pipebound list | head`); nobody is left to tell.

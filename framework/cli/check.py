@@ -21,26 +21,19 @@ def command(
 
     Exits with 1 if anything fails.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from framework.registry import load_plugin_file, load_plugins
+    from framework.report.conformance import print_checks
+    from framework.report.console import status_line
     from framework.testing.conformance import run_conformance
 
     load_plugins()
     for path in plugin_paths(plugin):
         load_plugin_file(path)
-    with Console(stderr=True, quiet=json_output).status(entry) as status:
-        checks = run_conformance(entry, seeds=seeds, say=status.update)
+    with status_line(entry, quiet=json_output) as say:
+        checks = run_conformance(entry, seeds=seeds, say=say)
     if json_output:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
     else:
-        table = Table(title=f"{entry}, {seeds} random problems", title_justify="left")
-        for heading in ("", "check", "time", "detail"):
-            table.add_column(heading, overflow="fold")
-        for check in checks:
-            mark = "[green]ok[/]" if check.passed else "[red]FAILED[/]"
-            table.add_row(mark, check.name, f"{check.seconds:.2f} s", check.detail)
-        Console().print(table)
+        print_checks(entry, seeds, checks)
     if not all(check.passed for check in checks):
         raise typer.Exit(1)

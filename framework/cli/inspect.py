@@ -25,28 +25,24 @@ def command(
     json_output: opt.JsonOption = False,
 ) -> None:
     """Show size, width, ideals, what exact reductions achieve, and which nodes may become the bottleneck."""
-    from rich.console import Console
-
     from framework.model.pricing import price
+    from framework.report.console import status_line
     from framework.report.inspection import inspect_graph, print_inspection
 
     if plot is not None:
-        from framework.report.figures import check_suffix
+        from framework.report.plotting import check_suffix
 
         check_suffix(plot)
     model, _ = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     instance = price(model, priced_by)
-    console = Console(stderr=True, quiet=json_output)
-    with console.status("reading") as status:
-        facts = inspect_graph(
-            model, instance, max_ideals=max_ideals, seconds=opt.parse_seconds(budget), say=status.update
-        )
+    with status_line("inspecting", quiet=json_output) as say:
+        facts = inspect_graph(model, instance, max_ideals=max_ideals, seconds=opt.parse_seconds(budget), say=say)
     if json_output:
         typer.echo(json.dumps(facts, indent=1))
     else:
         print_inspection(facts)
     if plot is not None:
-        from framework.report.figures import draw_graph
+        from framework.report.graph_plot import draw_graph, node_names
 
-        draw_graph(instance, plot, title=model.name)
+        draw_graph(instance, plot, title=model.name, names=node_names(instance, model.node_names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -87,6 +88,7 @@ def command(
     It passes `pipebound check NAME --plugin NAME.py` as it is.
     """
     from framework.registry import load_plugins, registry
+    from framework.report.escape import terminal
 
     if not name.replace("-", "").isalnum() or name != name.lower() or not name.isascii() or not name[0].isalpha():
         raise UserError(f"{name!r} is no name", mend="use a-z, 0-9 and hyphens, a letter first")
@@ -104,4 +106,4 @@ def command(
         raise UserError("there is a file already", where=str(path), mend="choose another name or --output") from None
     except OSError as error:
         raise UserError(str(error.strerror), where=str(path)) from error
-    typer.echo(f"wrote {path}; now: pipebound check {name} --plugin {path}")
+    typer.echo(terminal(f"wrote {path}; now: pipebound check {name} --plugin {quote(str(path))}"))

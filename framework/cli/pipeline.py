@@ -34,7 +34,8 @@ def command(
     """
     from framework.deploy.manifest import read_manifest
     from framework.deploy.trial import run_trial
-    from framework.report.deployment import print_trial, status_line
+    from framework.report.console import status_line
+    from framework.report.deployment import print_trial
 
     manifest = read_manifest(folder)
     with status_line("pipeline", quiet=json_output) as say:

@@ -32,7 +32,8 @@ def command(
     """
     from framework.deploy.model import open_model
     from framework.deploy.profile import profile_model, write_profile
-    from framework.report.deployment import print_profile, status_line
+    from framework.report.console import status_line
+    from framework.report.deployment import print_profile
 
     opt.check_outputs([output], [model])
     with status_line("profiling", quiet=json_output) as say:

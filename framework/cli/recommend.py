@@ -44,6 +44,7 @@ def command(
     """
     from framework.deploy.recommend import recommend
     from framework.portfolio.solve import Interrupt, solve
+    from framework.report.console import open_console
     from framework.report.deployment import print_recommendation
     from framework.report.live import live_display
     from framework.report.tables import verdict
@@ -84,7 +85,7 @@ def command(
     wanted = [result for result in solved if result.incumbent_ticks is not None]
     left_out |= {result.stages: verdict(result) for result in solved if result.incumbent_ticks is None}
     for why in left_out.values() if not json_output else []:
-        typer.echo(why)
+        open_console().print(why)
     if wanted:
         answer = recommend(wanted, results[min(results)])
         if json_output:

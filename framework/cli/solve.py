@@ -56,7 +56,7 @@ def command(
     seconds = opt.parse_seconds(budget)
     memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
     if plot is not None:
-        from framework.report.figures import check_suffix
+        from framework.report.plotting import check_suffix
 
         check_suffix(plot)
     opt.check_outputs(

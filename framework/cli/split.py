@@ -39,10 +39,11 @@ def command(
     from framework.deploy.model import open_model
     from framework.deploy.split import split_model
     from framework.portfolio.reading import read_result
-    from framework.report.deployment import print_split, status_line
+    from framework.report.console import status_line
+    from framework.report.deployment import print_split
 
     if plot is not None:
-        from framework.report.figures import check_suffix
+        from framework.report.plotting import check_suffix
 
         check_suffix(plot)
     opt.check_outputs([plot], [model, result, graph])
@@ -62,10 +63,11 @@ def command(
             say=say,
         )
     if plot is not None:
-        from framework.report.figures import draw_graph
+        from framework.report.graph_plot import draw_graph, node_names
 
         instance, stages = assignment.priced()
-        draw_graph(instance, plot, title=assignment.graph.name, stage_of=stages)
+        names = node_names(instance, assignment.graph.node_names)
+        draw_graph(instance, plot, title=assignment.graph.name, names=names, stage_of=stages)
     if json_output:
         typer.echo(json.dumps(manifest.document, indent=1))
     else:

@@ -11,6 +11,7 @@ import typer
 
 from framework.cli import options as opt
 from framework.errors import UserError
+from framework.wording import counted
 
 if TYPE_CHECKING:
     from framework.study.executor import Executor
@@ -66,9 +67,8 @@ def run(
 
     Ctrl-C ends at once with exit code 130; what had finished is saved, what was under way starts anew next time.
     """
-    from rich.console import Console
-
     from framework.portfolio.solve import Interrupt
+    from framework.report.console import open_console, styled
     from framework.report.study.progress import progress_line, study_progress
     from framework.study.plan import make_plan
     from framework.study.spec import only_subsets, read_spec
@@ -79,8 +79,8 @@ def run(
     if executor is ExecutorName.DASK and not (scheduler or slurm):
         raise UserError("--executor dask needs a cluster", mend="give --scheduler tcp://host:port, or --slurm")
     parsed = only_subsets(read_spec(spec), subsets) if subsets else read_spec(spec)
-    console = Console(stderr=True)
-    status = console.status("planning")
+    console = open_console(stderr=True)
+    status = console.status(styled("planning"))
     if dry_run:
         plan = make_plan(parsed)
         budget = sum(planned.budget for planned in plan.runs)
@@ -94,17 +94,17 @@ def run(
                 parsed,
                 any_code=any_code,
                 retry_failed=retry_failed,
-                say=lambda words: status.update(f"reading {words}"),
+                say=lambda words: status.update(styled(f"reading {words}")),
             )
             with study_context as study:
                 status.stop()
                 if not study.open_runs:
-                    typer.echo(f"{parsed.name}: all {len(study.plan.runs)} runs are done.", err=True)
+                    console.print(f"{parsed.name}: nothing is left of {counted(len(study.plan.runs), 'run')}.")
                     return
                 chosen = _executor(parsed, jobs=jobs, scheduler=scheduler, slurm=slurm, warm=warm)
                 try:
-                    words = f"{len(study.open_runs)} of {len(study.plan.runs)} runs to do, {chosen.description}"
-                    typer.echo(f"{parsed.name}: {words}", err=True)
+                    count = f"{len(study.open_runs)} of {counted(len(study.plan.runs), 'run')}"
+                    console.print(f"{parsed.name}: {count} to do, {chosen.description}")
                     with study_progress(parsed.name, quiet=json_output) as on_change:
                         progress = run_study(
                             parsed,
@@ -120,7 +120,7 @@ def run(
     if json_output:
         typer.echo(json.dumps(progress.as_dict(), indent=1))
     else:
-        typer.echo(f"{parsed.name}: {progress_line(progress)}; results in {parsed.store}", err=True)
+        console.print(f"{parsed.name}: {progress_line(progress)}; results in {parsed.store}")
     if interrupt.happened:
         typer.echo("interrupted; the same command goes on from here", err=True)
         raise typer.Exit(130)
@@ -129,8 +129,8 @@ def run(
 def _dry_words(facts: dict[str, float]) -> str:
     hours = facts["core_seconds"] / 3600
     return (
-        f"{facts['runs']} runs, at most {hours:.2f} core hours; {facts['left_out']} pairs of graph and stages left "
-        "out, which have more stages than nodes"
+        f"{counted(int(facts['runs']), 'run')}, at most {hours:.2f} core hours; "
+        f"{counted(int(facts['left_out']), 'pair')} of graph and stages left out for more stages than nodes"
     )
 
 
@@ -217,15 +217,17 @@ def export(
     ] = None,
 ) -> None:
     """Write the runs of a study as CSV or Parquet, or as result files with partitions and certificates."""
+    from framework.report.console import open_console
     from framework.report.study.export import export_results, export_table
 
     if output is None and results is None:
         raise UserError("nothing to write", mend="give a .csv or .parquet file, or --results FOLDER")
     path = _store_of(store)
+    say = open_console(stderr=True).print
     if output is not None:
-        typer.echo(f"{export_table(path, table.value, output)} rows in {output}", err=True)
+        say(f"{counted(export_table(path, table.value, output), 'row')} in {output}")
     if results is not None:
-        typer.echo(f"{export_results(path, results)} results in {results}", err=True)
+        say(f"{counted(export_results(path, results), 'result')} in {results}")
 
 
 def _store_of(path: Path) -> Path:

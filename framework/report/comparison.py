@@ -7,16 +7,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.portfolio.result import GraphInput, Result
 from framework.portfolio.solve import Interrupt, solve
-from framework.report.layout import plain_table
+from framework.report.console import open_console, styled
+from framework.report.layout import FactTable
 from framework.report.live import OnChange
-from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
-from framework.report.tables import notes
+from framework.report.numbers import UNKNOWN, percent, quantity, ratio, scaled_unit, seconds
+from framework.report.tables import notes, with_soundness
+
+NOT_IMPROVED = "not improved (start)"
+"""For a bound or partition that the run began with: it is the same for all entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +48,45 @@ class Comparison:
         return None if not own else str(max(own, key=lambda row: int(row["ticks"]))["soundness"])
 
     @property
+    def bound_by(self) -> str:
+        """Whose the run's dual bound is: the entry's or its member's, or what every run starts from."""
+        bounds = self.result.document["bounds"]
+        if not bounds:
+            return UNKNOWN
+        return with_soundness(bounds[0]) if self._is_own(bounds[0]["source"]) else NOT_IMPROVED
+
+    @property
+    def found_by(self) -> str:
+        """Whose the run's partition is."""
+        source = self.result.document["incumbent_source"]
+        if source is None:
+            return UNKNOWN
+        return NOT_IMPROVED if self.found is None else str(source)
+
+    @property
     def found(self) -> int | None:
         """The incumbent that the entry itself found (ticks)."""
         return self.result.incumbent_ticks if self.result.document["incumbent_source"] != "balanced" else None
 
     @property
     def ratio(self) -> float | None:
-        """Dual bound over the best incumbent of all entries."""
-        if self.proved is None:
-            return None
-        return self.proved / self.best if self.best else 1.0
+        """The entry's dual bound over the best incumbent of all entries."""
+        return self._over_best(self.proved)
+
+    @property
+    def run_ratio(self) -> float | None:
+        """The run's dual bound, whoever proved it, over the best incumbent of all entries."""
+        return self._over_best(self.result.dual_ticks)
 
     @property
     def contradicted(self) -> bool:
         """Whether a dual bound stands above a verified partition: a bug."""
         return bool(self.result.contradictions) or (self.proved is not None and self.proved > self.best)
+
+    def _over_best(self, bound: int | None) -> float | None:
+        if bound is None:
+            return None
+        return bound / self.best if self.best else 1.0
 
     def _is_own(self, source: str) -> bool:
         # Every run starts from `simple`; only a run of `simple` itself may claim it.
@@ -117,38 +143,38 @@ def run_comparison(
 
 def print_comparison(graph: ModelGraph, rows: Sequence[Comparison]) -> None:
     """Print a table of entries for each number of stages."""
-    console = Console()
+    console = open_console()
     for k in dict.fromkeys(row.result.stages for row in rows):
         at_k = [row for row in rows if row.result.stages == k]
         unit, factor = scaled_unit(at_k[0].result.unit, at_k[0].result.in_units(at_k[0].best) or 0.0)
-        table = plain_table(f"{graph.name}, k = {k}, values in {unit}")
-        table.add_column("entry", no_wrap=True)
-        for heading in ("dual bound", "ratio", "partition", "above best", "time"):
-            table.add_column(heading, justify="right", no_wrap=" " not in heading)
-        table.add_column("soundness", no_wrap=True)
-        table.add_column("ended")
+        table = FactTable(f"{graph.name}, k = {k}, values in {unit}")
+        table.texts("entry")
+        table.numbers("dual bound", "ratio", "partition", "above best", "time")
+        table.texts("bound by", "found by", "ended")
         for row in at_k:
-            proved, found = row.result.in_units(row.proved), row.result.in_units(row.found)
-            above = None if row.found is None else (row.found / row.best - 1 if row.best else 0.0)
-            table.add_row(
+            result = row.result
+            dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+            ticks = result.incumbent_ticks
+            above = None if ticks is None else (ticks / row.best - 1 if row.best else 0.0)
+            table.row(
                 row.entry,
-                quantity(None if proved is None else proved * factor),
-                f"[red]{ratio(row.ratio)}[/]" if row.contradicted else ratio(row.ratio),
-                quantity(None if found is None else found * factor),
+                quantity(None if dual is None else dual * factor),
+                styled(ratio(row.run_ratio), "red" if row.contradicted else ""),
+                quantity(None if incumbent is None else incumbent * factor),
                 percent(above),
-                seconds(row.result.seconds),
-                row.soundness or "-",
-                _ending(row.result),
+                seconds(result.seconds),
+                row.bound_by,
+                row.found_by,
+                _ending(result),
             )
         console.print(table)
     for line in notes([row.result for row in rows]):
-        console.print(line, style="yellow", highlight=False)
+        console.print(line, style="yellow")
     for row in rows:
         if row.contradicted:
             console.print(
                 f"CONTRADICTION: {row.entry} claims {row.proved} ticks at k = {row.result.stages}, above {row.best}.",
                 style="bold red",
-                highlight=False,
             )
 
 
@@ -166,6 +192,8 @@ def comparison_document(graph: ModelGraph, rows: Sequence[Comparison]) -> dict[s
                 "incumbent": row.result.in_units(row.found),
                 "best_incumbent_ticks": row.best,
                 "ratio": row.ratio,
+                "bound_by": row.bound_by,
+                "found_by": row.found_by,
                 "soundness": row.soundness,
                 "status": row.result.status,
                 "seconds": row.result.seconds,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from framework.deploy.manifest import GRAPH, Manifest
 from framework.deploy.profile import Profile
@@ -19,22 +16,13 @@ from framework.deploy.search import EXPLORING
 from framework.deploy.trial import SPLIT, Trial
 from framework.model.graph import FloatArray, ModelGraph
 from framework.portfolio.result import Result
+from framework.report.console import open_console
+from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.report.tables import notes
+from framework.wording import counted
 
 SLOWEST = 8
-
-
-@contextmanager
-def status_line(title: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show what is being done while it lasts, on a terminal; nothing in a pipe."""
-    console = Console(stderr=True, quiet=quiet)
-    with console.status(title) as status:
-        yield lambda text: status.update(f"{title}: {text}")
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def megabytes(nbytes: float | None) -> str:
@@ -44,16 +32,15 @@ def megabytes(nbytes: float | None) -> str:
 
 def print_split(manifest: Manifest) -> None:
     """Print the files of a split and the tensors between its stages."""
-    console = Console()
-    table = _table(f"stages of {manifest.model_path.name} in {manifest.folder}, sizes in MB")
-    for heading in ("stage", "file"):
-        table.add_column(heading)
-    for heading in ("nodes", "weights", "inputs", "outputs", "sent"):
-        table.add_column(heading, justify="right")
+    console = open_console()
+    table = FactTable(f"stages of {manifest.model_path.name} in {manifest.folder}, sizes in MB")
+    table.numbers("stage")
+    table.texts("file")
+    table.numbers("nodes", "weights", "inputs", "outputs", "sent")
     for row in manifest.stages:
         sent = [tensor for tensor in manifest.tensors if tensor["from"] == row["stage"]]
         unknown = any(tensor["bytes"] is None for tensor in sent)
-        table.add_row(
+        table.row(
             str(row["stage"]),
             row["file"] + (f" + {row['weights_file']}" if row["weights_file"] else ""),
             str(len(row["nodes"])),
@@ -66,32 +53,34 @@ def print_split(manifest: Manifest) -> None:
     shared = manifest.document["shared_weights"]
     if shared:
         copies = sum(row["bytes"] * (len(row["stages"]) - 1) for row in shared)
-        console.print(f"{len(shared)} weights are in several stages ({megabytes(copies)} MB more than the model).")
+        console.print(
+            f"{counted(len(shared), 'weight is', 'weights are')} in several stages "
+            f"({megabytes(copies)} MB more than the model)."
+        )
     for remark in manifest.document["remarks"]:
-        console.print(f"note: {remark}", style="yellow", highlight=False)
+        console.print(f"note: {remark}", style="yellow")
 
 
 def print_profile(profile: Profile, path: Path) -> None:
     """Print latency, spread and the operators that take longest, and how to solve the graph."""
-    console = Console()
+    console = open_console()
     low, middle, high = (1e3 * value for value in profile.latency)
-    beside = f" beside {profile.neighbours} busy neighbours" if profile.neighbours else ""
+    beside = f" beside {counted(profile.neighbours, 'busy neighbour')}" if profile.neighbours else ""
     console.print(
         f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread{beside}, quartiles "
-        f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), {profile.repetitions} runs "
-        f"after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in {len(profile.operators)} operators.",
-        highlight=False,
+        f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), "
+        f"{counted(profile.repetitions, 'run')} after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in "
+        f"{counted(len(profile.operators), 'operator')}.",
     )
-    table = _table("slowest operators")
-    table.add_column("operator")
-    for heading in ("median \\[ms]", "spread", "of all"):
-        table.add_column(heading, justify="right")
-    table.add_column("nodes of the model behind it", overflow="fold")
+    table = FactTable("slowest operators")
+    table.texts("operator")
+    table.numbers("median [ms]", "spread", "of all")
+    table.texts("nodes of the model behind it")
     rows = sorted(profile.operators, key=lambda row: -row["quartiles"][1])
     for row in rows[:SLOWEST]:
         first, median, third = row["quartiles"]
         names = row["nodes"]
-        table.add_row(
+        table.row(
             row["op"],
             quantity(1e3 * median, 4),
             percent((third - first) / median if median else 0.0),
@@ -100,24 +89,25 @@ def print_profile(profile: Profile, path: Path) -> None:
         )
     console.print(table)
     for remark in profile.remarks:
-        console.print(f"note: {remark}", style="yellow", highlight=False)
+        console.print(f"note: {remark}", style="yellow")
     bandwidth = f"{profile.link_bandwidth / 1e9:.2g}GB/s"
-    console.print(f"Written to {path}. For stages that share this machine's memory:", highlight=False)
-    console.print(f"  pipebound solve {path} -k 2 --bandwidth {bandwidth} --keep-fused -o result.json", highlight=False)
+    console.print(f"Written to {path}. For stages that share this machine's memory:")
+    command = f"pipebound solve {quote(str(path))} -k 2 --bandwidth {bandwidth} --keep-fused -o result.json"
+    console.print(f"  {command}", soft_wrap=True)
 
 
 def print_trial(trial: Trial) -> None:
     """Print one row for each way to run the model, and what follows."""
-    console = Console()
-    table = _table(f"{trial.model}, {trial.stages} stages: {trial.rounds} rounds of {trial.items} items; times in ms")
-    table.add_column("")
-    for heading in ("items/s", "speed-up", "an item", "quartiles", "best", "predicted"):
-        table.add_column(heading, justify="right")
-    table.add_column("in each stage")
+    console = open_console()
+    rounds = f"{counted(trial.rounds, 'round')} of {counted(trial.items, 'item')}"
+    table = FactTable(f"{trial.model}, {counted(trial.stages, 'stage')}: {rounds}; times in ms")
+    table.texts("")
+    table.numbers("items/s", "speed-up", "an item", "quartiles", "best", "predicted")
+    table.texts("in each stage")
     unsplit = trial.rows[1]
     for row in trial.rows:
         low, high = row.quartiles
-        table.add_row(
+        table.row(
             row.name + (f" (= {row.same_as})" if row.same_as else ""),
             quantity(row.throughput, 4),
             f"{unsplit.period / row.period:.2f}x",
@@ -136,38 +126,34 @@ def print_trial(trial: Trial) -> None:
         f"Results {equal} those of the unsplit model: largest difference {shown.worst:.1e} "
         f"(up to {shown.allowed:.2g}).",
         style=style,
-        highlight=False,
     )
     if trial.split.predicted is not None:
         console.print(
             f"Predicted bottleneck {quantity(1e3 * trial.split.predicted, 4)} ms, measured "
             f"{quantity(1e3 * trial.split.period, 4)} ms: {trial.split.predicted / trial.split.period:.2f} of it.",
-            highlight=False,
         )
     best = trial.best_naive
     if best is not None:
         console.print(
             f"{best.period / trial.split.period:.3f} times the throughput of the best naive split ({best.name}).",
-            highlight=False,
         )
     for remark in trial.remarks:
-        console.print(f"note: {remark}", style="yellow", highlight=False)
+        console.print(f"note: {remark}", style="yellow")
 
 
 def print_refinement(refinement: Refinement) -> None:
     """Print one row for each split that was tried, and which won."""
-    console = Console()
+    console = open_console()
     outcome = refinement.outcome
-    table = _table(f"{refinement.model}, {refinement.stages} stages, batches of {refinement.items} items; times in ms")
-    table.add_column("split")
-    for heading in ("profile", "corrected", "an item", "quartiles"):
-        table.add_column(heading, justify="right")
-    table.add_column("over naive", justify="right", no_wrap=True)
-    table.add_column("in each stage")
+    sizes = f"{counted(refinement.stages, 'stage')}, batches of {counted(refinement.items, 'item')}"
+    table = FactTable(f"{refinement.model}, {sizes}; times in ms")
+    table.texts("split")
+    table.numbers("profile", "corrected", "an item", "quartiles", "over naive")
+    table.texts("in each stage")
     for candidate in outcome.candidates:
         timing, ratio = candidate.timing, refinement.over_best_naive(candidate)
         quartiles = [] if timing is None else np.quantile(timing.periods, (0.25, 0.75)).tolist()
-        table.add_row(
+        table.row(
             candidate.name + "".join(f" (= {name})" for name in candidate.aliases) + " *" * candidate.finalist,
             quantity(1e3 * candidate.predicted, 4),
             quantity(1e3 * candidate.corrected, 4),
@@ -180,21 +166,20 @@ def print_refinement(refinement: Refinement) -> None:
     console.print(table)
     raced = next((len(c.timing.periods) for c in outcome.candidates if c.finalist and c.timing), 0)
     if raced:
-        console.print(f"* in the last race of {raced} rounds; the others ran {EXPLORING} rounds.", highlight=False)
+        console.print(f"* in the last race of {counted(raced, 'round')}; the others ran {EXPLORING} rounds.")
     for remark in refinement.remarks:
-        console.print(f"note: {remark}", style="yellow", highlight=False)
+        console.print(f"note: {remark}", style="yellow")
     if outcome.winner is None or refinement.manifest is None:
         console.print("Interrupted before any split was measured; nothing was written.", style="bold red")
         return
     end = "nothing more to try" if outcome.converged else "stopped there"
-    console.print(f"Solved {outcome.solves} times with corrected costs; {end}.", highlight=False)
-    console.print(f"The winner: {outcome.winner.name}, {outcome.why}.", style="green", highlight=False)
+    console.print(f"Solved {counted(outcome.solves, 'time')} with corrected costs; {end}.")
+    console.print(f"The winner: {outcome.winner.name}, {outcome.why}.", style="green")
     folder, bandwidth = refinement.manifest.folder, refinement.link_bandwidth
-    console.print(f"Written to {folder}. To run it, and to solve with the corrected costs:", highlight=False)
-    console.print(f"  pipebound pipeline {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Written to {folder}. To run it, and to solve with the corrected costs:")
+    console.print(f"  pipebound pipeline {quote(str(folder))}", highlight=False, soft_wrap=True)
     console.print(
-        f"  pipebound solve {folder / GRAPH} -k {refinement.stages} --bandwidth {bandwidth / 1e9:.3g}GB/s",
-        highlight=False,
+        f"  pipebound solve {quote(str(folder / GRAPH))} -k {refinement.stages} --bandwidth {bandwidth / 1e9:.3g}GB/s",
         soft_wrap=True,
     )
 
@@ -206,15 +191,14 @@ def _ran(seconds: FloatArray) -> list[float]:
 
 def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Sequence[Result]) -> None:
     """Print the table by number of stages, the knee and the advice."""
-    console = Console()
+    console = open_console()
     unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
-    table = _table(f"{graph.name}: {graph.topology.n} nodes, values in {unit}")
-    for heading in ("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage"):
-        table.add_column(heading, justify="right")
-    table.add_column("status")
+    table = FactTable(f"{graph.name}: {counted(graph.topology.n, 'node')}, values in {unit}")
+    table.numbers("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage")
+    table.texts("status")
     for choice in answer.choices:
         knee = choice is answer.knee
-        table.add_row(
+        table.row(
             str(choice.stages),
             quantity(choice.bottleneck * factor),
             quantity(choice.bound * factor),
@@ -227,9 +211,9 @@ def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Seq
         )
     console.print(table)
     console.print(
-        f"The knee: {answer.knee.stages} stages give {answer.knee.speedup:.2f}x, at least 95% of the best above.",
-        highlight=False,
+        f"The knee: {counted(answer.knee.stages, 'stage gives', 'stages give')} "
+        f"{answer.knee.speedup:.2f}x, at least 95% of the best above.",
     )
-    console.print(f"Is it worth optimising further? {answer.advice}", highlight=False)
+    console.print(f"Is it worth optimising further? {answer.advice}")
     for line in notes(results):
-        console.print(line, style="yellow", highlight=False)
+        console.print(line, style="yellow")

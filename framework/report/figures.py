@@ -1,4 +1,4 @@
-"""Figures with matplotlib: the stages of a result, its gap over time, and the graph itself."""
+"""Figures of one result: its stages with the bound across them, and both bounds over time."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from framework.errors import UserError
-from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.portfolio.result import Result
+from framework.report.escape import mathtext
 from framework.report.numbers import percent, quantity, scaled_unit
+from framework.report.plotting import TYPE, check_suffix, new_figure, save_figure, title_text
 
-SUFFIXES = (".svg", ".png", ".pdf")
 _PARTS = (("work", "#4477aa"), ("in", "#66ccee"), ("out", "#ccbb44"), ("overflow", "#ee6677"))
 _DUAL, _INCUMBENT = "#228833", "#aa3377"
-
-
-def check_suffix(path: Path) -> None:
-    """Refuse a file name that no figure can be written to, before any work is done."""
-    if path.suffix not in SUFFIXES:
-        raise UserError(
-            f"cannot draw a {path.suffix or 'file without a suffix'}",
-            where=str(path),
-            mend=f"end the name in {', '.join(SUFFIXES)}",
-        )
+_TITLE = 70
+_MOST_LABELLED = 20
 
 
 def draw_result(result: Result, path: Path) -> None:
@@ -38,58 +29,15 @@ def draw_result(result: Result, path: Path) -> None:
     path
         ``.svg``, ``.png`` or ``.pdf``.
     """
-    check_suffix(path)
-    figure = _figure(11.0, 4.2)
-    stages, trajectory = figure.subplots(1, 2)
-    _draw_stages(stages, result)
-    _draw_trajectory(trajectory, result)
-    _save(figure, path)
-
-
-def draw_graph(instance: Instance, path: Path, *, title: str, stage_of: IntArray | None = None) -> None:
-    """Draw a graph in layers: depth from left to right, area by work, colour by stage where one is given."""
-    from matplotlib.collections import LineCollection
-
-    from framework.structure.shape import depths
+    import matplotlib as mpl
 
     check_suffix(path)
-    x, y = layered_positions(depths(instance), instance)
-    top = instance.topology
-    heads = np.repeat(np.arange(instance.n), np.diff(top.succ_ptr))
-    segments = np.stack((np.column_stack((x[heads], y[heads])), np.column_stack((x[top.succs], y[top.succs]))), axis=1)
-    figure = _figure(min(40.0, max(8.0, 0.06 * float(x.max() + 1))), 4.8)
-    axes = figure.subplots()
-    axes.add_collection(LineCollection(list(segments), colors="#bbbbbb", linewidths=0.5, zorder=1))
-    area = 4 + 120 * np.sqrt(instance.work / max(1, int(instance.work.max())))
-    colours: Any = "#4477aa" if stage_of is None else stage_of
-    axes.scatter(x, y, s=area, c=colours, cmap="turbo", zorder=2, linewidths=0.3, edgecolors="white")
-    axes.set_title(f"{title}: {instance.n} nodes, {top.edges} edges")
-    axes.set_xlabel("depth")
-    axes.set_yticks([])
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
-    axes.margins(0.02, 0.08)
-    _save(figure, path)
-
-
-def layered_positions(depth: IntArray, instance: Instance) -> tuple[Any, Any]:
-    """Return x and y of each node, ``[n]``: x is the depth, y the rank in its layer by mean y of predecessors."""
-    top = instance.topology
-    x = depth.astype(np.float64)
-    y = np.zeros(instance.n)
-    order = np.argsort(depth, kind="stable")
-    starts = np.searchsorted(depth[order], np.arange(int(depth.max()) + 2))
-    for layer in range(int(depth.max()) + 1):
-        nodes = order[starts[layer] : starts[layer + 1]]
-        wish = np.array(
-            [
-                np.mean(y[top.preds[a:b]]) if b > a else 0.0
-                for a, b in zip(top.pred_ptr[nodes], top.pred_ptr[nodes + 1], strict=True)
-            ]
-        )
-        ranked = nodes[np.argsort(wish, kind="stable")]
-        y[ranked] = np.arange(len(ranked)) - (len(ranked) - 1) / 2
-    return x, y
+    with mpl.rc_context(TYPE):
+        figure = new_figure(11.0, 4.2)
+        stages, trajectory = figure.subplots(1, 2)
+        _draw_stages(stages, result)
+        _draw_trajectory(trajectory, result)
+    save_figure(figure, path)
 
 
 def _draw_stages(axes: Any, result: Result) -> None:
@@ -105,11 +53,25 @@ def _draw_stages(axes: Any, result: Result) -> None:
     if dual is not None:
         label = f"dual bound {quantity(dual * factor)}"
         axes.axhline(dual * factor, color=_DUAL, linestyle="--", linewidth=1.4, label=label)
-    axes.set_xlabel("stage")
-    axes.set_ylabel(f"cost [{unit}]")
-    axes.set_title(f"{result.document['graph']['name']}, k = {result.stages}: gap {percent(result.relative_gap)}")
+    _label_stages(axes, np.bincount(result.document["stage_of"], minlength=len(rows)))
+    axes.set_ylabel(f"cost [{mathtext(unit)}]")
+    title = f"{result.document['graph']['name']}, k = {result.stages}: gap {percent(result.relative_gap)}"
+    axes.set_title(title_text(title, _TITLE))
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])
     axes.legend(loc="upper center", ncols=3, fontsize="small", frameon=False)
+
+
+def _label_stages(axes: Any, sizes: IntArray) -> None:
+    """Put whole numbers under the bars; where there is room also how many nodes each stage holds."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlim(-0.6, len(sizes) - 0.4)
+    if len(sizes) <= _MOST_LABELLED:
+        axes.set_xticks(range(len(sizes)), [f"{b}\n{size}" for b, size in enumerate(sizes.tolist())])
+        axes.set_xlabel("stage, and its number of nodes")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("stage")
 
 
 def _draw_trajectory(axes: Any, result: Result) -> None:
@@ -121,22 +83,7 @@ def _draw_trajectory(axes: Any, result: Result) -> None:
         heights = [float("nan") if value is None else value * factor for value in [*values, values[-1]]]
         axes.step(times, heights, where="post", label=label, color=colour, marker="o", markersize=3)
     axes.set_xlabel("seconds")
-    axes.set_ylabel(f"bottleneck [{unit}]")
+    axes.set_ylabel(f"bottleneck [{mathtext(unit)}]")
     axes.set_title(f"{result.status.replace('_', ' ')} after {result.seconds:.2f} s")
     axes.set_ylim(top=axes.get_ylim()[1] + 0.15 * (axes.get_ylim()[1] - axes.get_ylim()[0]))
     axes.legend(loc="upper center", ncols=2, fontsize="small", frameon=False)
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        # Without a date the same figure is the same file.
-        metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, metadata=metadata, dpi=150)
-    except OSError as error:
-        raise UserError(f"cannot write the figure: {error.strerror}", where=str(path)) from error

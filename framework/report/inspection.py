@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.problem import Problem
-from framework.report.layout import plain_table
+from framework.report.console import open_console, styled
+from framework.report.graph_plot import node_names
+from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.structure.start import simple_bound
 
@@ -52,9 +53,7 @@ def inspect_graph(
             "ideals": ideals,
             "ideals_complete": complete,
         }
-    names = [""] * instance.n
-    for i, v in enumerate(instance.node_of_input.tolist()):
-        names[v] = graph.node_names[i]
+    names = node_names(instance, graph.node_names)
     return {
         "name": graph.name,
         "source": graph.source,
@@ -74,37 +73,36 @@ def inspect_graph(
 
 def print_inspection(facts: dict[str, Any]) -> None:
     """Print the facts as tables."""
-    console = Console()
+    console = open_console()
     unit, factor = scaled_unit(facts["unit"], facts["total_work"])
-    console.print(f"[bold]{facts['name']}[/] ({facts['source']})", highlight=False)
+    console.print(styled(facts["name"], "bold") + styled(f" ({facts['source']})"))
     parts = [f"work {quantity(facts['total_work'] * factor)} {unit}"]
     if facts["total_parameter_cost"]:
         parts.append(f"parameters {quantity(facts['total_parameter_cost'] * factor)} {unit} to stream")
     if facts["capacity"] is not None:
         parts.append(f"a stage holds {quantity(facts['capacity'] * factor)} {unit} of them")
-    console.print(", ".join(parts), highlight=False)
-    shape = plain_table("shape")
-    for heading in ("", "nodes", "tensors", "edges", "depth", "width", "ideals"):
-        shape.add_column(heading, justify="right" if heading else "left")
+    console.print(", ".join(parts))
+    shape = FactTable("shape")
+    shape.texts("")
+    shape.numbers("nodes", "tensors", "edges", "depth", "width", "ideals")
     for name, row in facts["shape"].items():
         ideals = f"{row['ideals']:,}" if row["ideals_complete"] else f"> {row['ideals']:,}"
-        shape.add_row(name, *(f"{row[key]:,}" for key in ("nodes", "tensors", "edges", "depth", "width")), ideals)
+        shape.row(name, *(f"{row[key]:,}" for key in ("nodes", "tensors", "edges", "depth", "width")), ideals)
     console.print(shape)
-    candidates = plain_table(f"bottleneck candidates, in {unit}")
-    for heading in ("node", "work", "alone in a stage", "of all work"):
-        candidates.add_column(heading, justify="left" if heading == "node" else "right", overflow="fold")
+    candidates = FactTable(f"bottleneck candidates, in {unit}")
+    candidates.texts("node")
+    candidates.numbers("work", "alone in a stage", "of all work")
     for row in facts["bottleneck_candidates"]:
-        candidates.add_row(
+        candidates.row(
             row["node"], quantity(row["work"] * factor), quantity(row["alone"] * factor), percent(row["share"])
         )
     console.print(candidates)
-    bounds = plain_table(f"simple bound by number of stages, in {unit}")
-    for k in facts["simple_bounds"]:
-        bounds.add_column(f"k = {k}", justify="right")
-    bounds.add_row(*(quantity(value * factor) for value in facts["simple_bounds"].values()))
+    bounds = FactTable(f"simple bound by number of stages, in {unit}")
+    bounds.numbers(*(f"k = {k}" for k in facts["simple_bounds"]))
+    bounds.row(*(quantity(value * factor) for value in facts["simple_bounds"].values()))
     console.print(bounds)
     for remark in facts["remarks"]:
-        console.print(f"note: {remark}", style="yellow", highlight=False)
+        console.print(f"note: {remark}", style="yellow")
 
 
 def _count_ideals(instance: Instance, max_ideals: int, seconds: float) -> tuple[int, bool]:

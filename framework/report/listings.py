@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from framework.model.device import preset_devices
 from framework.registry import Entry, Kind, registry
-from framework.report.layout import plain_table
+from framework.report.console import open_console, styled
+from framework.report.layout import Cell, FactTable
 from framework.report.numbers import quantity
 
 Rows = list[dict[str, Any]]
+
+PROSE = 80
+"""Columns of sentences are folded at this width, also where there is more room."""
 
 _KINDS = {
     "formulations": Kind.FORMULATION,
@@ -29,14 +32,17 @@ def listings(names: Sequence[str]) -> dict[str, Rows]:
 
 def print_listings(tables: Mapping[str, Rows]) -> None:
     """Print each listing as a table."""
-    console = Console()
+    console = open_console()
     for name, rows in tables.items():
-        table = plain_table(name)
+        table = FactTable(name)
         shown = [_entry_cells(row) for row in rows] if name in _KINDS else rows
         for heading in shown[0] if rows else []:
-            table.add_column(heading, overflow="fold")
+            if all(isinstance(row[heading], int | float | None) for row in shown):
+                table.numbers(heading)
+            else:
+                table.texts(heading, most=PROSE)
         for row in shown:
-            table.add_row(*(_cell(value) for value in row.values()))
+            table.row(*(_cell(value) for value in row.values()))
         console.print(table if rows else f"{name}: none")
 
 
@@ -74,11 +80,15 @@ def _entry_cells(row: dict[str, Any]) -> dict[str, Any]:
     defaults = ", ".join(
         f"{parameter.name}={parameter.default}" for parameter in registry.get(row["name"]).parameters()
     )
-    summary = f"{row['summary']}\n[dim]{escape(defaults)}[/]" if defaults else row["summary"]
+    summary = styled(row["summary"])
+    if defaults:
+        summary = Text("\n").join((summary, styled(defaults, "dim")))
     return {"name": row["name"], "features": row["features"], "what it does, and its parameters": summary}
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Cell:
+    if isinstance(value, Text):
+        return value
     if isinstance(value, float):
         return quantity(value)
     return "-" if value is None else str(value)

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from framework.portfolio.board import Board
+from framework.report.console import open_console, styled
+from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit, seconds
 
 OnChange = Callable[[Board, str, str], None]
@@ -30,28 +31,37 @@ class _Display:
         if words:
             self.words[label] = words
 
-    def __rich__(self) -> Table:
-        table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
-        for heading in ("graph", "k", "elapsed", "dual bound", "incumbent", "gap", "last word"):
-            table.add_column(heading)
+    def __rich__(self) -> FactTable:
+        table = FactTable(framed=False)
+        table.texts("graph")
+        table.numbers("k", "elapsed", "dual bound")
+        table.texts("by")
+        table.numbers("incumbent")
+        table.texts("by")
+        table.numbers("gap")
+        table.texts("last word")
         dual = incumbent = gap = "-"
+        proved_by = found_by = Text()
         if self.board is not None:
             instance, interval = self.board.problem.instance, self.board.interval
             best = 0 if interval.incumbent is None else interval.incumbent
             unit, factor = scaled_unit(instance.unit, instance.in_units(best))
             if interval.dual is not None and self.board.dual is not None:
-                dual = f"{quantity(instance.in_units(interval.dual) * factor)} {unit} [dim]{self.board.dual.source}[/]"
+                dual = f"{quantity(instance.in_units(interval.dual) * factor)} {unit}"
+                proved_by = styled(self.board.dual.source, "dim")
             if interval.incumbent is not None and self.board.incumbent is not None:
-                value = instance.in_units(interval.incumbent) * factor
-                incumbent = f"{quantity(value)} {unit} [dim]{self.board.incumbent.source}[/]"
+                incumbent = f"{quantity(instance.in_units(interval.incumbent) * factor)} {unit}"
+                found_by = styled(self.board.incumbent.source, "dim")
             gap = percent(interval.relative_gap)
         last = next(iter(reversed(self.words.items())), None)
-        table.add_row(
+        table.row(
             self.title,
             str(self.stages),
             f"{seconds(time.monotonic() - self.started)} / {seconds(self.budget)}",
             dual,
+            proved_by,
             incumbent,
+            found_by,
             gap,
             "" if last is None else f"{last[0]}: {last[1]}",
         )
@@ -61,7 +71,7 @@ class _Display:
 @contextmanager
 def live_display(title: str, stages: int, budget: float, *, quiet: bool = False) -> Iterator[OnChange]:
     """Show a run on a terminal while it lasts; in a pipe, or when `quiet`, show nothing."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda board, label, words: None
         return

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from framework.portfolio.result import Result
-from framework.report.layout import plain_table
+from framework.report.console import open_console, styled
+from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
+from framework.wording import counted
 
 _STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red", "infeasible": "red"}
 
 
 def print_results(results: Sequence[Result]) -> None:
     """Print one row a run, then, for a single run, its stages, and what went wrong in any."""
-    console = Console()
+    console = open_console()
     first = results[0].document
     console.print(_summary_table(results))
     if len(results) == 1 and first["stage_costs"]:
@@ -26,26 +25,27 @@ def print_results(results: Sequence[Result]) -> None:
         if len(results) == 1 or result.status == "infeasible":
             console.print(verdict(result))
     for line in notes(results):
-        console.print(line, style="yellow", highlight=False)
+        console.print(line, style="yellow")
 
 
 def verdict(result: Result) -> str:
     """Say in one sentence how good the partition is."""
     unit, factor = _unit_of(result)
     gap, k = result.relative_gap, result.stages
+    into = counted(k, "stage")
     if result.status == "infeasible":
         return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
     dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
     if incumbent is None and result.document["constraints"] is not None:
-        return f"No partition into {k} stages that obeys was found, and none was ruled out: give it more time."
+        return f"No partition into {into} that obeys was found, and none was ruled out: give it more time."
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
     best = f"{quantity(incumbent * factor)} {unit}"
     if result.status == "optimal":
-        return f"Proven optimal: no partition into {k} stages has a bottleneck below {best}."
+        return f"Proven optimal: no partition into {into} has a bottleneck below {best}."
     least = f"{quantity(dual * factor)} {unit}"
     return (
-        f"The bottleneck is {best}; no partition into {k} stages gets below {least}, "
+        f"The bottleneck is {best}; no partition into {into} gets below {least}, "
         f"so at most {percent(gap)} can still be gained."
     )
 
@@ -68,44 +68,43 @@ def _unit_of(result: Result) -> tuple[str, float]:
     return scaled_unit(result.unit, result.in_units(result.incumbent_ticks) or 0.0)
 
 
-def _summary_table(results: Sequence[Result]) -> Table:
+def _summary_table(results: Sequence[Result]) -> FactTable:
     first = results[0].document
     unit, factor = _unit_of(next((result for result in results if result.incumbent_ticks is not None), results[0]))
     device = first["device"]
     priced = "its own prices" if device is None else f"device {device['name']}"
-    title = f"{first['graph']['name']}: {first['graph']['nodes']} nodes, {priced}, values in {unit}"
-    table = plain_table(title)
-    for heading in ("k", "status", "dual bound", "incumbent", "gap", "ratio", "time"):
-        table.add_column(heading, justify="left" if heading == "status" else "right", no_wrap=heading == "incumbent")
-    table.add_column("bound by", no_wrap=True)
-    table.add_column("found by", no_wrap=True)
+    nodes = counted(first["graph"]["nodes"], "node")
+    table = FactTable(f"{first['graph']['name']}: {nodes}, {priced}, values in {unit}")
+    table.numbers("k")
+    table.texts("status")
+    table.numbers("dual bound", "incumbent", "gap", "ratio", "time")
+    table.texts("bound by", "found by")
     for result in results:
         dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
         best = result.document["bounds"][:1]
-        table.add_row(
+        table.row(
             str(result.stages),
-            f"[{_STATUS_STYLE.get(result.status, 'yellow')}]{result.status.replace('_', ' ')}[/]",
+            styled(result.status.replace("_", " "), _STATUS_STYLE.get(result.status, "yellow")),
             quantity(None if dual is None or result.status == "infeasible" else dual * factor),
             quantity(None if incumbent is None else incumbent * factor),
             percent(result.relative_gap),
             ratio(result.document["ratio"]),
             seconds(result.seconds),
-            _with_soundness(best[0]) if best else "-",
+            with_soundness(best[0]) if best else "-",
             str(result.document["incumbent_source"] or "-"),
         )
     return table
 
 
-def _with_soundness(bound: Mapping[str, Any]) -> str:
+def with_soundness(bound: Mapping[str, Any]) -> str:
     """Name what proved a bound, and why to believe it unless it is exact arithmetic of our own."""
     return str(bound["source"]) if bound["soundness"] == "exact" else f"{bound['source']} ({bound['soundness']})"
 
 
-def _stage_table(result: Result) -> Table:
+def _stage_table(result: Result) -> FactTable:
     unit, factor = _unit_of(result)
-    table = plain_table(f"stages, in {unit}")
-    for heading in ("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck"):
-        table.add_column(heading, justify="right")
+    table = FactTable(f"stages, in {unit}")
+    table.numbers("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck")
     rows = result.document["stage_costs"]
     sizes = [0] * len(rows)
     for stage in result.document["stage_of"]:
@@ -113,11 +112,11 @@ def _stage_table(result: Result) -> Table:
     largest = max(row["total"] for row in rows) or 1.0
     empty = sizes.count(0)
     if empty:
-        table.caption = f"{empty} more stages are empty"
+        table.caption = counted(empty, "more stage is empty", "more stages are empty")
     for b, row in enumerate(rows):
         if not sizes[b]:
             continue
         values = [quantity(row[part] * factor, 5) for part in ("work", "in", "out", "overflow", "total")]
         style = "bold" if row["total"] == largest else ""
-        table.add_row(str(b), str(sizes[b]), *values, f"{100 * row['total'] / largest:.1f}%", style=style)
+        table.row(str(b), str(sizes[b]), *values, f"{100 * row['total'] / largest:.1f}%", style=style)
     return table

@@ -8,22 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from framework.errors import UserError
 from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.formats.native import write_native
 from framework.formats.regal import PREFIX
 from framework.model.graph import ModelGraph, PhysicalCosts
+from framework.report.console import open_console
+from framework.report.layout import FactTable
 from framework.report.numbers import UNKNOWN, percent, quantity
 from framework.testbed.catalogue import bundled_graphs, subset_names
+from framework.wording import counted
 
 Row = dict[str, Any]
 
 _LISTED = ("name", "task", "nodes", "width", "depth", "flops")
 _MOST_OPERATORS = 10
-_PIPED_WIDTH = 160
 
 
 def listed_rows(
@@ -74,27 +73,20 @@ def _generated_row(name: str) -> Row:
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows as a table, with what they add up to."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
-    cells = [[_cell(heading, row.get(heading)) for heading in _LISTED] for row in rows]
-    table = Table()
-    for i, heading in enumerate(_LISTED):
-        # Only names give way on a narrow terminal.
-        widest = max((len(line[i]) for line in cells), default=0)
-        is_number = heading not in ("name", "task")
-        table.add_column(
-            heading,
-            justify="right" if is_number else "left",
-            no_wrap=True,
-            min_width=None if heading == "name" else widest,
-        )
-    for line in cells:
-        table.add_row(*line)
+    console = open_console()
+    table = FactTable()
+    for heading in _LISTED:
+        if heading in ("name", "task"):
+            table.texts(heading)
+        else:
+            table.numbers(heading)
+    for row in rows:
+        table.row(*(_cell(heading, row.get(heading)) for heading in _LISTED))
     if rows:
         console.print(table)
     families, tasks = {row["family"] for row in rows}, {row["task"] for row in rows}
-    console.print(f"{len(rows)} graphs, {len(families)} families, {len(tasks)} task areas", highlight=False)
+    words = (counted(len(rows), "graph"), counted(len(families), "family"), counted(len(tasks), "task area"))
+    console.print(", ".join(words))
 
 
 def _cell(heading: str, value: Any) -> str:
@@ -134,26 +126,27 @@ def _operators(graph: ModelGraph) -> list[Row]:
 
 def print_description(facts: Mapping[str, Any]) -> None:
     """Print what `describe_graph` returned."""
-    console = Console()
-    table = Table(show_header=False)
+    console = open_console()
+    table = FactTable()
+    table.texts("fact", "value", most=100)
     for field, value in facts.items():
         if field not in ("remarks", "operators"):
-            table.add_row(
-                field, ", ".join(value) if isinstance(value, tuple) else UNKNOWN if value is None else f"{value}"
-            )
+            table.row(field, ", ".join(value) if isinstance(value, tuple) else UNKNOWN if value is None else f"{value}")
     console.print(table)
     operators = facts["operators"]
     total = sum(row["flops"] for row in operators)
     if operators:
-        table = Table("operator", "nodes", "operations", "parameter bytes", title="operators", title_justify="left")
+        table = FactTable("operators")
+        table.texts("operator")
+        table.numbers("nodes", "operations", "parameter bytes")
         for row in operators[:_MOST_OPERATORS]:
             share = percent(row["flops"] / total) if total else UNKNOWN
-            table.add_row(row["operator"], str(row["nodes"]), share, quantity(row["parameter_bytes"]))
+            table.row(row["operator"], str(row["nodes"]), share, quantity(row["parameter_bytes"]))
         console.print(table)
         if len(operators) > _MOST_OPERATORS:
-            console.print(f"and {len(operators) - _MOST_OPERATORS} more", highlight=False)
+            console.print(f"and {len(operators) - _MOST_OPERATORS} more")
     for remark in facts["remarks"]:
-        console.print(f"note: {remark}", style="yellow", highlight=False)
+        console.print(f"note: {remark}", style="yellow")
 
 
 def export_graphs(names: Sequence[str], *, subset: str | None, output: Path, plain: bool) -> Iterator[Path]:

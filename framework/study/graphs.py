@@ -123,7 +123,10 @@ def read_choice(choice: GraphChoice) -> ModelGraph:
 def _expand(choice: GraphChoice, folder: Path) -> list[str]:
     if choice.path.startswith(BUNDLED_SCHEME):
         return [choice.path]
-    pattern = str(folder / choice.path)
+    # A file may well have brackets in its name, and so may its folder.
+    if (folder / choice.path).is_file():
+        return [str(folder / choice.path)]
+    pattern = str(Path(glob.escape(str(folder))) / choice.path)
     found = sorted(glob.glob(pattern, recursive=True))
     if not found:
         what = "no file matches" if glob.has_magic(choice.path) else "there is no file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +44,8 @@ def pipebound(tmp_path: Path) -> Run:
             capture_output=True,
             text=True,
             cwd=tmp_path,
+            # In a pipe lines are as long as they are, unless this says otherwise.
+            env={name: value for name, value in os.environ.items() if name != "COLUMNS"},
             timeout=timeout,
             check=False,
         )

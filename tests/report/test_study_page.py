@@ -152,8 +152,8 @@ def test_a_page_without_contradictions_says_nothing_of_them(tmp_path: Path) -> N
 def test_contradictions_come_first_on_the_terminal(report: StudyReport, capsys: pytest.CaptureFixture[str]) -> None:
     print_report(report, everything=True)
     output = capsys.readouterr().out
-    assert output.lstrip().startswith("1 CONTRADICTIONS")
-    assert output.index("CONTRADICTIONS") < output.index("by number of stages") < output.index("by family")
+    assert output.lstrip().startswith("1 CONTRADICTION:")
+    assert output.index("CONTRADICTION") < output.index("by number of stages") < output.index("by family")
 
 
 def test_figures_are_files_of_their_kind_and_the_same_each_time(report: StudyReport, tmp_path: Path) -> None:

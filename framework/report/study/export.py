@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.report.escape import csv_cell, file_name
 from framework.study.analysis.data import reading
 
 TABLES = {
@@ -77,7 +77,7 @@ def export_results(store: Path, folder: Path) -> int:
                 " JOIN graphs ON graphs.id = graph_id JOIN entries ON entries.id = entry_id"
             )
             for graph, stages, entry, key, packed in rows:
-                name = re.sub(r"[^A-Za-z0-9_.=-]+", "_", f"{graph}-k{stages}-{entry}")[:120]
+                name = file_name(f"{graph}-k{stages}-{entry}")
                 document = json.dumps(json.loads(zlib.decompress(packed)), indent=1)
                 (folder / f"{name}-{key[:8]}.json").write_text(document + "\n", encoding="utf-8")
                 written += 1
@@ -92,7 +92,7 @@ def _write_csv(cursor: sqlite3.Cursor, path: Path) -> int:
         writer = csv.writer(file)
         writer.writerow([column[0] for column in cursor.description])
         for row in cursor:
-            writer.writerow(row)
+            writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in row])
             count += 1
     return count
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.report.plotting import TYPE, title_text
 from framework.study.analysis.profiles import Profile
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group, Summary
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#997700", "#555555")
-STYLES = ("-", "--", ":", "-.")
+STYLES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Colours, dashes and markers come round at different paces, so that many entries differ in one of them at least."""
 FORMATS = ("svg", "pdf", "png")
-_TYPE: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9, "font.family": "sans-serif"}
+_LEGEND_COLUMNS = 34
+_CLOSED = "gap closed wholly"
 
 
 def figure_names(report: StudyReport) -> dict[str, str]:
@@ -41,13 +47,13 @@ def draw(report: StudyReport, name: str) -> Any:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_TYPE):
-        figure = Figure(figsize=(6.4, 3.9), layout="constrained")
+    with mpl.rc_context(TYPE):
+        figure = Figure(figsize=(7.6, 3.9), layout="constrained")
         axes = figure.subplots()
         _DRAW[name](axes, report)
         handles, labels = axes.get_legend_handles_labels()
         if handles:
-            axes.legend(handles, labels, fontsize="small", framealpha=0.85)
+            figure.legend(handles, labels, loc="outside right upper", fontsize="small", handlelength=3.2)
         axes.grid(alpha=0.25)
     return figure
 
@@ -94,33 +100,87 @@ def _save(figure: Any, file: Any, suffix: str, salt: str) -> None:
 
     # Without a date and with fixed ids the same figure is the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
-    with mpl.rc_context(_TYPE | {"svg.hashsalt": salt}):
+    with mpl.rc_context(TYPE | {"svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, format=suffix, metadata=metadata, dpi=150)
 
 
-def _style(i: int) -> dict[str, Any]:
-    return {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
+def _style(i: int, count: int) -> dict[str, Any]:
+    """Return how entry `i` of `count` is drawn: later ones thinner, so that the ones they cover show beside them."""
+    return {
+        "color": COLOURS[i % len(COLOURS)],
+        "linestyle": STYLES[i % len(STYLES)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "markersize": 4.5,
+        "linewidth": 2.4 - 1.3 * i / max(1, count - 1),
+    }
 
 
-def _by_stages(axes: Any, report: StudyReport, value: Callable[[Summary], float | None]) -> None:
-    """Draw one line an entry over the groups; groups are spaced evenly, as numbers of stages double."""
+def _label(text: str) -> str:
+    return title_text(text, _LEGEND_COLUMNS)
+
+
+def _places(report: StudyReport) -> tuple[list[float], list[str], list[tuple[float, str]]]:
+    """Return the place of every group, its label, and a heading for each series of groups.
+
+    A series is a collection of graphs on a device: places within it are one apart, as numbers of stages double;
+    between series one place stays free.
+    """
+    places: list[float] = []
+    labels: list[str] = []
+    headings: list[tuple[float, str]] = []
+    last = None
+    for group in report.stages:
+        series, _, k = group.title.rpartition("k = ")
+        step = 1.0 if last == series or not places else 2.0
+        places.append(places[-1] + step if places else 0.0)
+        labels.append(k)
+        if series != last:
+            headings.append((places[-1], series.rstrip(", ")))
+        last = series
+    return places, labels, headings
+
+
+def _by_stages(axes: Any, report: StudyReport, value: Callable[[Summary], float | None], closed: float = 0.0) -> None:
+    """Draw a line an entry over the groups, broken between series and where a value is missing.
+
+    Parameters
+    ----------
+    closed
+        Where infinite values are drawn.
+    """
+    places, labels, headings = _places(report)
+    count = len(report.data.labels)
     for i, label in enumerate(report.data.labels):
-        places, heights = [], []
-        for place, group in enumerate(report.stages):
-            found = _of(group, label)
-            height = None if found is None else value(found)
-            if height is not None and height < float("inf"):
-                places.append(place)
-                heights.append(height)
-        if places:
-            axes.plot(places, heights, marker="o", markersize=4, label=label, **_style(i))
-    long = any(len(group.title) > 8 for group in report.stages)
-    axes.set_xticks(
-        range(len(report.stages)),
-        [group.title for group in report.stages],
-        rotation=60 if long and len(report.stages) > 4 else 0,
-        ha="right" if long and len(report.stages) > 4 else "center",
-    )
+        shift = (i - (count - 1) / 2) * min(0.12, 0.5 / count)
+        found = [_of(group, label) for group in report.stages]
+        heights = [None if row is None else value(row) for row in found]
+        if any(height is not None for height in heights):
+            known = [math.nan if h is None else closed if math.isinf(h) else h for h in heights]
+            x, y = _broken(places, known)
+            axes.plot([place + shift for place in x], y, label=_label(label), **_style(i, count))
+    axes.set_xticks(places, labels)
+    axes.set_xlabel("number of stages")
+    for place, heading in headings:
+        if heading:
+            axes.text(
+                place - 0.3, 1.01, title_text(heading, 40), transform=axes.get_xaxis_transform(), fontsize="small"
+            )
+        if place:
+            axes.axvline(place - 1.0, color="#bbbbbb", linewidth=0.8)
+
+
+def _broken(places: Sequence[float], heights: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return a line with a gap wherever places are more than one apart."""
+    x: list[float] = []
+    y: list[float] = []
+    for place, height in zip(places, heights, strict=True):
+        if x and place - x[-1] > 1.5:
+            x.append(place - 1.0)
+            y.append(math.nan)
+        x.append(place)
+        y.append(height)
+    return x, y
 
 
 def _of(group: Group, label: str) -> Summary | None:
@@ -129,21 +189,34 @@ def _of(group: Group, label: str) -> Summary | None:
 
 def _ratios(axes: Any, report: StudyReport) -> None:
     _by_stages(axes, report, lambda row: row.ratio)
-    axes.plot(
-        range(len(report.stages)),
-        [group.summaries[0].simple_ratio for group in report.stages],
-        color="#bbbbbb",
-        linewidth=1,
-        label="simple bound",
-    )
+    starts = [group.summaries[0].simple_ratio for group in report.stages]
+    x, y = _broken(_places(report)[0], [math.nan if start is None else start for start in starts])
+    axes.plot(x, y, color="#bbbbbb", linewidth=1, marker=".", label="simple bound")
     axes.set_ylabel("dual bound / virtual best")
     axes.set_ylim(top=1.02)
 
 
 def _closing(axes: Any, report: StudyReport) -> None:
-    _by_stages(axes, report, lambda row: row.closing)
+    found = [row.closing for group in report.stages for row in group.summaries if row.closing is not None]
+    finite = [factor for factor in found if not math.isinf(factor) and factor > 0]
+    closed = 2.0 * max(finite, default=1.0)
+    _by_stages(axes, report, lambda row: row.closing, closed)
     axes.set_yscale("log")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(lambda height, _: f"{height:g}")
+    axes.tick_params(axis="y", which="both", labelsize="small")
     axes.set_ylabel("closing factor over simple")
+    if len(finite) < len(found):
+        axes.axhline(closed, color="#888888", linewidth=0.8, linestyle=":", zorder=0)
+        axes.annotate(
+            _CLOSED,
+            (0.01, closed),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(0, 6),
+            textcoords="offset points",
+            fontsize="small",
+        )
+        axes.set_ylim(bottom=0.8 * min(finite, default=1.0), top=1.5 * closed)
 
 
 def _proven(axes: Any, report: StudyReport) -> None:
@@ -152,9 +225,15 @@ def _proven(axes: Any, report: StudyReport) -> None:
     axes.set_ylabel("share proven optimal")
 
 
+def _sparse(i: int, count: int) -> dict[str, Any]:
+    """Return where markers stand on a line of many points: at other places for each entry."""
+    return {"markevery": (0.12 * i / max(1, count), 0.12)}
+
+
 def _profile(axes: Any, profiles: Sequence[Profile]) -> None:
     for i, profile in enumerate(profiles):
-        axes.step(profile.x, profile.y, where="post", label=profile.label, **_style(i))
+        style = _style(i, len(profiles)) | _sparse(i, len(profiles))
+        axes.step(profile.x, profile.y, where="post", label=_label(profile.label), **style)
     axes.set_xscale("log")
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("share of pairs")
@@ -172,13 +251,15 @@ def _time_profile(axes: Any, report: StudyReport) -> None:
 
 def _dual_curve(axes: Any, report: StudyReport) -> None:
     for i, curve in enumerate(report.curves):
-        axes.plot(curve.seconds, curve.dual_gap, label=curve.label, **_style(i))
+        style = _style(i, len(report.curves)) | _sparse(i, len(report.curves))
+        axes.plot(curve.seconds, curve.dual_gap, label=_label(curve.label), **style)
     _over_time(axes, "mean dual gap")
 
 
 def _primal_curve(axes: Any, report: StudyReport) -> None:
     for i, curve in enumerate(report.curves):
-        axes.plot(curve.seconds, curve.primal_gap, label=curve.label, **_style(i))
+        style = _style(i, len(report.curves)) | _sparse(i, len(report.curves))
+        axes.plot(curve.seconds, curve.primal_gap, label=_label(curve.label), **style)
     _over_time(axes, "mean gap of the partition")
 
 

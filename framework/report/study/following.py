@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 
+from framework.report.console import open_console
+from framework.report.escape import terminal
 from framework.report.study.tables import print_report, progress_words, report_view
 from framework.study.analysis.report import StudyReport, make_report
 from framework.study.lock import is_being_written
@@ -19,7 +20,7 @@ def follow(path: Path, *, every: float, everything: bool, subset: str | None = N
     In a pipe one line a look tells how far it is, and the report comes at the end. Ctrl-C stops following, not
     the study.
     """
-    console = Console()
+    console = open_console()
     report = make_report(path, subset)
     try:
         if console.is_terminal:
@@ -32,7 +33,7 @@ def follow(path: Path, *, every: float, everything: bool, subset: str | None = N
                     live.update(report_view(report, console, everything=everything), refresh=True)
         else:
             while is_being_written(path):
-                print(progress_words(report), flush=True)
+                print(terminal(progress_words(report)), flush=True)
                 time.sleep(every)
                 report = make_report(path, subset)
     except KeyboardInterrupt:

@@ -6,34 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from framework.errors import UserError
+from framework.report.escape import latex, latex_label
 from framework.report.study.columns import BRIEF, Column, columns_for, is_best
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
-
-
-def escape(text: str) -> str:
-    """Return text that LaTeX sets as it stands."""
-    return "".join(_SPECIAL.get(char, char) for char in text)
+from framework.wording import counted
 
 
 def write_latex(report: StudyReport, path: Path) -> None:
     """Write the summary by number of stages; the document needs the package booktabs."""
-    caption = f"{report.data.name}: {int(report.data.answered.sum())} runs. {report.data.description}"
+    runs = counted(int(report.data.answered.sum()), "run")
+    # A description may be of several lines.
+    caption = f"{report.data.name}: {runs}. {' '.join(report.data.description.split())}"
     try:
         path.write_text(latex_table(report.stages, caption, f"tab:{report.data.name}"), encoding="utf-8")
     except OSError as error:
@@ -46,18 +30,18 @@ def latex_table(groups: Sequence[Group], caption: str, label: str, chosen: tuple
     lines = [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{escape(caption)}}}",
-        rf"  \label{{{label}}}",
+        rf"  \caption{{{latex(caption)}}}",
+        rf"  \label{{{latex_label(label)}}}",
         rf"  \begin{{tabular}}{{ll{'r' * len(columns)}}}",
         r"    \toprule",
-        "    runs of & entry & " + " & ".join(escape(column.heading) for column in columns) + r" \\",
+        "    runs of & entry & " + " & ".join(latex(column.heading) for column in columns) + r" \\",
     ]
     for group in groups:
         lines.append(r"    \midrule")
         for i, row in enumerate(group.summaries):
-            cells = [escape(group.title) if i == 0 else "", escape(row.label)]
+            cells = [latex(group.title) if i == 0 else "", latex(row.label)]
             for column in columns:
-                text = escape(column.text(row))
+                text = latex(column.text(row))
                 cells.append(rf"\textbf{{{text}}}" if is_best(row, group.summaries, column) else text)
             lines.append("    " + " & ".join(cells) + r" \\")
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]

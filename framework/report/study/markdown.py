@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from framework.report.escape import markdown, markdown_code
 from framework.report.study.columns import BRIEF, Column, columns_for, is_best
 from framework.study.analysis.summary import Group
 
@@ -17,9 +18,9 @@ def markdown_table(groups: Sequence[Group], chosen: tuple[Column, ...] = BRIEF) 
     ]
     for group in groups:
         for i, row in enumerate(group.summaries):
-            cells = [group.title if i == 0 else "", f"`{row.label}`"]
+            cells = [markdown(group.title) if i == 0 else "", markdown_code(row.label)]
             for column in columns:
-                text = column.text(row)
+                text = markdown(column.text(row))
                 cells.append(f"**{text}**" if is_best(row, group.summaries, column) else text)
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from framework.errors import UserError
+from framework.report.escape import html
 from framework.report.numbers import percent
 from framework.report.study.columns import BRIEF, COLUMNS, INTEGRALS, Column, columns_for, is_best
 from framework.report.study.figures import figure_names, svg
 from framework.report.study.tables import progress_words
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group
+from framework.wording import counted
 
 LISTED = 500
 """Contradictions the page lists; more are counted."""
@@ -38,7 +39,7 @@ def write_page(report: StudyReport, path: Path) -> None:
 
 def page(report: StudyReport) -> str:
     """Return the whole page."""
-    name = escape(report.data.name)
+    name = html(report.data.name)
     css = files("framework.report.study").joinpath("page.css").read_text("utf-8")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
     body = "\n".join(_sections(report))
@@ -48,12 +49,12 @@ def page(report: StudyReport) -> str:
 
 def _sections(report: StudyReport) -> Iterator[str]:
     data = report.data
-    yield f"<h1>{escape(data.name)}</h1>"
+    yield f"<h1>{html(data.name)}</h1>"
     if data.description and data.description != data.name:
-        yield f"<p>{escape(data.description)}</p>"
+        yield f"<p>{html(' '.join(data.description.split()))}</p>"
     if report.contradictions:
         yield _contradictions(report)
-    yield f"<p>{escape(progress_words(report))}.</p>"
+    yield f"<p>{html(progress_words(report))}.</p>"
     sections: list[tuple[str, str, Callable[[], str]]] = [
         ("stages", "By number of stages", lambda: summary_html(report.stages, COLUMNS)),
         ("all", "All runs", lambda: summary_html(report.overall, COLUMNS)),
@@ -73,17 +74,17 @@ def summary_html(groups: Sequence[Group], chosen: tuple[Column, ...]) -> str:
     if not groups:
         return "<p>Nothing yet.</p>"
     columns = columns_for([row for group in groups for row in group.summaries], chosen)
-    heads = "".join(f'<th title="{escape(column.explanation)}">{escape(column.heading)}</th>' for column in columns)
+    heads = "".join(f'<th title="{html(column.explanation)}">{html(column.heading)}</th>' for column in columns)
     lines = [f'<div class="wide"><table><thead><tr><th class="name">runs of</th><th class="name">entry</th>{heads}']
     lines.append("</tr></thead>")
     for group in groups:
         lines.append("<tbody>")
         for i, row in enumerate(group.summaries):
-            title = escape(group.title) if i == 0 else ""
-            cells = [f'<td class="name">{title}</td><td class="name">{escape(row.label)}</td>']
+            title = html(group.title) if i == 0 else ""
+            cells = [f'<td class="name">{title}</td><td class="name">{html(row.label)}</td>']
             for column in columns:
                 style = ' class="best"' if is_best(row, group.summaries, column) else ""
-                cells.append(f"<td{style}>{escape(column.text(row))}</td>")
+                cells.append(f"<td{style}>{html(column.text(row))}</td>")
             lines.append(f"<tr>{''.join(cells)}</tr>")
         lines.append("</tbody>")
     lines.append("</table></div>")
@@ -106,7 +107,7 @@ def _contradictions(report: StudyReport) -> str:
         )
         for case in cases[:LISTED]
     ]
-    count = "1 contradiction" if len(cases) == 1 else f"{len(cases)} contradictions"
+    count = counted(len(cases), "contradiction")
     headings = ("graph", "k", "entry", "bound by", "soundness", "bound", "partition", "above", "partition by")
     return (
         f'<section class="alarm" id="contradictions"><h2>{count}</h2>'
@@ -117,7 +118,7 @@ def _contradictions(report: StudyReport) -> str:
 
 def _figures(report: StudyReport) -> str:
     figures = [
-        f'<figure id="figure-{name}">{svg(report, name)}<figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure id="figure-{name}">{svg(report, name)}<figcaption>{html(caption)}</figcaption></figure>'
         for name, caption in figure_names(report).items()
     ]
     return f'<div class="figures">{"".join(figures)}</div>' if figures else "<p>Nothing yet.</p>"
@@ -137,22 +138,22 @@ def _conditions(report: StudyReport) -> str:
     facts: list[tuple[str, str]] = [
         ("store", str(data.path.name)),
         ("code", ", ".join(data.codes)),
-        ("left out", f"{data.left_out} pairs with more stages than nodes"),
+        ("left out", f"{counted(data.left_out, 'pair')} with more stages than nodes"),
     ]
     for name, figures in zip(data.devices, data.device_figures, strict=True):
         facts.append((f"device {name}", json.dumps(figures) if figures else "the graphs carry their own prices"))
     for environment in data.environments:
         facts.append(("environment", ", ".join(f"{key} {value}" for key, value in environment.items())))
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    items = "".join(f"<dt>{html(name)}</dt><dd>{html(value)}</dd>" for name, value in facts)
     meanings = "".join(
-        f"<dt>{escape(column.heading)}</dt><dd>{escape(column.explanation)}</dd>" for column in (*COLUMNS, *INTEGRALS)
+        f"<dt>{html(column.heading)}</dt><dd>{html(column.explanation)}</dd>" for column in (*COLUMNS, *INTEGRALS)
     )
     return f"<dl>{items}</dl><details><summary>What the columns mean</summary><dl>{meanings}</dl></details>"
 
 
 def _plain_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f'<th class="name">{escape(heading)}</th>' for heading in headings)
+    head = "".join(f'<th class="name">{html(heading)}</th>' for heading in headings)
     lines = "".join(
-        "<tr>" + "".join(f'<td class="text">{escape(str(cell))}</td>' for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f'<td class="text">{html(str(cell))}</td>' for cell in row) + "</tr>" for row in rows
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from framework.report.console import open_console
+from framework.report.escape import terminal
 from framework.report.numbers import percent
 from framework.study.study import Progress as StudyProgress
+from framework.wording import counted
 
 LINE_SECONDS = 30.0
 """How often a study says in a pipe that it is alive."""
@@ -28,7 +30,7 @@ def duration(seconds: float | None) -> str:
 
 def progress_line(progress: StudyProgress) -> str:
     """Say in one line how far a study is."""
-    words = [f"{progress.done} of {progress.planned} runs"]
+    words = [f"{progress.done} of {counted(progress.planned, 'run')}"]
     if progress.failed:
         words.append(f"{progress.failed} failed")
     if progress.lost:
@@ -43,7 +45,7 @@ def progress_line(progress: StudyProgress) -> str:
 @contextmanager
 def study_progress(name: str, *, quiet: bool) -> Iterator[Callable[[StudyProgress], None]]:
     """Show a study while it runs: a bar on a terminal, a line now and then in a pipe, nothing when `quiet`."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     if quiet:
         yield lambda progress: None
         return
@@ -54,16 +56,16 @@ def study_progress(name: str, *, quiet: bool) -> Iterator[Callable[[StudyProgres
             nonlocal said
             if time.monotonic() > said + LINE_SECONDS:
                 said = time.monotonic()
-                console.print(f"{name}: {progress_line(progress)}", highlight=False)
+                console.print(f"{name}: {progress_line(progress)}")
 
         yield say
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[words]}"), console=console) as bar:
-        task = bar.add_task(name, words="")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[words]}", markup=False), console=console) as bar:
+        task = bar.add_task(terminal(name), words="")
 
         def show(progress: StudyProgress) -> None:
-            words = f"{duration(progress.seconds_left)} left  [dim]{progress.last}[/]"
+            words = terminal(f"{duration(progress.seconds_left)} left  {progress.last}")
             bar.update(task, completed=progress.done, total=progress.planned, words=words)
 
         yield show

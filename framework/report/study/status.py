@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from framework.report.console import open_console
+from framework.report.layout import FactTable
 from framework.report.study.progress import duration
 from framework.study.analysis.data import reading
 from framework.study.lock import is_being_written
+from framework.wording import counted
 
 _RECENT = 200
 _SHOWN_FAULTS = 10
@@ -112,18 +112,18 @@ def study_status(path: Path) -> StudyStatus:
 
 def print_status(status: StudyStatus) -> None:
     """Print the counts by entry and the last faults."""
-    console = Console()
+    console = open_console()
     state = "running" if status.running else "complete" if status.done >= status.planned else "not running"
-    table = Table(title=f"{status.name}: {status.done} of {status.planned} runs, {state}", title_justify="left")
-    table.add_column("entry")
-    for heading in ("planned", "done", "failed", "member faults"):
-        table.add_column(heading, justify="right")
+    runs = f"{status.done} of {counted(status.planned, 'run')}"
+    table = FactTable(f"{status.name}: {runs}, {state}")
+    table.texts("entry")
+    table.numbers("planned", "done", "failed", "member faults")
     for entry in status.entries:
         counts = (entry.planned, entry.done, entry.failed, entry.faults)
-        table.add_row(entry.label.replace("[", "\\["), *map(str, counts))
+        table.row(entry.label, *map(str, counts))
     console.print(table)
     if status.last_finished is not None:
         left = "" if status.seconds_left is None else f", about {duration(status.seconds_left)} left"
-        console.print(f"last run finished {status.last_finished}{left}", highlight=False)
+        console.print(f"last run finished {status.last_finished}{left}")
     for fault in status.faults:
-        console.print(fault, style="yellow", highlight=False, markup=False)
+        console.print(fault, style="yellow")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
+from framework.report.console import open_console, styled
+from framework.report.layout import FactTable
 from framework.report.numbers import percent
 from framework.report.study.columns import BRIEF, COLUMNS, NARROW, Column, columns_for, is_best
 from framework.study.analysis.crosscheck import Contradiction
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group as Runs
+from framework.wording import counted
 
 SHOWN = 20
 """Contradictions, faults and families that the terminal lists; the page lists more."""
@@ -28,10 +27,7 @@ def print_report(report: StudyReport, *, everything: bool = False) -> None:
     everything
         Whether to add the breakdowns by family and size.
     """
-    console = Console()
-    # In a pipe nobody has a width: tables as wide as they are beat tables folded at 80.
-    if not console.is_terminal:
-        console = Console(width=220)
+    console = open_console()
     console.print(report_view(report, console, everything=everything))
 
 
@@ -44,7 +40,7 @@ def progress_words(report: StudyReport) -> str:
     """Say how complete a study is."""
     data = report.data
     planned, done = sum(data.plan_counts.values()), int(data.planned.sum())
-    words = [f"{data.name}: {done} of {planned} runs"]
+    words = [f"{data.name}: {done} of {counted(planned, 'run')}"]
     if failed := int((data.planned & ~data.done).sum()):
         words.append(f"{failed} failed")
     if report.overhead is not None:
@@ -52,14 +48,14 @@ def progress_words(report: StudyReport) -> str:
     if outside := data.count - done:
         words.append(f"{outside} more in the store that this plan does not ask for")
     if len(data.codes) > 1:
-        words.append(f"{len(data.codes)} versions of the code")
+        words.append(f"{counted(len(data.codes), 'version')} of the code")
     return ", ".join(words)
 
 
 def _parts(report: StudyReport, console: Console, everything: bool) -> Iterator[RenderableType]:
     if report.contradictions:
         yield contradiction_table(report.contradictions)
-    yield Text(progress_words(report))
+    yield styled(progress_words(report))
     sections: list[tuple[str, list[Runs], tuple[Column, ...]]] = [
         ("by number of stages", report.stages, COLUMNS),
         ("all runs", report.overall, COLUMNS),
@@ -69,30 +65,29 @@ def _parts(report: StudyReport, console: Console, everything: bool) -> Iterator[
     for title, groups, widest in sections:
         choices = [chosen for chosen in (COLUMNS, BRIEF, NARROW) if len(chosen) <= len(widest)]
         tables = [summary_table(title, groups, chosen) for chosen in choices]
-        fitting = [table for table in tables if _natural_width(table, console) <= console.width]
+        fitting = [table for table in tables if table.natural_width() <= console.width]
         yield fitting[0] if fitting else tables[-1]
     if report.faults:
-        yield Text(f"{report.fault_count} faults:", style="yellow")
+        yield styled(f"{counted(report.fault_count, 'fault')}:", "yellow")
         for fault in report.faults[:SHOWN]:
             words = f"  {fault.graph}, k = {fault.stages}, {fault.entry}: {fault.member}: {fault.detail}"
-            yield Text(words, style="yellow")
+            yield styled(words, "yellow")
         if report.fault_count > SHOWN:
-            yield Text(f"  and {report.fault_count - SHOWN} more; the page lists them", style="yellow")
+            yield styled(f"  and {report.fault_count - SHOWN} more; the page lists them", "yellow")
 
 
-def _natural_width(table: Table, console: Console) -> int:
-    """Return the width a table takes when nothing is folded."""
-    return Measurement.get(console, console.options.update(width=10_000), table).maximum
-
-
-def contradiction_table(contradictions: Sequence[Contradiction]) -> Table:
+def contradiction_table(contradictions: Sequence[Contradiction]) -> FactTable:
     """Return the table of bounds above incumbents."""
-    title = f"{len(contradictions)} CONTRADICTIONS: dual bounds above verified partitions. Each is a bug."
-    table = Table(title=title, title_justify="left", title_style="bold red", border_style="red")
-    for heading in ("graph", "k", "entry", "bound by", "soundness", "bound", "partition", "above", "partition by"):
-        table.add_column(heading)
+    count = counted(len(contradictions), "CONTRADICTION", "CONTRADICTIONS")
+    title = f"{count}: dual bounds above verified partitions. Each is a bug."
+    table = FactTable(title, title_style="bold red")
+    table.texts("graph")
+    table.numbers("k")
+    table.texts("entry", "bound by", "soundness")
+    table.numbers("bound", "partition", "above")
+    table.texts("partition by")
     for case in contradictions[:SHOWN]:
-        table.add_row(
+        table.row(
             case.graph,
             str(case.stages),
             case.entry,
@@ -106,20 +101,18 @@ def contradiction_table(contradictions: Sequence[Contradiction]) -> Table:
     return table
 
 
-def summary_table(title: str, groups: Sequence[Runs], chosen: tuple[Column, ...]) -> Table:
+def summary_table(title: str, groups: Sequence[Runs], chosen: tuple[Column, ...]) -> FactTable:
     """Return one table with a section a group and a row an entry."""
     columns = columns_for([row for group in groups for row in group.summaries], chosen)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("runs of", no_wrap=True)
-    table.add_column("entry", overflow="fold")
-    for column in columns:
-        table.add_column(column.heading, justify="right", no_wrap=True)
+    table = FactTable(title)
+    table.texts("runs of", "entry")
+    table.numbers(*(column.heading for column in columns))
     for group in groups:
         for i, row in enumerate(group.summaries):
             cells = [
-                f"[bold]{column.text(row)}[/]" if is_best(row, group.summaries, column) else column.text(row)
+                styled(column.text(row), "bold") if is_best(row, group.summaries, column) else column.text(row)
                 for column in columns
             ]
             last = i == len(group.summaries) - 1
-            table.add_row(group.title if i == 0 else "", row.label.replace("[", "\\["), *cells, end_section=last)
+            table.row(group.title if i == 0 else "", row.label, *cells, end_section=last)
     return table
