@@ -30,7 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from framework.deploy.manifest_fields import check_manifest
 from framework.errors import UserError
+from framework.fields import Fields
+from framework.formats import document as documents
 
 FORMAT, VERSION = "pipebound-pipeline", 1
 NAME = "manifest.json"
@@ -91,27 +94,14 @@ def is_bare(name: str) -> bool:
 
 
 def read_document(folder: str | Path) -> dict[str, Any]:
-    """Read what a manifest says, complete or not; whether its files are there is not asked.
+    """Read what a manifest says, complete or not; neither its fields nor its files are looked at.
 
     Raises
     ------
     UserError
         If there is none, or it is no manifest.
     """
-    path = Path(folder) / NAME
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError("holds no manifest.json", where=str(folder), mend="'pipebound split' writes one") from None
-    except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(path)) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"not a JSON file: {error}", where=str(path)) from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UserError("not a manifest of pipebound", where=str(path), mend="'pipebound split' writes one")
-    if document.get("version") != VERSION:
-        raise UserError(f"version {document.get('version')} is not known", where=str(path), mend=f"this is {VERSION}")
-    return document
+    return _read(folder).everything()
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -120,22 +110,28 @@ def read_manifest(folder: str | Path) -> Manifest:
     Raises
     ------
     UserError
-        If there is none, it is damaged, or a file it names is missing or lies elsewhere.
+        If there is none, a field is missing or of another type than it may be, or a file it names is missing or lies
+        elsewhere.
     """
-    path = Path(folder) / NAME
-    document = read_document(folder)
-    for field in ("model", "inputs", "outputs", "stages", "tensors"):
-        if field not in document:
-            raise UserError(f"the field {field!r} is missing", where=str(path))
-    if PENDING in document:
-        raise UserError("this split was interrupted while it was written", where=str(path), mend="split again")
-    manifest = Manifest(folder=Path(folder), document=document)
+    fields = _read(folder)
+    if not fields.null(PENDING):
+        raise fields.error("", "this split was interrupted while it was written", "split again")
+    check_manifest(fields)
+    manifest = Manifest(folder=Path(folder), document=fields.everything())
     for name in manifest.file_names():
         if not is_bare(name):
-            raise UserError(
-                f"the file of a stage, {name!r}, is not in this folder", where=str(path), mend="split again"
-            )
+            raise fields.error("", f"the file of a stage, {name!r}, is not in this folder", "split again")
         file = manifest.folder / name
         if not file.is_file():
             raise UserError("the file of a stage is missing", where=str(file), mend="split the model again")
     return manifest
+
+
+def _read(folder: str | Path) -> Fields:
+    path = Path(folder) / NAME
+    if not path.exists():
+        raise UserError("holds no manifest.json", where=str(folder), mend="'pipebound split' writes one")
+    fields = documents.read_document(path, format=FORMAT, version=VERSION, mend="'pipebound split' writes one")
+    if not fields.null(PENDING):
+        fields.texts(PENDING)
+    return fields

@@ -199,10 +199,10 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the file of a stage is missing"):
         read_manifest(tmp_path / "out")
     for text, words in (
-        ("{", "not a JSON file"),
-        ('{"format": "other"}', "not a manifest"),
+        ("{", "not valid JSON"),
+        ('{"format": "other"}', "not a pipebound-pipeline"),
         (json.dumps(document | {"version": 9}), "version 9"),
-        (json.dumps({key: value for key, value in document.items() if key != "tensors"}), "'tensors' is missing"),
+        (json.dumps({key: value for key, value in document.items() if key != "tensors"}), "tensors: is missing"),
     ):
         manifest.write_text(text)
         with pytest.raises(UserError, match=words):
