@@ -2,17 +2,26 @@
 
 import sys
 
+try:
+    from framework.signals import command_is_done, end_at_signals, standard_streams
+except KeyboardInterrupt:
+    sys.exit(130)
+
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
-    if len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare") and "--help" not in sys.argv:
+    end_at_signals()
+    standard_streams()
+    if len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare", "recommend") and "--help" not in sys.argv:
         # Members need the heavy packages; importing them overlaps with everything that comes before.
         from framework.portfolio.nursery import start_fork_server
 
         start_fork_server()
     from framework.cli import run
 
-    sys.exit(run())
+    code = run()
+    command_is_done(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ LAYERS = [
     "framework.fields",
     "framework.input_files",
     "framework.units",
+    "framework.signals",
     "framework.errors",
 ]
 HEAVY = {"numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "onnxruntime", "networkx", "scipy", "torch"}

@@ -29,6 +29,7 @@ from framework.cli import (
 )
 from framework.errors import UserError
 from framework.input_files import LIMIT_VARIABLE, size_limit
+from framework.signals import EXIT_CODE, Interrupted
 
 app = typer.Typer(
     name="pipebound",
@@ -81,14 +82,29 @@ def run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=True)
+        code = _run()
+        sys.stdout.flush()
     except UserError as error:
         from framework.report.escape import terminal
 
         print(f"pipebound: {terminal(str(error))}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader of a pipe went away (`pipebound list | head`); nobody is left to tell.
-        sys.stderr.close()
-        return 1
-    return int(code or 0)
+    except (Interrupted, KeyboardInterrupt):
+        print("pipebound: interrupted", file=sys.stderr)
+        return EXIT_CODE
+    except OSError as error:
+        # What is left in the buffer would fail again when the process closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            # The reader of a pipe went away (`pipebound list | head`); nobody is left to tell.
+            return 1
+        print(f"pipebound: {error}", file=sys.stderr)
+        return 2
+    return code
+
+
+def _run() -> int:
+    try:
+        return int(app(standalone_mode=True) or 0)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))

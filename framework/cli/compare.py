@@ -32,36 +32,37 @@ def command(
     """Run each entry on its own for each number of stages, and compare bounds, times and soundness.
 
     Ratios are taken over the best partition that any entry found for that number of stages. A dual bound
-    above it is a bug: it is shown and the command exits with 1.
+    above it is a bug: it is shown and the command exits with 1. Ctrl-C, SIGTERM and SIGHUP end the run under way and
+    leave out those that have not begun; the command shows what there is and exits with 130.
     """
-    from framework.portfolio.solve import Interrupt
     from framework.report.comparison import Comparison, comparison_document, print_comparison, run_comparison
     from framework.report.live import live_display
+    from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    interrupt = Interrupt()
-    rows: list[Comparison] = run_comparison(
-        model,
-        entries,
-        stages,
-        device=priced_by,
-        budget=seconds,
-        seed=seed,
-        workers=workers,
-        memory_bytes=None if memory is None else int(opt.parse_bytes(memory)),
-        presolve=presolve,
-        plugin_files=opt.plugin_paths(plugin),
-        graph_input=source,
-        interrupt=interrupt,
-        display=lambda title, k: live_display(title, k, seconds, quiet=json_output),
-        clock=time.monotonic,
-    )
-    if json_output:
-        typer.echo(json.dumps(comparison_document(model, rows), indent=1))
-    else:
-        print_comparison(model, rows)
+    with Interrupt().watch(from_begin=True) as interrupt:
+        rows: list[Comparison] = run_comparison(
+            model,
+            entries,
+            stages,
+            device=priced_by,
+            budget=seconds,
+            seed=seed,
+            workers=workers,
+            memory_bytes=None if memory is None else int(opt.parse_bytes(memory)),
+            presolve=presolve,
+            plugin_files=opt.plugin_paths(plugin),
+            graph_input=source,
+            interrupt=interrupt,
+            display=lambda title, k: live_display(title, k, seconds, quiet=json_output),
+            clock=time.monotonic,
+        )
+        if json_output:
+            typer.echo(json.dumps(comparison_document(model, rows), indent=1))
+        else:
+            print_comparison(model, rows)
     if any(row.contradicted for row in rows):
         raise typer.Exit(1)
     if interrupt.happened:

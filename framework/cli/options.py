@@ -110,6 +110,8 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | 
             raise UserError("this is a folder", where=str(output), mend="give the name of a file")
         if not output.absolute().parent.is_dir():
             raise UserError("there is no such folder", where=str(output.parent), mend="make it, or write elsewhere")
+        if not os.access(output.absolute().parent, os.W_OK):
+            raise UserError("the folder cannot be written to", where=str(output.parent), mend="write elsewhere")
         for path in inputs:
             if path is not None and output.exists() and os.path.exists(path) and os.path.samefile(output, path):
                 raise UserError("this would replace what is read", where=str(output), mend="give another file")

@@ -36,9 +36,10 @@ def command(
     from framework.deploy.trial import run_trial
     from framework.report.console import status_line
     from framework.report.deployment import print_trial
+    from framework.signals import unwinding
 
     manifest = read_manifest(folder)
-    with status_line("pipeline", quiet=json_output) as say:
+    with unwinding(), status_line("pipeline", quiet=json_output) as say:
         trial = run_trial(
             manifest,
             model_path=model,

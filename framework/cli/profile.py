@@ -34,9 +34,10 @@ def command(
     from framework.deploy.profile import profile_model, write_profile
     from framework.report.console import status_line
     from framework.report.deployment import print_profile
+    from framework.signals import unwinding
 
     opt.check_outputs([output], [model])
-    with status_line("profiling", quiet=json_output) as say:
+    with unwinding(), status_line("profiling", quiet=json_output) as say:
         profile = profile_model(
             open_model(model),
             dims=opt.parse_dims(dim),

@@ -40,59 +40,66 @@ def command(
 
     GRAPH is a model or any other graph file, best a profile of the model. With --memory-limit or --pin, speed-ups are
     over one stage that is free of both. Numbers of stages without a partition, and those that have not the stage of a
-    pin, are left out; it exits with 3 if no partition is left.
+    pin, are left out; it exits with 3 if no partition is left. Ctrl-C, SIGTERM and SIGHUP end it; it recommends from
+    the numbers of stages solved by then, and exits with 130.
     """
     from framework.deploy.recommend import recommend
-    from framework.portfolio.solve import Interrupt, solve
+    from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.console import open_console
     from framework.report.deployment import print_recommendation
     from framework.report.live import live_display
     from framework.report.tables import verdict
+    from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
+    memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
     numbers = _parse_stages(stages)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     free = opt.read_constraints(graph, keep_fused=keep_fused)
     limited = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
     numbers, left_out = _without_pinned_stage(numbers, limited.pins)
-    interrupt = Interrupt()
-    results = {}
     # What speed-ups are over; nothing is open about one stage.
-    runs = [(BASE, 1, free, "simple")] if limited.pins or memory_limit is not None else []
-    ks = numbers if runs else sorted({1, *numbers})
-    for key, k, constraints, entry in [*runs, *((k, k, limited, with_entry) for k in ks)]:
-        with live_display(model.name, k, seconds, quiet=json_output) as on_change:
-            results[key] = solve(
-                model,
-                k,
-                device=priced_by,
-                entry=entry,
-                budget=seconds,
-                seed=seed,
-                workers=workers,
-                memory_bytes=None if memory is None else int(opt.parse_bytes(memory)),
-                constraints=constraints,
-                plugin_files=opt.plugin_paths(plugin),
-                started=time.monotonic(),
-                graph_input=source,
-                on_change=on_change,
-                interrupt=interrupt,
-            )
-        if interrupt.happened:
-            break
-    solved = [results[k] for k in numbers if k in results]
-    wanted = [result for result in solved if result.incumbent_ticks is not None]
-    left_out |= {result.stages: verdict(result) for result in solved if result.incumbent_ticks is None}
-    for why in left_out.values() if not json_output else []:
-        open_console().print(why)
-    if wanted:
-        answer = recommend(wanted, results[min(results)])
-        if json_output:
-            rows = [{"stages": k, "why": why} for k, why in sorted(left_out.items())]
-            typer.echo(json.dumps(answer.as_dict() | {"left_out": rows}, indent=1))
-        else:
-            print_recommendation(model, answer, wanted)
+    runs = {BASE: Run(stages=1, entry="simple", constraints=free)} if limited.pins or memory_limit is not None else {}
+    runs |= {k: Run(stages=k, entry=with_entry, constraints=limited) for k in (numbers if runs else {1, *numbers})}
+    plugins = opt.plugin_paths(plugin)
+    priced = check_runs(model, runs.values(), device=priced_by, plugin_files=plugins, workers=workers)
+    results = {}
+    with Interrupt().watch(from_begin=True) as interrupt:
+        for key in sorted(runs):
+            run = runs[key]
+            with live_display(model.name, run.stages, seconds, quiet=json_output) as on_change:
+                results[key] = solve(
+                    model,
+                    run.stages,
+                    device=priced_by,
+                    entry=run.entry,
+                    budget=seconds,
+                    seed=seed,
+                    workers=workers,
+                    memory_bytes=memory_bytes,
+                    constraints=run.constraints,
+                    plugin_files=plugins,
+                    started=time.monotonic(),
+                    graph_input=source,
+                    on_change=on_change,
+                    interrupt=interrupt,
+                    priced=priced,
+                )
+            if interrupt.happened:
+                break
+        solved = [results[k] for k in numbers if k in results]
+        wanted = [result for result in solved if result.incumbent_ticks is not None]
+        left_out |= {result.stages: verdict(result) for result in solved if result.incumbent_ticks is None}
+        for why in left_out.values() if not json_output else []:
+            open_console().print(why)
+        if wanted:
+            answer = recommend(wanted, results[min(results)])
+            if json_output:
+                rows = [{"stages": k, "why": why} for k, why in sorted(left_out.items())]
+                typer.echo(json.dumps(answer.as_dict() | {"left_out": rows}, indent=1))
+            else:
+                print_recommendation(model, answer, wanted)
     if any(result.contradictions for result in results.values()):
         raise typer.Exit(1)
     if interrupt.happened:
@@ -114,8 +121,12 @@ def _without_pinned_stage(numbers: list[int], pins: tuple[tuple[str, int], ...])
 
 
 def _parse_stages(text: str) -> list[int]:
+    from framework.model.instance import MAX_STAGES
+
     match = re.fullmatch(r"(\d{1,6})(?:\.\.(\d{1,6}))?", text.strip())
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= first <= last:
         raise UserError(f"cannot read --stages {text!r}", mend="write a range such as 1..8")
+    if last > MAX_STAGES:
+        raise UserError(f"--stages {text} goes beyond {MAX_STAGES}", mend="write a range such as 1..8")
     return list(range(first, last + 1))

@@ -38,9 +38,9 @@ def command(
     """
     from framework.deploy.manifest import read_manifest
     from framework.deploy.refine import refine_split
-    from framework.portfolio.solve import Interrupt
     from framework.report.console import status_line
     from framework.report.deployment import print_refinement
+    from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
     manifest = read_manifest(folder)

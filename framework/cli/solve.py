@@ -45,13 +45,15 @@ def command(
 ) -> None:
     """Prove a dual bound, find a partition, and say how good it is.
 
-    Ctrl-C ends the run, keeps what was proved so far (and writes it with -o), and exits with 130.
+    Ctrl-C, SIGTERM and SIGHUP end the run, keep what was proved so far (and write it with -o), and exit with 130.
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
     from framework.portfolio.reading import read_result
-    from framework.portfolio.solve import Interrupt, solve
+    from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.live import live_display
+    from framework.report.tables import print_results
+    from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
     memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
@@ -68,46 +70,51 @@ def command(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit
     )
     first = None if start is None else read_result(start)
+    priced = None
+    if len(stages) > 1:
+        runs = (Run(stages=k, entry=with_entry, constraints=constraints) for k in stages)
+        priced = check_runs(
+            model, runs, device=priced_by, start=first, plugin_files=opt.plugin_paths(plugin), workers=workers
+        )
     results = []
-    interrupt = Interrupt()
-    for i, k in enumerate(stages):
-        with live_display(model.name, k, seconds, quiet=json_output) as on_change:
-            result = solve(
-                model,
-                k,
-                device=priced_by,
-                entry=with_entry,
-                budget=seconds,
-                gap=gap,
-                seed=seed,
-                workers=workers,
-                memory_bytes=memory_bytes,
-                presolve=presolve,
-                constraints=constraints,
-                start=first,
-                plugin_files=opt.plugin_paths(plugin),
-                # The first run pays for reading the graph; each has the whole budget otherwise.
-                started=started if i == 0 else time.monotonic(),
-                graph_input=source,
-                on_change=on_change,
-                interrupt=interrupt,
-            )
-        results.append(result)
-        if output is not None:
-            result.write(_numbered(output, k, len(stages)))
-        if plot is not None:
-            from framework.report.figures import draw_result
+    with Interrupt().watch(from_begin=True) as interrupt:
+        for i, k in enumerate(stages):
+            with live_display(model.name, k, seconds, quiet=json_output) as on_change:
+                result = solve(
+                    model,
+                    k,
+                    device=priced_by,
+                    entry=with_entry,
+                    budget=seconds,
+                    gap=gap,
+                    seed=seed,
+                    workers=workers,
+                    memory_bytes=memory_bytes,
+                    presolve=presolve,
+                    constraints=constraints,
+                    start=first,
+                    plugin_files=opt.plugin_paths(plugin),
+                    # The first run pays for reading the graph; each has the whole budget otherwise.
+                    started=started if i == 0 else time.monotonic(),
+                    graph_input=source,
+                    on_change=on_change,
+                    interrupt=interrupt,
+                    priced=priced,
+                )
+            results.append(result)
+            if output is not None:
+                result.write(_numbered(output, k, len(stages)))
+            if plot is not None:
+                from framework.report.figures import draw_result
 
-            draw_result(result, _numbered(plot, k, len(stages)))
-        if interrupt.happened:
-            break
-    if json_output:
-        documents = [result.document for result in results]
-        typer.echo(json.dumps(documents[0] if len(stages) == 1 else documents, indent=1))
-    else:
-        from framework.report.tables import print_results
-
-        print_results(results)
+                draw_result(result, _numbered(plot, k, len(stages)))
+            if interrupt.happened:
+                break
+        if json_output:
+            documents = [result.document for result in results]
+            typer.echo(json.dumps(documents[0] if len(stages) == 1 else documents, indent=1))
+        else:
+            print_results(results)
     if any(result.contradictions for result in results):
         raise typer.Exit(1)
     if interrupt.happened:

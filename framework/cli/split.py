@@ -41,6 +41,7 @@ def command(
     from framework.portfolio.reading import read_result
     from framework.report.console import status_line
     from framework.report.deployment import print_split
+    from framework.signals import unwinding
 
     if plot is not None:
         from framework.report.plotting import check_suffix
@@ -49,7 +50,7 @@ def command(
     opt.check_outputs([plot], [model, result, graph])
     opened = open_model(model)
     assignment = assign(opened, read_result(result), graph_path=graph, dims=opt.parse_dims(dim))
-    with status_line("splitting", quiet=json_output) as say:
+    with unwinding(), status_line("splitting", quiet=json_output) as say:
         manifest = split_model(
             opened,
             assignment.stage_of,

@@ -65,11 +65,12 @@ def run(
 ) -> None:
     """Run what is not yet in the store; start it again after any interruption.
 
-    Ctrl-C ends at once with exit code 130; what had finished is saved, what was under way starts anew next time.
+    Ctrl-C, SIGTERM and SIGHUP end it at once with exit code 130; what had finished is saved, what was under way starts
+    anew next time.
     """
-    from framework.portfolio.solve import Interrupt
     from framework.report.console import open_console, styled
     from framework.report.study.progress import progress_line, study_progress
+    from framework.signals import Interrupt
     from framework.study.plan import make_plan
     from framework.study.spec import only_subsets, read_spec
     from framework.study.study import open_study, run_study
@@ -87,7 +88,7 @@ def run(
         facts = {"runs": len(plan.runs), "left_out": plan.left_out, "core_seconds": budget * parsed.run.workers}
         typer.echo(json.dumps(facts) if json_output else _dry_words(facts))
         return
-    with Interrupt().watch() as interrupt:
+    with Interrupt().watch(from_begin=True) as interrupt:
         status.start()
         try:
             study_context = open_study(
@@ -105,6 +106,7 @@ def run(
                 try:
                     count = f"{len(study.open_runs)} of {counted(len(study.plan.runs), 'run')}"
                     console.print(f"{parsed.name}: {count} to do, {chosen.description}")
+                    interrupt.begin()
                     with study_progress(parsed.name, quiet=json_output) as on_change:
                         progress = run_study(
                             parsed,

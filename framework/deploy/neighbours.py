@@ -18,6 +18,7 @@ from framework.deploy.runnable import Runnable
 from framework.deploy.runtime import Feed, Optimization, open_session, run_session
 from framework.errors import UserError
 from framework.portfolio.nursery import without_main_module
+from framework.signals import held
 
 _START_SECONDS = 300.0
 
@@ -47,7 +48,7 @@ def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optim
         for core in cores[1 : count + 1]:
             ours, theirs = context.Pipe()
             process = context.Process(target=_keep_busy, args=(model, feed, optimization, core, theirs), daemon=True)
-            with without_main_module():
+            with held(), without_main_module():
                 process.start()
             theirs.close()
             pipes.append(ours)

@@ -22,6 +22,7 @@ from framework.deploy.runtime import Feed, Optimization
 from framework.deploy.stage_process import Arrays, StageJob, StageTimes, run_stage
 from framework.errors import UserError
 from framework.portfolio.nursery import without_main_module
+from framework.signals import held
 
 START_SECONDS = 120.0
 STALL_SECONDS = 120.0
@@ -104,8 +105,8 @@ class Pipeline:
         filled = len(times)
         handed_through = [row["name"] for row in self.manifest.document["outputs"] if row["stage"] is None]
         results: Arrays = {name: self.feed[name] for name in handed_through if name in self.feed}
-        for _, held in answers:
-            results |= held
+        for _, last in answers:
+            results |= last
         return Batch(
             period=float(done[-1] - done[filled]) / (items - 1 - filled),
             busy=tuple(float(np.median(stage.ended - stage.begun)) for stage in times),
@@ -153,7 +154,7 @@ class Pipeline:
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=run_stage, args=(job, theirs), daemon=True)
-            with without_main_module():
+            with held(), without_main_module():
                 process.start()
             theirs.close()
             self._pipes.append(ours)

@@ -28,7 +28,8 @@ from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.model.graph import PhysicalCosts
 from framework.model.topology import IntArray
-from framework.portfolio.solve import Interrupt, solve
+from framework.portfolio.solve import solve
+from framework.signals import Interrupt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

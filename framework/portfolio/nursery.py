@@ -10,9 +10,11 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from types import ModuleType
+
+from framework.signals import SIGNALS, ends_with_command, held
 
 
 def process_context() -> ForkServerContext:
@@ -25,8 +27,12 @@ def process_context() -> ForkServerContext:
 def start_fork_server() -> None:
     """Start the fork server without waiting for it; call this as early as possible."""
     process_context()
-    with without_main_module():
+    # First, since starting it ends whatever is held back.
+    resource_tracker.ensure_running()
+    with held(SIGNALS), without_main_module():
         forkserver.ensure_running()
+        if (pid := getattr(forkserver._forkserver, "_forkserver_pid", None)) is not None:
+            ends_with_command("fork server", pid)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from framework.portfolio import wire
 from framework.portfolio.nursery import process_context, without_main_module
 from framework.portfolio.shared import SharedState
 from framework.portfolio.worker import Job, enter_process, run_job
+from framework.signals import held
 
 
 class MemberProcess:
@@ -49,7 +50,7 @@ class MemberProcess:
             target=_main, args=(job, shared, _Descriptor(writer), _Descriptor(self._words.fileno())), daemon=True
         )
         try:
-            with without_main_module():
+            with held(), without_main_module():
                 self._process.start()
         finally:
             os.close(writer)
@@ -68,6 +69,11 @@ class MemberProcess:
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process.is_alive()
+
+    @property
+    def was_terminated(self) -> bool:
+        """Whether somebody ended the process with SIGTERM."""
+        return self._process.exitcode == -signal.SIGTERM
 
     def resident_bytes(self) -> int:
         """Return the memory the process holds now; 0 where that is not known."""

@@ -300,6 +300,9 @@ class Runner:
     def _file(self, member: Member, process: MemberProcess) -> None:
         del self._running[member.label]
         termination = process.termination or Termination(reason=Reason.FAULT, detail="unknown")
+        if process.was_terminated and self.interrupted():
+            # A SIGTERM to the whole process group reaches members as well.
+            termination = Termination(reason=Reason.INTERRUPTED, detail="ended with the run")
         if member.label in self.board.quarantined:
             detail = "claimed a dual bound above a verified incumbent; all its bounds are dropped"
             termination = Termination(reason=Reason.FAULT, detail=detail)

@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from types import FrameType
-from typing import Any
 
 from framework.bounds import Reason, Termination
 from framework.contracts import Feature
 from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
+from framework.model.instance import Instance
 from framework.model.pricing import price
-from framework.model.problem import Problem
+from framework.model.problem import Partition, Problem
 from framework.portfolio.board import Board
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.result import GraphInput, Result, build_result
 from framework.portfolio.runner import MemberReport, Runner, RunOptions
 from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
-
-
-@dataclass(slots=True)
-class Interrupt:
-    """Whether the user asked the run to end (Ctrl-C or SIGTERM)."""
-
-    happened: bool = field(default=False)
-
-    @contextmanager
-    def watch(self) -> Iterator[Interrupt]:
-        """Note the signals instead of raising; in any thread but the main one signals stay as they are."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-
-        def note(signum: int, frame: FrameType | None) -> None:
-            self.happened = True
-
-        before: dict[int, Any] = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+from framework.signals import Interrupt
 
 
 def solve(
@@ -69,6 +42,7 @@ def solve(
     graph_input: GraphInput | None = None,
     on_change: Callable[[Board, str, str], None] = lambda board, label, words: None,
     interrupt: Interrupt | None = None,
+    priced: Instance | None = None,
 ) -> Result:
     """Bound and partition a graph.
 
@@ -98,6 +72,10 @@ def solve(
         Beginning of the run on the clock of `time.monotonic`; now by default.
     on_change
         Called with the board, who spoke, and their words after every report.
+    interrupt
+        Notes the signals that end the run; its watch begins once everything is checked.
+    priced
+        What `check_runs` returned for the graph; priced anew by default.
 
     Raises
     ------
@@ -105,9 +83,7 @@ def solve(
         For anything the caller can mend.
     """
     started = time.monotonic() if started is None else started
-    load_plugins()
-    for path in plugin_files:
-        load_plugin_file(path)
+    _load(plugin_files)
     options = RunOptions(
         started=started,
         budget=budget,
@@ -119,31 +95,88 @@ def solve(
         **({} if workers is None else {"workers": workers}),
     )
     constraints = constraints or Constraints()
-    problem = Problem(instance=constrain(price(graph, device), graph, constraints, stages), stages=stages)
-    first = None if start is None else starting_partition(problem, graph, start)
-    members, skipped = _able(portfolio_members(entry, problem, options.workers), problem)
-    if not members:
-        raise UserError(
-            f"{entry} keeps to no pins and no memory limit", mend="see the feature `limits` in pipebound list"
-        )
+    instance = price(graph, device) if priced is None else priced
+    run = _prepare(Run(stages=stages, entry=entry, constraints=constraints), graph, instance, start, options.workers)
     with (interrupt or Interrupt()).watch() as watched:
         runner = Runner(
-            problem, members, options, start=first, on_change=on_change, interrupted=lambda: watched.happened
+            run.problem,
+            run.members,
+            options,
+            start=run.start,
+            on_change=on_change,
+            interrupted=lambda: watched.happened,
         )
         record = runner.run()
-    if record.termination.reason is Reason.INFEASIBLE and (why := why_infeasible(graph, constraints, stages)):
-        record = replace(record, termination=Termination(reason=Reason.INFEASIBLE, detail=why))
-    record = replace(record, members=record.members + skipped)
-    return build_result(
-        graph=graph,
-        graph_input=graph_input,
-        device=device,
-        board=runner.board,
-        record=record,
-        options=options,
-        portfolio=entry,
-        constraints=constraints.as_dict() if constraints else None,
-    )
+        if record.termination.reason is Reason.INFEASIBLE and (why := why_infeasible(graph, constraints, stages)):
+            record = replace(record, termination=Termination(reason=Reason.INFEASIBLE, detail=why))
+        record = replace(record, members=record.members + run.skipped)
+        return build_result(
+            graph=graph,
+            graph_input=graph_input,
+            device=device,
+            board=runner.board,
+            record=record,
+            options=options,
+            portfolio=entry,
+            constraints=constraints.as_dict() if constraints else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What tells the runs of one command on one graph apart."""
+
+    stages: int
+    entry: str = "default"
+    constraints: Constraints = field(default_factory=Constraints)
+
+
+def check_runs(
+    graph: ModelGraph,
+    runs: Iterable[Run],
+    *,
+    device: Device | None = None,
+    start: Result | None = None,
+    plugin_files: tuple[str, ...] = (),
+    workers: int | None = None,
+) -> Instance:
+    """Refuse before the first run what `solve` would refuse at the last one; return the graph, priced, for `solve`.
+
+    Raises
+    ------
+    UserError
+        For anything the caller can mend.
+    """
+    _load(plugin_files)
+    priced = price(graph, device)
+    for run in runs:
+        _prepare(run, graph, priced, start, workers or 1)
+    return priced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    problem: Problem
+    start: Partition | None
+    members: tuple[Member, ...]
+    skipped: tuple[MemberReport, ...]
+
+
+def _prepare(run: Run, graph: ModelGraph, priced: Instance, start: Result | None, workers: int) -> _Prepared:
+    problem = Problem(instance=constrain(priced, graph, run.constraints, run.stages), stages=run.stages)
+    first = None if start is None else starting_partition(problem, graph, start)
+    members, skipped = _able(portfolio_members(run.entry, problem, workers), problem)
+    if not members:
+        raise UserError(
+            f"{run.entry} keeps to no pins and no memory limit", mend="see the feature `limits` in pipebound list"
+        )
+    return _Prepared(problem=problem, start=first, members=members, skipped=skipped)
+
+
+def _load(plugin_files: tuple[str, ...]) -> None:
+    load_plugins()
+    for path in plugin_files:
+        load_plugin_file(path)
 
 
 def _able(members: tuple[Member, ...], problem: Problem) -> tuple[tuple[Member, ...], tuple[MemberReport, ...]]:

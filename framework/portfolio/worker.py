@@ -17,6 +17,7 @@ from framework.contracts import run_and_report
 from framework.model.problem import Partition, Problem
 from framework.portfolio import wire
 from framework.portfolio.shared import SharedState
+from framework.signals import leave_to_parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,12 +160,12 @@ def _limit_memory(memory_bytes: int | None) -> None:
 
 
 def enter_process(pipe: int) -> None:
-    """Set a fresh member process up: the terminal's Ctrl-C is the runner's business, and it dies with the runner.
+    """Set a fresh member process up: Ctrl-C and hang-ups are the runner's business, and it dies with the runner.
 
     Its parent is the fork server, which outlives a runner that is killed as long as a member lives. So a thread waits
     for the other end of the pipe to vanish; only the runner holds that end.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_reader, args=(pipe,), daemon=True).start()
     if sys.platform.startswith("linux"):

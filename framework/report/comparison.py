@@ -10,12 +10,13 @@ from typing import Any
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.portfolio.result import GraphInput, Result
-from framework.portfolio.solve import Interrupt, solve
+from framework.portfolio.solve import Run, check_runs, solve
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.live import OnChange
 from framework.report.numbers import UNKNOWN, percent, quantity, ratio, scaled_unit, seconds
 from framework.report.tables import notes, with_soundness
+from framework.signals import Interrupt
 
 NOT_IMPROVED = "not improved (start)"
 """For a bound or partition that the run began with: it is the same for all entries."""
@@ -110,7 +111,15 @@ def run_comparison(
     display: Callable[[str, int], AbstractContextManager[OnChange]],
     clock: Callable[[], float],
 ) -> list[Comparison]:
-    """Run every entry for every number of stages, each with the whole budget, one after the other."""
+    """Run every entry for every number of stages, each with the whole budget, one after the other.
+
+    Raises
+    ------
+    UserError
+        For a mistake in any of them, before the first one runs.
+    """
+    checked = (Run(stages=k, entry=entry) for k in stages for entry in entries)
+    priced = check_runs(graph, checked, device=device, plugin_files=plugin_files, workers=workers)
     runs: list[tuple[str, Result]] = []
     for k in stages:
         for entry in entries:
@@ -132,6 +141,7 @@ def run_comparison(
                     graph_input=graph_input,
                     on_change=on_change,
                     interrupt=interrupt,
+                    priced=priced,
                 )
             runs.append((entry, result))
     best: dict[int, int] = {}

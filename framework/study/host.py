@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from framework.errors import UserError
 from framework.portfolio.nursery import process_context, start_fork_server, without_main_module
+from framework.signals import held, leave_to_parent
 
 if TYPE_CHECKING:
     from framework.model.graph import ModelGraph
@@ -113,6 +114,8 @@ class Host:
 
 def main() -> None:
     """Serve until the input ends."""
+    # What the whole group is sent ends the study, and so this process; a run notes it meanwhile.
+    leave_to_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -151,7 +154,7 @@ def _nothing() -> None:
 
 def _wait_for_fork_server() -> None:
     """The first run must not pay for the fork server's imports."""
-    with without_main_module():
+    with held(), without_main_module():
         process = process_context().Process(target=_nothing, daemon=True)
         process.start()
     process.join()

@@ -134,7 +134,7 @@ def run_study(
         finished = executor.wait(POLL_SECONDS)
         for i, answer in enumerate(finished):
             run = under_way.pop(answer.key)
-            if _was_cut_short(answer) and attempts[run.key] < plan.settings.attempts:
+            if _was_cut_short(answer) and (interrupted() or attempts[run.key] < plan.settings.attempts):
                 progress.lost += 1
                 waiting.appendleft(run)
                 continue

@@ -122,7 +122,7 @@ def test_members_die_with_a_killed_command(graph_file: Path, tmp_path: Path) -> 
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_saves_what_was_proved_and_exits_130(
     graph_file: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -162,7 +162,7 @@ def test_a_killed_parent_loses_nothing_repeats_nothing_and_leaves_nobody_behind(
     assert rows(spec, "SELECT count(*) FROM plan JOIN runs USING (key) JOIN documents ON run_id = runs.id") == [(24,)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_at_once_and_the_study_goes_on_later(
     study: Command, write_spec: WriteSpec, number: signal.Signals
 ) -> None:
