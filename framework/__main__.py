@@ -10,6 +10,12 @@ except KeyboardInterrupt:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
+    if sys.argv[1:] == ["--version"]:
+        from framework import __version__
+
+        # Known without importing anything.
+        print(f"pipebound {__version__}")
+        return
     end_at_signals()
     standard_streams()
     if len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare", "recommend") and "--help" not in sys.argv:

@@ -11,9 +11,10 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -148,6 +149,19 @@ class Registry:
         entry = self.entry_of(made)
         return problem if entry is not None and entry.supports(Feature.LIMITS) else problem.without_limit()
 
+    def inner_of(self, spec: EntrySpec | str) -> str:
+        """Return the spec of the entry that another one drives, its parameter `over`; empty if it drives none."""
+        over = getattr(self.create(spec), "over", "")
+        return over if isinstance(over, str) else ""
+
+    def features_of(self, spec: EntrySpec | str) -> frozenset[Feature]:
+        """Return what an entry can do with its arguments: over another it keeps to hard limits only if that does."""
+        name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
+        features, inner = self.get(name).features, self.inner_of(spec)
+        if inner and Feature.LIMITS not in self.features_of(inner):
+            features -= {Feature.LIMITS}
+        return features
+
     def entries(self, kind: Kind | None = None, *, supporting: Iterable[Feature] = ()) -> tuple[Entry, ...]:
         """Return the entries of a kind (all kinds if None) that support all given features, by name."""
         wanted = frozenset(supporting)
@@ -272,21 +286,42 @@ def _register(name: str, kind: Kind, features: Iterable[Feature], summary: str, 
 _loaded: dict[str, str] = {}
 
 
-def load_plugins() -> Mapping[str, str]:
-    """Import every entry point of the plugin group once; return the faults by entry point name.
+def load_plugins() -> tuple[str, ...]:
+    """Import every entry point of the plugin group once; return the faults.
 
-    A plugin of somebody else that fails to import must not take the command down: its fault is returned
-    for the caller to show.
+    A plugin of somebody else that fails to import must not take the command down: `plugin_faults` tells of it.
     """
     for point in metadata.entry_points(group=PLUGIN_GROUP):
-        if point.name in _loaded:
+        key = f"{point.name} = {point.value}"
+        if key in _loaded:
             continue
-        _loaded[point.name] = ""
+        _loaded[key] = ""
         try:
             point.load()
-        except Exception as error:
-            _loaded[point.name] = f"{type(error).__name__}: {error}"
-    return {name: fault for name, fault in _loaded.items() if fault}
+        except (Exception, SystemExit) as error:
+            package = "" if point.dist is None else f" of the package {point.dist.name}"
+            place, what = _fault(error)
+            where = f" ({place})" if place else ""
+            _loaded[key] = f"the plugin {point.name!r}{package} failed to load: {what}{where}"
+    return plugin_faults()
+
+
+def plugin_faults() -> tuple[str, ...]:
+    """Return a line for every plugin of an installed package that failed to load."""
+    return tuple(fault for fault in _loaded.values() if fault)
+
+
+def _fault(error: BaseException, file: str = "") -> tuple[str, str]:
+    """Return the place of a fault while a plugin was imported, within `file` if that is on the way, and its words."""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}:{error.lineno}"
+        return place, f"{type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+    within = [frame for frame in outside if frame.filename == file] or outside
+    place = f"{within[-1].filename}:{within[-1].lineno}" if within else ""
+    words = " ".join(str(error).split())
+    return place, words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
 def import_modules(package: str, path: Iterable[str]) -> None:
@@ -317,12 +352,10 @@ def load_plugin_file(path: str | Path) -> None:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except UserError:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
-        raise
-    except Exception as error:
-        del sys.modules[module_name]
-        raise UserError(f"the plugin failed: {type(error).__name__}: {error}", where=str(path)) from error
+        place, what = _fault(error, str(path))
+        raise UserError(f"the plugin failed to load: {what}", where=place or str(path)) from error
     _loaded[str(path)] = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +61,40 @@ class BreaksLimits:
         return Outcome(termination=Termination(reason=Reason.FINISHED))
 
 
+@register_formulation("test-conformance-raises", features=[Feature.DUAL], summary="asserts and fails")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raises:
+    def bound(self, problem: Problem, context: Context) -> Outcome:
+        if problem.stages > 2:
+            raise AssertionError
+        raise KeyError("[/x]\nof two lines")
+
+
+def test_the_detail_of_a_failure_is_what_failed_and_where() -> None:
+    details = {check.name: check.detail for check in run_conformance("test-conformance-raises", seeds=2)}
+    line = r"\(test_conformance\.py:\d+\)"
+    assert re.fullmatch(rf"KeyError: '\[/x\]\\nof two lines' {line}", details["special cases"])
+    assert re.fullmatch(rf"AssertionError: raise AssertionError {line}", details["the deadline is kept"])
+    assert not any("^" in detail for detail in details.values())
+
+
+@pytest.mark.parametrize("inner", ["sweep", "counting", "ideal-dp"])
+def test_over_another_entry_limits_are_kept_if_that_keeps_them(inner: str) -> None:
+    entry = f"bisection:over={inner},max_rounds=1,first_seconds=0.05"
+    suite = type("Suite", (Conformance,), {"entry": entry, "seeds": range(6)})()
+    suite.test_hard_limits_are_kept()
+    assert (Feature.LIMITS in registry.features_of(entry)) == (inner == "ideal-dp")
+    assert registry.inner_of(entry) == inner
+    assert registry.inner_of("ideal-dp") == ""
+
+
 @pytest.mark.parametrize(
     ("entry", "caught"),
     [
         ("test-conformance-high", "bounds and partitions are true on random problems"),
         ("test-conformance-writes", "the problem is left as it was"),
         ("test-conformance-limits", "hard limits are kept"),
+        ("test-conformance-raises", "special cases"),
     ],
 )
 def test_the_suite_catches(entry: str, caught: str) -> None:

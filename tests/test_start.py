@@ -28,7 +28,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 def test_registering_the_built_ins_loads_no_solver() -> None:
     code = (
         "import sys\nfrom framework.registry import load_plugins\n"
-        "assert load_plugins() == {}\n"
+        "assert load_plugins() == ()\n"
         "loaded = [name for name in ('numba', 'ortools', 'cvxpy', 'matplotlib', 'onnx') if name in sys.modules]\n"
         "assert not loaded, loaded\n"
     )

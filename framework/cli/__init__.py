@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from framework import __version__
 from framework.cli import (
     check,
     compare,
@@ -29,6 +30,7 @@ from framework.cli import (
 )
 from framework.errors import UserError
 from framework.input_files import LIMIT_VARIABLE, size_limit
+from framework.report.escape import terminal
 from framework.signals import EXIT_CODE, Interrupted
 
 app = typer.Typer(
@@ -40,8 +42,17 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pipebound {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def for_all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
     max_input: Annotated[
         str | None,
         typer.Option(
@@ -85,8 +96,6 @@ def run() -> int:
         code = _run()
         sys.stdout.flush()
     except UserError as error:
-        from framework.report.escape import terminal
-
         print(f"pipebound: {terminal(str(error))}", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt):
@@ -98,8 +107,10 @@ def run() -> int:
         if isinstance(error, BrokenPipeError):
             # The reader of a pipe went away (`pipebound list | head`); nobody is left to tell.
             return 1
-        print(f"pipebound: {error}", file=sys.stderr)
+        print(f"pipebound: {terminal(str(error))}", file=sys.stderr)
         return 2
+    finally:
+        _name_failed_plugins()
     return code
 
 
@@ -108,3 +119,12 @@ def _run() -> int:
         return int(app(standalone_mode=True) or 0)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
+
+
+def _name_failed_plugins() -> None:
+    """Name the packages whose plugins failed to load, whatever the command was; without them others still work."""
+    registry = sys.modules.get("framework.registry")
+    if registry is None or sys.stderr.closed:
+        return
+    for fault in registry.plugin_faults():
+        print(f"pipebound: warning: {terminal(fault)}", file=sys.stderr)

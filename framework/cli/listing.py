@@ -32,7 +32,7 @@ def command(
     from framework.registry import load_plugin_file, load_plugins
     from framework.report.listings import listings, print_listings
 
-    faults = load_plugins()
+    load_plugins()
     for path in plugin_paths(plugin):
         load_plugin_file(path)
     chosen = [name for name in Listable if what in (Listable.ALL, name) and name is not Listable.ALL]
@@ -41,5 +41,3 @@ def command(
         typer.echo(json.dumps(tables, indent=1))
     else:
         print_listings(tables)
-    for name, fault in faults.items():
-        typer.echo(f"pipebound: the plugin {name} failed to load: {fault}", err=True)

@@ -71,6 +71,8 @@ KeepFusedOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace the stages of another model, or files of stages without a manifest.")
 ]
+NodesOption = Annotated[bool, typer.Option("--nodes", help="List the nodes of each stage, the first few of many.")]
+AllNodesOption = Annotated[bool, typer.Option("--all-nodes", help="List all nodes of each stage.")]
 StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
 OptimizationOption = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,9 @@ def command(
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
     plugin: opt.PluginOption = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw bottleneck and speed-up by number of stages (.svg, .png, .pdf).")
+    ] = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Show bottleneck, bound and speed-up by number of stages, the knee, and whether optimising further pays.
@@ -54,6 +58,11 @@ def command(
     seconds = opt.parse_seconds(budget)
     memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
     numbers = _parse_stages(stages)
+    if plot is not None:
+        from framework.report.plotting import check_suffix
+
+        check_suffix(plot)
+    opt.check_outputs([plot], [graph])
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     free = opt.read_constraints(graph, keep_fused=keep_fused)
@@ -100,6 +109,10 @@ def command(
                 typer.echo(json.dumps(answer.as_dict() | {"left_out": rows}, indent=1))
             else:
                 print_recommendation(model, answer, wanted)
+            if plot is not None:
+                from framework.report.recommendation_plot import draw_recommendation
+
+                draw_recommendation(model.name, answer, plot)
     if any(result.contradictions for result in results.values()):
         raise typer.Exit(1)
     if interrupt.happened:

@@ -41,6 +41,8 @@ def command(
     keep_fused: opt.KeepFusedOption = False,
     start: opt.StartOption = None,
     plugin: opt.PluginOption = None,
+    nodes: opt.NodesOption = False,
+    all_nodes: opt.AllNodesOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Prove a dual bound, find a partition, and say how good it is.
@@ -114,7 +116,8 @@ def command(
             documents = [result.document for result in results]
             typer.echo(json.dumps(documents[0] if len(stages) == 1 else documents, indent=1))
         else:
-            print_results(results)
+            names = model.node_names if nodes or all_nodes else ()
+            print_results(results, names=names, everything=all_nodes)
     if any(result.contradictions for result in results):
         raise typer.Exit(1)
     if interrupt.happened:

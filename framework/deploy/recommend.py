@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from framework.portfolio.result import Result
+from framework.wording import counted
 
 NEARLY = 0.95
 """The knee reaches this share of the best speed-up in the table."""
@@ -65,13 +66,13 @@ class Recommendation:
     @property
     def advice(self) -> str:
         """Answer the question whether to optimise further, at the knee."""
-        k, gap = self.knee.stages, self.knee.gap
+        into, gap = counted(self.knee.stages, "stage"), self.knee.gap
         if gap == 0:
-            return f"No: the partition into {k} stages is proven optimal."
+            return f"No: the partition into {into} is proven optimal."
         if gap <= WORTHWHILE:
-            return f"No: no partition into {k} stages is better by more than {100 * gap:.2g}%."
+            return f"No: no partition into {into} is better by more than {100 * gap:.2g}%."
         return (
-            f"Perhaps: up to {100 * gap:.2g}% could still be gained at {k} stages; whether it can is open "
+            f"Perhaps: up to {100 * gap:.2g}% could still be gained at {into}; whether it can is open "
             "(a larger --budget may tell)."
         )
 

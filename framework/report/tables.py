@@ -11,16 +11,29 @@ from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 from framework.wording import counted
 
+_MOST_NAMES = 8
+_NAMES_WIDTH = 100
 _STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red", "infeasible": "red"}
 
 
-def print_results(results: Sequence[Result]) -> None:
-    """Print one row a run, then, for a single run, its stages, and what went wrong in any."""
+def print_results(results: Sequence[Result], *, names: Sequence[str] = (), everything: bool = False) -> None:
+    """Print one row a run, then, for a single run, its stages, and what went wrong in any.
+
+    Parameters
+    ----------
+    names
+        Names of the graph's nodes, to list those of each stage; empty to list none.
+    everything
+        Whether to list all nodes of a stage, however many.
+    """
     console = open_console()
     first = results[0].document
     console.print(_summary_table(results))
     if len(results) == 1 and first["stage_costs"]:
         console.print(_stage_table(results[0]))
+    for result in results if names else []:
+        if result.document["stage_of"] is not None:
+            console.print(_node_table(result, names, everything))
     for result in results:
         if len(results) == 1 or result.status == "infeasible":
             console.print(verdict(result))
@@ -119,4 +132,21 @@ def _stage_table(result: Result) -> FactTable:
         values = [quantity(row[part] * factor, 5) for part in ("work", "in", "out", "overflow", "total")]
         style = "bold" if row["total"] == largest else ""
         table.row(str(b), str(sizes[b]), *values, f"{100 * row['total'] / largest:.1f}%", style=style)
+    return table
+
+
+def _node_table(result: Result, names: Sequence[str], everything: bool) -> FactTable:
+    """Return a table of the nodes in each stage that has any."""
+    members: dict[int, list[str]] = {}
+    for name, stage in zip(names, result.document["stage_of"], strict=True):
+        members.setdefault(stage, []).append(name)
+    table = FactTable(f"nodes of the stages, k = {result.stages}")
+    table.numbers("stage", "nodes")
+    table.texts("names", most=_NAMES_WIDTH)
+    for stage, found in sorted(members.items()):
+        shown = found if everything or len(found) <= _MOST_NAMES else found[: _MOST_NAMES - 1]
+        more = f" and {len(found) - len(shown):,} more" if len(shown) < len(found) else ""
+        table.row(str(stage), str(len(found)), ", ".join(shown) + more)
+    if not everything and any(len(found) > _MOST_NAMES for found in members.values()):
+        table.caption = "--all-nodes lists all; the result file (-o) names every node"
     return table

@@ -17,9 +17,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from framework.bounds import Outcome
+from framework.bounds import Limit, Outcome
 from framework.contracts import CertificateChecker, Feature, Refuted, Satisfied, Undecided
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck
@@ -111,7 +112,8 @@ class Conformance:
         for seconds in (0.0, 1.0):
             started = time.monotonic()
             self._run(problem, seconds=seconds)
-            assert time.monotonic() - started <= seconds + SLACK_SECONDS
+            late = time.monotonic() - started - seconds
+            assert late <= SLACK_SECONDS, f"{late:.1f} s past a deadline of {seconds:g} s"
 
     def test_cancelling_is_obeyed(self) -> None:
         """It returns soon after the run is cancelled, without a deadline."""
@@ -120,28 +122,34 @@ class Conformance:
         started = time.monotonic()
         context = LocalContext(_board(problem), self.entry, cancelled=lambda: time.monotonic() > started + 0.5)
         self._call(problem, context)
-        assert time.monotonic() - started <= 0.5 + SLACK_SECONDS
+        late = time.monotonic() - started - 0.5
+        assert late <= SLACK_SECONDS, f"{late:.1f} s after it was cancelled"
 
     def test_the_same_seed_gives_the_same_result(self) -> None:
         """Two runs that no limit stops agree in bound, incumbent and partition."""
+        # What drives another entry gives it seconds for each step, and gives up where it decides nothing within them.
+        drives = bool(registry.inner_of(self.entry))
         for seed in (1, 2):
             problem = Problem(instance=random_layered_instance(seed, 24, capacity_share=0.2), stages=3)
-            first, second = (self._run(problem, seconds=60.0)[1] for _ in range(2))
-            assert first.interval == second.interval
+            (outcome, first), (_, second) = (self._run(problem, seconds=60.0) for _ in range(2))
+            if outcome.termination.limit is Limit.TIME or (drives and outcome.termination.limit is Limit.ITERATIONS):
+                continue
+            assert first.interval == second.interval, f"{first.interval} and {second.interval}"
             if first.incumbent is not None and second.incumbent is not None:
-                assert (first.incumbent.partition.stage_of == second.incumbent.partition.stage_of).all()
+                same = first.incumbent.partition.stage_of == second.incumbent.partition.stage_of
+                assert same.all(), f"{int((~same).sum())} of {len(same)} nodes are in another stage"
 
     def test_the_problem_is_left_as_it_was(self) -> None:
         """An entry must not write into the arrays it is given."""
         problem = random_problem(11)
         before = problem.instance.sha256()
         self._run(problem)
-        assert problem.instance.sha256() == before
+        assert problem.instance.sha256() == before, "it wrote into the instance"
 
     def test_it_can_be_pickled(self) -> None:
         """Members are sent to other processes and machines."""
         made = registry.create(self.entry)
-        assert pickle.loads(pickle.dumps(made)) == made
+        assert pickle.loads(pickle.dumps(made)) == made, "what is unpickled differs"
 
     def _run(self, problem: Problem, seconds: float | None = None) -> tuple[Outcome, Board]:
         limit = self.seconds if seconds is None else seconds
@@ -193,7 +201,7 @@ def assert_limits_kept(entry: str, problem: Problem, *, label: str, seconds: flo
         For a bound above the optimum; for an entry with `Feature.LIMITS` also for a partition that breaks the limits,
         and, if it is exact, for a gap left open.
     """
-    features = registry.get(EntrySpec.parse(entry).name).features
+    features = registry.features_of(entry)
     closes = {Feature.LIMITS, Feature.EXACT} <= features
     optimum = brute_force_optimum(problem)
     limit = seconds if closes else min(0.3, seconds)
@@ -222,7 +230,7 @@ def run_conformance(
 ) -> list[ConformanceCheck]:
     """Run the whole suite on one entry without pytest."""
     load_plugins()
-    registry.create(entry)
+    registry.features_of(entry)
     suite = type("Suite", (Conformance,), {"entry": entry, "seeds": range(seeds)})()
     checks = []
     for name in conformance_tests():
@@ -231,10 +239,8 @@ def run_conformance(
         detail = ""
         try:
             getattr(suite, name)()
-        except AssertionError as error:
-            detail = str(error) or traceback.format_exc().strip().splitlines()[-2].strip()
         except Exception as error:
-            detail = f"{type(error).__name__}: {error}"
+            detail = _what_failed(error)
         checks.append(
             ConformanceCheck(
                 name=name.removeprefix("test_").replace("_", " "),
@@ -244,6 +250,17 @@ def run_conformance(
             )
         )
     return checks
+
+
+def _what_failed(error: Exception) -> str:
+    """Return the last line of a traceback, and the place it came from: of our own checks the words are enough."""
+    words = " ".join(str(error).split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, AssertionError) and words and frame.filename == __file__:
+        return words
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    what = f"{type(error).__name__}: {words}" if words else f"{type(error).__name__}: {frame.line}"
+    return f"{what} ({place})"
 
 
 def conformance_tests() -> tuple[str, ...]:
