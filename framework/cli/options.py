@@ -96,8 +96,8 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
     """Read ``NAME=VALUE`` texts."""
     values: dict[str, int] = {}
     for text in dims or []:
-        name, equals, value = text.partition("=")
-        if not equals or not value.isdigit():
+        name, equals, value = text.rpartition("=")
+        if not equals or not name or not (value.isascii() and value.isdigit()):
             raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
         values[name] = int(value)
     return values

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import inliner, shape_inference
+from onnx import shape_inference
 
 from framework.deploy.names import name_nodes
 from framework.errors import UserError
 from framework.formats.onnx import parse
-from framework.formats.onnx_structure import check_order, constant_origins, placed_nodes
+from framework.formats.onnx_inlining import prepared
+from framework.formats.onnx_structure import constant_origins, placed_nodes
 from framework.formats.onnx_values import Values, element_bits, infer
 from framework.formats.onnx_wire import FileRange, external_fields, read_skeleton
 from framework.model.graph import ModelGraph
@@ -125,9 +126,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
         raise UserError(f"not an ONNX model: {error}", where=where) from None
     if not proto.HasField("graph"):
         raise UserError("this file holds no ONNX graph", where=where, mend="give an .onnx model")
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
-    check_order(proto.graph, where)
+    proto, _ = prepared(proto, where)
     return ModelFile(path=Path(path), proto=proto, renamed=name_nodes(proto.graph))
 
 

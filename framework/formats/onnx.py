@@ -2,15 +2,17 @@
 
 * Every ONNX node that depends on an input of the model, and every source of random numbers, is a node. The inputs of
   the model are not nodes: the feed is free, as is fetching the results. Operators that only relabel data (Reshape,
-  Identity, Dropout, Shape, ...) cost nothing but stay nodes, so that every ONNX node has its place in a partition. A
-  node with subgraphs is one node: an If costs what its dearest branch costs, a Loop or Scan its body times the number
-  of trips, or once where that is unknown; a remark says so. Functions of the model are inlined.
+  Identity, Dropout, Shape, ...) cost nothing but stay nodes, so that every ONNX node has its place in a partition; so
+  do nodes that lead to no output, with a remark. A node with subgraphs is one node (`framework.formats.onnx_bodies`);
+  an If on a constant is replaced by the branch taken, and functions are inlined (`framework.formats.onnx_inlining`).
 * Initializers and constants are parameters. An expression of constants only is folded into the nodes that use it, as
   the smaller of its result and what it is computed from (a dequantised weight is stored quantised). A parameter that
   several nodes use counts for each; a remark says how many bytes that adds. Weights may be absent or external: only
   shapes are read.
-* Operations are counted by `framework.formats.onnx_flops`. The bytes accessed are those of inputs, parameters and
-  outputs, with the element sizes that the model declares. Each output that some node uses is a tensor of its own.
+* Operations are counted by `framework.formats.onnx_operators`; a remark names the nodes whose operator it does not
+  know, and those whose number of trips is unknown (``--dim NODE=TRIPS`` sets it). The bytes accessed are those of
+  inputs, parameters and outputs, with the element sizes that the model declares. Each output that some node uses is a
+  tensor of its own.
 * A node is called by its own name if no other node has it, else by the name of its first output (`node_labels`).
 """
 
@@ -19,26 +21,27 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import inliner
 
 from framework.errors import UserError
-from framework.formats.builder import GraphBuilder, float_column
-from framework.formats.onnx_flops import COUNTED, PARTIAL_READS, SHAPE_ONLY, attribute, node_flops
+from framework.formats.builder import GraphBuilder
+from framework.formats.onnx_bodies import Cost, Findings, Pricer, listed
+from framework.formats.onnx_dims import conflict, dim_options
+from framework.formats.onnx_flops import attribute
+from framework.formats.onnx_inlining import prepared
 from framework.formats.onnx_structure import (
-    STANDARD_DOMAINS,
-    check_order,
+    BROADCASTING,
     constant_origins,
     placed_nodes,
     subgraphs,
+    unused_nodes,
     used_values,
 )
-from framework.formats.onnx_values import TensorType, Values, infer, type_name
+from framework.formats.onnx_values import Values, infer, type_name
 from framework.formats.source import PathLike, graph_name
 from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
@@ -53,13 +56,9 @@ def parse(data: bytes, path: PathLike, *, dims: Mapping[str, int] | None = None)
     """Read an ONNX model from the (decompressed) content of the file `path`."""
     where = os.fspath(path)
     model = _load(data, where)
-    remarks = []
-    if model.functions:
-        remarks.append(f"{len(model.functions)} functions of the model were inlined")
-        model = inliner.inline_local_functions(model)
-    check_order(model.graph, where)
+    model, remarks = prepared(model, where)
     model = infer(model, dims or {}, where)
-    reader = _Reader(model.graph, Values(model.graph, dims or {}), where)
+    reader = _Reader(model.graph, dims or {}, where)
     return reader.convert(graph_name(path), remarks)
 
 
@@ -74,11 +73,8 @@ def _load(data: bytes, where: str) -> onnx.ModelProto:
     return model
 
 
-@dataclass(slots=True)
-class _Cost:
-    flops: int = 0
-    accessed: int = 0
-    parameters: int = 0
+_MOST_BITS = 900
+"""Numbers of more bits are no costs, and do not fit into a floating-point number with room to add them up."""
 
 
 class _Reader:
@@ -88,15 +84,17 @@ class _Reader:
     ----------
     graph
         The main graph.
-    values
-        The types of its values.
+    dims
+        Sizes that the user gave.
     where
         The file, for errors.
     """
 
-    def __init__(self, graph: onnx.GraphProto, values: Values, where: str) -> None:
+    def __init__(self, graph: onnx.GraphProto, dims: Mapping[str, int], where: str) -> None:
         self._graph = graph
-        self._values = values
+        self._dims = dims
+        self._values = Values(graph, dims)
+        self._pricer = Pricer(dims)
         self._where = where
         self._origins = constant_origins(graph)
 
@@ -115,19 +113,27 @@ class _Reader:
             raise UserError("no node depends on an input", where=self._where, mend="the model computes a constant")
         results = {value.name for value in self._graph.output}
         tensor_bytes: list[int] = []
-        costs: list[_Cost] = []
+        costs: list[Cost] = []
         for index, node in enumerate(nodes):
             place = f"node {builder.names[index]!r} ({node.op_type})"
+            self._refuse_misfits(node, place)
             for output in node.output:
                 if output in consumers or output in results:
-                    nbytes = self._output_bytes(output, place)
+                    nbytes = self._output_bytes(node, output, place)
                     if output in consumers:
                         builder.add_tensor(index, consumers[output], place=place)
                         tensor_bytes.append(nbytes)
-            costs.append(self._cost(node, place))
+            costs.append(self._cost(node, builder.names[index], place))
 
         def numbers(values: list[int], what: str) -> FloatArray:
-            return float_column(values, what, builder.describe, self._where)
+            for index, value in enumerate(values):
+                if value.bit_length() > _MOST_BITS:
+                    raise UserError(
+                        f"{what} is {_spelled(value)}",
+                        where=f"{self._where}, {builder.describe(index)}",
+                        mend="check the sizes of the inputs",
+                    )
+            return np.array(values, np.float64)
 
         return builder.build(
             PhysicalCosts(
@@ -135,21 +141,46 @@ class _Reader:
                 parameter_bytes=numbers([cost.parameters for cost in costs], "the size of its parameters"),
                 accessed_bytes=numbers([cost.accessed for cost in costs], "the number of bytes accessed"),
                 seconds=np.full(len(costs), math.nan),
-                tensor_bytes=float_column(tensor_bytes, "its size", builder.describe_tensor, self._where),
+                tensor_bytes=np.array(tensor_bytes, np.float64),
             ),
             name=name,
             source=self._where,
             batch=self._batch(),
             dtype=self._dtype(),
-            remarks=[*remarks, *self._remarks(nodes)],
+            remarks=[*remarks, *self._remarks(nodes, builder.names, costs)],
         )
 
-    def _output_bytes(self, value: str, place: str) -> int:
+    def _output_bytes(self, node: onnx.NodeProto, value: str, place: str) -> int:
         found = self._values.get(value)
         if found is None:
             what, mend = self._values.why_unknown(value)
             raise UserError(f"the shape of its output {value!r} {what}", where=f"{self._where}, {place}", mend=mend)
+        if found.nbytes >= 1 << 63:
+            raise UserError(
+                f"its output {value!r} of shape {list(found.shape)} has {_spelled(found.elements)} elements",
+                where=f"{self._where}, {place}",
+                mend="no machine holds it; check the sizes of the inputs",
+            )
         return found.nbytes
+
+    def _refuse_misfits(self, node: onnx.NodeProto, place: str) -> None:
+        """Refuse inputs whose sizes contradict each other: the cause is a dimension, not the operator."""
+        if node.op_type not in (*BROADCASTING, "MatMul") or attribute(node, "broadcast", 0):
+            return
+        known = {name: found.shape for name in node.input if name and (found := self._values.get(name)) is not None}
+        shapes = [known[name] for name in node.input if name in known]
+        if node.op_type == "MatMul" and len(shapes) == 2 and min(map(len, shapes)) > 1:
+            pair = conflict([shapes[0][-1:], shapes[1][-2:-1]], self._dims)
+        else:
+            pair = conflict(shapes, self._dims) if node.op_type != "MatMul" else None
+        if pair is not None:
+            first, second, blamed = pair
+            spelled = ", ".join(f"{name!r} is {list(size)}" for name, size in known.items())
+            raise UserError(
+                f"the sizes of its inputs contradict each other, {first} against {second}: {spelled}",
+                where=f"{self._where}, {place}",
+                mend=f"check {blamed}" if blamed else "check the shapes of the model's inputs",
+            )
 
     def _parameter_bytes(self, constant: str, place: str) -> int:
         """Size of a constant: its result's, or that of what it is computed from if that is smaller."""
@@ -165,29 +196,12 @@ class _Reader:
             )
         return min(sizes)
 
-    def _cost(self, node: onnx.NodeProto, place: str) -> _Cost:
+    def _cost(self, node: onnx.NodeProto, label: str, place: str) -> Cost:
         used = used_values(node)
         parameters = {name: self._parameter_bytes(name, place) for name in used if name in self._origins}
-        if subgraphs(node):
-            cost = _body_cost(node, self._values, self._trips(node))
-            cost.parameters += sum(parameters.values())
-            return cost
-        cost = _Cost(flops=_flops(node, self._values), parameters=sum(parameters.values()))
-        if node.op_type not in SHAPE_ONLY:
-            cost.accessed = _accessed(node, self._values, parameters)
+        cost = self._pricer.node_cost(node, label, self._values, parameters)
+        cost.parameters += sum(parameters.values())
         return cost
-
-    def _trips(self, node: onnx.NodeProto) -> int | None:
-        """Return how often a node runs its body, as far as the model says so."""
-        if node.op_type == "If":
-            return 1
-        if node.op_type == "Scan":
-            scanned = attribute(node, "num_scan_inputs", 0)
-            found = self._values.get(node.input[-scanned]) if 0 < scanned <= len(node.input) else None
-            return found.shape[0] if found is not None and found.shape else None
-        if node.op_type == "Loop":
-            return _constant_integer(self._graph, node.input[0])
-        return None
 
     def _batch(self) -> int | None:
         for value in self._graph.input:
@@ -205,7 +219,7 @@ class _Reader:
         kinds = [kind for kind, _ in sorted(nbytes.items(), key=lambda item: (-item[1], item[0])) if nbytes[kind]]
         return type_name([*kinds, *inputs, 0][0])
 
-    def _remarks(self, nodes: Sequence[onnx.NodeProto]) -> list[str]:
+    def _remarks(self, nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost]) -> list[str]:
         remarks = []
         users = Counter(
             origin
@@ -218,82 +232,56 @@ class _Reader:
                 f"{len(extra)} parameters are used by several nodes and count for each of them "
                 f"(in all {sum(extra.values())} bytes more than the model stores)"
             )
-        with_bodies = [node for node in nodes if subgraphs(node)]
-        if with_bodies:
-            once = sum(self._trips(node) is None for node in with_bodies)
-            kinds = ", ".join(sorted({node.op_type for node in with_bodies}))
-            open_ended = f"; of {once} the number of trips is unknown, their bodies are counted once" if once else ""
-            remarks.append(f"{len(with_bodies)} nodes with subgraphs ({kinds}) are one node each{open_ended}")
-        unknown = Counter(node.op_type for node in nodes if not _is_counted(node))
-        if unknown:
+        unused = unused_nodes(self._graph, nodes)
+        if unused:
+            part = _share(sum(costs[i].flops for i in unused), costs)
             remarks.append(
-                f"operators without a cost rule, counted as one operation per output element: "
-                f"{', '.join(f'{op} ({count})' for op, count in sorted(unknown.items()))}"
+                f"{len(unused)} nodes lead to no output of the model and count all the same, {part}: "
+                f"{listed([repr(labels[i]) for i in unused])}"
             )
-        return remarks
+        return [*remarks, *_on_bodies(nodes, labels, costs), *_on_findings(self._pricer.findings)]
 
 
-def _is_counted(node: onnx.NodeProto) -> bool:
-    return bool(subgraphs(node)) or node.domain in STANDARD_DOMAINS or node.op_type in COUNTED
+def _spelled(count: int) -> str:
+    return f"{count:.3g}" if count.bit_length() < _MOST_BITS else f"2^{count.bit_length() - 1}"
 
 
-def _types(values: Values, names: Iterable[str]) -> list[TensorType | None]:
-    return [values.get(name) if name else None for name in names]
+def _share(flops: int, costs: Sequence[Cost]) -> str:
+    total = sum(cost.flops for cost in costs)
+    return f"{100 * flops / total:.3g}% of all operations" if total else "none of the operations"
 
 
-def _flops(node: onnx.NodeProto, values: Values) -> int:
-    return node_flops(node, _types(values, node.input), _types(values, node.output))
+def _on_bodies(nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost]) -> list[str]:
+    """Say which nodes hold others, and whether one of them is most of the model."""
+    with_bodies = [i for i, node in enumerate(nodes) if subgraphs(node)]
+    if not with_bodies:
+        return []
+    kinds = ", ".join(sorted({nodes[i].op_type for i in with_bodies}))
+    remarks = [f"{len(with_bodies)} nodes with subgraphs ({kinds}) are one node each"]
+    largest = max(with_bodies, key=lambda i: costs[i].flops)
+    if len(nodes) == 1 or 2 * costs[largest].flops > sum(cost.flops for cost in costs):
+        node = nodes[largest]
+        whole = "the whole model" if len(nodes) == 1 else f"{_share(costs[largest].flops, costs)}"
+        hint = f" (its branches are seen where its condition {node.input[0]!r} is constant)" * (node.op_type == "If")
+        remarks.append(f"node {labels[largest]!r} ({node.op_type}) is {whole} and cannot be split{hint}")
+    return remarks
 
 
-def _accessed(node: onnx.NodeProto, values: Values, parameters: Mapping[str, int]) -> int:
-    """Return the bytes a node reads and writes; `parameters` overrides the size of constants."""
-    written = sum(values.nbytes(name) for name in node.output)
-    read = 0
-    for name in used_values(node):
-        nbytes = parameters[name] if name in parameters else values.nbytes(name)
-        partial = node.op_type in PARTIAL_READS and name == node.input[0]
-        read += min(nbytes, written) if partial else nbytes
-    return read + written
-
-
-def _body_cost(node: onnx.NodeProto, outer: Values, trips: int | None) -> _Cost:
-    """Price a node with subgraphs: its dearest body, times its trips; every body's parameters."""
-    bodies = [_graph_cost(graph, outer.inside(graph)) for graph in subgraphs(node)]
-    times = 1 if trips is None else trips
-    return _Cost(
-        flops=times * max(body.flops for body in bodies),
-        accessed=times * max(body.accessed for body in bodies),
-        parameters=sum(body.parameters for body in bodies),
-    )
-
-
-def _graph_cost(graph: onnx.GraphProto, values: Values) -> _Cost:
-    """Add up a subgraph; its own constants are parameters, and values of unknown shape count nothing."""
-    total = _Cost(parameters=sum(values.nbytes(tensor.name) for tensor in graph.initializer))
-    for node in graph.node:
-        if node.op_type == "Constant":
-            total.parameters += sum(values.nbytes(name) for name in node.output)
-        elif subgraphs(node):
-            inner = _body_cost(node, values, None)
-            total = _Cost(
-                flops=total.flops + inner.flops,
-                accessed=total.accessed + inner.accessed,
-                parameters=total.parameters + inner.parameters,
-            )
-        elif node.op_type not in SHAPE_ONLY:
-            total.flops += _flops(node, values)
-            total.accessed += _accessed(node, values, {})
-    return total
-
-
-def _constant_integer(graph: onnx.GraphProto, name: str) -> int | None:
-    """Return the value of a scalar integer constant whose data the model holds."""
-    stored = [tensor for tensor in graph.initializer if tensor.name == name]
-    for node in graph.node:
-        if node.op_type == "Constant" and name in node.output:
-            value = attribute(node, "value", None)
-            stored += [value] if isinstance(value, onnx.TensorProto) else []
-    for tensor in stored:
-        if math.prod(tensor.dims) == 1 and (tensor.raw_data or tensor.int64_data):
-            return max(0, int(onnx.numpy_helper.to_array(tensor).item()))
-    return None
+def _on_findings(findings: Findings) -> list[str]:
+    remarks = []
+    if findings.open_loops:
+        first = findings.open_loops[0].rpartition(" (")[0].strip("'")
+        remarks.append(
+            f"the number of trips is unknown, the body counts once: {listed(findings.open_loops)} "
+            f"(set it with {dim_options([first], 20)})"
+        )
+    if findings.bounded_loops:
+        remarks.append(f"counted to their bound, though a condition may end them: {listed(findings.bounded_loops)}")
+    if findings.shapeless:
+        remarks.append(f"inside bodies, an unknown shape counts as nothing: {listed(findings.shapeless)}")
+    if findings.unruled:
+        remarks.append(
+            f"operators without a cost rule count as one operation per element of the first output (a guess): "
+            f"{listed(findings.unruled)}"
+        )
+    return remarks

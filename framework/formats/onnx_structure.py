@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -20,6 +20,15 @@ RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
 """Sources of random numbers: never constant, whatever they depend on."""
+
+
+BROADCASTING = frozenset(
+    {
+        "Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual", "Less",
+        "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
+    }
+)  # fmt: skip
+"""Operators whose inputs are of one shape, or are stretched to one."""
 
 
 def node_labels(graph: onnx.GraphProto) -> list[str]:
@@ -42,6 +51,25 @@ def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
         return []
     held = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
     return held + [graph for attribute in node.attribute for graph in attribute.graphs]
+
+
+def scan_axes(node: onnx.NodeProto, name: str, count: int) -> list[int]:
+    """Return the axes along which a Scan cuts inputs or stacks outputs, from its attribute `name`; 0 by default."""
+    axes = next((list(held.ints) for held in node.attribute if held.name == name), [])
+    return (axes + [0] * count)[:count]
+
+
+def loop_names(graph: onnx.GraphProto, around: str = "") -> set[str]:
+    """Return what people call the nodes of a graph, and of its bodies, that run a body several times."""
+    names: set[str] = set()
+    for node, name in zip(graph.node, node_labels(graph), strict=True):
+        held = subgraphs(node)
+        label = f"{around}/{name}" if around else name
+        if held and node.op_type != "If":
+            names.add(label)
+        for inner in held:
+            names |= loop_names(inner, label)
+    return names
 
 
 def free_names(graph: onnx.GraphProto) -> set[str]:
@@ -103,6 +131,18 @@ def placed_nodes(graph: onnx.GraphProto, constants: Collection[str]) -> list[tup
         for position, node in enumerate(graph.node)
         if not any(output in constants for output in node.output)
     ]
+
+
+def unused_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> list[int]:
+    """Return the positions in `nodes` of those that no output of a graph depends on."""
+    needed = {value.name for value in graph.output}
+    unused = []
+    for position in reversed(range(len(nodes))):
+        if needed.isdisjoint(nodes[position].output):
+            unused.append(position)
+        else:
+            needed.update(used_values(nodes[position]))
+    return unused[::-1]
 
 
 def check_order(graph: onnx.GraphProto, where: str) -> None:

@@ -5,65 +5,22 @@ Weights are never looked at, only their shapes; external data is never opened.
 
 from __future__ import annotations
 
-import difflib
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 
 import onnx
 from onnx import shape_inference
 
 from framework.errors import UserError
+from framework.formats.onnx_dims import check_names, check_sizes, dim_options, to_give, with_derived
 from framework.formats.onnx_folding import complete_shapes
-from framework.formats.onnx_structure import STANDARD_DOMAINS, all_graphs
+from framework.formats.onnx_limits import infer_shapes
+from framework.formats.onnx_structure import STANDARD_DOMAINS, all_graphs, loop_names
+from framework.formats.onnx_types import TensorType as TensorType
+from framework.formats.onnx_types import element_bits as element_bits
+from framework.formats.onnx_types import type_name as type_name
 
 _HEAVY_BYTES = 1 << 16
 """Initializers above this are emptied before shape inference: no shape is computed from that much data."""
-
-
-@dataclass(frozen=True, slots=True)
-class TensorType:
-    """A tensor of known shape.
-
-    Attributes
-    ----------
-    bits
-        Size of one element.
-    shape
-        Its dimensions.
-    """
-
-    bits: int
-    shape: tuple[int, ...]
-
-    @property
-    def elements(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Size in bytes; elements below a byte are packed."""
-        return -(-self.elements * self.bits // 8)
-
-
-@cache
-def element_bits(elem_type: int) -> int | None:
-    """Return the size of an ONNX element type, None for strings and undefined; its name tells: FLOAT8E4M3FN has 8."""
-    name = type_name(elem_type).upper()
-    digits = re.match(r"[A-Z]+(\d+)", name)
-    return 8 if name == "BOOL" else int(digits[1]) if digits else None
-
-
-def type_name(elem_type: int) -> str:
-    """Return the name of an element type, as numpy spells it."""
-    try:
-        name = str(onnx.TensorProto.DataType.Name(elem_type)).lower()
-    except ValueError:
-        return "undefined"
-    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 class Values:
@@ -124,7 +81,7 @@ class Values:
                 return "holds strings", "only numbers have a size; rewrite the model without it"
             symbols = [dim.dim_param for dim in tensor.shape.dim if _resolved(dim, self._dims) is None]
             if all(symbols):
-                return f"is {_spelled(tensor.shape, self._dims)}", f"give {_dim_options(symbols)}"
+                return f"is {_spelled(tensor.shape, self._dims)}", f"give {dim_options(to_give(symbols, self._dims))}"
             return f"is {_spelled(tensor.shape, self._dims)}", "store its shape in the file's value_info"
         return "is unknown", "store its shape in the file's value_info; the operator has no shape inference here"
 
@@ -143,14 +100,21 @@ def _spelled(shape: onnx.TensorShapeProto, dims: Mapping[str, int]) -> str:
     return f"[{', '.join(entries)}]"
 
 
-def _dim_options(symbols: list[str]) -> str:
-    return " ".join(f"--dim {symbol}=1" for symbol in dict.fromkeys(symbols))
+def _bound(model: onnx.ModelProto, dims: Mapping[str, int]) -> onnx.ModelProto:
+    """Set dimensions by name, those that inference named included."""
+    for held in all_graphs(model.graph):
+        for value in (*held.input, *held.output, *held.value_info):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.dim_param in dims:
+                    dim.dim_value = dims[dim.dim_param]
+    return model
 
 
 def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.ModelProto:
     """Bind the symbolic dimensions of the inputs and infer all shapes that follow.
 
-    A dimension without a name is called ``INPUT.AXIS``. Data-dependent sizes keep the names that shape inference
+    A dimension without a name is called ``INPUT.AXIS``; one that is an expression of others follows from them.
+    Data-dependent sizes keep the names that shape inference
     gives them; they are looked up in `dims` where they matter (see `Values`).
 
     Raises
@@ -166,26 +130,22 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
             if not dim.dim_param and dim.dim_value <= 0:
                 # Old exporters write an unknown size as 0 or -1.
                 dim.dim_param = f"{value.name}.{axis}"
-    for name, size in dims.items():
-        if not 0 <= size < 1 << 63:
-            said = "negative" if size < 0 else "beyond 64 bits"
-            raise UserError(f"--dim {name}={size} is {said}", where=where, mend="give a size")
+    check_sizes(dims, where)
+    known = _symbols(model)
+    given, dims = dims, with_derived(dims, sorted(known), where)
     bound = {dim.dim_param for value in feeds for dim in value.type.tensor_type.shape.dim} & set(dims)
     _check_feeds(feeds, dims, where)
     declared = onnx.GraphProto(output=graph.output)
-    known = _symbols(model)
     if bound:
         _forget_inferred(graph)
-    for held in all_graphs(graph):
-        for value in (*held.input, *held.output, *held.value_info):
-            for dim in value.type.tensor_type.shape.dim:
-                if dim.dim_param in dims:
-                    dim.dim_value = dims[dim.dim_param]
+    _bound(model, dims)
     for tensor in graph.initializer:
         if len(tensor.raw_data) > _HEAVY_BYTES:
             tensor.ClearField("raw_data")
     try:
-        inferred = complete_shapes(shape_inference.infer_shapes(model, data_prop=True))
+        inferred = infer_shapes(model, where)
+        known |= _symbols(inferred)
+        inferred = complete_shapes(_bound(inferred, dims), dims, where)
     except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
@@ -194,7 +154,7 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
     for value, before in zip(inferred.graph.output, declared.output, strict=True):
         if not value.type.tensor_type.HasField("shape"):
             value.type.CopyFrom(before.type)
-    _check_names(dims, known | _symbols(inferred), where)
+    check_names(given, known | _symbols(inferred) | loop_names(inferred.graph), where)
     return inferred
 
 
@@ -214,7 +174,9 @@ def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], wher
     if symbols:
         more = f" and {len(shapes) - 2} more" if len(shapes) > 2 else ""
         raise UserError(
-            f"the shape of input {', '.join(shapes[:2])}{more}", where=where, mend=f"give {_dim_options(symbols)}"
+            f"the shape of input {', '.join(shapes[:2])}{more}",
+            where=where,
+            mend=f"give {dim_options(to_give(symbols, dims))}",
         )
 
 
@@ -237,11 +199,3 @@ def _symbols(model: onnx.ModelProto) -> set[str]:
         for dim in value.type.tensor_type.shape.dim
         if dim.dim_param
     }
-
-
-def _check_names(dims: Mapping[str, int], known: set[str], where: str) -> None:
-    for name in dims:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), 3)
-            mend = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
-            raise UserError(f"the model has no dimension {name!r}", where=where, mend=mend)

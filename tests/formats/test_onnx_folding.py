@@ -67,7 +67,7 @@ def test_what_depends_on_data_stays_open() -> None:
 def test_nothing_changes_where_inference_finds_all() -> None:
     model = model_of(HEADER + "g (float[2, 3] x) => (float[2, 3] y) { h = Relu (x)  y = Neg (h) }")
     inferred = shape_inference.infer_shapes(model, data_prop=True)
-    assert complete_shapes(inferred) is inferred
+    assert complete_shapes(inferred, {}) is inferred
 
 
 def test_what_cannot_be_run_stays_open() -> None:
