@@ -1,15 +1,17 @@
 """`profile`: measured seconds per operator on this machine, merged into the model graph.
 
 The model runs on one thread, as a stage of a pipeline does. An operator's time is its median over the repetitions: a
-program that interrupts a run strikes few of its operators, so medians of operators stand more than that of the whole.
-What the runtime spends between operators is taken from the least disturbed runs, with and without the profiler, and
-shared evenly among the operators.
+program that interrupts a run disturbs few of its operators, so medians of operators are more stable than that of the
+whole. What the runtime spends between operators is taken from the least disturbed runs, with and without the profiler,
+and shared evenly among the operators. The nodes' times never add up to more than an inference takes without the
+profiler: see `framework.deploy.profile_times`.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +24,29 @@ import onnx
 
 from framework.deploy.assignment import NOTE
 from framework.deploy.fusion import groups, spread_times
-from framework.deploy.model import ModelFile, open_model
+from framework.deploy.model import ModelFile
 from framework.deploy.neighbours import busy_neighbours
+from framework.deploy.profile_times import OperatorTimes, operator_times
 from framework.deploy.runnable import runnable
-from framework.deploy.runtime import Optimization, open_session, random_feed, run_session
+from framework.deploy.runtime import Feed, Optimization, open_session, random_feed, run_session
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
 from framework.formats.native import native_text
-from framework.formats.onnx_wire import pieces, write_pieces
-from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
+from framework.model.graph import ModelGraph, PhysicalCosts
 
 COPY_BYTES = 4 << 20
+
+FEWEST = 3
+"""Measured runs that a profile has at least, whatever the budget."""
+
+SPREAD = 0.2
+"""A latency whose quartiles are this far apart, over the median, is not to be trusted."""
+
+SHARE, SEEN_SECONDS = 0.9, 0.1
+"""Nor is one of a process that had less of a core than this, seen for long enough to tell."""
+
+UNEXPLAINED = 0.2
+"""Nor are operators that leave more than this share of an inference unexplained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,8 +64,13 @@ class Profile:
         Of each node that the runtime executed: name, type, quartiles in seconds, the model's nodes behind it.
     copy_bandwidth
         Bytes per second at which one core copies what is in no cache of its own.
+    core_share
+        CPU time over elapsed time of the measured runs: 1 where no other program took the core away, or where they
+        were too short to tell.
     remarks
-        What the user should know.
+        What was done to the times, and what the user should know.
+    warnings
+        Why the times should not be trusted; empty if nothing speaks against them.
     """
 
     graph: ModelGraph
@@ -65,7 +84,9 @@ class Profile:
     neighbours: int
     optimization: Optimization
     dims: dict[str, int]
+    core_share: float
     remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def spread(self) -> float:
@@ -93,7 +114,10 @@ class Profile:
             "kernel_seconds": self.kernels,
             "overhead_seconds": self.overhead,
             "copy_bandwidth": self.copy_bandwidth,
+            "core_share": self.core_share,
             "operators": list(self.operators),
+            "remarks": list(self.remarks),
+            "warnings": list(self.warnings),
         }
 
 
@@ -106,6 +130,7 @@ def profile_model(
     neighbours: int = 0,
     optimization: Optimization = Optimization.ALL,
     seed: int = 0,
+    budget: float = math.inf,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Measure a model; generated weights and inputs stand in for what it lacks.
@@ -120,14 +145,17 @@ def profile_model(
         Processes that run the same model meanwhile; one less than the stages is what a pipeline will see.
     seed
         Of generated weights and inputs.
+    budget
+        Seconds for the whole; there are fewer repetitions where it is short, at least `FEWEST`.
 
     Raises
     ------
     UserError
         If onnxruntime is not installed or refuses the model, or an input's shape is open.
     """
-    if repetitions < 3 or warm_up < 0:
+    if repetitions < FEWEST or warm_up < 0:
         raise UserError("too few repetitions", mend="give at least --repetitions 3 and --warm-up 0")
+    deadline = time.monotonic() + budget
     sizes = dict(dims or {})
     graph = model.read_graph(sizes)
     remarks: list[str] = []
@@ -138,47 +166,105 @@ def profile_model(
             remarks.append(f"the model has no weights: {len(missing)} tensors were generated, seed {seed}")
             say(remarks[-1])
             model = write_with_weights(model, folder / "weights.onnx", seed)
-        model = _with_names(model, folder / "named.onnx")
         feed = random_feed(model, sizes, seed)
-        say(f"{warm_up} runs to warm up, {repetitions} to measure")
-        plain = open_session(model.path, optimization=optimization)
-        session = open_session(model.path, optimization=optimization, profile=folder / "run")
-        latency = []
-        with busy_neighbours(neighbours, runnable(model), feed, optimization):
-            for _ in range(warm_up + repetitions):
-                # In turns, so that a change of the machine's mood strikes both.
-                run_session(session, feed, str(model.path))
-                started = time.perf_counter()
-                run_session(plain, feed, str(model.path))
-                latency.append(time.perf_counter() - started)
-        latency = latency[warm_up:]
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        runs = _measure(model, feed, folder, warm_up, repetitions, neighbours, optimization, deadline, say)
+        if len(runs.latency) < repetitions:
+            remarks.append(f"{len(runs.latency)} of {repetitions} repetitions, for the budget of {budget:g} s")
         rewritten = onnx.load(str(folder / "run.onnx"), load_external_data=False).graph
-        samples = _samples(rewritten, events, repetitions)
+        times = operator_times(rewritten, runs.events, runs.latency)
         members = groups(model, rewritten)
-    medians = np.median(samples, axis=1)
-    overhead = max(0.0, min(latency) - float(samples.sum(axis=0).min()))
+    remarks += times.remarks
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)
     weight = costs.flops / costs.flops.sum() if costs.flops.any() else costs.flops
     weight = weight + costs.accessed_bytes / max(1.0, costs.accessed_bytes.sum())
-    each = medians + overhead / max(1, len(medians))
+    each = times.medians + times.between / max(1, len(times.medians))
     seconds = spread_times(each.tolist(), members, weight.tolist(), graph.topology.n)
-    low, middle, high = (float(v) for v in np.quantile(latency, (0.25, 0.5, 0.75)))
+    low, middle, high = (float(v) for v in np.quantile(runs.latency, (0.25, 0.5, 0.75)))
     return Profile(
         graph=replace(graph, costs=replace(costs, seconds=np.array(seconds))),
         latency=(low, middle, high),
-        kernels=float(medians.sum()),
-        overhead=overhead,
-        operators=_operator_rows(rewritten, samples, members, graph),
+        kernels=float(times.medians.sum()),
+        overhead=times.between,
+        operators=_operator_rows(rewritten, times, members, graph),
         copy_bandwidth=_copy_bandwidth(),
-        repetitions=repetitions,
+        repetitions=len(runs.latency),
         warm_up=warm_up,
         neighbours=neighbours,
         optimization=optimization,
         dims=sizes,
+        core_share=runs.core_share,
         remarks=tuple(remarks),
+        warnings=tuple(_warnings(runs, (low, middle, high), float(times.medians.sum()) + times.between)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Runs:
+    """Seconds of the measured inferences without the profiler, and the events of as many with it."""
+
+    latency: list[float]
+    events: list[dict[str, Any]]
+    core_share: float
+
+
+def _measure(
+    model: ModelFile,
+    feed: Feed,
+    folder: Path,
+    warm_up: int,
+    repetitions: int,
+    neighbours: int,
+    optimization: Optimization,
+    deadline: float,
+    say: Callable[[str], None],
+) -> _Runs:
+    loaded = runnable(model)
+    where = str(model.path)
+    plain = open_session(loaded, optimization=optimization)
+    session = open_session(loaded, optimization=optimization, profile=folder / "run")
+    # The weights of the rewritten model are never looked at.
+    (folder / "run.weights").unlink(missing_ok=True)
+    latency: list[float] = []
+    with busy_neighbours(neighbours, loaded, feed, optimization):
+        say(f"{warm_up} runs to warm up, {repetitions} to measure")
+        for i in range(warm_up + repetitions):
+            if i == warm_up:
+                begun, used = time.perf_counter(), time.process_time()
+            if len(latency) >= warm_up + FEWEST and time.monotonic() > deadline:
+                break
+            # In turns, so that what else the machine does disturbs both.
+            run_session(session, feed, where)
+            started = time.perf_counter()
+            run_session(plain, feed, where)
+            latency.append(time.perf_counter() - started)
+        elapsed = time.perf_counter() - begun
+        share = (time.process_time() - used) / elapsed if elapsed > SEEN_SECONDS else 1.0
+    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return _Runs(latency=latency[warm_up:], events=events, core_share=min(1.0, share))
+
+
+def _warnings(runs: _Runs, latency: tuple[float, float, float], explained: float) -> list[str]:
+    """Return what speaks against trusting the times."""
+    low, middle, high = latency
+    found = []
+    if (high - low) / middle > SPREAD:
+        found.append(
+            f"do not trust this: the quartiles of an inference are {1e3 * low:.4g} and {1e3 * high:.4g} ms; other "
+            "programs or a changing clock rate disturb it"
+        )
+    if runs.core_share < SHARE:
+        found.append(
+            f"do not trust this: the model had {runs.core_share:.0%} of a core, other programs had the rest; "
+            "profile again when they are done"
+        )
+    if explained < (1 - UNEXPLAINED) * middle:
+        found.append(
+            f"do not trust this: operators and what lies between them explain {1e3 * explained:.4g} ms of the "
+            f"{1e3 * middle:.4g} ms of an inference; the least disturbed one took {1e3 * min(runs.latency):.4g} ms, so "
+            "that the rest went to other programs. The nodes' times are those of undisturbed operators"
+        )
+    return found
 
 
 def write_profile(profile: Profile, path: Path) -> None:
@@ -197,44 +283,12 @@ def write_profile(profile: Profile, path: Path) -> None:
         raise UserError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
 
 
-def _with_names(model: ModelFile, target: Path) -> ModelFile:
-    """Return a model whose nodes all have names of their own, since the profiler tells them by name."""
-    names = [node.name for node in model.proto.graph.node]
-    if all(names) and len(set(names)) == len(names):
-        return model
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    for position, node in enumerate(proto.graph.node):
-        node.name = f"constant#{position}"
-    for position, label in model.placed:
-        proto.graph.node[position].name = label
-    write_pieces(pieces(proto, model.source_of), target)
-    return open_model(target)
-
-
-def _samples(rewritten: onnx.GraphProto, events: Sequence[Mapping[str, Any]], repetitions: int) -> FloatArray:
-    """Return ``[operators, repetitions]`` seconds; an operator that did not run (another branch) has zeros."""
-    durations: dict[str, dict[int, list[float]]] = {node.name: {} for node in rewritten.node}
-    for event in events:
-        name = str(event.get("name", ""))
-        if event.get("cat") == "Node" and name.endswith("_kernel_time"):
-            # Nodes inside a subgraph have events of their own, already within that of the node that holds them.
-            held = durations.get(name.removesuffix("_kernel_time"))
-            if held is not None:
-                held.setdefault(int(event["args"]["node_index"]), []).append(float(event["dur"]) * 1e-6)
-    # Rewriting may give two nodes one name; their numbers, at least, are in the order of the graph.
-    left = {name: [held[number] for number in sorted(held)] for name, held in durations.items()}
-    rows = [left[node.name].pop(0) if left[node.name] else [] for node in rewritten.node]
-    padded = [([0.0] * repetitions + values)[-repetitions:] for values in rows]
-    return np.array(padded).reshape(len(rewritten.node), repetitions)
-
-
 def _operator_rows(
-    rewritten: onnx.GraphProto, samples: FloatArray, members: Sequence[Sequence[int]], graph: ModelGraph
+    rewritten: onnx.GraphProto, times: OperatorTimes, members: Sequence[Sequence[int]], graph: ModelGraph
 ) -> tuple[dict[str, Any], ...]:
     rows = []
-    for node, times, group in zip(rewritten.node, samples, members, strict=True):
-        quartiles = [round(float(v), 9) for v in np.quantile(times, (0.25, 0.5, 0.75))]
+    for node, seconds, group in zip(rewritten.node, times.samples, members, strict=True):
+        quartiles = [round(float(v), 9) for v in np.quantile(seconds, (0.25, 0.5, 0.75))]
         behind = [graph.node_names[v] for v in group]
         rows.append({"name": node.name, "op": node.op_type, "quartiles": quartiles, "nodes": behind})
     return tuple(rows)

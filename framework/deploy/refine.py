@@ -24,6 +24,7 @@ from framework.deploy.search import Candidate, Outcome, search
 from framework.deploy.solved import Solved, read_solved
 from framework.deploy.split import split_model
 from framework.deploy.turns import FEWEST, Unsplit
+from framework.deploy.weights import WEIGHTS_SUFFIX
 from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.model.graph import PhysicalCosts
@@ -273,6 +274,9 @@ def _write(
             # The split must not depend on the folder of another one.
             (written.folder / WHOLE).mkdir(exist_ok=True)
             shutil.copyfile(model.path, written.folder / WHOLE / model.path.name)
+            beside = model.path.with_suffix(WEIGHTS_SUFFIX)
+            if beside.is_file():
+                shutil.copyfile(beside, written.folder / WHOLE / beside.name)
             document["model"] = {**document["model"], "path": f"{WHOLE}/{model.path.name}", "weights": "generated"}
         document["remarks"] = list(dict.fromkeys([*manifest.document["remarks"], *document["remarks"]]))
         document["refined"] = {

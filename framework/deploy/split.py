@@ -14,16 +14,10 @@ from framework.deploy.manifest import FORMAT, VERSION, WHOLE, Manifest
 from framework.deploy.model import ModelFile, tensor_bytes
 from framework.deploy.runtime import Optimization, has_onnxruntime, open_session
 from framework.deploy.stages import Stage, cut_model, unused_nodes
-from framework.deploy.weights import missing_weights, write_with_weights
+from framework.deploy.weights import INLINE_BYTES, WEIGHTS_SUFFIX, missing_weights, write_beside, write_with_weights
 from framework.errors import UserError
 from framework.formats.onnx_values import Values, type_name
-from framework.formats.onnx_wire import Source, external_fields, pieces, refer, write_pieces
-
-INLINE_BYTES = 512 << 20
-"""Weights of a stage above this go to a file beside it: a checker or runtime that parses the stage would hold them
-several times, and protobuf takes no more than 2 GiB."""
-
-ALIGNMENT = 4096
+from framework.formats.onnx_wire import Source, external_fields, pieces, write_pieces
 
 
 def split_model(
@@ -179,13 +173,14 @@ def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int
     proto = stage.proto
     weights = sum(tensor_bytes(tensor) for tensor in proto.graph.initializer)
     path = folder / f"stage{stage.number}.onnx"
-    beside = path.with_suffix(".weights") if weights > inline_bytes else None
+    beside = path.with_suffix(WEIGHTS_SUFFIX) if weights > inline_bytes else None
+    if beside is not None:
+        write_beside(proto, model.source_of, beside)
 
     def source_of(tensor: onnx.TensorProto) -> Source | None:
-        return None if _location(tensor) == (beside.name if beside else None) else model.source_of(tensor)
+        there = beside is not None and external_fields(tensor).get("location") == beside.name
+        return None if there else model.source_of(tensor)
 
-    if beside is not None:
-        _write_weights(model, proto, beside)
     write_pieces(pieces(proto, source_of), path)
     check_stage(path)
     return {
@@ -199,25 +194,6 @@ def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int
         "inputs": list(stage.inputs),
         "outputs": list(stage.outputs),
     }
-
-
-def _location(tensor: onnx.TensorProto) -> str:
-    return external_fields(tensor).get("location", "")
-
-
-def _write_weights(model: ModelFile, proto: onnx.ModelProto, path: Path) -> None:
-    """Stream the heavy initializers of a stage to a file of their own, and make the stage refer to it."""
-    parts: list[bytes | Source] = []
-    end = 0
-    for tensor in proto.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        source = model.source_of(tensor)
-        padding = -end % ALIGNMENT
-        parts += [bytes(padding), source]
-        refer(tensor, path.name, end + padding, source.nbytes)
-        end += padding + source.nbytes
-    write_pieces(parts, path)
 
 
 def _described(model: ModelFile, name: str) -> dict[str, Any]:

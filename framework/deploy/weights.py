@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,13 @@ _NORMALISATIONS = frozenset(
 )
 _RESIDUAL_GAIN = 0.25
 _CHUNK = 1 << 20
+
+INLINE_BYTES = 512 << 20
+"""Weights of a file above this go to a file beside it: a checker or runtime that parses the file would hold them
+several times, and protobuf takes no more than 2 GiB."""
+
+ALIGNMENT = 4096
+WEIGHTS_SUFFIX = ".weights"
 _MARK = "generated"
 
 
@@ -126,8 +133,32 @@ def write_with_weights(model: ModelFile, target: Path, seed: int = 0) -> ModelFi
         made = external_fields(tensor).get("location") == _MARK and tensor.name in sources
         return sources[tensor.name] if made else model.source_of(tensor)
 
-    write_pieces(pieces(proto, source_of), target)
+    beside = target.with_suffix(WEIGHTS_SUFFIX)
+    if sum(tensor_bytes(tensor) for tensor in graph.initializer) > INLINE_BYTES:
+        write_beside(proto, source_of, beside)
+        write_pieces(pieces(proto, lambda tensor: None if _lies_in(tensor, beside) else source_of(tensor)), target)
+    else:
+        write_pieces(pieces(proto, source_of), target)
     return replace(open_model(target), path=target)
+
+
+def write_beside(proto: onnx.ModelProto, source_of: Callable[[onnx.TensorProto], Source], path: Path) -> None:
+    """Stream the heavy initializers of a model to a file of their own, and make the model refer to it."""
+    parts: list[bytes | Source] = []
+    end = 0
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        source = source_of(tensor)
+        padding = -end % ALIGNMENT
+        parts += [bytes(padding), source]
+        refer(tensor, path.name, end + padding, source.nbytes)
+        end += padding + source.nbytes
+    write_pieces(parts, path)
+
+
+def _lies_in(tensor: onnx.TensorProto, path: Path) -> bool:
+    return external_fields(tensor).get("location") == path.name
 
 
 def _has_data(tensor: onnx.TensorProto) -> bool:
