@@ -52,7 +52,7 @@ def measure(path: Path, folder: Path, stages: int, budget: float, rounds: int, *
     manifest = split_model(
         model, assignment.stage_of, folder / path.stem, dims=assignment.dims, predicted=assignment.predicted
     )
-    refinement = refine_split(manifest, folder / "refined", budget=budget) if refine else None
+    refinement = refine_split(manifest, folder / "refined") if refine else None
     if refinement is not None:
         assert refinement.manifest is not None
         manifest = refinement.manifest

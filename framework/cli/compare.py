@@ -41,7 +41,7 @@ def command(
 
     seconds = opt.parse_seconds(budget)
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
-    priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     with Interrupt().watch(from_begin=True) as interrupt:
         rows: list[Comparison] = run_comparison(
             model,

@@ -34,7 +34,7 @@ def command(
 
         check_suffix(plot)
     model, _ = opt.read_input(graph, format=format, dims=dim, training=training)
-    priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:
         facts = inspect_graph(model, instance, max_ideals=max_ideals, seconds=opt.parse_seconds(budget), say=say)

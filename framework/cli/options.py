@@ -119,6 +119,12 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | 
                 raise UserError("this would replace what is read", where=str(output), mend="give another file")
 
 
+def announce(what: str, seconds: float, *, quiet: bool) -> None:
+    """Say beforehand how long a command will take at most."""
+    if not quiet:
+        typer.echo(f"{what}: at most {seconds:g} s (--budget).")
+
+
 def read_input(
     path: str, *, format: str | None, dims: list[str] | None, training: bool, deadline: float | None = None
 ) -> tuple[ModelGraph, GraphInput]:
@@ -132,9 +138,12 @@ def read_input(
 
 
 def choose_device(
-    graph: ModelGraph, *, device: str | None, bandwidth: str | None, fast_memory: str | None
+    graph: ModelGraph, path: str, *, device: str | None, bandwidth: str | None, fast_memory: str | None
 ) -> Device | None:
-    """Return the device to price a graph with; None for a graph that carries its prices."""
+    """Return the device to price the graph of a file with; None for a graph that carries its prices.
+
+    A profile states how fast tensors are handed over where it was measured, which counts unless the options say else.
+    """
     from framework.model.device import Device, load_device
     from framework.model.graph import PhysicalCosts
     from framework.model.pricing import needs_device
@@ -147,7 +156,10 @@ def choose_device(
                 mend="drop --device, --bandwidth, --fast-memory",
             )
         return None
-    if device is None and bandwidth is not None and not needs_device(graph):
+    stated = None if device is not None or needs_device(graph) else _stated_bandwidth(path)
+    if stated is not None and bandwidth is None:
+        base = Device(name="measured", link_bandwidth=stated, source="what `pipebound profile` measured")
+    elif device is None and (stated is not None or bandwidth is not None) and not needs_device(graph):
         base = Device(name="measured")
     else:
         base = load_device(device or DEFAULT_DEVICE)
@@ -155,6 +167,13 @@ def choose_device(
         link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
         fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
     )
+
+
+def _stated_bandwidth(path: str) -> float | None:
+    """Return how fast tensors are handed over on the machine that a graph was measured on; None if it does not say."""
+    from framework.deploy.assignment import read_note, stated_bandwidth
+
+    return stated_bandwidth(read_note(path), path)
 
 
 def read_constraints(

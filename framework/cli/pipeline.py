@@ -19,6 +19,9 @@ def command(
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches of each split, in turns.")] = 9,
     naive: Annotated[bool, typer.Option("--naive/--no-naive", help="Compare with naive splits.")] = True,
+    budget: Annotated[
+        str, typer.Option("--budget", help="Time for everything; fewer rounds where it is short, one at least.")
+    ] = "2m",
     affinity: Annotated[
         bool,
         typer.Option("--affinity/--no-affinity", help="Keep each stage on a core of its own, if there are enough."),
@@ -30,7 +33,8 @@ def command(
     """Run the stages as a pipeline of processes, one thread each, that hand tensors over in shared memory.
 
     Results are compared with the unsplit model's; throughput with that of the unsplit model on one thread, and of the
-    splits with equal operator counts, parameters and FLOPs. Exits with 1 if a result differs by more than 1e-4.
+    splits with equal operator counts, parameters and FLOPs. Exits with 1 if a result differs by more than its type
+    allows (1e-4 in single precision).
     """
     from framework.deploy.manifest import read_manifest
     from framework.deploy.trial import run_trial
@@ -39,6 +43,8 @@ def command(
     from framework.signals import unwinding
 
     manifest = read_manifest(folder)
+    seconds = opt.parse_seconds(budget)
+    opt.announce(f"Running {folder}", seconds, quiet=json_output)
     with unwinding(), status_line("pipeline", quiet=json_output) as say:
         trial = run_trial(
             manifest,
@@ -49,6 +55,7 @@ def command(
             optimization=opt.parse_optimization(optimization),
             affinity=affinity,
             seed=seed,
+            budget=seconds,
             say=say,
         )
     if json_output:

@@ -22,13 +22,17 @@ def command(
     neighbours: Annotated[
         int, typer.Option("--neighbours", min=0, help="Processes that run the model meanwhile, as other stages will.")
     ] = 0,
+    budget: Annotated[
+        str, typer.Option("--budget", help="Time for everything; fewer repetitions where it is short, 3 at least.")
+    ] = "2m",
     optimization: opt.OptimizationOption = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of inputs, and of weights where there are none.")] = 0,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Measure every operator with onnxruntime's profiler, on one thread, and write the graph with its seconds.
 
-    Solve the graph with --bandwidth; the command says which. A model without weights gets random ones.
+    The file says how fast tensors are handed over on this machine, and `solve` takes that unless --bandwidth or
+    --device say otherwise. A model without weights gets random ones.
     """
     from framework.deploy.model import open_model
     from framework.deploy.profile import profile_model, write_profile
@@ -37,6 +41,8 @@ def command(
     from framework.signals import unwinding
 
     opt.check_outputs([output], [model])
+    seconds = opt.parse_seconds(budget)
+    opt.announce(f"Profiling {model}", seconds, quiet=json_output)
     with unwinding(), status_line("profiling", quiet=json_output) as say:
         profile = profile_model(
             open_model(model),
@@ -46,10 +52,13 @@ def command(
             neighbours=neighbours,
             optimization=opt.parse_optimization(optimization),
             seed=seed,
+            budget=seconds,
             say=say,
         )
     write_profile(profile, output)
     if json_output:
-        typer.echo(json.dumps(profile.note() | {"remarks": list(profile.remarks)}, indent=1))
-    else:
-        print_profile(profile, output)
+        typer.echo(json.dumps(profile.note(), indent=1))
+        return
+    print_profile(profile, output)
+    for warning in profile.warnings:
+        typer.echo(f"pipebound: warning: {warning}", err=True)

@@ -64,7 +64,7 @@ def command(
         check_suffix(plot)
     opt.check_outputs([plot], [graph])
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
-    priced_by = opt.choose_device(model, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     free = opt.read_constraints(graph, keep_fused=keep_fused)
     limited = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
     numbers, left_out = _without_pinned_stage(numbers, limited.pins)

@@ -20,7 +20,7 @@ def command(
     items: Annotated[
         int | None, typer.Option("--items", min=1, help="Inferences in a batch; by default half a second's worth.")
     ] = None,
-    budget: Annotated[str, typer.Option("--budget", help="Time for each solve: 10s, 1m.")] = "10s",
+    budget: Annotated[str, typer.Option("--budget", help="Time for everything: 90s, 5m.")] = "2m",
     affinity: Annotated[
         bool,
         typer.Option("--affinity/--no-affinity", help="Keep each stage on a core of its own, if there are enough."),
@@ -45,6 +45,7 @@ def command(
     seconds = opt.parse_seconds(budget)
     manifest = read_manifest(folder)
     interrupt = Interrupt()
+    opt.announce(f"Refining {folder}", seconds, quiet=json_output)
     with status_line("refining", quiet=json_output) as say:
         refinement = refine_split(
             manifest,

@@ -117,6 +117,31 @@ def read_note(path: str) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+HAND_OVER_PASSES = 3
+"""Handing a tensor over costs about as many passes over it: it is read from another core's cache, and onnxruntime
+changes its layout for the stage's operators, both ways."""
+
+
+def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
+    """Return the link bandwidth that follows from a note, in bytes per second; None if there is no note.
+
+    Raises
+    ------
+    UserError
+        If the note states no positive number.
+    """
+    refined = note.get("refined")
+    if isinstance(refined, Mapping):
+        field, passes, value = "refined.link_bandwidth", 1, refined.get("link_bandwidth")
+    else:
+        field, passes, value = "copy_bandwidth", HAND_OVER_PASSES, note.get("copy_bandwidth")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
+        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give --bandwidth")
+    return value / passes
+
+
 def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
     """Return the sets of nodes that onnxruntime ran as one operator when a graph was profiled.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +18,18 @@ from framework.deploy.model import ModelFile
 from framework.deploy.pipeline import Batch, Pipeline
 from framework.deploy.runtime import Feed, Optimization
 from framework.deploy.split import split_model
-from framework.deploy.turns import Unsplit, take_turns
+from framework.deploy.turns import Unsplit, fitting_items, take_turns
 from framework.deploy.verdict import Judge
 from framework.errors import UserError
 from framework.model.topology import IntArray
+
+EXPLORING_SHARE, LAST_SHARE, SOLVE_SHARE = 0.3, 0.9, 0.15
+"""How much of the time that is left a turn of measurements, the last race and one solve may take."""
+
+FOR_THE_RACE = 0.4
+"""No further round of solving begins when less than this share of the time is left."""
+
+FEWEST_SOLVE_SECONDS = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,10 +46,12 @@ class PipelineBench:
         Number of stages k.
     single
         The unsplit model, whose results the splits must have.
-    items
-        Items in a batch.
+    items, fit_items
+        Items in a batch, and whether there may be fewer where splits take longer than the unsplit model.
     interrupted
         Asked between batches whether to end.
+    deadline
+        When all must be done, on the clock of `time.monotonic`; some time before, measuring ends.
     """
 
     model: ModelFile
@@ -49,13 +61,17 @@ class PipelineBench:
     feed: Feed
     single: Unsplit
     items: int
+    fit_items: bool = False
     optimization: Optimization = Optimization.ALL
     affinity: bool = True
     interrupted: Callable[[], bool] = lambda: False
+    deadline: float = math.inf
     say: Callable[[str], None] = lambda text: None
     _alive: dict[str, tuple[Pipeline, contextlib.ExitStack]] = field(default_factory=dict)
     _numbers: dict[str, list[int]] = field(default_factory=dict)
     _judge: Judge = field(init=False)
+    _opened: float = field(default_factory=time.monotonic)
+    _items_fit: bool = False
 
     def __post_init__(self) -> None:
         self._judge = Judge(model=self.model, feed=self.feed, expected=self.single.expected)
@@ -72,16 +88,30 @@ class PipelineBench:
         """Whether to end now."""
         return self.interrupted()
 
-    def measure(self, partitions: Mapping[str, IntArray], rounds: int) -> dict[str, Timing | str]:
+    def hurried(self) -> bool:
+        """Whether what is left of the time is needed for the last race."""
+        return self._left() < FOR_THE_RACE * (self.deadline - self._opened)
+
+    def solve_seconds(self, most: float) -> float:
+        """Return how long one solve may take."""
+        return max(FEWEST_SOLVE_SECONDS, min(most, SOLVE_SHARE * self._left()))
+
+    def measure(
+        self, partitions: Mapping[str, IntArray], rounds: int, *, last: bool = False
+    ) -> dict[str, Timing | str]:
         """Return what each split took in turns with the others, or why it cannot be run.
 
         A split that was in the measurement before runs on in the same processes. One with other results than the
         unsplit model cannot be run.
         """
+        until = time.monotonic() + (LAST_SHARE if last else EXPLORING_SHARE) * self._left()
         self._keep(partitions)
         answers: dict[str, Timing | str] = {}
         for name, stage_of in partitions.items():
-            if name not in self._alive and not self.stopped():
+            late = len(self._alive) > last and time.monotonic() > until
+            if late and name not in self._alive:
+                answers[name] = "there was no time left to measure it"
+            elif name not in self._alive and not self.stopped():
                 self.say(f"starting {name}")
                 try:
                     self._start(name, stage_of)
@@ -90,7 +120,10 @@ class PipelineBench:
         runners = {name: self._alive[name][0] for name in partitions if name in self._alive}
         if self.stopped() or not runners:
             return answers
-        batches = take_turns(runners, self.items, rounds, self._tell(runners), self.stopped)
+        if self.fit_items and not self._items_fit:
+            self.items = fitting_items(self.items, self.stages, runners.values())
+            self._items_fit = True
+        batches = take_turns(runners, self.items, rounds, self._tell(runners), self.stopped, until)
         for name, taken in batches.items():
             if not taken:
                 continue
@@ -101,6 +134,9 @@ class PipelineBench:
             else:
                 answers[name] = self._timing(name, taken)
         return answers
+
+    def _left(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
 
     def _tell(self, runners: Mapping[str, Pipeline]) -> Callable[[str], None]:
         names = ", ".join(runners)

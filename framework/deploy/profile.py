@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from framework.deploy.assignment import NOTE
+from framework.deploy.assignment import HAND_OVER_PASSES, NOTE
 from framework.deploy.fusion import groups, spread_times
 from framework.deploy.model import ModelFile
 from framework.deploy.neighbours import busy_neighbours
@@ -96,11 +96,8 @@ class Profile:
 
     @property
     def link_bandwidth(self) -> float:
-        """What to give ``--bandwidth``: handing a tensor over costs about three more passes over it.
-
-        It is read from another core's cache, and onnxruntime changes its layout for the stage's operators, both ways.
-        """
-        return self.copy_bandwidth / 3
+        """What the graph is priced with by default: see `framework.deploy.assignment.stated_bandwidth`."""
+        return self.copy_bandwidth / HAND_OVER_PASSES
 
     def note(self) -> dict[str, Any]:
         """Return what a graph file should keep of how it was measured."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,11 @@ from framework.model.graph import PhysicalCosts
 from framework.model.topology import IntArray
 from framework.portfolio.solve import solve
 from framework.signals import Interrupt
+
+BUDGET = 120.0
+MOST_SOLVE_SECONDS = 10.0
+WRITING_SHARE = 0.05
+"""Share of the budget for writing the winner and checking it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,7 +120,7 @@ def refine_split(
     rounds: int = 4,
     race_rounds: int = 16,
     items: int | None = None,
-    budget: float = 10.0,
+    budget: float = BUDGET,
     optimization: Optimization = Optimization.ALL,
     affinity: bool = True,
     seed: int = 0,
@@ -140,7 +146,8 @@ def refine_split(
     items
         Items in a batch, by default as many as the unsplit model does in half a second.
     budget
-        Seconds for each solve.
+        Seconds for all of it. Where it is short there are fewer and shorter turns of measurements; a split is measured
+        in one round at least, whatever that takes.
     seed
         Of inputs and of the solver.
     force
@@ -154,6 +161,7 @@ def refine_split(
         If the split knows no graph in seconds, the model is gone, or no split can be run.
     """
     interrupt = interrupt or Interrupt()
+    deadline = time.monotonic() + (1 - WRITING_SHARE) * budget
     with interrupt.watch():
         check_target(output, _origin(manifest), force=force)
         if output.resolve() == manifest.folder.resolve():
@@ -169,20 +177,6 @@ def refine_split(
         single = Unsplit(model, feed, optimization)
         per_batch = max(items, problem.stages + FEWEST) if items else single.batch_items(problem.stages)
 
-        def propose(corrected: Solved) -> IntArray | None:
-            result = solve(
-                corrected.graph,
-                corrected.stages,
-                device=corrected.device,
-                budget=budget,
-                seed=seed,
-                workers=workers,
-                constraints=corrected.constraints,
-                interrupt=interrupt,
-            )
-            found = result.document["stage_of"]
-            return None if found is None else np.array(found, np.int64)
-
         with (
             tempfile.TemporaryDirectory(prefix="pipebound-") as folder,
             PipelineBench(
@@ -193,12 +187,29 @@ def refine_split(
                 feed=feed,
                 single=single,
                 items=per_batch,
+                fit_items=items is None,
+                deadline=deadline,
                 optimization=optimization,
                 affinity=affinity,
                 interrupted=lambda: interrupt.happened,
                 say=say,
             ) as bench,
         ):
+
+            def propose(corrected: Solved) -> IntArray | None:
+                result = solve(
+                    corrected.graph,
+                    corrected.stages,
+                    device=corrected.device,
+                    budget=bench.solve_seconds(MOST_SOLVE_SECONDS),
+                    seed=seed,
+                    workers=workers,
+                    constraints=corrected.constraints,
+                    interrupt=interrupt,
+                )
+                found = result.document["stage_of"]
+                return None if found is None else np.array(found, np.int64)
+
             outcome = search(
                 problem,
                 given,
@@ -225,7 +236,7 @@ def refine_split(
             outcome=outcome,
             manifest=written,
             link_bandwidth=corrected.device.link_bandwidth,
-            items=per_batch,
+            items=bench.items,
             interrupted=interrupt.happened,
             remarks=_remarks(manifest, problem, outcome, single),
         )

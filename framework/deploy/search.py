@@ -50,14 +50,20 @@ Propose = Callable[[Solved], "IntArray | None"]
 class Bench(Protocol):
     """What measures splits."""
 
-    def measure(self, partitions: Mapping[str, IntArray], rounds: int) -> Mapping[str, Timing | str]:
+    def measure(
+        self, partitions: Mapping[str, IntArray], rounds: int, *, last: bool = False
+    ) -> Mapping[str, Timing | str]:
         """Return what each split took in turns with the others, or why it cannot be run.
 
-        What was interrupted before its first round is left out.
+        What was interrupted before its first round is left out. There may be fewer rounds where time is short; after
+        the `last` measurement nothing follows that needs any.
         """
 
     def stopped(self) -> bool:
         """Whether to end now."""
+
+    def hurried(self) -> bool:
+        """Whether what is left of the time is needed for the last race."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -196,14 +202,14 @@ class _Search:
             self._add(name, stage_of, naive=True)
         self._measure([*self._candidates.values()], EXPLORING)
         solves, converged = 0, False
-        while solves < rounds and self._ranked() and not self._bench.stopped():
+        while solves < rounds and self._ranked() and not self._bench.stopped() and not self._bench.hurried():
             solves += 1
             self._say(f"solving with corrected costs, round {solves} of {rounds}")
             found = self._next()
             if self._bench.stopped():
                 break
             if found is None:
-                converged = True
+                converged = not self._bench.hurried()
                 break
             candidate = self._add(f"round {solves}", found)
             self._measure([self._ranked()[0], candidate], EXPLORING)
@@ -213,7 +219,7 @@ class _Search:
             self._say("the last race")
             for candidate in finalists:
                 candidate.finalist = True
-            raced = self._measure(finalists, race_rounds) and not self._bench.stopped()
+            raced = self._measure(finalists, race_rounds, last=True) and not self._bench.stopped()
         winner, why = self._winner(finalists, raced)
         correction = fit(self._work, self._observations)
         corrected = self._problem.corrected(correction)
@@ -249,9 +255,9 @@ class _Search:
         )
         return self._candidates[key]
 
-    def _measure(self, candidates: Sequence[Candidate], rounds: int) -> bool:
+    def _measure(self, candidates: Sequence[Candidate], rounds: int, *, last: bool = False) -> bool:
         """Measure candidates in turns and note what they took; whether all that can run have."""
-        answers = self._bench.measure({c.name: c.stage_of for c in candidates}, rounds)
+        answers = self._bench.measure({c.name: c.stage_of for c in candidates}, rounds, last=last)
         shared = next((c for c in candidates if c.timing is not None and c.name in answers), None)
         before = 1.0 if shared is None else shared.relative
         for candidate in candidates:
@@ -284,6 +290,8 @@ class _Search:
         assert best.timing is not None
         slowest = best.stage_of == int(np.nanargmax(best.timing.stage_seconds))
         for tilt in (0.0, *TILTS):
+            if tilt and self._bench.hurried():
+                return None
             leaning = Correction(node=correction.node * np.where(slowest, 1 + tilt, 1.0), link=correction.link)
             found = self._propose(self._problem.corrected(leaning))
             if self._bench.stopped() or found is None:

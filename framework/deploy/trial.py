@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from framework.deploy.pipeline import Batch, Pipeline
 from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.solved import solved_graph
 from framework.deploy.split import split_model
-from framework.deploy.turns import FEWEST, Unsplit, take_turns
+from framework.deploy.turns import FEWEST, Unsplit, fitting_items, take_turns
 from framework.deploy.verdict import Judge, Verdict
 from framework.errors import UserError
 from framework.model.device import Device
@@ -33,6 +34,8 @@ from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
 
 SPLIT, UNSPLIT = "this split", "unsplit"
+STARTING_SHARE, MEASURED_SHARE = 0.4, 0.85
+"""Shares of the budget after which no further split is started, and no further round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,7 @@ def run_trial(
     optimization: Optimization = Optimization.ALL,
     affinity: bool = True,
     seed: int = 0,
+    budget: float = math.inf,
     say: Callable[[str], None] = lambda text: None,
 ) -> Trial:
     """Measure a split, the unsplit model and, unless told otherwise, the naive splits into as many stages.
@@ -172,6 +176,8 @@ def run_trial(
         Items in a batch, by default as many as the unsplit model does in `BATCH_SECONDS`; batches of each split.
     seed
         Of the inputs.
+    budget
+        Seconds for all of it. Where it is short there are fewer rounds, one at least, and naive splits are left out.
 
     Raises
     ------
@@ -181,6 +187,8 @@ def run_trial(
     whole = model_path or manifest.model_path
     if not whole.is_file():
         raise UserError("the unsplit model is not there", where=str(whole), mend="give it with --model FILE")
+    begun = time.monotonic()
+    remarks: list[str] = []
     model = open_model(whole)
     feed = random_feed(model, manifest.dims, seed)
     pricing = _Pricing(manifest, model)
@@ -197,6 +205,9 @@ def run_trial(
             if twin is not None:
                 same[name] = twin
                 continue
+            if runners and time.monotonic() > begun + STARTING_SHARE * budget:
+                remarks.append(f"{name} was left out, for the budget of {budget:g} s")
+                continue
             say(f"starting {name}")
             split = manifest
             if name != SPLIT:
@@ -206,23 +217,32 @@ def run_trial(
         say("starting the unsplit model")
         single = Unsplit(model, feed, optimization)
         fewest = len(manifest.stages) + FEWEST
-        per_batch = max(items, fewest) if items else single.batch_items(len(manifest.stages))
-        batches = take_turns({**runners, UNSPLIT: single}, per_batch, rounds, say)
+        if items:
+            per_batch = max(items, fewest)
+        else:
+            per_batch = fitting_items(single.batch_items(len(manifest.stages)), len(manifest.stages), runners.values())
+        until = begun + MEASURED_SHARE * budget
+        batches = take_turns({**runners, UNSPLIT: single}, per_batch, rounds, say, until=until)
         judge = Judge(model=model, feed=feed, expected=single.expected)
         verdict = judge.judge(manifest, [batch.results for batch in batches[SPLIT]])
     rows = [
         _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
         for name, stage_of in partitions.items()
+        if same.get(name, name) in batches
     ]
+    done = len(batches[UNSPLIT])
+    if done < rounds:
+        remarks.append(f"{done} of {rounds} rounds, for the budget of {budget:g} s")
     rows.insert(1, _row(UNSPLIT, batches[UNSPLIT], None, None))
-    remarks = [] if single.finite else ["the model's results are not finite, so that equal results prove little"]
+    if not single.finite:
+        remarks.append("the model's results are not finite, so that equal results prove little")
     return Trial(
         model=model.path.name,
         stages=len(manifest.stages),
         rows=tuple(rows),
         verdict=verdict,
         items=per_batch,
-        rounds=rounds,
+        rounds=done,
         optimization=optimization,
         remarks=(*manifest.document["remarks"], *pricing.remarks, *verdict.remarks, *remarks),
     )

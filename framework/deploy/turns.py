@@ -1,13 +1,14 @@
 """Measuring in turns: several ways to run a model, round by round, each round starting with another.
 
-What is compared stays alive meanwhile (waiting, it costs nothing), so that a change of the machine's mood strikes all.
+What is compared stays alive meanwhile (waiting, it costs nothing), so that a change of the machine's load affects all
+alike.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -57,12 +58,26 @@ class Unsplit:
         return Batch(period=float(np.mean(times)), busy=(float(np.median(times)),), results=dict(self.expected))
 
 
+def fitting_items(items: int, stages: int, runners: Iterable[Runner]) -> int:
+    """Return how many items a batch may have so that it takes none of the runners much longer than `BATCH_SECONDS`.
+
+    Handing an item over takes a pipeline longer than a tiny model takes to compute it, and many times longer where the
+    stages share cores with other programs.
+    """
+    few = stages + FEWEST
+    if items <= few:
+        return items
+    slowest = max((runner.run(few).period for runner in runners), default=0.0)
+    return items if slowest <= 0 else max(few, min(items, math.ceil(BATCH_SECONDS / slowest)))
+
+
 def take_turns(
     runners: Mapping[str, Runner],
     items: int,
     rounds: int,
     say: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
+    until: float = math.inf,
 ) -> dict[str, list[Batch]]:
     """Run `rounds` batches of everything in turn, after one that warms up.
 
@@ -70,14 +85,18 @@ def take_turns(
     ----------
     stopped
         Asked before every batch whether to end; a round that is not complete is then left out.
+    until
+        When to end, on the clock of `time.monotonic`, with one round at least.
     """
     batches: dict[str, list[Batch]] = {name: [] for name in runners}
     for round_number in range(rounds + 1):
+        if round_number > 1 and time.monotonic() > until:
+            break
         say(f"round {round_number} of {rounds}")
         first = round_number % len(runners)
         taken = {}
         for name, runner in [*runners.items()][first:] + [*runners.items()][:first]:
-            if stopped():
+            if stopped() or (round_number > 1 and time.monotonic() > until):
                 return batches
             taken[name] = runner.run(items)
         if round_number:

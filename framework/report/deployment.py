@@ -70,7 +70,7 @@ def print_profile(profile: Profile, path: Path) -> None:
         f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread{beside}, quartiles "
         f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), "
         f"{counted(profile.repetitions, 'run')} after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in "
-        f"{counted(len(profile.operators), 'operator')}.",
+        f"{counted(len(profile.operators), 'operator')}, {quantity(1e3 * profile.overhead, 4)} ms between them.",
     )
     table = FactTable("slowest operators")
     table.texts("operator")
@@ -91,8 +91,8 @@ def print_profile(profile: Profile, path: Path) -> None:
     for remark in profile.remarks:
         console.print(f"note: {remark}", style="yellow")
     bandwidth = f"{profile.link_bandwidth / 1e9:.2g}GB/s"
-    console.print(f"Written to {path}. For stages that share this machine's memory:")
-    command = f"pipebound solve {quote(str(path))} -k 2 --bandwidth {bandwidth} --keep-fused -o result.json"
+    console.print(f"Written to {path}, with {bandwidth} between stages that share this machine's memory. To solve it:")
+    command = f"pipebound solve {quote(str(path))} -k 2 --keep-fused -o result.json"
     console.print(f"  {command}", soft_wrap=True)
 
 

@@ -78,6 +78,32 @@ def test_a_result_of_the_model_itself_can_be_split(pipebound: Run, tmp_path: Pat
     assert all(row["predicted"] >= solved["dual_bound"] for row in trial["rows"] if row["name"] != "unsplit")
 
 
+def test_a_profile_states_its_own_bandwidth(pipebound: Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    write(residual(), tmp_path / "model.onnx")
+    done = pipebound("profile", "model.onnx", "-o", "p.graph.json", "--repetitions", "3", "--budget", "60s")
+    assert done.returncode == 0, done.stderr
+    assert "Profiling model.onnx: at most 60 s" in done.stdout
+    note = json.loads((tmp_path / "p.graph.json").read_text())["profile"]
+    # What speaks against the times is in the file, and on stderr.
+    assert done.stderr.count("do not trust this") == len(note["warnings"])
+    for options, device in (
+        ([], ("measured", note["copy_bandwidth"] / 3)),
+        (["--bandwidth", "2GB/s"], ("measured", 2e9)),
+        (["--device", "reference"], ("reference", 16e9)),
+    ):
+        solved = pipebound("solve", "p.graph.json", "-k", "2", "--budget", "10s", "--json", *options)
+        assert solved.returncode == 0, solved.stderr
+        stored = json.loads(solved.stdout)["device"]
+        assert (stored["name"], stored["link_bandwidth"]) == device
+    document = json.loads((tmp_path / "p.graph.json").read_text())
+    document["profile"]["copy_bandwidth"] = -1
+    (tmp_path / "p.graph.json").write_text(json.dumps(document))
+    wrong = pipebound("solve", "p.graph.json", "-k", "2")
+    assert wrong.returncode == 2
+    assert "copy_bandwidth is -1 (give --bandwidth)" in wrong.stderr
+
+
 def test_recommend(pipebound: Run, graph_file: Path) -> None:
     done = pipebound("recommend", graph_file, "-k", "1..4", "--budget", "10s", "--json")
     assert done.returncode == 0, done.stderr

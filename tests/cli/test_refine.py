@@ -28,7 +28,7 @@ from framework.report import deployment
 from tests.cli.conftest import Run
 from tests.deploy.models import functions, residual, transformer, write
 
-FAST = ["--items", "6", "--race", "5", "--budget", "5s"]
+FAST = ["--items", "6", "--race", "5", "--budget", "5m"]
 
 
 def make_split(folder: Path, constraints: Constraints | None = None, k: int = 2) -> None:
@@ -116,7 +116,7 @@ def test_the_result_s_constraints_are_kept(tmp_path: Path) -> None:
     from framework.deploy.refine import refine_split
 
     refinement = refine_split(
-        read_manifest(tmp_path / "stages"), tmp_path / "better", rounds=1, race_rounds=5, items=6, budget=5.0
+        read_manifest(tmp_path / "stages"), tmp_path / "better", rounds=1, race_rounds=5, items=6, budget=300.0
     )
     assert refinement.manifest is not None
     assert "head" in refinement.manifest.stages[0]["nodes"]
@@ -133,7 +133,7 @@ def test_more_stages_than_cores(tmp_path: Path) -> None:
     from framework.deploy.refine import refine_split
 
     refinement = refine_split(
-        read_manifest(tmp_path / "stages"), tmp_path / "better", rounds=1, race_rounds=5, items=6, budget=5.0
+        read_manifest(tmp_path / "stages"), tmp_path / "better", rounds=1, race_rounds=5, items=6, budget=300.0
     )
     assert refinement.stages == k
     assert any("their times include waiting for a core" in remark for remark in refinement.remarks)

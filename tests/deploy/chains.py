@@ -68,7 +68,12 @@ class PaperBench:
     def stopped(self) -> bool:
         return len(self.measured) >= self.patience
 
-    def measure(self, partitions: Mapping[str, IntArray], rounds: int) -> dict[str, Timing | str]:
+    def hurried(self) -> bool:
+        return False
+
+    def measure(
+        self, partitions: Mapping[str, IntArray], rounds: int, *, last: bool = False
+    ) -> dict[str, Timing | str]:
         if self.stopped():
             return {}
         self.measured.append(list(partitions))

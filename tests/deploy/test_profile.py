@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,8 @@ from onnx import helper
 from framework.deploy.assignment import read_note
 from framework.deploy.fusion import groups, spread_times
 from framework.deploy.model import ModelFile, open_model
-from framework.deploy.profile import profile_model, write_profile
+from framework.deploy.profile import _Runs, _warnings, profile_model, write_profile
+from framework.deploy.profile_times import operator_times
 from framework.deploy.runtime import Optimization, open_session
 from framework.errors import UserError
 from framework.formats import read_graph
@@ -115,3 +117,119 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         profile_model(model)
     with pytest.raises(UserError, match="too few repetitions"):
         profile_model(model, dims={"N": 1}, repetitions=1)
+
+
+def loops(*, steps: int = 40) -> onnx.ModelProto:
+    """Return a heavy node, an If with nodes of that name in its bodies, and a Loop of many small operators."""
+    rng = np.random.default_rng(0)
+    info = helper.make_tensor_value_info
+    flag, whole, vector = (info(n, k, s) for n, k, s in (("c", 9, []), ("i", 7, []), ("h", 1, [1, 16])))
+    chain = [helper.make_node("Tanh", [f"b{i}" if i else "h"], [f"b{i + 1}"], name="heavy") for i in range(6)]
+    kept = helper.make_node("Identity", ["c"], ["co"])
+    body = helper.make_graph([*chain, kept], "body", [whole, flag, vector], [info("co", 9, []), info("b6", 1, [1, 16])])
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(op, ["d"], [name], name="heavy")], name, [], [info(name, 1, [64, 16])]
+        )
+        for name, op in (("then", "Relu"), ("else", "Neg"))
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["d"], name="heavy"),
+        helper.make_node("ReduceSum", ["d"], ["s"], name="sum", keepdims=0),
+        helper.make_node("Greater", ["s", "zero"], ["positive"], name="greater"),
+        helper.make_node("If", ["positive"], ["e"], name="if", **branches),
+        helper.make_node("Slice", ["e", "start", "end", "start"], ["h0"], name="slice"),
+        helper.make_node("Loop", ["trips", "", "h0"], ["y"], name="loop", body=body),
+    ]
+    stored = [
+        onnx.numpy_helper.from_array(np.asarray(value), name)
+        for name, value in (
+            ("w", (rng.standard_normal((512, 16)) / 22).astype(np.float32)),
+            ("zero", np.float32(0)),
+            ("start", np.array([0])),
+            ("end", np.array([1])),
+            ("trips", np.array(steps)),
+        )
+    ]
+    graph = helper.make_graph(nodes, "loops", [info("x", 1, [64, 512])], [info("y", 1, [1, 16])], stored)
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_bodies_are_told_from_the_main_graph(tmp_path: Path) -> None:
+    model = open_model(write(loops(), tmp_path / "m.onnx"))
+    profile = profile_model(model, repetitions=5, warm_up=1)
+    costs = profile.graph.costs
+    assert isinstance(costs, PhysicalCosts)
+    assert costs.seconds.sum() <= profile.latency[1] * (1 + 1e-9)
+    rows = {row["name"]: row for row in profile.operators}
+    assert rows["heavy"]["op"] == "MatMul"
+    assert rows["heavy"]["quartiles"][1] > 0
+
+
+def test_the_profiler_s_overhead_is_taken_off() -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["d"], name="heavy"),
+            helper.make_node("Loop", ["", "", "d"], ["y"], name="loop", body=onnx.GraphProto(name="body")),
+            helper.make_node("Relu", ["y"], ["z"], name="after"),
+        ],
+        "g",
+        [],
+        [],
+    )
+    events: list[dict[str, Any]] = []
+
+    def event(name: str, begin: float, end: float, index: int) -> None:
+        arguments = {"node_index": str(index)}
+        events.append(
+            {"cat": "Node", "name": f"{name}_kernel_time", "ts": begin, "dur": end - begin, "args": arguments}
+        )
+
+    for run in range(3):
+        at = 10_000 * run
+        event("heavy", at, at + 300, 0)
+        for i in range(10):
+            # A node of the body may have the name of one of the main graph.
+            event("heavy", at + 310 + 90 * i, at + 320 + 90 * i, i)
+        event("loop", at + 300, at + 1300, 1)
+        event("after", at + 1300, at + 1300, 2)
+    times = operator_times(graph, events, [500e-6, 510e-6, 505e-6])
+    assert times.medians.tolist() == pytest.approx([300e-6, 205e-6, 0.0])
+    assert times.between == 0.0
+    assert "79.5 us were taken off for each of the 10 operators" in times.remarks[0]
+    # Without bodies, what is too much is scaled.
+    del graph.node[1]
+    plain = [entry for entry in events if entry["name"].startswith("after") or entry["dur"] == 300]
+    scaled = operator_times(graph, plain, [200e-6] * 3)
+    assert scaled.medians.sum() == pytest.approx(200e-6)
+    assert "scaled by 0.67" in scaled.remarks[0]
+    faster = operator_times(graph, plain, [400e-6] * 3)
+    assert faster.medians.sum() == pytest.approx(300e-6)
+    assert faster.between == pytest.approx(100e-6)
+
+
+@pytest.mark.parametrize(
+    ("runs", "explained", "words"),
+    [
+        (_Runs(latency=[1.0, 1.0, 1.0], events=[], core_share=1.0), 0.95, ()),
+        (_Runs(latency=[1.0, 1.5, 2.0], events=[], core_share=1.0), 1.4, ("quartiles",)),
+        (_Runs(latency=[1.0, 1.0, 1.0], events=[], core_share=0.5), 0.95, ("50% of a core",)),
+        (
+            _Runs(latency=[0.2, 1.0, 1.0], events=[], core_share=0.3),
+            0.2,
+            ("quartiles", "30%", "explain 200 ms of the 1000"),
+        ),
+    ],
+)
+def test_what_speaks_against_a_profile_is_said(runs: _Runs, explained: float, words: tuple[str, ...]) -> None:
+    low, middle, high = (float(v) for v in np.quantile(runs.latency, (0.25, 0.5, 0.75)))
+    found = _warnings(runs, (low, middle, high), explained)
+    assert len(found) == len(words)
+    assert all("do not trust this" in line and word in line for line, word in zip(found, words, strict=True))
+
+
+def test_a_budget_leaves_out_repetitions(tmp_path: Path) -> None:
+    model = open_model(write(residual(), tmp_path / "m.onnx"))
+    profile = profile_model(model, repetitions=50, warm_up=1, budget=1e-9)
+    assert profile.repetitions == 3
+    assert profile.remarks[0] == "3 of 50 repetitions, for the budget of 1e-09 s"
