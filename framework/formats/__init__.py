@@ -20,7 +20,7 @@ from framework.formats.bundled import bundled_path
 from framework.formats.regal import PREFIX as REGAL_PREFIX
 from framework.formats.regal import read_regal
 from framework.formats.source import PathLike, parse_json
-from framework.input_files import read_bytes, reading_until
+from framework.input_files import collector_paused, read_bytes, reading_until
 from framework.model.graph import ModelGraph
 
 BUNDLED_SCHEME = "testbed:"
@@ -146,7 +146,7 @@ def read_graph(
     UserError
         If the file cannot be read, is of no known format, or is not a valid graph.
     """
-    with reading_until(deadline):
+    with reading_until(deadline), collector_paused():
         return _read(path, format, dims, training)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,11 @@ def column(values: Sequence[object], field: str, place: Callable[[int], str], wh
         If an entry is missing, is no number, or is an integer beyond 64 bits. Sign and finiteness are left
         to `ModelGraph`.
     """
+    kinds = set(map(type, values))
+    if kinds <= {int} or kinds == {float}:
+        # An integer beyond 64 bits is named below.
+        with suppress(OverflowError):
+            return np.array(values, np.int64) if kinds <= {int} else np.array(values, np.float64) + 0.0
     cleaned: list[int | float] = []
     whole = True
     for i, value in enumerate(values):
@@ -148,6 +155,46 @@ class GraphBuilder:
         self.names.append(name)
         self._ops.append(op)
         return index
+
+    def add_nodes(self, names: Sequence[str], ops: Sequence[str]) -> bool:
+        """Add all nodes of a file that calls them by their positions; if that fails, add none and return False."""
+        if self.names or len(set(names)) < len(names):
+            return False
+        check_deadline(self.where)
+        self.names, self._ops = list(names), list(ops)
+        self._index = {i: i for i in range(len(names))}
+        self._taken = set(names)
+        return True
+
+    def add_tensors(self, producers: Sequence[object], consumers: Sequence[object]) -> bool:
+        """Add tensors by the positions of nodes; if anything is wrong with any of them, add none and return False."""
+        kinds = (set(map(type, producers)), set(map(type, consumers)))
+        if not (kinds[0] <= {int} and kinds[1] <= {list}):
+            return False
+        rows: Sequence[list[object]] = consumers  # type: ignore[assignment]
+        flat = list(chain.from_iterable(rows))
+        check_deadline(self.where)
+        if not set(map(type, flat)) <= {int}:
+            return False
+        try:
+            heads, tails = np.array(producers, np.int64), np.array(flat, np.int64)
+        except OverflowError:
+            return False
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        of_tail = np.repeat(heads, lengths)
+        ends = np.concatenate((heads, tails))
+        if (len(ends) and (ends.min() < 0 or ends.max() >= len(self.names))) or bool((of_tail == tails).any()):
+            return False
+        tensor = np.repeat(np.arange(len(rows)), lengths)
+        if bool(((tails[1:] <= tails[:-1]) & (tensor[1:] == tensor[:-1])).any()):
+            order = np.lexsort((tails, tensor))
+            tails, tensor = tails[order], tensor[order]
+            first = np.concatenate(([True], (tails[1:] != tails[:-1]) | (tensor[1:] != tensor[:-1])))
+            tails, lengths = tails[first], np.bincount(tensor[first], minlength=len(rows))
+        self._producers.extend(heads.tolist())
+        self._row_lengths.extend(lengths.tolist())
+        self._consumers.extend(tails.tolist())
+        return True
 
     def node(self, key: Hashable, *, place: str) -> int:
         """Return the index of the node that an edge calls `key`."""

@@ -59,11 +59,13 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     nodes = objects_of(top, "nodes", where)
     tensors = objects_of(top, "tensors", where)
     builder = GraphBuilder(where)
-    for i, node in enumerate(nodes):
-        name = _text(node, "name", f"{where}, nodes[{i}]") or f"node{i}"
-        builder.add_node(i, name=name, op=_text(node, "op", f"{where}, nodes[{i}]") or "", place=f"nodes[{i}]")
-    for i, tensor in enumerate(tensors):
-        _add_tensor(builder, tensor, f"tensors[{i}]")
+    _add_nodes(builder, nodes)
+    if not builder.add_tensors(
+        [tensor.get("producer", MISSING) for tensor in tensors],
+        [tensor.get("consumers", MISSING) for tensor in tensors],
+    ):
+        for i, tensor in enumerate(tensors):
+            _add_tensor(builder, tensor, f"tensors[{i}]")
     unit = _text(top, "cost_unit", where)
     if unit is None and top.get("capacity") is not None:
         raise UserError("there is a capacity, but no cost_unit", where=where, mend="name the unit of the costs")
@@ -111,6 +113,19 @@ def _remarks(top: dict[str, Any], where: str) -> Sequence[str]:
     if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
         raise UserError(f"remarks is {shown(remarks)}", where=where, mend="give a list of strings")
     return remarks
+
+
+def _add_nodes(builder: GraphBuilder, nodes: list[dict[str, Any]]) -> None:
+    names, ops = [node.get("name") for node in nodes], [node.get("op") for node in nodes]
+    if {*map(type, names), *map(type, ops)} <= {str, type(None)} and builder.add_nodes(
+        [name or f"node{i}" for i, name in enumerate(names)], [op or "" for op in ops]
+    ):
+        return
+    # Once more, one by one, for the place of the mistake.
+    for i, node in enumerate(nodes):
+        place = f"{builder.where}, nodes[{i}]"
+        name = _text(node, "name", place) or f"node{i}"
+        builder.add_node(i, name=name, op=_text(node, "op", place) or "", place=f"nodes[{i}]")
 
 
 def _add_tensor(builder: GraphBuilder, tensor: dict[str, Any], place: str) -> None:

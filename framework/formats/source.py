@@ -44,7 +44,10 @@ def parse_json(data: bytes, where: str) -> object:
         objects += 1
         if objects % _CHECKED_EVERY == 0:
             check_deadline(where)
-        return _distinct_keys(pairs)
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            raise _RepeatedKeyError(_repeated(pairs))
+        return result
 
     try:
         return json.loads(text, object_pairs_hook=distinct_keys)
@@ -69,15 +72,10 @@ class _RepeatedKeyError(Exception):
     """An object with the same key twice: one of the two values would be lost silently."""
 
 
-def _distinct_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _RepeatedKeyError(key)
-            seen.add(key)
-    return result
+def _repeated(pairs: list[tuple[str, object]]) -> str:
+    """Return the first key that is there twice."""
+    seen: set[str] = set()
+    return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
 def graph_name(path: PathLike) -> str:

@@ -275,6 +275,10 @@ def _check_magnitudes(
     """Refuse costs before anything adds them up in 64 bits."""
     if any(len(a) and int(a.min()) < 0 for a in (work, parameter_cost, tensor_cost)) or capacity < 0:
         raise ValueError("costs must not be negative")
+    rough = work.sum(dtype=np.float64) + parameter_cost.sum(dtype=np.float64)
+    rough += (tensor_cost * (1.0 + np.diff(consumer_ptr))).sum()
+    if rough < MAX_TOTAL / 2:
+        return
     # Python integers: the check itself must not overflow.
     total = sum(work.tolist()) + sum(parameter_cost.tolist())
     total += sum(c * (1 + q) for c, q in zip(tensor_cost.tolist(), np.diff(consumer_ptr).tolist(), strict=True))
