@@ -86,12 +86,13 @@ class AnchoredCut:
         from framework.structure.cuts import NodeCuts
 
         instance = problem.instance
-        anchor, share = int(certificate.data["anchor"]), int(certificate.data["theta_64"])
+        data = certificate.whole_data()
+        anchor, share = data["anchor"], data["theta_64"]
         if not 0 <= anchor < instance.n or not 0 <= share <= DENOMINATOR:
             raise ValueError("anchor or theta is out of range")
         cuts = NodeCuts(instance)
         flow = np.zeros(len(cuts.network.forward), np.int64)
-        flow[np.array(certificate.data["arcs"], np.int64)] = np.array(certificate.data["flow"], np.int64)
+        flow[np.array(data["arcs"], np.int64)] = np.array(data["flow"], np.int64)
         value = cuts.flow_value(flow, _weight(instance, share), scale=DENOMINATOR, inside=[anchor], anchors=[anchor])
         return _round_up(value, share, instance)
 

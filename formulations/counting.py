@@ -107,7 +107,7 @@ class Counting:
 
         from framework.structure.count_refuter import CountProof, CountRefuter
 
-        data = certificate.data
+        data = certificate.whole_data()
         proof = CountProof(
             threshold=int(data["threshold"]),
             weights=np.array(data["weights"], np.int64),

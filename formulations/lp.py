@@ -106,12 +106,12 @@ class Lp:
         from framework.structure.dual_repair import dual_value
         from framework.structure.superblock_model import SuperblockParts
 
-        groups, threshold = int(certificate.data["groups"]), int(certificate.data["threshold"])
-        multipliers = [int(value) for value in certificate.data["multipliers"]]
+        data = certificate.whole_data()
+        groups, threshold, multipliers = int(data["groups"]), int(data["threshold"]), data["multipliers"]
         if groups < 1 or threshold < 0:
             raise ValueError("groups or threshold is out of range")
         model = _model(SuperblockParts(problem.instance), problem, groups, threshold)
-        if model is None or dual_value(model.model, certificate.data["rows"], multipliers) > threshold:
+        if model is None or dual_value(model.model, data["rows"], multipliers) > threshold:
             return threshold + 1
         raise ValueError("the multipliers do not refute the threshold")
 

@@ -94,11 +94,12 @@ class Sdp:
         from framework.structure.same_stage_model import SameStageModel
 
         n = problem.instance.n
-        vectors = [np.array([int(x) for x in vector], np.int64) for vector in certificate.data["vectors"]]
+        data = certificate.whole_data()
+        vectors = [np.array(vector, np.int64) for vector in data["vectors"]]
         if any(len(q) != n or int(np.abs(q).max()) > LARGEST_ENTRY for q in vectors):
             raise ValueError("a vector has the wrong length or is too large")
         model = SameStageModel(problem.instance, problem.useful_stages, vectors).model
-        return dual_value(model, certificate.data["rows"], [int(m) for m in certificate.data["multipliers"]])
+        return dual_value(model, data["rows"], list(data["multipliers"]))
 
     def _evaluate(
         self, problem: Problem, context: Context, model: Any, duals: Any, base: int, vectors: list[IntArray]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral
 from typing import Any
 
 from framework.model.problem import Partition
@@ -44,6 +45,25 @@ class Certificate:
     kind: str
     data: Mapping[str, Any]
     instance: str = ""
+
+    def whole_data(self) -> Mapping[str, Any]:
+        """Return `data` of a checker that writes whole numbers only.
+
+        Raises
+        ------
+        ValueError
+            If a number is not: rounding one off would accept a certificate that nobody wrote.
+        """
+        values = list(self.data.values())
+        while values:
+            value = values.pop()
+            if isinstance(value, Mapping):
+                values += value.values()
+            elif isinstance(value, list | tuple):
+                values += value
+            elif isinstance(value, bool) or not isinstance(value, Integral):
+                raise ValueError("it holds something else than whole numbers")
+        return self.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

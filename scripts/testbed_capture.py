@@ -147,7 +147,7 @@ def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
     return {
         "nodes": graph.topology.n,
         "attempt": attempt,
-        "sha256": graph.sha256(),
+        "sha256": graph.named_sha256(),
         "parameters": result.parameters,
         "module_bytes": result.module_bytes,
         "used_bytes": result.used_bytes,

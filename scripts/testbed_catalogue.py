@@ -134,7 +134,7 @@ def describe(graph: ModelGraph, facts: dict[str, Any]) -> CatalogueRow:
         batch=graph.batch,
         dtype=graph.dtype,
         structure=structure_digest(graph),
-        sha256=graph.sha256(),
+        sha256=graph.named_sha256(),
         subsets=("full",) if facts.get("full") else (),
     )
 

@@ -152,9 +152,26 @@ class ModelGraph:
             )
 
     def sha256(self) -> str:
-        """Digest of structure and costs (names and order included), independent of the file format."""
+        """Digest of structure and costs (nodes' names and order included), whatever file they are in.
+
+        The graph's own name is left out: for many formats it is the name of the file, which anybody may change.
+        """
+        return self._digest((self.node_names, self.ops))
+
+    def named_sha256(self) -> str:
+        """Digest that the graph's name is part of, by which the testbed and the stores of studies know it.
+
+        Result files had this one before the name was left out.
+        """
+        return self._digest((self.name, self.node_names, self.ops))
+
+    def is_called(self, sha256: str) -> bool:
+        """Whether a result file with this digest, of any version of this program, is of this graph."""
+        return sha256 in (self.sha256(), self.named_sha256())
+
+    def _digest(self, names: tuple[object, ...]) -> str:
         digest = hashlib.sha256()
-        digest.update(repr((self.name, self.node_names, self.ops)).encode())
+        digest.update(repr(names).encode())
         for array in (self.topology.producer, self.topology.consumer_ptr, self.topology.consumers):
             digest.update(array.tobytes())
         if isinstance(self.costs, PhysicalCosts):

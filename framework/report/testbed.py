@@ -66,7 +66,7 @@ def _generated_row(name: str) -> Row:
         "source": graph.source,
         "nodes": graph.topology.n,
         "tensors": graph.topology.m,
-        "sha256": graph.sha256(),
+        "sha256": graph.named_sha256(),
         "subsets": ("regal-like",),
     }
 

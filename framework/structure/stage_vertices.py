@@ -225,10 +225,11 @@ def _fraction(multiplier: float, num_limit: int, den_limit: int) -> tuple[int, i
         return 1, 0
     if multiplier <= 0.0:
         return 0, 1
+    # Limits beyond 2^53 are rounded where they meet the float: what comes of it is held against them as integers.
     if multiplier * den_limit <= num_limit:
-        num = int(multiplier * den_limit)
+        num = min(int(multiplier * den_limit), num_limit)
         return (num, den_limit) if num else (0, 1)
-    den = int(num_limit / multiplier)
+    den = min(int(num_limit / multiplier), den_limit)
     return (num_limit, den) if den else (1, 0)
 
 
@@ -306,7 +307,10 @@ def walk_tree(
             branch(search, depth, a)
             depth += 1
             continue
-        if not (0 <= a <= num_limit and 0 <= b <= den_limit and a + b > 0 and 0 <= c < shares):
+        # Earlier versions rounded limits as floats, up to twice the distance of floats of that size above them.
+        if not (0 <= a <= num_limit + (num_limit >> 52) and 0 <= b <= den_limit + (den_limit >> 52)):
+            return -1
+        if a + b == 0 or not 0 <= c < shares:
             return -1
         if close_roles(shape, rules, search.roles, network):
             build_network(shape, c, network)

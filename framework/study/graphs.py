@@ -98,7 +98,7 @@ def describe_graphs(
             say(choice.path)
             graph = _at(choice.where, partial(read_choice, choice))
             priced = isinstance(graph.costs, PricedCosts)
-            sha256, name, nodes, tensors = graph.sha256(), graph.name, graph.topology.n, graph.topology.m
+            sha256, name, nodes, tensors = graph.named_sha256(), graph.name, graph.topology.n, graph.topology.m
         graphs.append(
             StudyGraph(
                 choice=choice,

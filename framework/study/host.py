@@ -104,7 +104,7 @@ class Host:
         place = (task.sha256, task.path, task.format, *sorted(task.dims.items()), task.training)
         if place not in self._graphs:
             graph = read_graph(task.path, format=task.format, dims=task.dims or None, training=task.training)
-            if graph.sha256() != task.sha256:
+            if graph.named_sha256() != task.sha256:
                 raise UserError("the graph has changed since the study was planned", where=task.path)
             while len(self._graphs) >= _KEPT_GRAPHS:
                 self._graphs.pop(next(iter(self._graphs)))

@@ -33,7 +33,7 @@ def test_list_prints_a_table_and_a_sum(pipebound: Run) -> None:
 def test_list_generates_regal_like(pipebound: Run) -> None:
     rows = json.loads(pipebound("testbed", "list", "--subset", "regal-like", "--family", "ws", "--json").stdout)
     assert len(rows) == 16
-    assert rows[0]["sha256"] == read_graph(f"testbed:{rows[0]['name']}").sha256()
+    assert rows[0]["sha256"] == read_graph(f"testbed:{rows[0]['name']}").named_sha256()
 
 
 def test_show(pipebound: Run) -> None:

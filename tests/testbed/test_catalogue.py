@@ -80,7 +80,7 @@ def check(row: CatalogueRow) -> None:
     graph = read_graph(bundled_path(row.name))
     costs, top = graph.costs, graph.topology
     assert isinstance(costs, PhysicalCosts)
-    assert graph.sha256() == row.sha256
+    assert graph.named_sha256() == row.sha256
     assert structure_digest(graph) == row.structure
     assert (graph.name, graph.source, graph.batch, graph.dtype) == (row.name, row.source, row.batch, row.dtype)
     assert (top.n, top.m) == (row.nodes, row.tensors)
