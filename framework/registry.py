@@ -21,7 +21,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from framework.contracts import DecisionFormulation, Feature, Formulation, Strategy
+from framework.contracts import (
+    ColumnFormulation,
+    DecisionFormulation,
+    Feature,
+    Formulation,
+    LagrangianFormulation,
+    Strategy,
+)
 from framework.errors import UserError
 from framework.model.problem import Problem
 
@@ -52,6 +59,32 @@ class Parameter:
         if typing.get_origin(self.type) is typing.Literal:
             return "|".join(map(str, typing.get_args(self.type)))
         return getattr(self.type, "__name__", str(self.type)) if isinstance(self.type, type) else str(self.type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Says of a parameter that it names another entry, which must be able to do something.
+
+    Written as an annotation, ``over: Annotated[str, Names(contract=LagrangianFormulation, lacks="...")]``, it makes the
+    registry check the name with all its parameters whenever the outer entry is created: before anything runs.
+
+    Attributes
+    ----------
+    contract
+        Protocol of `framework.contracts` that the entry fulfils.
+    lacks
+        What is said of an entry that does not: ``x decides no thresholds``.
+    features
+        What the entry supports besides.
+    """
+
+    contract: type
+    lacks: str
+    features: frozenset[Feature] = frozenset()
+
+    def accepts(self, entry: Entry) -> bool:
+        """Whether an entry may be named."""
+        return issubclass(entry.factory, self.contract) and self.features <= entry.features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +126,12 @@ class Entry:
             for field in dataclasses.fields(self.factory)
             if field.init
         )
+
+    def nested(self) -> Mapping[str, Names]:
+        """Return the parameters that name other entries."""
+        hints = typing.get_type_hints(self.factory, include_extras=True)
+        found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+        return {name: note for name, notes in found.items() for note in notes if isinstance(note, Names)}
 
 
 class Registry:
@@ -190,9 +229,24 @@ class Registry:
                 raise UserError(f"{spec.name} has no parameter {name!r}", mend=f"its parameters: {options}")
             arguments[name] = _convert(text, known[name].type, where=f"{spec.name}:{name}")
         try:
-            return entry.factory(**arguments)
+            made = entry.factory(**arguments)
         except (TypeError, ValueError) as error:
             raise UserError(str(error), where=str(spec)) from error
+        for name, names in entry.nested().items():
+            self._check_nested(getattr(made, name), names, where=f"{spec.name}:{name}")
+        return made
+
+    def _check_nested(self, text: str, names: Names, where: str) -> None:
+        try:
+            inner = EntrySpec.parse(text)
+            if not names.accepts(self.get(inner.name)):
+                able = ", ".join(entry.name for entry in self.entries() if names.accepts(entry))
+                raise UserError(f"{inner.name} {names.lacks}", mend=f"choose one of: {able}")
+            self.create(inner)
+        except UserError as error:
+            raise UserError(
+                error.what, where=f"{where}: {error.where}" if error.where else where, mend=error.mend
+            ) from None
 
     def create_formulation(self, spec: EntrySpec | str) -> Formulation:
         """Instantiate an entry that must be a formulation."""
@@ -245,6 +299,21 @@ class EntrySpec:
 
 registry = Registry()
 """The one registry of the process."""
+
+DecisionName = typing.Annotated[
+    str,
+    Names(contract=DecisionFormulation, lacks="decides no thresholds", features=frozenset({Feature.DECISION})),
+]
+"""Type of a parameter that names a formulation which decides thresholds."""
+
+FormulationName = typing.Annotated[str, Names(contract=Formulation, lacks="is no formulation")]
+"""Type of a parameter that names any formulation."""
+
+LagrangianName = typing.Annotated[str, Names(contract=LagrangianFormulation, lacks="has no Lagrangian relaxation")]
+"""Type of a parameter that names a formulation with a Lagrangian relaxation."""
+
+ColumnName = typing.Annotated[str, Names(contract=ColumnFormulation, lacks="generates no columns")]
+"""Type of a parameter that names a formulation which generates columns."""
 
 
 def register_formulation(

@@ -29,7 +29,7 @@ from framework.contracts import Context, Feature, Refuted, Satisfied
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.child import ChildContext
 from framework.portfolio.contracted import ContractedDecisions
-from framework.registry import register_strategy, registry
+from framework.registry import DecisionName, register_strategy, registry
 from framework.structure.start import known_partition, simple_bound
 
 NAME = "bisection"
@@ -63,7 +63,7 @@ class Bisection:
         Whether nodes that share a stage in every partition within the threshold are one node for the formulation.
     """
 
-    over: str = "cp-sat"
+    over: DecisionName = "cp-sat"
     first_seconds: float = 0.5
     max_rounds: int = 12
     contract: bool = True

@@ -20,7 +20,7 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import ColumnFormulation, Context, Feature, Refuted
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem, bottleneck
-from framework.registry import register_strategy, registry
+from framework.registry import ColumnName, register_strategy, registry
 from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ColumnGeneration:
         Effort of the last attempts; multiplied by four up to there.
     """
 
-    over: str = "stage-cover"
+    over: ColumnName = "stage-cover"
     first_effort: int = 8_000
     max_effort: int = 8_000_000
 

@@ -30,7 +30,7 @@ from framework.contracts import Context, Feature, Formulation, Strategy
 from framework.model.problem import Problem
 from framework.portfolio.child import ChildContext
 from framework.portfolio.contracted import ContractedDecisions
-from framework.registry import register_strategy, registry
+from framework.registry import DecisionName, register_strategy, registry
 from strategies.bisection import ThresholdSearch
 
 NAME = "fixing"
@@ -78,7 +78,7 @@ class Fixing:
         Give up after so many.
     """
 
-    over: str = "cp-sat:linearization=0+2"
+    over: DecisionName = "cp-sat:linearization=0+2"
     polish: bool = True
     first_seconds: float = 1.0
     max_sweeps: int = 12

@@ -37,7 +37,7 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import Context, Feature, LagrangianFormulation, Relaxation, RelaxedPoint
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem, bottleneck
-from framework.registry import register_strategy, registry
+from framework.registry import LagrangianName, register_strategy, registry
 from framework.structure.start import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Lagrangian:
         Evaluations at most.
     """
 
-    over: str = "nested-cuts"
+    over: LagrangianName = "nested-cuts"
     update: Literal["level", "subgradient", "multiplicative"] = "subgradient"
     patience: int = 100
     max_steps: int = 5000

@@ -18,7 +18,7 @@ from framework.bounds import Certificate, DualBound, Incumbent, Outcome, Reason,
 from framework.contracts import Context, Feature
 from framework.model.instance import UNLIMITED
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.registry import register_strategy, registry
+from framework.registry import FormulationName, register_strategy, registry
 from framework.structure.start import balanced_partition, simple_bound
 
 NAME = "merged"
@@ -42,7 +42,7 @@ class Merged:
         Number of stages it is run on.
     """
 
-    over: str = "nested-cuts"
+    over: FormulationName = "nested-cuts"
     into: int = 2
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from framework.contracts import Feature
 from framework.model.problem import Problem
 from framework.portfolio.members import Member
 from framework.registry import register_portfolio
-from strategies.portfolios import chosen_members
+from strategies.portfolios import chosen_members, read_rows
 
 _VARIANTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
@@ -30,7 +30,7 @@ def _register(name: str, table: Mapping[str, Any]) -> None:
 
         def members(self, problem: Problem, workers: int) -> tuple[Member, ...]:
             """Return the members listed in the file."""
-            return chosen_members(table["members"], problem)
+            return chosen_members(read_rows(table["members"], f"portfolio_variants.toml: {name}"), problem)
 
 
 for _name, _table in _VARIANTS.items():

@@ -35,11 +35,13 @@ def command(
     above it is a bug: it is shown and the command exits with 1. Ctrl-C, SIGTERM and SIGHUP end the run under way and
     leave out those that have not begun; the command shows what there is and exits with 130.
     """
+    from framework.portfolio.solve import check_entries
     from framework.report.comparison import Comparison, comparison_document, print_comparison, run_comparison
     from framework.report.live import live_display
     from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
+    check_entries(entries, stages, opt.plugin_paths(plugin))
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     with Interrupt().watch(from_begin=True) as interrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from framework.bounds import Reason, Termination
@@ -11,7 +11,7 @@ from framework.contracts import Feature
 from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
-from framework.model.instance import Instance
+from framework.model.instance import Instance, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem
 from framework.portfolio.board import Board
@@ -199,6 +199,29 @@ def _able(members: tuple[Member, ...], problem: Problem) -> tuple[tuple[Member, 
             )
         )
     return tuple(able), tuple(skipped)
+
+
+def check_entries(entries: Sequence[str], stages: Sequence[int], plugin_files: tuple[str, ...] = ()) -> None:
+    """Create all that entries name, portfolios' members and nested entries included, before anything runs.
+
+    Parameters
+    ----------
+    stages
+        Numbers of stages they are to be run for.
+    plugin_files
+        Files that register entries.
+
+    Raises
+    ------
+    UserError
+        For the first name, parameter or value that is wrong.
+    """
+    _load(plugin_files)
+    for entry in entries:
+        # Which members a portfolio has may depend on the number of stages.
+        for k in stages:
+            problem = Problem(instance=instance_from_lists([1, 1], [(0, 1, [1])]), stages=k)
+            portfolio_members(entry, problem, workers=1)
 
 
 def portfolio_members(entry: str, problem: Problem, workers: int) -> tuple[Member, ...]:

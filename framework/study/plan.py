@@ -11,9 +11,7 @@ from typing import Any
 
 from framework.errors import UserError
 from framework.model.device import Device, load_device
-from framework.model.instance import instance_from_lists
-from framework.model.problem import Problem
-from framework.portfolio.solve import portfolio_members
+from framework.portfolio.solve import check_entries
 from framework.registry import load_plugin_file, load_plugins, registry
 from framework.study.code_version import code_version
 from framework.study.graphs import StudyGraph, choose_graphs, describe_graphs
@@ -114,9 +112,7 @@ def entry_parameters(choice: EntryChoice, stages: tuple[int, ...]) -> str:
     """
     try:
         entry = registry.create(choice.entry)
-        # Which members a portfolio has may depend on the number of stages.
-        for k in stages:
-            portfolio_members(choice.entry, _smallest_problem(k), workers=1)
+        check_entries([choice.entry], stages)
     except UserError as error:
         raise UserError(str(error), where=choice.where) from error
     name = choice.entry.partition(":")[0].strip()
@@ -165,11 +161,6 @@ def _planned(
         seed=seed,
         budget=budget,
     )
-
-
-def _smallest_problem(stages: int) -> Problem:
-    """One that every portfolio can be asked for its members with."""
-    return Problem(instance=instance_from_lists([1, 1], [(0, 1, [1])]), stages=stages)
 
 
 def _unique(graphs: list[StudyGraph]) -> list[StudyGraph]:
