@@ -12,7 +12,6 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from framework.contracts import (
     LagrangianFormulation,
     Strategy,
 )
+from framework.entry_spec import EntrySpec as EntrySpec
+from framework.entry_spec import convert
 from framework.errors import UserError
 from framework.model.problem import Problem
 
@@ -189,9 +190,10 @@ class Registry:
         return problem if entry is not None and entry.supports(Feature.LIMITS) else problem.without_limit()
 
     def inner_of(self, spec: EntrySpec | str) -> str:
-        """Return the spec of the entry that another one drives, its parameter `over`; empty if it drives none."""
-        over = getattr(self.create(spec), "over", "")
-        return over if isinstance(over, str) else ""
+        """Return the spec of the entry that another one drives, by a parameter such as `over`; empty for none."""
+        name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
+        made = self.create(spec)
+        return str(next((getattr(made, parameter) for parameter in self.get(name).nested()), ""))
 
     def features_of(self, spec: EntrySpec | str) -> frozenset[Feature]:
         """Return what an entry can do with its arguments: over another it keeps to hard limits only if that does."""
@@ -227,7 +229,7 @@ class Registry:
             if name not in known:
                 options = ", ".join(known) or "none"
                 raise UserError(f"{spec.name} has no parameter {name!r}", mend=f"its parameters: {options}")
-            arguments[name] = _convert(text, known[name].type, where=f"{spec.name}:{name}")
+            arguments[name] = convert(text, known[name].type, where=f"{spec.name}:{name}")
         try:
             made = entry.factory(**arguments)
         except (TypeError, ValueError) as error:
@@ -270,31 +272,6 @@ class Registry:
         if entry.kind is not kind:
             raise UserError(f"{name} is a {entry.kind}, not a {kind}")
         return self.create(spec)
-
-
-@dataclass(frozen=True, slots=True)
-class EntrySpec:
-    """An entry with arguments, as written on a command line: ``superblocks:groups=4,windows=false``."""
-
-    name: str
-    arguments: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> EntrySpec:
-        """Parse ``name`` or ``name:param=value,param=value``; a bracketed value may hold commas."""
-        name, _, rest = text.partition(":")
-        arguments = []
-        for part in _split_outside_brackets(rest) if rest else []:
-            key, equals, value = part.partition("=")
-            if not equals or not key:
-                raise UserError(f"cannot read {part!r}", where=text, mend="write name:param=value,param=value")
-            arguments.append((key.strip().replace("-", "_"), value.strip()))
-        return cls(name.strip(), tuple(arguments))
-
-    def __str__(self) -> str:
-        if not self.arguments:
-            return self.name
-        return f"{self.name}:{','.join(f'{key}={value}' for key, value in self.arguments)}"
 
 
 registry = Registry()
@@ -426,36 +403,3 @@ def load_plugin_file(path: str | Path) -> None:
         place, what = _fault(error, str(path))
         raise UserError(f"the plugin failed to load: {what}", where=place or str(path)) from error
     _loaded[str(path)] = ""
-
-
-def _split_outside_brackets(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for i, char in enumerate(text):
-        depth += (char == "[") - (char == "]")
-        if char == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [*parts, text[start:]]
-
-
-def _convert(text: str, annotation: Any, where: str) -> Any:
-    options = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
-    if options:
-        if type(None) in options and text.lower() == "none":
-            return None
-        (annotation,) = [option for option in options if option is not type(None)][:1]
-    if typing.get_origin(annotation) is typing.Literal:
-        choices = typing.get_args(annotation)
-        if text not in choices:
-            raise UserError(f"{text!r} is not one of {', '.join(map(str, choices))}", where=where)
-        return text
-    try:
-        if annotation is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        if annotation in (int, float):
-            return annotation(text)
-    except (ValueError, KeyError):
-        raise UserError(f"{text!r} is no {annotation.__name__}", where=where) from None
-    if annotation is str:
-        return text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    raise UserError(f"a parameter of type {annotation} cannot be given as text", where=where)

@@ -18,6 +18,7 @@ LAYERS = [
     "framework.study",
     "framework.portfolio",
     "framework.registry",
+    "framework.entry_spec",
     "framework.contracts",
     "framework.bounds",
     "framework.structure",
