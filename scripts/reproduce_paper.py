@@ -29,6 +29,7 @@ from framework.study.analysis.data import StudyData, read_study
 from framework.study.analysis.report import StudyReport, make_report
 from framework.study.analysis.summary import Group, Summary, summarise
 from framework.study.spec import read_spec
+from framework.wording import counted
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = {16: (0.4598, 0.9452, 9.855)}
@@ -86,7 +87,7 @@ def main(
         (output / f"{own}.md").write_text(paper_page(report, f"figures/{own}", missing), encoding="utf-8")
         typer.echo(f"{(output / own).relative_to(ROOT)}.md, {(output / 'figures' / own).relative_to(ROOT)}/*.svg")
     if contradictions:
-        typer.echo(f"{contradictions} CONTRADICTIONS: see the pages", err=True)
+        typer.echo(f"{counted(contradictions, 'CONTRADICTION', 'CONTRADICTIONS')}: see the pages", err=True)
         raise typer.Exit(1)
 
 
@@ -128,9 +129,10 @@ def paper_page(report: StudyReport, figures: str, missing: list[str]) -> str:
             f"above {case.incumbent} of {case.witness}"
             for case in report.contradictions
         ]
-        parts += [f"## {len(cases)} CONTRADICTIONS", "Believe nothing below.", "\n".join(cases)]
+        heading = f"## {counted(len(cases), 'CONTRADICTION', 'CONTRADICTIONS')}"
+        parts += [heading, "Believe nothing below.", "\n".join(cases)]
     if done < planned:
-        parts.append(f"**Unfinished: {done} of {planned} runs.**")
+        parts.append(f"**Unfinished: {done} of {counted(planned, 'run')}.**")
     if missing:
         parts.append(f"**Not registered in this version, and left out: {', '.join(missing)}.**")
     groups = summarise(data, *stages_of(data))
@@ -182,7 +184,7 @@ def conditions(report: StudyReport) -> str:
     graphs, stages = len(np.unique(data.graph[chosen])), len(np.unique(data.stages[chosen]))
     seconds = sorted(set(data.budget[data.planned].tolist()))
     lines = [
-        f"- {int(data.answered.sum())} runs with a result, {report.fault_count} faults.",
+        f"- {counted(int(data.answered.sum()), 'run')} with a result, {counted(report.fault_count, 'fault')}.",
         f"- {graphs} graphs, {pairs} pairs of a graph and a number of stages; {graphs * stages - pairs} more are left "
         "out because they have more stages than nodes.",
         f"- Budget a run: {', '.join(f'{value:g} s' for value in seconds)}; the study itself added "

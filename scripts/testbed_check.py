@@ -31,6 +31,7 @@ from framework.formats.native import read
 from framework.formats.torch import capture
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.testbed.catalogue import CatalogueRow, bundled_graphs
+from framework.wording import counted
 from tests.formats.fx_edges import derive
 
 LARGEST_DERIVED = 1500
@@ -58,7 +59,8 @@ def main() -> None:
                 verdicts = in_child(candidate, source, wanted[candidate.name])
                 totals.update(verdict.split(":")[0].split(",")[0] for verdict in verdicts)
                 print(f"{candidate.name}: {'; '.join(verdicts)}", flush=True)
-    print(f"{len(rows)} graphs: " + ", ".join(f"{verdict} {count}" for verdict, count in sorted(totals.items())))
+    verdicts = ", ".join(f"{verdict} {count}" for verdict, count in sorted(totals.items()))
+    print(f"{counted(len(rows), 'graph')}: {verdicts}")
     if any("DIFFERENT" in verdict for verdict in totals):
         sys.exit(1)
 

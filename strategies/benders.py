@@ -32,6 +32,7 @@ from framework.model.problem import Partition, Problem, stage_costs
 from framework.portfolio.climb import climb
 from framework.registry import register_strategy
 from framework.structure.start import simple_bound
+from framework.wording import counted
 
 if TYPE_CHECKING:
     from framework.structure.benders_master import Master
@@ -132,7 +133,7 @@ class _Decider:
             if found is not None:
                 return Satisfied(partition=found)
             self._explain(problem, threshold, context, master, Partition(stage_of=stage_of))
-        return Undecided(reason=f"not settled in {self.max_rounds} rounds")
+        return Undecided(reason=f"not settled in {counted(self.max_rounds, 'round')}")
 
     def _explain(
         self, problem: Problem, threshold: int, context: Context, master: Master, partition: Partition

@@ -31,6 +31,7 @@ LAYERS = [
     "framework.units",
     "framework.signals",
     "framework.errors",
+    "framework.wording",
 ]
 HEAVY = {"numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "onnxruntime", "networkx", "scipy", "torch"}
 PACKAGES = ("framework", "formulations", "strategies")

@@ -29,10 +29,7 @@ def command(
     from framework.report.console import status_line
     from framework.report.inspection import inspect_graph, print_inspection
 
-    if plot is not None:
-        from framework.report.plotting import check_suffix
-
-        check_suffix(plot)
+    opt.check_plot(plot)
     model, _ = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     instance = price(model, priced_by)

@@ -103,6 +103,14 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
     return values
 
 
+def check_plot(plot: Path | None) -> None:
+    """Refuse, before anything runs, a name that no figure can be written to."""
+    if plot is not None:
+        from framework.report.plotting import check_suffix
+
+        check_suffix(plot)
+
+
 def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | None]) -> None:
     """Refuse, before anything runs, outputs that would replace an input or cannot be written where they are to be."""
     for output in outputs:

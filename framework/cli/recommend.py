@@ -12,6 +12,7 @@ import typer
 
 from framework.cli import options as opt
 from framework.errors import UserError
+from framework.wording import counted
 
 BASE = 0
 """Key of the run that speed-ups are over, below all numbers of stages."""
@@ -58,10 +59,7 @@ def command(
     seconds = opt.parse_seconds(budget)
     memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
     numbers = _parse_stages(stages)
-    if plot is not None:
-        from framework.report.plotting import check_suffix
-
-        check_suffix(plot)
+    opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
     model, source = opt.read_input(graph, format=format, dims=dim, training=training)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
@@ -128,7 +126,7 @@ def _without_pinned_stage(numbers: list[int], pins: tuple[tuple[str, int], ...])
     if not able:
         raise UserError(
             f"node {name!r} is pinned to stage {last}, and --stages ends at {numbers[-1]}",
-            mend=f"stages are counted from 0: give at least {last + 1} stages",
+            mend=f"stages are counted from 0: give at least {counted(last + 1, 'stage')}",
         )
     return able, {k: f"Left out k = {k}: node {name!r} is pinned to stage {last}." for k in numbers if k <= last}
 

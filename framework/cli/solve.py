@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framework.cli import options as opt
+
+if TYPE_CHECKING:
+    from framework.portfolio.result import Result
 
 
 def command(
@@ -57,12 +61,9 @@ def command(
     from framework.report.tables import print_results
     from framework.signals import Interrupt
 
-    seconds = opt.parse_seconds(budget)
+    seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin)
     memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
-    if plot is not None:
-        from framework.report.plotting import check_suffix
-
-        check_suffix(plot)
+    opt.check_plot(plot)
     opt.check_outputs(
         [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
     )
@@ -75,9 +76,7 @@ def command(
     priced = None
     if len(stages) > 1:
         runs = (Run(stages=k, entry=with_entry, constraints=constraints) for k in stages)
-        priced = check_runs(
-            model, runs, device=priced_by, start=first, plugin_files=opt.plugin_paths(plugin), workers=workers
-        )
+        priced = check_runs(model, runs, device=priced_by, start=first, plugin_files=plugins, workers=workers)
     results = []
     with Interrupt().watch(from_begin=True) as interrupt:
         for i, k in enumerate(stages):
@@ -95,7 +94,7 @@ def command(
                     presolve=presolve,
                     constraints=constraints,
                     start=first,
-                    plugin_files=opt.plugin_paths(plugin),
+                    plugin_files=plugins,
                     # The first run pays for reading the graph; each has the whole budget otherwise.
                     started=started if i == 0 else time.monotonic(),
                     graph_input=source,
@@ -104,26 +103,34 @@ def command(
                     priced=priced,
                 )
             results.append(result)
-            if output is not None:
-                result.write(_numbered(output, k, len(stages)))
-            if plot is not None:
-                from framework.report.figures import draw_result
-
-                draw_result(result, _numbered(plot, k, len(stages)))
+            _write(result, output, plot, len(stages))
             if interrupt.happened:
                 break
         if json_output:
-            documents = [result.document for result in results]
-            typer.echo(json.dumps(documents[0] if len(stages) == 1 else documents, indent=1))
+            _print_json(results, len(stages))
         else:
-            names = model.node_names if nodes or all_nodes else ()
-            print_results(results, names=names, everything=all_nodes)
+            print_results(results, names=model.node_names if nodes or all_nodes else (), everything=all_nodes)
     if any(result.contradictions for result in results):
         raise typer.Exit(1)
     if interrupt.happened:
         raise typer.Exit(130)
     if any(result.status == "infeasible" for result in results):
         raise typer.Exit(3)
+
+
+def _print_json(results: Sequence[Result], runs: int) -> None:
+    documents = [result.document for result in results]
+    typer.echo(json.dumps(documents[0] if runs == 1 else documents, indent=1))
+
+
+def _write(result: Result, output: Path | None, plot: Path | None, runs: int) -> None:
+    """Write the file and the figure that were asked for."""
+    if output is not None:
+        result.write(_numbered(output, result.stages, runs))
+    if plot is not None:
+        from framework.report.figures import draw_result
+
+        draw_result(result, _numbered(plot, result.stages, runs))
 
 
 def _numbered(path: Path, k: int, runs: int) -> Path:

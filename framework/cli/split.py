@@ -43,10 +43,7 @@ def command(
     from framework.report.deployment import print_split
     from framework.signals import unwinding
 
-    if plot is not None:
-        from framework.report.plotting import check_suffix
-
-        check_suffix(plot)
+    opt.check_plot(plot)
     opt.check_outputs([plot], [model, result, graph])
     opened = open_model(model)
     assignment = assign(opened, read_result(result), graph_path=graph, dims=opt.parse_dims(dim))

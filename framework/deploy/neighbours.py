@@ -19,6 +19,7 @@ from framework.deploy.runtime import Feed, Optimization, open_session, run_sessi
 from framework.errors import UserError
 from framework.portfolio.nursery import without_main_module
 from framework.signals import held
+from framework.wording import choose, counted
 
 _START_SECONDS = 300.0
 
@@ -38,7 +39,8 @@ def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optim
     cores = sorted(os.sched_getaffinity(0))
     if count >= len(cores):
         raise UserError(
-            f"{count} neighbours and the model itself need {count + 1} cores, there are {len(cores)}",
+            f"{counted(count, 'neighbour')} and the model itself need {count + 1} cores, of which there "
+            f"{choose(len(cores), 'is', 'are')} {len(cores)}",
             mend="give a smaller --neighbours",
         )
     context = multiprocessing.get_context("spawn")

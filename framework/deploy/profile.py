@@ -33,6 +33,7 @@ from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.model.graph import ModelGraph, PhysicalCosts
+from framework.wording import counted
 
 COPY_BYTES = 4 << 20
 
@@ -160,7 +161,8 @@ def profile_model(
         folder = Path(name)
         missing = missing_weights(model)
         if missing:
-            remarks.append(f"the model has no weights: {len(missing)} tensors were generated, seed {seed}")
+            what = counted(len(missing), "tensor was", "tensors were")
+            remarks.append(f"the model has no weights: {what} generated, seed {seed}")
             say(remarks[-1])
             model = write_with_weights(model, folder / "weights.onnx", seed)
         feed = random_feed(model, sizes, seed)
@@ -224,7 +226,7 @@ def _measure(
     (folder / "run.weights").unlink(missing_ok=True)
     latency: list[float] = []
     with busy_neighbours(neighbours, loaded, feed, optimization):
-        say(f"{warm_up} runs to warm up, {repetitions} to measure")
+        say(f"{counted(warm_up, 'run')} to warm up, {repetitions} to measure")
         for i in range(warm_up + repetitions):
             if i == warm_up:
                 begun, used = time.perf_counter(), time.process_time()

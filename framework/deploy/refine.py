@@ -32,6 +32,7 @@ from framework.model.graph import PhysicalCosts
 from framework.model.topology import IntArray
 from framework.portfolio.solve import solve
 from framework.signals import Interrupt
+from framework.wording import counted
 
 BUDGET = 120.0
 MOST_SOLVE_SECONDS = 10.0
@@ -332,8 +333,8 @@ def _remarks(manifest: Manifest, problem: Solved, outcome: Outcome, single: Unsp
     cores = len(os.sched_getaffinity(0))
     if problem.stages > cores:
         remarks.append(
-            f"{problem.stages} stages share {cores} cores: their times include waiting for a core, and say little of a "
-            "machine with enough of them"
+            f"{counted(problem.stages, 'stage')} share {counted(cores, 'core')}: their times include waiting "
+            "for a core, and say little of a machine with enough of them"
         )
     for candidate in outcome.candidates:
         if candidate.failure:

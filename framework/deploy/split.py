@@ -18,6 +18,7 @@ from framework.deploy.weights import INLINE_BYTES, WEIGHTS_SUFFIX, missing_weigh
 from framework.errors import UserError
 from framework.formats.onnx_values import Values, type_name
 from framework.formats.onnx_wire import Source, external_fields, pieces, write_pieces
+from framework.wording import counted
 
 
 def split_model(
@@ -102,7 +103,8 @@ def _write(
     missing = missing_weights(model)
     if missing:
         size = sum(tensor_bytes(tensor) for tensor in missing) / 1e6
-        remarks.append(f"the model has no weights: {len(missing)} tensors ({size:.1f} MB) were generated, seed {seed}")
+        what = counted(len(missing), "tensor was", "tensors were")
+        remarks.append(f"the model has no weights: {what} generated ({size:.1f} MB, seed {seed})")
         say(remarks[-1])
         (folder / WHOLE).mkdir()
         model = write_with_weights(model, folder / WHOLE / model.path.name, seed)
@@ -117,7 +119,7 @@ def _write(
         if not stage.outputs:
             remarks.append(f"stage {stage.number} computes nothing that is used, and was left out")
             continue
-        say(f"stage {stage.number}: {len(stage.nodes)} nodes")
+        say(f"stage {stage.number}: {counted(len(stage.nodes), 'node')}")
         stages.append((stage, _write_stage(model, stage, folder, inline_bytes)))
     if not has_onnxruntime():
         remarks.append("onnxruntime is not installed: the stages were checked by onnx.checker only")

@@ -24,6 +24,7 @@ import onnx
 from framework.deploy.model import ModelFile
 from framework.errors import UserError
 from framework.formats.onnx_structure import used_values
+from framework.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,7 +95,8 @@ class _Cutter:
     def __init__(self, model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int], keep_unused: bool) -> None:
         if len(stage_of) != len(model.placed):
             raise UserError(
-                f"the partition has {len(stage_of)} nodes, the model {len(model.placed)}", where=str(model.path)
+                f"the partition has {counted(len(stage_of), 'node')}, the model {len(model.placed)}",
+                where=str(model.path),
             )
         self._model = model
         self._dims = dims

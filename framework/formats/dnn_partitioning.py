@@ -24,6 +24,7 @@ from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.topology import IntArray
+from framework.wording import counted
 
 UNIT = "time units"
 
@@ -113,11 +114,12 @@ def _remarks(nodes: list[dict[str, Any]]) -> list[str]:
     colours = Counter(str(node["colorClass"]) for node in nodes if node.get("colorClass") is not None)
     shared = sum(count for count in colours.values() if count > 1)
     if shared:
-        remarks.append(f"{shared} nodes share a colorClass with another; that they belong together is ignored")
+        remarks.append(f"{counted(shared, 'node')} share a colorClass; that they belong together is ignored")
     backward = sum(bool(node.get("isBackwardNode")) for node in nodes)
     if backward:
-        remarks.append(f"{backward} backward nodes are treated as nodes like any other")
+        remarks.append(f"{counted(backward, 'backward node is', 'backward nodes are')} treated like any other")
     unsupported = sum(not node.get("supportedOnFpga", True) for node in nodes)
     if unsupported:
-        remarks.append(f"{unsupported} nodes are marked as not supported on accelerators; their fpgaLatency is used")
+        what = counted(unsupported, "node is", "nodes are")
+        remarks.append(f"{what} marked as not supported on accelerators; the fpgaLatency is used")
     return remarks

@@ -45,6 +45,7 @@ from framework.formats.onnx_values import Values, infer, type_name
 from framework.formats.source import PathLike, graph_name
 from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
+from framework.wording import choose, counted
 
 
 def read(path: PathLike, *, dims: Mapping[str, int] | None = None) -> ModelGraph:
@@ -228,15 +229,17 @@ class _Reader:
         )
         extra = {origin: (count - 1) * self._values.nbytes(origin) for origin, count in users.items() if count > 1}
         if extra:
+            what = counted(len(extra), "parameter is used", "parameters are used")
             remarks.append(
-                f"{len(extra)} parameters are used by several nodes and count for each of them "
+                f"{what} by several nodes and {choose(len(extra), 'counts', 'count')} for each of them "
                 f"(in all {sum(extra.values())} bytes more than the model stores)"
             )
         unused = unused_nodes(self._graph, nodes)
         if unused:
             part = _share(sum(costs[i].flops for i in unused), costs)
+            what, verb = counted(len(unused), "node leads", "nodes lead"), choose(len(unused), "counts", "count")
             remarks.append(
-                f"{len(unused)} nodes lead to no output of the model and count all the same, {part}: "
+                f"{what} to no output of the model and {verb} all the same, {part}: "
                 f"{listed([repr(labels[i]) for i in unused])}"
             )
         return [*remarks, *_on_bodies(nodes, labels, costs), *_on_findings(self._pricer.findings)]
@@ -257,7 +260,8 @@ def _on_bodies(nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Se
     if not with_bodies:
         return []
     kinds = ", ".join(sorted({nodes[i].op_type for i in with_bodies}))
-    remarks = [f"{len(with_bodies)} nodes with subgraphs ({kinds}) are one node each"]
+    are = choose(len(with_bodies), "is one node", "are one node each")
+    remarks = [f"{counted(len(with_bodies), 'node')} with subgraphs ({kinds}) {are}"]
     largest = max(with_bodies, key=lambda i: costs[i].flops)
     if len(nodes) == 1 or 2 * costs[largest].flops > sum(cost.flops for cost in costs):
         node = nodes[largest]

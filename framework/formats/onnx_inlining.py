@@ -15,6 +15,7 @@ from onnx import helper, inliner, numpy_helper
 from framework.errors import UserError
 from framework.formats.onnx_limits import check_functions
 from framework.formats.onnx_structure import all_graphs, check_order, subgraphs
+from framework.wording import counted
 
 
 def prepared(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[str]]:
@@ -38,7 +39,8 @@ def prepared(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[
             _check_node_text(node, where)
     if model.functions:
         check_functions(model, where)
-        remarks.append(f"{len(model.functions)} functions of the model were inlined")
+        what = counted(len(model.functions), "function of the model was", "functions of the model were")
+        remarks.append(f"{what} inlined")
         model = inliner.inline_local_functions(model)
     check_order(model.graph, where)
     taken = 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from framework.errors import UserError
 from framework.model.topology import IntArray, Topology, find_cycle
+from framework.wording import counted
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -109,7 +110,7 @@ class ModelGraph:
             shown = [self.node_names[v] for v in [*cycle[:6], *([] if len(cycle) > 6 else cycle[:1])]]
             tail = " -> ..." if len(cycle) > 6 else ""
             raise UserError(
-                f"the graph has a cycle of {len(cycle)} nodes: {' -> '.join(shown)}{tail}",
+                f"the graph has a cycle of {counted(len(cycle), 'node')}: {' -> '.join(shown)}{tail}",
                 where=self.source,
                 mend="a pipeline needs an acyclic graph; unroll or cut the loop",
             )

@@ -27,6 +27,7 @@ from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.topology import IntArray
 from framework.portfolio.result import Result, stages_of
+from framework.wording import counted
 
 MOST_MEMORY = (1 << 60) - 1
 """The largest memory limit."""
@@ -157,7 +158,7 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> 
         name = graph.node_names[largest]
         return f"node {name!r} holds {sizes[largest]:,}{unit}, more than the memory limit of {limit:,}"
     if total > stages * limit:
-        return f"all parameters take up {total:,}{unit}, more than {stages} stages of {limit:,}"
+        return f"all parameters take up {total:,}{unit}, more than {counted(stages, 'stage')} of {limit:,}"
     root = _groups(graph, constraints)
     held = np.zeros(len(sizes), np.int64)
     np.add.at(held, root, sizes)
@@ -192,7 +193,7 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
         )
     if of_input.min() < 0 or of_input.max() >= problem.stages:
         raise UserError(
-            f"the partition to start from has {int(of_input.max()) + 1} stages, not {problem.stages}",
+            f"the partition to start from has {counted(int(of_input.max()) + 1, 'stage')}, not {problem.stages}",
             where=where,
             mend="start from one with no more stages",
         )

@@ -23,6 +23,7 @@ from framework.portfolio.process import MemberProcess
 from framework.portfolio.shared import SharedState
 from framework.portfolio.worker import Job
 from framework.structure.start import balanced_partition, simple_bound
+from framework.wording import counted
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 0.3
@@ -259,7 +260,7 @@ class Runner:
             elif isinstance(report, wire.ReducedReport):
                 self._reduced = report.instance
                 self._open_space("reduced", Problem(instance=report.instance, stages=self.problem.stages))
-                words = f"{report.details['nodes_before']} nodes reduced to {report.instance.n}"
+                words = f"{counted(report.details['nodes_before'], 'node')} reduced to {report.instance.n}"
             elif isinstance(report, wire.ProgressReport):
                 words = report.text
             self._publish()

@@ -9,6 +9,7 @@ from framework.errors import UserError
 from framework.study.code_version import usable_cores
 from framework.study.hosting import HostProcess
 from framework.study.task import Finished, Task
+from framework.wording import choose, counted
 
 
 class LocalExecutor:
@@ -35,7 +36,9 @@ class LocalExecutor:
         count = max(1, cores // workers) if hosts is None else hosts
         if count * workers > cores:
             raise UserError(
-                f"{count} runs at a time with {workers} workers each need {count * workers} cores; here are {cores}",
+                f"{counted(count, 'run')} at a time with {counted(workers, 'worker')} each "
+                f"{choose(count, 'needs', 'need')} {counted(count * workers, 'core')}; "
+                f"here {choose(cores, 'is', 'are')} {cores}",
                 mend="lower --jobs, or `workers` under [run]",
             )
         self._hosts = [HostProcess(workers, warm=warm) for _ in range(count)]

@@ -29,6 +29,7 @@ from framework.portfolio.local import LocalContext, run_entry
 from framework.registry import EntrySpec, load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem
+from framework.wording import counted
 
 SLACK_SECONDS = 5.0
 """How far past its deadline an entry may run: a kernel's step on a loaded machine, not a second search."""
@@ -137,7 +138,7 @@ class Conformance:
             assert first.interval == second.interval, f"{first.interval} and {second.interval}"
             if first.incumbent is not None and second.incumbent is not None:
                 same = first.incumbent.partition.stage_of == second.incumbent.partition.stage_of
-                assert same.all(), f"{int((~same).sum())} of {len(same)} nodes are in another stage"
+                assert same.all(), f"{int((~same).sum())} of {counted(len(same), 'node')} in another stage"
 
     def test_the_problem_is_left_as_it_was(self) -> None:
         """An entry must not write into the arrays it is given."""

@@ -53,9 +53,9 @@ def test_accelerator_only_reading() -> None:
     assert costs.tensor_cost.tolist() == [0.5, 0.125]
     assert graph.remarks == (
         "read as accelerators only: CPUs, node sizes and the memory limit are ignored",
-        "2 nodes share a colorClass with another; that they belong together is ignored",
-        "1 backward nodes are treated as nodes like any other",
-        "1 nodes are marked as not supported on accelerators; their fpgaLatency is used",
+        "2 nodes share a colorClass; that they belong together is ignored",
+        "1 backward node is treated like any other",
+        "1 node is marked as not supported on accelerators; the fpgaLatency is used",
     )
 
 

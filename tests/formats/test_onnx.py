@@ -162,7 +162,7 @@ def test_shared_parameters_are_counted_per_user_and_remarked() -> None:
     )
     assert costs_of(graph).parameter_bytes.tolist() == [16, 16]
     (remark,) = graph.remarks
-    assert remark.startswith("1 parameters are used by several nodes and count for each of them (in all 16 bytes more")
+    assert remark.startswith("1 parameter is used by several nodes and counts for each of them (in all 16 bytes more")
 
 
 def test_symbolic_dimensions() -> None:
@@ -281,7 +281,7 @@ def test_a_node_with_branches_is_one_node_and_uses_outer_values() -> None:
     costs = costs_of(graph)
     assert costs.parameter_bytes.tolist() == [0, 128, 0]
     assert costs.flops.tolist() == [16, 2 * (2 * 64), 16]
-    assert graph.remarks[0] == "1 nodes with subgraphs (If) are one node each"
+    assert graph.remarks[0] == "1 node with subgraphs (If) is one node"
     assert graph.remarks[1].startswith("node 'o' (If) is 88.9% of all operations and cannot be split")
 
 
@@ -328,7 +328,7 @@ def test_functions_are_inlined() -> None:
     )
     graph = read(model)
     assert graph.ops == ("Relu", "Relu")
-    assert graph.remarks == ("1 functions of the model were inlined",)
+    assert graph.remarks == ("1 function of the model was inlined",)
 
 
 def test_random_sources_are_nodes() -> None:
