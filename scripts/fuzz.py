@@ -229,9 +229,10 @@ class Driver:
     def run(self) -> None:
         """Run all mutations; a hang is tried once more alone, with three times the time, before it counts."""
         first = self.options.first
-        self._run_through(
-            deque(range(first, first + self.options.mutations)), self.options.workers, self.options.seconds
-        )
+        numbers = range(first, first + self.options.mutations)
+        chosen = self.options.surface
+        queue = deque(i for i in numbers if not chosen or case_of(self.options.seed, i)[1] in chosen)
+        self._run_through(queue, self.options.workers, self.options.seconds)
         self._run_through(self.suspects, 1, 3 * self.options.seconds, last=True)
 
     def _run_through(self, queue: deque[int], workers: int, seconds: float, *, last: bool = False) -> None:
@@ -381,6 +382,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--memory", type=int, default=3 * 10**9, help="bytes of data that a worker may hold")
     parser.add_argument("--seconds", type=float, default=60.0, help="time that a mutation may take")
+    parser.add_argument("--surface", action="append", choices=SURFACES, help="only mutations of this kind of input")
     parser.add_argument("--keep", help="folder for the inputs of findings")
     parser.add_argument("--replay", type=Path, help="run a kept finding again, and show its traceback")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)

@@ -271,6 +271,8 @@ def mutate_sqlite(rng: Random, data: bytes, scratch: Path) -> bytes:
 
 def _edit_documents(rng: Random, store: sqlite3.Connection) -> None:
     rows = store.execute("SELECT run_id, document FROM documents ORDER BY run_id").fetchall()
+    if not rows:
+        return
     run, packed = rng.choice(rows)
     changed = rng.choice((mutate_json, mutate_bytes))(rng, zlib.decompress(packed))
     document = zlib.compress(changed) if rng.random() < 0.9 else mutate_bytes(rng, packed)
@@ -278,7 +280,10 @@ def _edit_documents(rng: Random, store: sqlite3.Connection) -> None:
 
 
 def _edit_table(rng: Random, store: sqlite3.Connection, table: str) -> None:
-    column = rng.choice([row[1] for row in store.execute(f"PRAGMA table_info({table})")])
+    columns = [row[1] for row in store.execute(f"PRAGMA table_info({table})")]
+    if not columns:
+        return  # An earlier edit dropped the table.
+    column = rng.choice(columns)
     kind = rng.randrange(9)
     if kind < 5:
         value = rng.choice((0, -1, 4.7, 2**62, 1e308, "", "[red]", "$x$", "{}", "[1", "x" * 999, None, b"\x00\xff"))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.study.checking import check_store
 from framework.study.documents import projected
 from framework.study.plan import Plan, PlannedRun, device_figures
 from framework.study.spec import StudySpec
@@ -155,6 +156,7 @@ class Store:
             self._connection.executescript(
                 "BEGIN IMMEDIATE;" + files("framework.study").joinpath("schema.sql").read_text("utf-8") + "COMMIT;"
             )
+            check_store(self._connection, self.path)
         return found
 
     @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.input_files import size_limit
 from framework.report.escape import csv_cell, file_name
 from framework.study.analysis.data import reading
 
@@ -78,12 +79,24 @@ def export_results(store: Path, folder: Path) -> int:
             )
             for graph, stages, entry, key, packed in rows:
                 name = file_name(f"{graph}-k{stages}-{entry}")
-                document = json.dumps(json.loads(zlib.decompress(packed)), indent=1)
-                (folder / f"{name}-{key[:8]}.json").write_text(document + "\n", encoding="utf-8")
+                document = json.dumps(_unpacked(packed, store, key), indent=1)
+                (folder / f"{name}-{file_name(key[:8])}.json").write_text(document + "\n", encoding="utf-8")
                 written += 1
         except OSError as error:
             raise UserError(f"cannot write the results: {error.strerror}", where=str(folder)) from error
     return written
+
+
+def _unpacked(packed: bytes, store: Path, key: str) -> Any:
+    """Return a packed document, bounded in size as files are."""
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(packed, size_limit())
+        if not unpacker.eof:
+            raise ValueError("it is cut off, or larger than --max-input")
+        return json.loads(text)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise UserError(f"the document of run {key} is damaged: {error}", where=str(store)) from error
 
 
 def _write_csv(cursor: sqlite3.Cursor, path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from framework.errors import UserError
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
+from framework.study.checking import check_store
 from framework.study.store import FORMAT
 
 UNKNOWN = -1
@@ -122,7 +124,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     UserError
         If there is no such store.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError("there is no such store", where=str(path), mend="`pipebound study run SPEC` makes it")
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -141,7 +143,10 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         if found is None or found[0] != FORMAT:
             raise UserError("not a study's store of this version", where=str(path), mend=f"this is {FORMAT}")
+        check_store(connection, path)
         yield connection
+    except sqlite3.Error as error:
+        raise UserError(f"the store is damaged: {error}", where=str(path), mend="restore it from a copy") from error
     finally:
         connection.close()
 
