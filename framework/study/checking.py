@@ -86,5 +86,5 @@ def _is_wrong(table: str, column: _Column) -> str:
         wrong += f" OR abs({name}) > {_LARGEST!r}"
     if (table, name) in _JSON:
         kinds = ", ".join(repr(kind) for kind in _JSON[table, name])
-        wrong += f" OR NOT json_valid({name}) OR json_type({name}) NOT IN ({kinds})"
+        wrong += f" OR CASE WHEN json_valid({name}) THEN json_type({name}) NOT IN ({kinds}) ELSE 1 END"
     return wrong

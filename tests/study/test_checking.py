@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,10 @@ def test_damage_is_named(store: Path, write_spec: WriteSpec, damage: str, said: 
         changed = writer.execute(damage)
         assert changed.rowcount != 0
     writer.close()
-    for reader in (lambda: make_report(store), lambda: Store(store, read_spec(write_spec()))):
+    readers: list[Callable[[], object]] = [lambda: make_report(store)]
+    if not damage.startswith("DROP"):  # The writer makes tables that are missing.
+        readers.append(lambda: Store(store, read_spec(write_spec())))
+    for reader in readers:
         with pytest.raises(UserError, match=said) as caught:
             reader()
         assert str(store) in str(caught.value)
@@ -59,7 +63,7 @@ def test_a_damaged_document_is_named(store: Path, tmp_path: Path) -> None:
         with sqlite3.connect(store) as writer:
             writer.execute("UPDATE documents SET document = ?", (document,))
         writer.close()
-        with pytest.raises(UserError, match="the document of run .* is damaged"):
+        with pytest.raises(UserError, match=r"the document of run .* is damaged"):
             export_results(store, tmp_path / "results")
 
 
