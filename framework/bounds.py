@@ -118,14 +118,24 @@ class Interval:
         """``(incumbent - dual) / incumbent``, at least 0; None while a side is unknown."""
         if self.dual is None or self.incumbent is None:
             return None
-        return 0.0 if self.incumbent <= 0 else max(0.0, (self.incumbent - self.dual) / self.incumbent)
+        return relative_gap(self.dual, self.incumbent)
 
     @property
     def ratio(self) -> float | None:
         """``dual / incumbent``; None while a side is unknown."""
         if self.dual is None or self.incumbent is None:
             return None
-        return 1.0 if self.incumbent <= 0 else self.dual / self.incumbent
+        return ratio(self.dual, self.incumbent)
+
+
+def relative_gap(dual: float, incumbent: float) -> float:
+    """Return ``(incumbent - dual) / incumbent``, at least 0; 0 where nothing costs anything."""
+    return 0.0 if incumbent <= 0 else max(0.0, (incumbent - dual) / incumbent)
+
+
+def ratio(dual: float, incumbent: float) -> float:
+    """Return ``dual / incumbent``; 1 where nothing costs anything."""
+    return 1.0 if incumbent <= 0 else dual / incumbent
 
 
 class Reason(StrEnum):

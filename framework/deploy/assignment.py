@@ -95,8 +95,8 @@ def assign(
         dims=sizes,
         predicted={
             "unit": result.unit,
-            "bottleneck": result.in_units(result.incumbent_ticks),
-            "dual_bound": result.in_units(result.dual_ticks),
+            "bottleneck": result.incumbent,
+            "dual_bound": result.dual_bound,
             "status": result.status,
             "stages": result.stages,
             "stage_costs": list(result.document["stage_costs"]),

@@ -120,7 +120,7 @@ def recommend(results: Sequence[Result], single: Result) -> Recommendation:
     choices = []
     for i, result in enumerate(ordered):
         donor = next(other for other, (_, value) in zip(ordered, values, strict=True) if value == best[i])
-        top, low = result.in_units(best[i]) or 0.0, result.in_units(bounds[i]) or 0.0
+        top, low = donor.incumbent or 0.0, result.dual_in_units(bounds[i]) or 0.0
         choices.append(
             Choice(
                 stages=result.stages,

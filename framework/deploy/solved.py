@@ -15,6 +15,7 @@ from framework.deploy.model import ModelFile
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.device import Device
+from framework.model.exact import exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, StageCosts, obeys, stage_costs
@@ -60,7 +61,7 @@ class Solved:
 
     def stage_rows(self, stage_of: IntArray) -> list[dict[str, float]]:
         """Return the parts of every stage's cost in seconds, as in a result file."""
-        return stage_rows(*self._costs(stage_of))
+        return stage_rows(exact_stage_costs(self.graph, self.device, stage_of, self.stages))
 
     def bottleneck(self, stage_of: IntArray) -> float:
         """Return the seconds of the slowest stage."""

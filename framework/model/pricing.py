@@ -1,19 +1,29 @@
 """Pricing: from a ModelGraph and a Device to an Instance in integer ticks.
 
-Quantisation happens here and nowhere else. Integer input with small sums keeps its own unit. Otherwise one
-tick is a power of ten of the unit, chosen so that the total work is about 10^12 ticks, and every cost is
-rounded to the nearest tick; the instance so made is *the* problem that all later bounds speak about.
+Quantisation happens here and nowhere else. Integer input with small sums keeps its own unit. Otherwise one tick is a
+power of ten of the unit, chosen so that the total work is about 10^12 ticks; every cost is rounded down to whole ticks
+and the capacity up. So a stage costs no more in ticks than in the file's own numbers, and a dual bound in ticks is one
+in the unit (`framework.model.exact` says how exactly, and prices partitions in the unit).
+
+Two kinds of cost would coarsen the tick until work is rounded away, and are bounded where they would:
+
+- *A dear tensor.* One stage that holds everything costs U = all work + all overflow. A partition that cuts a tensor
+  dearer than U costs more than that, so the tensor is never cut in an optimal one, and counting it as one tick more
+  than U changes no optimum. Where pins or a memory limit forbid that one stage, it is a relaxation: costs only fall.
+- *Parameters that always fit.* Where all parameters together do not exceed the capacity, no stage overflows.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import UserError
 from framework.model.device import Device
+from framework.model.exact import Rounding
 from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, build_instance
 from framework.model.topology import IntArray
@@ -21,11 +31,30 @@ from framework.model.topology import IntArray
 TARGET_WORK = 1e12
 """Total work, in ticks, that a quantised instance aims at."""
 
+WORST_ROUNDING = 1e-4
+"""Largest part of a bottleneck that rounding may be unsure of."""
+
 _LARGEST_EXPONENT = 300
 """Costs so small that they need a larger scale than a float holds are rounded to nothing."""
 
+_WHOLE = 2.0**-49
+"""A float this close to a whole number, relatively, is that number: 0.6 * 10^12 is 6 * 10^11."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quantised:
+    """An instance in ticks, and how its ticks and the unit of the graph differ."""
+
+    instance: Instance
+    rounding: Rounding
+
 
 def price(graph: ModelGraph, device: Device | None = None) -> Instance:
+    """Price a graph on a device and quantise it; see `quantise`."""
+    return quantise(graph, device).instance
+
+
+def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
     """Price a graph on a device and quantise it.
 
     Parameters
@@ -40,7 +69,8 @@ def price(graph: ModelGraph, device: Device | None = None) -> Instance:
     Raises
     ------
     UserError
-        If the device lacks a figure that the graph needs, or the costs do not fit into 64-bit integers.
+        If the device lacks a figure that the graph needs, if the costs do not fit into 64-bit integers, or if they
+        span so many orders of magnitude that ticks cannot tell partitions apart.
     """
     costs = graph.costs
     with np.errstate(over="ignore"):
@@ -48,32 +78,118 @@ def price(graph: ModelGraph, device: Device | None = None) -> Instance:
         total = _chargeable_total(graph, priced)
     if not math.isfinite(total):
         raise UserError("the costs add up to infinity", where=graph.source, mend="scale the costs down")
-    work, parameters, tensors = priced.work, priced.parameter_cost, priced.tensor_cost
-    capacity: int | float | None = priced.capacity
-    if _all_integers(priced) and total <= MAX_TOTAL:
-        scale = 1.0
-        ticks = [np.asarray(a, dtype=np.int64) for a in (work, parameters, tensors)]
-        capacity_ticks = UNLIMITED if capacity is None else min(int(capacity), UNLIMITED)
-    else:
-        scale = _choose_scale(float(np.sum(work, dtype=np.float64)), total)
-        ticks = [_round(a, scale) for a in (work, parameters, tensors)]
-        scaled = math.inf if capacity is None else float(capacity) * scale
-        capacity_ticks = UNLIMITED if scaled >= UNLIMITED else round(scaled)
+    capped = 0
+    if _all_integers(priced):
+        if total > MAX_TOTAL:
+            priced, capped = _bounded(priced, whole=True)
+            total = _chargeable_total(graph, priced)
+        if total <= MAX_TOTAL:
+            return Quantised(
+                instance=_build(graph, priced, 1.0, priced.capacity),
+                rounding=Rounding(ticks_per_unit=1.0, exact=True, capped_tensors=capped),
+            )
+    exponent = _wanted_exponent(priced, total)
+    if _largest_exponent(total) < exponent:
+        priced, capped = _bounded(priced, whole=False)
+        total = _chargeable_total(graph, priced)
+        exponent = min(exponent, _largest_exponent(total))
+    scale = float(10.0 ** min(exponent, _LARGEST_EXPONENT))
+    return _in_ticks(graph, priced, scale, capped)
+
+
+def _in_ticks(graph: ModelGraph, priced: PricedCosts, scale: float, capped: int) -> Quantised:
+    """Round costs down to ticks and the capacity up, and say how much that loses."""
+    ticks, lost = zip(
+        *(_round_down(a, scale) for a in (priced.work, priced.parameter_cost, priced.tensor_cost)), strict=True
+    )
+    capacity, spare = UNLIMITED, 0.0
+    scaled = math.inf if priced.capacity is None else float(priced.capacity) * scale
+    if scaled < UNLIMITED:
+        capacity = round(scaled) if _is_whole(scaled) else math.ceil(scaled)
+        spare = capacity - scaled
+    whole = PricedCosts(
+        unit=priced.unit, work=ticks[0], parameter_cost=ticks[1], tensor_cost=ticks[2], capacity=capacity
+    )
+    instance = _build(graph, whole, scale, capacity)
+    stage_ticks = lost[0] + lost[2] + (lost[1] + spare if instance.can_overflow else 0.0)
+    rounding = Rounding(
+        ticks_per_unit=scale,
+        exact=False,
+        # The sums above are floats themselves: a millionth more than covers their own rounding.
+        stage_ticks=math.ceil(stage_ticks * (1 + 1e-6)),
+        parameter_ticks=instance.total_parameter_cost if instance.can_overflow else 0,
+        capped_tensors=capped,
+    )
+    if instance.can_overflow or priced.work.any():
+        # Otherwise one stage costs nothing, and that is exact.
+        everything = instance.total_work + max(0, instance.total_parameter_cost - instance.capacity)
+        check_rounding(rounding, everything, graph)
+    return Quantised(instance=instance, rounding=rounding)
+
+
+def check_rounding(rounding: Rounding, bottleneck: int, graph: ModelGraph) -> None:
+    """Refuse to speak of a bottleneck (ticks) that rounding leaves too unsure.
+
+    Raises
+    ------
+    UserError
+        If a stage may lose more than `WORST_ROUNDING` of it.
+    """
+    if rounding.stage_ticks > WORST_ROUNDING * max(bottleneck, 1) and rounding.stage_ticks:
+        part = (
+            f"{rounding.stage_ticks / bottleneck:.2g} of the bottleneck" if bottleneck else "more than the bottleneck"
+        )
+        raise UserError(
+            f"the costs span too many orders of magnitude: rounding them to 64-bit integers may lose {part}",
+            where=graph.source,
+            mend="bring work, transfers, parameters and capacity to comparable sizes; check their units",
+        )
+
+
+def _build(graph: ModelGraph, whole: PricedCosts, scale: float, capacity: float | None) -> Instance:
+    """Build the instance of costs that are whole ticks."""
     try:
         return build_instance(
             name=graph.name,
-            unit=priced.unit,
+            unit=whole.unit,
             ticks_per_unit=scale,
-            work=ticks[0],
-            parameter_cost=ticks[1],
-            tensor_cost=ticks[2],
-            capacity=capacity_ticks,
+            work=np.asarray(whole.work, np.int64),
+            parameter_cost=np.asarray(whole.parameter_cost, np.int64),
+            tensor_cost=np.asarray(whole.tensor_cost, np.int64),
+            capacity=UNLIMITED if capacity is None else min(int(capacity), UNLIMITED),
             producer=graph.topology.producer,
             consumer_ptr=graph.topology.consumer_ptr,
             consumers=graph.topology.consumers,
         )
     except OverflowError as error:
         raise UserError(str(error), where=graph.source, mend="scale the costs down") from error
+
+
+def _bounded(priced: PricedCosts, *, whole: bool) -> tuple[PricedCosts, int]:
+    """Drop parameters that always fit, cap tensors dearer than everything in one stage; also return how many are.
+
+    Floats are capped a little above what one stage costs, however their sums were rounded.
+    """
+    work, parameters = _total(priced.work), _total(priced.parameter_cost)
+    changed = priced
+    overflow: int | float = 0
+    if priced.capacity is not None and parameters * (1 if whole else 1 + 1e-9) > priced.capacity:
+        overflow = max(0, parameters - priced.capacity)
+    else:
+        changed = replace(changed, parameter_cost=np.zeros(len(priced.work), np.int64), capacity=None)
+    cap = work + overflow + 1 if whole else (work + overflow) * (1 + 1e-9)
+    dear = priced.tensor_cost > cap
+    if dear.any():
+        changed = replace(changed, tensor_cost=np.where(dear, cap, priced.tensor_cost))
+    return changed, int(dear.sum())
+
+
+def _total(values: IntArray | NDArray[np.float64]) -> int | float:
+    """Return a sum: exact for integers, also beyond 64 bits."""
+    if not np.issubdtype(values.dtype, np.integer):
+        return float(values.sum())
+    whole = values.astype(np.int64)
+    return (int((whole >> 32).sum()) << 32) + int((whole & 0xFFFFFFFF).sum())
 
 
 def needs_device(graph: ModelGraph) -> bool:
@@ -124,14 +240,25 @@ def _chargeable_total(graph: ModelGraph, priced: PricedCosts) -> float:
     return float(nodes + np.sum(priced.tensor_cost * touches.astype(np.float64)))
 
 
-def _choose_scale(total_work: float, total: float) -> float:
-    if total <= 0:
-        return 1.0
-    exponent = round(math.log10(TARGET_WORK) - math.log10(total_work if total_work > 0 else total))
-    # Costs other than work may dwarf it; half the limit leaves room for rounding up.
-    exponent = min(exponent, math.floor(math.log10(MAX_TOTAL / 2) - math.log10(total)), _LARGEST_EXPONENT)
-    return float(10.0**exponent)
+def _wanted_exponent(priced: PricedCosts, total: float) -> int:
+    """Return the power of ten that makes the total work (or all there is) about `TARGET_WORK` ticks."""
+    work = float(np.sum(priced.work, dtype=np.float64))
+    size = work if work > 0 else total
+    return round(math.log10(TARGET_WORK) - math.log10(size)) if size > 0 else 0
 
 
-def _round(values: NDArray[np.int64] | NDArray[np.float64], scale: float) -> IntArray:
-    return np.rint(values.astype(np.float64) * scale).astype(np.int64)
+def _largest_exponent(total: float) -> int:
+    """Return the largest power of ten at which all costs stay below half of `MAX_TOTAL` ticks."""
+    return math.floor(math.log10(MAX_TOTAL / 2) - math.log10(total)) if total > 0 else _LARGEST_EXPONENT
+
+
+def _is_whole(scaled: float) -> bool:
+    return abs(scaled - round(scaled)) <= _WHOLE * scaled
+
+
+def _round_down(values: NDArray[np.int64] | NDArray[np.float64], scale: float) -> tuple[IntArray, float]:
+    """Return values in whole ticks, and what all of them lose together, in ticks."""
+    scaled = values.astype(np.float64) * scale
+    nearest = np.rint(scaled)
+    ticks = np.where(np.abs(scaled - nearest) <= _WHOLE * scaled, nearest, np.floor(scaled))
+    return ticks.astype(np.int64), float(np.maximum(scaled - ticks, 0.0).sum())

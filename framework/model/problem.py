@@ -8,7 +8,7 @@ import numpy as np
 
 from framework.errors import UserError
 from framework.model.instance import MAX_STAGES, Instance
-from framework.model.topology import IntArray
+from framework.model.topology import IntArray, Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,6 +118,47 @@ class StageCosts:
         return int(self.total.max())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CutTensors:
+    """The tensors that a partition cuts.
+
+    Attributes
+    ----------
+    tensor, stage
+        ``[transfers]`` a tensor and a stage that reads it without producing it; one entry for each such pair.
+    leaving, home
+        ``[cut tensors]`` a tensor that is cut, and the stage that produces it.
+    """
+
+    tensor: IntArray
+    stage: IntArray
+    leaving: IntArray
+    home: IntArray
+
+
+def cut_tensors(topology: Topology, stage: IntArray, stages: int) -> CutTensors:
+    """Return what a partition cuts; `stage` is the stage of each node, ``[n]``.
+
+    Raises
+    ------
+    ValueError
+        If an edge goes to an earlier stage.
+    """
+    tensor_of_pin = np.repeat(np.arange(topology.m), np.diff(topology.consumer_ptr))
+    home = stage[topology.producer]
+    pin_stage = stage[topology.consumers]
+    backward = np.flatnonzero(pin_stage < home[tensor_of_pin])
+    if len(backward):
+        pin = int(backward[0])
+        u, v = int(topology.producer[tensor_of_pin[pin]]), int(topology.consumers[pin])
+        raise ValueError(f"the edge {u} -> {v} goes from stage {stage[u]} back to stage {stage[v]}")
+    away = pin_stage != home[tensor_of_pin]
+    # One entry per (tensor, foreign stage that consumes it): a transfer is paid once per stage.
+    cut = np.unique(tensor_of_pin[away] * stages + pin_stage[away])
+    leaving = np.unique(cut // stages)
+    return CutTensors(tensor=cut // stages, stage=cut % stages, leaving=leaving, home=home[leaving])
+
+
 def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
     """Price a partition exactly, from its definition alone; the one evaluator everything is verified with.
 
@@ -133,24 +174,12 @@ def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
         raise ValueError(f"a partition of {instance.n} nodes has {stage.size} entries")
     if stage.min() < 0 or stage.max() >= k:
         raise ValueError(f"a stage is outside 0..{k - 1}")
-    tensor_of_pin = np.repeat(np.arange(instance.m), np.diff(topology.consumer_ptr))
-    home = stage[topology.producer]
-    pin_stage = stage[topology.consumers]
-    backward = np.flatnonzero(pin_stage < home[tensor_of_pin])
-    if len(backward):
-        pin = int(backward[0])
-        u, v = int(topology.producer[tensor_of_pin[pin]]), int(topology.consumers[pin])
-        raise ValueError(f"the edge {u} -> {v} goes from stage {stage[u]} back to stage {stage[v]}")
-    away = pin_stage != home[tensor_of_pin]
-    # One entry per (tensor, foreign stage that consumes it): a transfer is paid once per stage.
-    cut = np.unique(tensor_of_pin[away] * k + pin_stage[away])
-    cut_tensor, cut_stage = cut // k, cut % k
-    leaving = np.unique(cut_tensor)
+    cut = cut_tensors(topology, stage, k)
     parameters = _sum_by(stage, instance.parameter_cost, k)
     return StageCosts(
         work=_sum_by(stage, instance.work, k),
-        inbound=_sum_by(cut_stage, instance.tensor_cost[cut_tensor], k),
-        outbound=_sum_by(home[leaving], instance.tensor_cost[leaving], k),
+        inbound=_sum_by(cut.stage, instance.tensor_cost[cut.tensor], k),
+        outbound=_sum_by(cut.home, instance.tensor_cost[cut.leaving], k),
         overflow=np.maximum(parameters - instance.capacity, 0),
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from framework.bounds import Certificate, DualBound, Limit, Reason
 from framework.environment import environment
 from framework.errors import UserError
 from framework.model.device import Device
+from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
-from framework.model.problem import StageCosts, stage_costs
+from framework.model.pricing import check_rounding
 from framework.model.topology import IntArray
-from framework.portfolio.board import Board
+from framework.portfolio.board import Board, TrajectoryPoint
 from framework.portfolio.runner import RunOptions, RunRecord
+from framework.portfolio.values import Values
 
 FORMAT, VERSION = "pipebound-result", 1
 STATUSES = ("optimal", "gap_reached", "feasible", "infeasible", "time_limit", "interrupted", "unknown")
@@ -75,6 +77,27 @@ class Result:
         return None if value is None else int(value)
 
     @property
+    def dual_bound(self) -> float | None:
+        """Best dual bound in the unit, rounded down."""
+        value = self.document["dual_bound"]
+        return None if value is None else float(value)
+
+    @property
+    def incumbent(self) -> float | None:
+        """Best bottleneck found, in the unit: priced exactly from the graph, and rounded up."""
+        value = self.document["incumbent"]
+        return None if value is None else float(value)
+
+    @property
+    def rounding(self) -> Rounding:
+        """How ticks and the unit differ; files of before it was noted count as exact."""
+        stored = self.document.get("rounding")
+        scale = float(self.document["ticks_per_unit"])
+        if stored is None:
+            return Rounding(ticks_per_unit=scale, exact=True)
+        return Rounding(ticks_per_unit=scale, **stored)
+
+    @property
     def relative_gap(self) -> float | None:
         """``(incumbent - dual) / incumbent``."""
         value = self.document["relative_gap"]
@@ -95,9 +118,18 @@ class Result:
         """Dual bounds that were claimed above a verified incumbent; any is a bug."""
         return list(self.document["contradictions"])
 
-    def in_units(self, ticks: int | None) -> float | None:
-        """Convert ticks to the unit."""
-        return None if ticks is None else ticks / float(self.document["ticks_per_unit"])
+    def dual_in_units(self, ticks: int | None) -> float | None:
+        """Convert a dual bound from ticks to the unit, rounded down; the best one is `dual_bound`."""
+        return None if ticks is None else self.rounding.lower(ticks)
+
+    def cost_in_units(self, ticks: int | None) -> float | None:
+        """Convert the bottleneck of some partition from ticks to the unit, rounded up; the best one is `incumbent`.
+
+        Ticks lose something, so this may be above the exact cost of that partition, never below.
+        """
+        if ticks is None or ticks == self.incumbent_ticks:
+            return None if ticks is None else self.incumbent
+        return self.rounding.upper(ticks)
 
     def to_json(self) -> str:
         """Return the document as JSON text."""
@@ -120,18 +152,34 @@ def build_result(
     graph_input: GraphInput | None,
     device: Device | None,
     board: Board,
+    rounding: Rounding,
     record: RunRecord,
     options: RunOptions,
     portfolio: str,
     constraints: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Assemble the document of a finished run; the incumbent is priced once more on the way."""
-    instance, interval = board.problem.instance, board.interval
-    costs = None if board.incumbent is None else stage_costs(board.problem, board.incumbent.partition)
-    stage_of = None if board.incumbent is None else board.incumbent.partition.stage_of[instance.node_of_input]
+    """Assemble the document of a finished run; the incumbent is priced once more on the way, from the graph.
 
-    def units(ticks: int | None) -> float | None:
-        return None if ticks is None else instance.in_units(ticks)
+    Raises
+    ------
+    UserError
+        If the costs of the graph span so many orders of magnitude that rounding leaves the bottleneck unsure.
+    """
+    instance, interval = board.problem.instance, board.interval
+    stage_of = None if board.incumbent is None else board.incumbent.partition.stage_of[instance.node_of_input]
+    costs = [] if stage_of is None else exact_stage_costs(graph, device, stage_of, board.problem.stages)
+    values = Values.of(interval, rounding, costs)
+    if interval.incumbent is not None and values.incumbent:
+        check_rounding(rounding, interval.incumbent, graph)
+
+    def trajectory_row(point: TrajectoryPoint) -> list[Any]:
+        found = None if point.incumbent is None else rounding.upper(point.incumbent)
+        return [
+            round(point.seconds, 6),
+            None if point.dual is None else rounding.lower(point.dual),
+            values.incumbent if point.incumbent == interval.incumbent else found,
+            point.source,
+        ]
 
     document: dict[str, Any] = {
         "format": FORMAT,
@@ -143,26 +191,25 @@ def build_result(
         "constraints": constraints,
         "unit": instance.unit,
         "ticks_per_unit": instance.ticks_per_unit,
-        "dual_bound": units(interval.dual),
+        "rounding": rounding_row(rounding),
+        "dual_bound": values.dual_bound,
         "dual_bound_ticks": interval.dual,
-        "incumbent": units(interval.incumbent),
+        "incumbent": values.incumbent,
         "incumbent_ticks": interval.incumbent,
-        "relative_gap": interval.relative_gap,
-        "ratio": interval.ratio,
-        "status": _status(board, record),
+        "relative_gap": values.relative_gap,
+        "ratio": values.ratio,
+        "status": _status(board, record, values),
         "termination": {
             "reason": record.termination.reason.value,
             "limit": None if record.termination.limit is None else record.termination.limit.value,
             "detail": record.termination.detail,
         },
         "stage_of": None if stage_of is None else stage_of.tolist(),
-        "stage_costs": [] if costs is None else stage_rows(costs, instance.ticks_per_unit),
-        "bounds": [_bound_row(bound, instance.ticks_per_unit) for bound in board.bounds],
+        "node_names": list(graph.node_names),
+        "stage_costs": stage_rows(costs),
+        "bounds": [_bound_row(bound, rounding) for bound in board.bounds],
         "incumbent_source": None if board.incumbent is None else board.incumbent.source,
-        "trajectory": [
-            [round(point.seconds, 6), units(point.dual), units(point.incumbent), point.source]
-            for point in board.trajectory
-        ],
+        "trajectory": [trajectory_row(point) for point in board.trajectory],
         "presolve": _presolve_row(record),
         "members": [
             {
@@ -193,7 +240,7 @@ def build_result(
             }
             for contradiction in board.contradictions
         ],
-        "remarks": list(graph.remarks),
+        "remarks": [*graph.remarks, *values.remarks()],
         "seed": options.seed,
         "budget_seconds": options.budget,
         "seconds": round(record.seconds, 6),
@@ -235,8 +282,8 @@ def _origin(graph_input: GraphInput | None) -> dict[str, Any]:
     }
 
 
-def _status(board: Board, record: RunRecord) -> str:
-    if board.interval.closed:
+def _status(board: Board, record: RunRecord, values: Values) -> str:
+    if board.interval.closed and values.within_rounding:
         return "optimal"
     if board.infeasible:
         return "infeasible"
@@ -249,24 +296,33 @@ def _status(board: Board, record: RunRecord) -> str:
     return "unknown" if board.incumbent is None else "feasible"
 
 
-def stage_rows(costs: StageCosts, ticks_per_unit: float) -> list[dict[str, float]]:
-    """Return the parts of every stage's cost in the unit."""
-    columns = {
-        "work": costs.work,
-        "in": costs.inbound,
-        "out": costs.outbound,
-        "overflow": costs.overflow,
-        "total": costs.total,
-    }
-    return [{name: int(column[b]) / ticks_per_unit for name, column in columns.items()} for b in range(len(costs.work))]
+def stage_rows(costs: Sequence[ExactStage]) -> list[dict[str, float]]:
+    """Return the parts of every stage's cost in the unit, rounded up."""
+    return [
+        {
+            "work": stage.work.rounded_up(),
+            "in": stage.inbound.rounded_up(),
+            "out": stage.outbound.rounded_up(),
+            "overflow": stage.overflow.rounded_up(),
+            "total": stage.total.rounded_up(),
+        }
+        for stage in costs
+    ]
 
 
-def _bound_row(bound: DualBound, ticks_per_unit: float) -> dict[str, Any]:
+def rounding_row(rounding: Rounding) -> dict[str, Any]:
+    """Return how ticks and the unit differ, as result files hold it."""
+    row = asdict(rounding)
+    del row["ticks_per_unit"]
+    return row
+
+
+def _bound_row(bound: DualBound, rounding: Rounding) -> dict[str, Any]:
     certificate = bound.certificate
     return {
         "source": bound.source,
         "kind": "dual",
-        "value": bound.value / ticks_per_unit,
+        "value": rounding.lower(bound.value),
         "ticks": bound.value,
         "soundness": bound.soundness.value,
         "seconds": round(bound.seconds, 6),

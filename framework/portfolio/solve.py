@@ -11,9 +11,9 @@ from framework.contracts import Feature
 from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
-from framework.model.instance import Instance, instance_from_lists
-from framework.model.pricing import price
-from framework.model.problem import Partition, Problem
+from framework.model.instance import instance_from_lists
+from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, quantise
+from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.board import Board
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
@@ -21,6 +21,7 @@ from framework.portfolio.result import GraphInput, Result, build_result
 from framework.portfolio.runner import MemberReport, Runner, RunOptions
 from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
 from framework.signals import Interrupt
+from framework.structure.start import balanced_partition, simple_bound
 
 
 def solve(
@@ -42,7 +43,7 @@ def solve(
     graph_input: GraphInput | None = None,
     on_change: Callable[[Board, str, str], None] = lambda board, label, words: None,
     interrupt: Interrupt | None = None,
-    priced: Instance | None = None,
+    priced: Quantised | None = None,
 ) -> Result:
     """Bound and partition a graph.
 
@@ -95,8 +96,8 @@ def solve(
         **({} if workers is None else {"workers": workers}),
     )
     constraints = constraints or Constraints()
-    instance = price(graph, device) if priced is None else priced
-    run = _prepare(Run(stages=stages, entry=entry, constraints=constraints), graph, instance, start, options.workers)
+    priced = quantise(graph, device) if priced is None else priced
+    run = _prepare(Run(stages=stages, entry=entry, constraints=constraints), graph, priced, start, options.workers)
     with (interrupt or Interrupt()).watch() as watched:
         runner = Runner(
             run.problem,
@@ -115,6 +116,7 @@ def solve(
             graph_input=graph_input,
             device=device,
             board=runner.board,
+            rounding=priced.rounding,
             record=record,
             options=options,
             portfolio=entry,
@@ -139,7 +141,7 @@ def check_runs(
     start: Result | None = None,
     plugin_files: tuple[str, ...] = (),
     workers: int | None = None,
-) -> Instance:
+) -> Quantised:
     """Refuse before the first run what `solve` would refuse at the last one; return the graph, priced, for `solve`.
 
     Raises
@@ -148,7 +150,7 @@ def check_runs(
         For anything the caller can mend.
     """
     _load(plugin_files)
-    priced = price(graph, device)
+    priced = quantise(graph, device)
     for run in runs:
         _prepare(run, graph, priced, start, workers or 1)
     return priced
@@ -162,8 +164,12 @@ class _Prepared:
     skipped: tuple[MemberReport, ...]
 
 
-def _prepare(run: Run, graph: ModelGraph, priced: Instance, start: Result | None, workers: int) -> _Prepared:
-    problem = Problem(instance=constrain(priced, graph, run.constraints, run.stages), stages=run.stages)
+def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | None, workers: int) -> _Prepared:
+    problem = Problem(instance=constrain(priced.instance, graph, run.constraints, run.stages), stages=run.stages)
+    # Most of what would be refused at the end is refused here, before any budget is spent on it.
+    unsure = priced.rounding.stage_ticks > WORST_ROUNDING * simple_bound(problem)
+    if unsure and (value := bottleneck(problem, balanced_partition(problem))):
+        check_rounding(priced.rounding, value, graph)
     first = None if start is None else starting_partition(problem, graph, start)
     members, skipped = _able(portfolio_members(run.entry, problem, workers), problem)
     if not members:

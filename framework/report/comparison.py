@@ -156,14 +156,14 @@ def print_comparison(graph: ModelGraph, rows: Sequence[Comparison]) -> None:
     console = open_console()
     for k in dict.fromkeys(row.result.stages for row in rows):
         at_k = [row for row in rows if row.result.stages == k]
-        unit, factor = scaled_unit(at_k[0].result.unit, at_k[0].result.in_units(at_k[0].best) or 0.0)
+        unit, factor = scaled_unit(at_k[0].result.unit, at_k[0].result.cost_in_units(at_k[0].best) or 0.0)
         table = FactTable(f"{graph.name}, k = {k}, values in {unit}")
         table.texts("entry")
         table.numbers("dual bound", "ratio", "partition", "above best", "time")
         table.texts("bound by", "found by", "ended")
         for row in at_k:
             result = row.result
-            dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+            dual, incumbent = result.dual_bound, result.incumbent
             ticks = result.incumbent_ticks
             above = None if ticks is None else (ticks / row.best - 1 if row.best else 0.0)
             table.row(
@@ -197,9 +197,9 @@ def comparison_document(graph: ModelGraph, rows: Sequence[Comparison]) -> dict[s
                 "entry": row.entry,
                 "stages": row.result.stages,
                 "dual_bound_ticks": row.proved,
-                "dual_bound": row.result.in_units(row.proved),
+                "dual_bound": row.result.dual_in_units(row.proved),
                 "incumbent_ticks": row.found,
-                "incumbent": row.result.in_units(row.found),
+                "incumbent": row.result.cost_in_units(row.found),
                 "best_incumbent_ticks": row.best,
                 "ratio": row.ratio,
                 "bound_by": row.bound_by,

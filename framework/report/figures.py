@@ -42,14 +42,14 @@ def draw_result(result: Result, path: Path) -> None:
 
 def _draw_stages(axes: Any, result: Result) -> None:
     rows = result.document["stage_costs"]
-    unit, factor = scaled_unit(result.unit, result.in_units(result.incumbent_ticks) or 0.0)
+    unit, factor = scaled_unit(result.unit, result.incumbent or 0.0)
     base = np.zeros(len(rows))
     for part, colour in _PARTS:
         heights = np.array([row[part] * factor for row in rows])
         if heights.any():
             axes.bar(range(len(rows)), heights, bottom=base, label=part, color=colour, width=0.8)
             base += heights
-    dual = result.in_units(result.dual_ticks)
+    dual = result.dual_bound
     if dual is not None:
         label = f"dual bound {quantity(dual * factor)}"
         axes.axhline(dual * factor, color=_DUAL, linestyle="--", linewidth=1.4, label=label)
@@ -75,7 +75,7 @@ def _label_stages(axes: Any, sizes: IntArray) -> None:
 
 
 def _draw_trajectory(axes: Any, result: Result) -> None:
-    unit, factor = scaled_unit(result.unit, result.in_units(result.incumbent_ticks) or 0.0)
+    unit, factor = scaled_unit(result.unit, result.incumbent or 0.0)
     points = result.document["trajectory"]
     times = [point[0] for point in points] + [result.seconds]
     for column, label, colour in ((2, "incumbent", _INCUMBENT), (1, "dual bound", _DUAL)):

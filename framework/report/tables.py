@@ -48,7 +48,7 @@ def verdict(result: Result) -> str:
     into = counted(k, "stage")
     if result.status == "infeasible":
         return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
-    dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+    dual, incumbent = result.dual_bound, result.incumbent
     if incumbent is None and result.document["constraints"] is not None:
         return f"No partition into {into} that obeys was found, and none was ruled out: give it more time."
     if gap is None or dual is None or incumbent is None:
@@ -78,7 +78,7 @@ def notes(results: Sequence[Result]) -> list[str]:
 
 
 def _unit_of(result: Result) -> tuple[str, float]:
-    return scaled_unit(result.unit, result.in_units(result.incumbent_ticks) or 0.0)
+    return scaled_unit(result.unit, result.incumbent or 0.0)
 
 
 def _summary_table(results: Sequence[Result]) -> FactTable:
@@ -93,7 +93,7 @@ def _summary_table(results: Sequence[Result]) -> FactTable:
     table.numbers("dual bound", "incumbent", "gap", "ratio", "time")
     table.texts("bound by", "found by")
     for result in results:
-        dual, incumbent = result.in_units(result.dual_ticks), result.in_units(result.incumbent_ticks)
+        dual, incumbent = result.dual_bound, result.incumbent
         best = result.document["bounds"][:1]
         table.row(
             str(result.stages),

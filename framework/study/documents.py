@@ -31,12 +31,18 @@ def projected(document: Mapping[str, Any] | None) -> Projected:
     is_start = document["portfolio"].partition(":")[0] == START
     own = [int(row["ticks"]) for row in bounds if row["source"] != START or is_start]
     scale = float(document["ticks_per_unit"])
+    added = int((document.get("rounding") or {}).get("stage_ticks", 0))
 
-    def ticks(value: float | None) -> int | None:
-        # Ticks are below 2^46: rounding undoes the division exactly.
+    # Ticks are below 2^46: rounding undoes the conversion to the unit exactly.
+    def dual_ticks(value: float | None) -> int | None:
         return None if value is None else round(value * scale)
 
-    simple = next((ticks(dual) for _, dual, _, source in document["trajectory"] if source == START), None)
+    def incumbent_ticks(value: float | None) -> int | None:
+        if value is None or value == document["incumbent"]:
+            return None if value is None else int(document["incumbent_ticks"])
+        return round(value * scale) - added
+
+    simple = next((dual_ticks(dual) for _, dual, _, source in document["trajectory"] if source == START), None)
     return Projected(
         columns={
             "unit": document["unit"],
@@ -59,7 +65,7 @@ def projected(document: Mapping[str, Any] | None) -> Projected:
             for row in bounds
         ],
         trajectory=[
-            (step, seconds, ticks(dual), ticks(incumbent), source)
+            (step, seconds, dual_ticks(dual), incumbent_ticks(incumbent), source)
             for step, (seconds, dual, incumbent, source) in enumerate(document["trajectory"])
         ],
         faults=[(row["member"], row["detail"]) for row in document["faults"]],

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
+
+from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
+from framework.model.topology import Topology
 
 MAX_NODES = 14
 
@@ -11,10 +16,7 @@ MAX_NODES = 14
 def brute_force_optimum(problem: Problem) -> int:
     """Return the optimal bottleneck in ticks, over all chains of ideals.
 
-    Every sequence of nested down-sets ``{} = I0 <= I1 <= ... <= Ik = V`` is a partition into stages and vice
-    versa. All ideals are enumerated as bit masks, each stage cost is computed by `stage_cost` (memoised by
-    stage), and a dynamic program over (ideal, stages used) takes the minimum of the maxima. Stages that hold more than
-    a hard limit are left out.
+    Stages that hold more than a hard limit are left out.
 
     Returns
     -------
@@ -27,19 +29,63 @@ def brute_force_optimum(problem: Problem) -> int:
         If the instance has more than `MAX_NODES` nodes.
     """
     instance = problem.instance
-    n, k = instance.n, problem.stages
+    limit = 0 if instance.stage_limit is None else instance.stage_limit.limit
+
+    def cost(stage: int) -> int | None:
+        return stage_cost(instance, stage) if _held(instance, stage) <= limit else None
+
+    best = _best_chain(instance.topology, problem.stages, cost)
+    return instance.largest_cost + 1 if best is None else int(best)
+
+
+def fraction_optimum(graph: ModelGraph, stages: int, read: Callable[[float], Fraction]) -> Fraction:
+    """Return the optimum of a small priced graph in its own unit, in rational numbers.
+
+    Parameters
+    ----------
+    graph
+        At most `MAX_NODES` nodes.
+    stages
+        Number of stages.
+    read
+        What number a cost of the graph is: `Fraction` itself, or one that reads its decimals.
+    """
+    assert isinstance(graph.costs, PricedCosts)
+    work = [read(value) for value in graph.costs.work.tolist()]
+    parameters = [read(value) for value in graph.costs.parameter_cost.tolist()]
+    sent = [read(value) for value in graph.costs.tensor_cost.tolist()]
+    capacity = None if graph.costs.capacity is None else read(graph.costs.capacity)
+
+    def cost(stage: int) -> Fraction:
+        inside = [v for v in range(graph.topology.n) if stage >> v & 1]
+        total = sum((work[v] for v in inside), Fraction(0))
+        if capacity is not None:
+            total += max(Fraction(0), sum((parameters[v] for v in inside), Fraction(0)) - capacity)
+        return total + sum((sent[t] for t in _cut(graph.topology, stage)), Fraction(0))
+
+    best = _best_chain(graph.topology, stages, cost)
+    assert best is not None
+    return Fraction(best)
+
+
+def _best_chain(topology: Topology, k: int, cost: Callable[[int], int | Fraction | None]) -> int | Fraction | None:
+    """Return the least bottleneck of all partitions into k stages; `cost` is None for stages that may not be.
+
+    Every sequence of nested down-sets ``{} = I0 <= I1 <= ... <= Ik = V`` is a partition into stages and vice
+    versa. All ideals are enumerated as bit masks, each stage is priced once, and a dynamic program over (ideal, stages
+    used) takes the minimum of the maxima.
+    """
+    n = topology.n
     if n > MAX_NODES:
         raise ValueError(f"brute force takes at most {MAX_NODES} nodes")
     predecessors = [0] * n
-    for t, u in enumerate(instance.topology.producer.tolist()):
-        for v in _row(instance, t):
+    for t, u in enumerate(topology.producer.tolist()):
+        for v in _row(topology, t):
             predecessors[v] |= 1 << u
     full = (1 << n) - 1
     ideals = [s for s in range(full + 1) if all(not s >> v & 1 or predecessors[v] & ~s == 0 for v in range(n))]
-    costs: dict[int, int] = {}
-    best = {0: 0}
-    forbidden = instance.largest_cost + 1
-    limit = 0 if instance.stage_limit is None else instance.stage_limit.limit
+    costs: dict[int, int | Fraction | None] = {}
+    best: dict[int, int | Fraction] = {0: 0}
     for _ in range(min(k, n)):
         reached = dict(best)
         for ideal, value in best.items():
@@ -47,15 +93,15 @@ def brute_force_optimum(problem: Problem) -> int:
                 if larger & ideal == ideal and larger != ideal:
                     stage = larger ^ ideal
                     if stage not in costs:
-                        fits = _held(instance, stage) <= limit
-                        costs[stage] = stage_cost(instance, stage) if fits else forbidden
-                    if costs[stage] == forbidden:
+                        costs[stage] = cost(stage)
+                    price = costs[stage]
+                    if price is None:
                         continue
-                    new = max(value, costs[stage])
-                    if new < reached.get(larger, new + 1):
+                    new = max(value, price)
+                    if larger not in reached or new < reached[larger]:
                         reached[larger] = new
         best = reached
-    return best.get(full, forbidden)
+    return best.get(full)
 
 
 def _held(instance: Instance, stage: int) -> int:
@@ -69,14 +115,19 @@ def stage_cost(instance: Instance, stage: int) -> int:
     total = sum(int(instance.work[v]) for v in range(instance.n) if stage >> v & 1)
     parameters = sum(int(instance.parameter_cost[v]) for v in range(instance.n) if stage >> v & 1)
     total += max(0, parameters - instance.capacity)
-    for t, u in enumerate(instance.topology.producer.tolist()):
-        consumers = [bool(stage >> v & 1) for v in _row(instance, t)]
+    return total + sum(int(instance.tensor_cost[t]) for t in _cut(instance.topology, stage))
+
+
+def _cut(topology: Topology, stage: int) -> list[int]:
+    """Return the tensors that a stage reads from outside or sends out."""
+    cut = []
+    for t, u in enumerate(topology.producer.tolist()):
+        consumers = [bool(stage >> v & 1) for v in _row(topology, t)]
         inside = bool(stage >> u & 1)
         if (inside and not all(consumers)) or (not inside and any(consumers)):
-            total += int(instance.tensor_cost[t])
-    return total
+            cut.append(t)
+    return cut
 
 
-def _row(instance: Instance, t: int) -> list[int]:
-    top = instance.topology
-    return [int(v) for v in top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]]]
+def _row(topology: Topology, t: int) -> list[int]:
+    return [int(v) for v in topology.consumers[topology.consumer_ptr[t] : topology.consumer_ptr[t + 1]]]

@@ -79,7 +79,7 @@ def test_a_gap_is_a_reason_to_stop(pipebound: Run, graph_file: Path) -> None:
         (["solve", "GRAPH", "-k", "2", "--plugin", "absent.py"], "absent.py: no such file"),
         (["solve", "GRAPH", "-k", "2", "--memory", "lots"], "cannot read 'lots'"),
         (["verify", "absent.json"], "absent.json"),
-        (["verify", "GRAPH"], "not a pipebound result"),
+        (["verify", "GRAPH"], "not a pipebound-result"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(

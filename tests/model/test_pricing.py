@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from framework.errors import UserError
 from framework.model.device import Device
+from framework.model.exact import Rounding
 from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED
-from framework.model.pricing import TARGET_WORK, needs_device, price
+from framework.model.pricing import TARGET_WORK, needs_device, price, quantise
 from framework.model.topology import build_topology
+from framework.portfolio.solve import solve
 
 
 def chain(costs: PhysicalCosts | PricedCosts, n: int) -> ModelGraph:
@@ -76,31 +78,67 @@ def test_integers_up_to_the_limit_stay_exact_and_beyond_are_scaled() -> None:
     assert largest.in_units(int(largest.work[0])) == pytest.approx(2**63)
 
 
-def test_fractions_are_scaled_to_about_the_target_and_rounded_to_nearest() -> None:
+def test_fractions_are_scaled_to_about_the_target_and_rounded_down() -> None:
     instance = price(priced([0.1, 0.2], [1 / 3], [0.25, 0.0], 0.125))
     assert math.log10(instance.ticks_per_unit) == round(math.log10(instance.ticks_per_unit))
     assert TARGET_WORK / 10 <= instance.total_work <= TARGET_WORK * 10
     scale = instance.ticks_per_unit
     assert instance.work.tolist() == [round(0.1 * scale), round(0.2 * scale)]
-    assert instance.tensor_cost.tolist() == [round(scale / 3)]
+    assert instance.tensor_cost.tolist() == [math.floor(scale / 3)]
     assert instance.capacity == round(0.125 * scale)
+    assert price(priced([0.1, 0.2], [1 / 3], [0.25, 0.0], 1 / 7)).capacity == math.ceil(scale / 7)
     # One fractional cost, or a fractional capacity, is enough.
     assert price(priced([1, 2], [3], capacity=0.5)).ticks_per_unit > 1
     assert price(priced([1, 2], [3.0])).ticks_per_unit > 1
 
 
-def test_dear_tensors_lower_the_scale() -> None:
-    instance = price(priced([1e-6, 1e-6], [1e9]))
-    assert int(instance.tensor_cost[0]) * 2 <= MAX_TOTAL
-    assert instance.in_units(int(instance.tensor_cost[0])) == pytest.approx(1e9, rel=1e-9)
+@pytest.mark.parametrize("dear", [1e9, 1e30, 10**15, 10**18])
+def test_dear_tensors_count_as_more_than_everything_in_one_stage(dear: float) -> None:
+    work = [3, 4, 5] if isinstance(dear, int) else [0.3, 0.4, 0.5]
+    quantised = quantise(priced(work, [dear, 1], [7, 8, 9], 20))
+    instance = quantised.instance
+    assert quantised.rounding.capped_tensors == 1
+    assert quantised.rounding.exact == isinstance(dear, int)
+    everything = instance.total_work + instance.total_parameter_cost - instance.capacity
+    assert everything < int(instance.tensor_cost.max()) <= everything * (1 + 1e-8) + 1
+    assert instance.in_units(everything) == pytest.approx(sum(work) + 4)
 
 
-@pytest.mark.parametrize("magnitude", [5e-324, 1e-310, 1e-200, 1e-9, 1.0, 1e9, 1e200, 1e300])
+def test_tensors_are_left_alone_where_they_fit() -> None:
+    quantised = quantise(priced([3, 4], [10**12]))
+    assert quantised.rounding == Rounding(ticks_per_unit=1.0, exact=True)
+    assert quantised.instance.tensor_cost.tolist() == [10**12]
+
+
+@pytest.mark.parametrize("large", [1e25, 2**62])
+def test_parameters_that_always_fit_do_not_coarsen_the_tick(large: float) -> None:
+    costs = priced([0.3, 0.4], [0.1], [large, 1], large * 2)
+    instance = price(costs)
+    assert instance.in_units(int(instance.work[0])) == pytest.approx(0.3, rel=1e-9)
+    assert not instance.can_overflow
+
+
+def test_costs_that_ticks_cannot_tell_apart_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^here: the costs span too many orders of magnitude.*check their units\)$"):
+        solve(priced([1e-9, 1e-9], [0], [1e9, 1e9], 1.5e9), 2, entry="ideal-dp", budget=30)
+
+
+@pytest.mark.parametrize("magnitude", [1e-280, 1e-200, 1e-9, 1.0, 1e9, 1e200, 1e300])
 def test_any_magnitude_is_priced(magnitude: float) -> None:
     instance = price(priced([magnitude, magnitude], [magnitude]))
     assert instance.total_work <= MAX_TOTAL
-    if magnitude > 1e-250:
-        assert instance.in_units(int(instance.work[0])) == pytest.approx(magnitude, rel=1e-9)
+    assert instance.in_units(int(instance.work[0])) == pytest.approx(magnitude, rel=1e-9)
+
+
+@pytest.mark.parametrize("magnitude", [5e-324, 1e-310])
+def test_what_no_scale_makes_whole_is_refused(magnitude: float) -> None:
+    with pytest.raises(UserError, match="may lose more than the bottleneck"):
+        price(priced([magnitude, magnitude], [magnitude]))
+
+
+def test_nothing_to_do_costs_nothing_whatever_transfers_cost() -> None:
+    quantised = quantise(priced([0.0, 0.0, 0.0], [1e-12, 1e12]))
+    assert quantised.instance.total_work == 0
 
 
 @pytest.mark.parametrize("field", ["work", "parameters", "tensors"])
@@ -155,12 +193,23 @@ def test_missing_figures_are_asked_for() -> None:
 
 @settings(derandomize=True, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_quantisation_errs_by_half_a_tick(seed: int) -> None:
+def test_quantisation_rounds_down_and_says_how_much(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 6))
     work, parameters = rng.random(n) * 10.0 ** rng.integers(-12, 12), rng.random(n)
     tensors = rng.random(n - 1) * 10.0 ** rng.integers(-6, 6)
-    instance = price(priced(work, tensors, parameters, float(rng.random())))
-    for exact, ticks in [(work, instance.work), (parameters, instance.parameter_cost), (tensors, instance.tensor_cost)]:
-        error = np.abs(ticks - exact * instance.ticks_per_unit)
-        assert bool(np.all(error <= 0.5 + 1e-15 * np.abs(ticks)))
+    try:
+        quantised = quantise(priced(work, tensors, parameters, float(rng.random())))
+    except UserError:
+        return
+    instance, lost = quantised.instance, 0.0
+    whole = [(work, instance.work), (tensors, instance.tensor_cost)]
+    if instance.can_overflow:
+        whole.append((parameters, instance.parameter_cost))
+    for exact, ticks in whole:
+        error = exact * instance.ticks_per_unit - ticks
+        capped = error >= 1
+        assert int(capped.sum()) == (quantised.rounding.capped_tensors if exact is tensors else 0)
+        assert bool(np.all(error >= -(2.0**-48) * ticks))
+        lost += float(error[~capped].sum())
+    assert lost <= quantised.rounding.stage_ticks * (1 + 1e-6) + 1e-3

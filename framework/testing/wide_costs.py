@@ -1,0 +1,125 @@
+"""Random small graphs whose costs span many orders of magnitude, and what must be true of them in their own unit."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from framework.errors import UserError
+from framework.model.exact import exact_bottleneck, exact_stage_costs
+from framework.model.graph import FloatArray, ModelGraph, PricedCosts
+from framework.model.pricing import quantise
+from framework.model.problem import Problem
+from framework.model.topology import IntArray, build_topology
+from framework.portfolio.local import run_entry
+from framework.registry import registry
+from framework.testing.brute_force import fraction_optimum
+
+ORDERS = 24
+"""Orders of magnitude that costs span at most."""
+
+
+def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
+    """Return a graph drawn from `seed`, and a number of stages.
+
+    Costs of each kind are zeros, short decimals, or spread evenly over up to 24 orders of magnitude, around a size of
+    their own; some graphs are whole numbers of up to 18 digits.
+    """
+    rng = np.random.default_rng([seed, 11])
+    n = int(rng.integers(1, max_nodes + 1))
+    density = float(rng.choice([0.2, 0.5]))
+    rows: list[tuple[int, list[int]]] = []
+    for u in range(n):
+        consumers = [v for v in range(u + 1, n) if rng.random() < density]
+        if consumers:
+            rows.append((u, consumers))
+    whole = rng.random() < 0.25
+    work, parameters, sent = (_costs(rng, count, whole) for count in (n, n, len(rows)))
+    capacity: int | float | None = None
+    if rng.random() < 0.6:
+        capacity = float(parameters.sum()) * float(rng.choice([0.0, 0.3, 0.7, 0.999, 1.0, 3.0]))
+        capacity = int(capacity) if whole else capacity
+    lengths = [len(consumers) for _, consumers in rows]
+    graph = ModelGraph(
+        name=f"wide-{seed}",
+        source=f"wide-{seed}",
+        node_names=tuple(f"v{v}" for v in range(n)),
+        ops=("",) * n,
+        topology=build_topology(
+            n,
+            np.array([u for u, _ in rows], np.int64),
+            np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
+            np.array([v for _, consumers in rows for v in consumers], np.int64),
+        ),
+        costs=PricedCosts(unit="ms", work=work, parameter_cost=parameters, tensor_cost=sent, capacity=capacity),
+    )
+    return graph, int(rng.integers(1, 5))
+
+
+def decimal(value: float) -> Fraction:
+    """Read a cost as the decimal that stands for it in a file."""
+    return Fraction(repr(value))
+
+
+def assert_true_in_units(entry: str, seed: int) -> bool:
+    """Hold what an entry claims about `random_wide_graph` against brute force in rational numbers.
+
+    Returns
+    -------
+    Whether the graph was accepted; costs may span too much to be priced.
+
+    Raises
+    ------
+    AssertionError
+        If a dual bound is above the optimum, or a partition costs less than it or than its own nodes do, in the unit of
+        the graph, with its floats read as binary fractions or as decimals.
+    """
+    graph, stages = random_wide_graph(seed)
+    label = f"{entry}, random_wide_graph({seed}), k = {stages}"
+    try:
+        quantised = quantise(graph)
+    except UserError:
+        return False
+    problem = Problem(instance=quantised.instance, stages=stages)
+    outcome, board = run_entry(registry.create(entry), problem, name=entry, seed=seed)
+    optimum = fraction_optimum(graph, stages, Fraction)
+    in_decimals = fraction_optimum(graph, stages, decimal)
+    duals = [bound.value for bound in board.bounds] + ([] if outcome.dual is None else [outcome.dual.value])
+    for dual in duals:
+        value = quantised.rounding.lower(dual)
+        assert Fraction(value) <= optimum, f"{label}: {value!r} is above the optimum {float(optimum)!r}"
+        assert decimal(value) <= in_decimals, f"{label}: {value!r} is above the optimum {float(in_decimals)!r}"
+    if board.incumbent is not None:
+        stage_of = board.incumbent.partition.stage_of[problem.instance.node_of_input]
+        exact = exact_bottleneck(exact_stage_costs(graph, None, stage_of, stages))
+        value = exact.rounded_up()
+        assert Fraction(value) >= exact.binary >= optimum, f"{label}: a partition of {value!r}, below the optimum"
+        assert decimal(value) >= exact.decimal >= in_decimals, f"{label}: a partition of {value!r}, below the optimum"
+        assert max(exact) <= quantised.rounding.upper_fraction(board.incumbent.value) or _cuts_a_dear_tensor(
+            graph, stage_of
+        ), f"{label}: rounding loses more than it says"
+    return True
+
+
+def _cuts_a_dear_tensor(graph: ModelGraph, stage_of: IntArray) -> bool:
+    """Whether a partition cuts a tensor that costs more than all work and parameters."""
+    assert isinstance(graph.costs, PricedCosts)
+    top = graph.topology
+    everything = Fraction(float(graph.costs.work.sum())) + Fraction(float(graph.costs.parameter_cost.sum()))
+    home = np.repeat(stage_of[top.producer], np.diff(top.consumer_ptr))
+    cut = np.unique(np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))[stage_of[top.consumers] != home])
+    return any(Fraction(value) > everything / 2 for value in graph.costs.tensor_cost[cut].tolist())
+
+
+def _costs(rng: np.random.Generator, count: int, whole: bool) -> IntArray | FloatArray:
+    """Return costs of one kind."""
+    spread = float(rng.choice([0, 2, 6, ORDERS]))
+    middle = float(rng.uniform(-6, 6))
+    values = 10.0 ** (middle + rng.uniform(-spread / 2, spread / 2, count))
+    values[rng.random(count) < 0.15] = 0.0
+    if whole:
+        return np.minimum(values * 10.0 ** rng.integers(0, 7), 9e17).astype(np.int64)
+    if rng.random() < 0.4:
+        values = np.array([float(f"{value:.3g}") for value in values.tolist()], np.float64)
+    return values
