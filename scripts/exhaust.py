@@ -1,10 +1,13 @@
 """Hold every entry against brute force on thousands of random small problems.
 
-    .venv/bin/python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2] [--limited]
+    .venv/bin/python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
+                                        [--limited | --wide]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
 `framework.testing.instances.random_problem`. With --limited it has up to seven nodes and three stages, pins and memory
-limits. It prints a row an entry, and exits with 1 if any claim was false.
+limits. With --wide it has up to seven nodes whose costs span up to 24 orders of magnitude, and claims are held against
+rational numbers in the unit of the input (graphs that are refused count as well). It prints a row an entry, and exits
+with 1 if any claim was false.
 """
 
 from __future__ import annotations
@@ -25,18 +28,21 @@ from framework.contracts import Feature
 from framework.registry import Kind, load_plugins, registry
 from framework.testing.conformance import assert_limits_kept, assert_true
 from framework.testing.instances import random_limited_problem, random_problem
+from framework.testing.wide_costs import assert_true_in_units
 
 BATCH = 25
 
 
-def check(entry: str, seeds: Sequence[int], limited: bool) -> tuple[str, int, float, list[str]]:
+def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float, list[str]]:
     """Return the entry, the number of problems, the seconds they took, and every false claim."""
     load_plugins()
     exact = registry.get(entry).supports(Feature.EXACT)
     started, faults = time.monotonic(), []
     for seed in seeds:
         try:
-            if limited:
+            if kind == "wide":
+                assert_true_in_units(entry, seed)
+            elif kind == "limited":
                 label = f"random_limited_problem({seed})"
                 assert_limits_kept(entry, random_limited_problem(seed), label=label, seed=seed)
             else:
@@ -52,7 +58,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--entry", action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--limited", action="store_true")
+    which_problems = parser.add_mutually_exclusive_group()
+    for name in ("limited", "wide"):
+        which_problems.add_argument(f"--{name}", action="store_const", const=name, dest="kind", default="plain")
     options = parser.parse_args()
     load_plugins()
     kinds = (Kind.FORMULATION, Kind.STRATEGY)
@@ -62,7 +70,7 @@ def main() -> int:
     faults: dict[str, list[str]] = {entry: [] for entry in entries}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         which = chain.from_iterable(repeat(entry, len(seeds)) for entry in entries)
-        results = pool.map(check, which, seeds * len(entries), repeat(options.limited))
+        results = pool.map(check, which, seeds * len(entries), repeat(options.kind))
         todo = len(seeds) * len(entries)
         for entry, count, seconds, false in track(results, total=todo, console=Console(stderr=True), transient=True):
             totals[entry][0] += count
