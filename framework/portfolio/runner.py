@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -29,6 +29,11 @@ POLL_SECONDS = 0.1
 GRACE_SECONDS = 0.3
 """How long members may take to send their last reports once they are asked to end."""
 PRESOLVE = "presolve"
+LARGE_NODES = 50_000
+"""With so many, presolve may take longer than all else: it is given a part of the time only, and meanwhile the first
+member works on the original instance as well."""
+LARGE_PRESOLVE_SHARE = 0.5
+"""The part of the time left that presolve may take then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +121,7 @@ class Runner:
     _running: dict[str, tuple[Member, MemberProcess]] = field(init=False, default_factory=dict)
     _reports: list[MemberReport] = field(init=False, default_factory=list)
     _reduced: Instance | None = field(init=False, default=None)
+    _early: tuple[Member, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         self.board = Board(self.problem, clock=self._clock)
@@ -132,7 +138,8 @@ class Runner:
         waiting = list(self.members)
         if self.options.presolve:
             presolve = Member(entry="", name=PRESOLVE, space="original")
-            waiting = [presolve, *waiting]
+            self._early = self._before_presolve()
+            waiting = [*self._early, presolve, *waiting]
         ended: set[str] = set()
         termination: Termination | None = None
         try:
@@ -148,6 +155,22 @@ class Runner:
             seconds=self._clock(),
             reduced=self._reduced,
         )
+
+    @property
+    def _large(self) -> bool:
+        return self.problem.instance.n >= LARGE_NODES
+
+    def _before_presolve(self) -> tuple[Member, ...]:
+        """Return what need not wait for presolve to end: on a large instance, a copy of the first member."""
+        first = next((member for member in self.members if member.space == "reduced"), None)
+        if first is None or not self._large or len(self.members) == 1:
+            return ()
+        return (replace(first, name=f"{first.label} (unreduced)", space="original", after=()),)
+
+    def _would_repeat(self, member: Member, ended: set[str]) -> bool:
+        """Whether a member would do again what one did that did not wait for presolve: nothing was reduced."""
+        unreduced = self._reduced is None or self._reduced.n == self.problem.instance.n
+        return PRESOLVE in ended and unreduced and any(member.entry == early.entry for early in self._early)
 
     def _clock(self) -> float:
         return time.monotonic() - self.options.started
@@ -188,8 +211,11 @@ class Runner:
         names = {member.label for member in waiting} | set(self._running)
         busy = sum(member.threads for member, _ in self._running.values())
         for member in list(waiting):
+            if member not in self._early and self._would_repeat(member, ended):
+                waiting.remove(member)
+                continue
             blocked = any(name in names and name not in ended for name in member.after)
-            if member.label != PRESOLVE and PRESOLVE in names and PRESOLVE not in ended:
+            if member.label != PRESOLVE and member not in self._early and PRESOLVE in names and PRESOLVE not in ended:
                 blocked = True
             if blocked or (busy and busy + member.threads > self.options.workers):
                 continue
@@ -203,7 +229,7 @@ class Runner:
         job = Job(
             entry=member.entry,
             problem=problem,
-            deadline=min(self.deadline, now + member.share * self.options.budget),
+            deadline=min(self.deadline, now + self._seconds_of(member, now)),
             seed=self.options.seed,
             threads=member.threads,
             plugin_files=self.options.plugin_files,
@@ -218,6 +244,11 @@ class Runner:
                     name=member.label, entry=member.entry, seconds=0.0, termination=fault, details={}, peak_bytes=None
                 )
             )
+
+    def _seconds_of(self, member: Member, now: float) -> float:
+        if member.label == PRESOLVE and self._large:
+            return LARGE_PRESOLVE_SHARE * (self.deadline - now)
+        return member.share * self.options.budget
 
     def _wait(self) -> None:
         handles: list[int] = []

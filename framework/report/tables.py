@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 from framework.wording import counted
+
+OVERRUN_SHARE, OVERRUN_SECONDS = 1.1, 0.5
+"""A run that takes longer than this times its budget and so many seconds is said to."""
 
 _MOST_NAMES = 8
 _NAMES_WIDTH = 100
@@ -73,8 +77,17 @@ def notes(results: Sequence[Result]) -> list[str]:
                 f"the verified {bug['incumbent_ticks']} of {bug['incumbent_source']}. Please report this as a bug."
             )
         lines += [f"k = {result.stages}: {fault['member']}: {fault['detail']}" for fault in result.faults]
+        lines += [f"k = {result.stages}: {_overrun(result)}"] if _overrun(result) else []
         lines += [f"note: {remark}" for remark in result.document["remarks"]]
     return list(dict.fromkeys(lines))
+
+
+def _overrun(result: Result) -> str:
+    """Say by how much a run took longer than its budget allows; empty if it did not."""
+    budget = float(result.document.get("budget_seconds", math.inf))
+    if result.seconds <= OVERRUN_SHARE * budget + OVERRUN_SECONDS:
+        return ""
+    return f"the run took {seconds(result.seconds)}, {seconds(result.seconds - budget)} more than its budget"
 
 
 def _unit_of(result: Result) -> tuple[str, float]:
