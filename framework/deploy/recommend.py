@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import Result
 from framework.wording import counted
 
@@ -57,20 +58,25 @@ class Recommendation:
     ----------
     knee
         The fewest stages with at least `NEARLY` of the best speed-up in the table.
+    given
+        The constraints that all partitions obey, in words; empty for none.
     """
 
     unit: str
     choices: tuple[Choice, ...]
     knee: Choice
+    given: str = ""
 
     @property
     def advice(self) -> str:
         """Answer the question whether to optimise further, at the knee."""
         into, gap = counted(self.knee.stages, "stage"), self.knee.gap
         if gap == 0:
-            return f"No: the partition into {into} is proven optimal."
+            among = f" among those that obey {self.given}" if self.given else ""
+            return f"No: the partition into {into} is proven optimal{among}."
         if gap <= WORTHWHILE:
-            return f"No: no partition into {into} is better by more than {100 * gap:.2g}%."
+            that = f" that obeys {self.given}" if self.given else ""
+            return f"No: no partition into {into}{that} is better by more than {100 * gap:.2g}%."
         return (
             f"Perhaps: up to {100 * gap:.2g}% could still be gained at {into}; whether it can is open "
             "(a larger --budget may tell)."
@@ -135,7 +141,8 @@ def recommend(results: Sequence[Result], single: Result) -> Recommendation:
         )
     fastest = max(choice.speedup for choice in choices)
     knee = next(choice for choice in choices if choice.speedup >= NEARLY * fastest)
-    return Recommendation(unit=ordered[0].unit, choices=tuple(choices), knee=knee)
+    given = str(Constraints.from_dict(ordered[0].document.get("constraints")))
+    return Recommendation(unit=ordered[0].unit, choices=tuple(choices), knee=knee, given=given)
 
 
 def _both(result: Result) -> tuple[int, int]:

@@ -70,10 +70,31 @@ class Constraints:
             "memory_limit": self.memory_limit,
         }
 
+    def __str__(self) -> str:
+        """Name what is given, for sentences such as "no partition obeys ..."; empty for nothing."""
+        parts = []
+        if self.pins:
+            names = _some([f"{name}={stage}" for name, stage in self.pins])
+            parts.append(f"the {'pin' if len(self.pins) == 1 else 'pins'} {names}")
+        if len(self.same_stage) == 1:
+            parts.append(f"the same stage for {_some(self.same_stage[0])}")
+        elif self.same_stage:
+            parts.append(f"the same stage for each of {len(self.same_stage)} sets of nodes")
+        if self.no_cut:
+            parts.append(f"no cut behind {_some(self.no_cut)}")
+        if self.memory_limit is not None:
+            parts.append(f"the memory limit of {self.memory_limit:,}")
+        return " and ".join(parts)
+
     @staticmethod
     def from_dict(document: Mapping[str, Any] | None) -> Constraints:
         """Read what `as_dict` wrote, as `read_constraints` does; None is no constraints."""
         return Constraints() if document is None else read_constraints(Fields(document, "the constraints"))
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first few of many names."""
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def read_constraints(fields: Fields) -> Constraints:

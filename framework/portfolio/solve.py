@@ -108,8 +108,10 @@ def solve(
             interrupted=lambda: watched.happened,
         )
         record = runner.run()
-        if record.termination.reason is Reason.INFEASIBLE and (why := why_infeasible(graph, constraints, stages)):
-            record = replace(record, termination=Termination(reason=Reason.INFEASIBLE, detail=why))
+        if record.termination.reason is Reason.INFEASIBLE:
+            why = why_infeasible(graph, constraints, stages)
+            detail = f"no partition obeys {constraints}" + (f": {why}" if why else "")
+            record = replace(record, termination=Termination(reason=Reason.INFEASIBLE, detail=detail))
         record = replace(record, members=record.members + run.skipped)
         return build_result(
             graph=graph,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import Result
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
@@ -53,8 +54,11 @@ def verdict(result: Result) -> str:
     if result.status == "infeasible":
         return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
     dual, incumbent = result.dual_bound, result.incumbent
-    if incumbent is None and result.document["constraints"] is not None:
-        return f"No partition into {into} that obeys was found, and none was ruled out: give it more time."
+    given = str(Constraints.from_dict(result.document.get("constraints")))
+    if given:
+        into += f" that obeys {given}"
+    if incumbent is None and given:
+        return f"No partition into {into} was found, and none was ruled out: give it more time."
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
     best = f"{quantity(incumbent * factor)} {unit}"

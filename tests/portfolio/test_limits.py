@@ -246,11 +246,14 @@ def test_a_result_that_breaks_the_limit_fails(command: Command, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--memory-limit", "3"], "node 'n0' holds 4, more than the memory limit of 3"),
+        (
+            ["--memory-limit", "3"],
+            "obeys the memory limit of 3: node 'n0' holds 4, more than",
+        ),
         (["--memory-limit", "5"], "all parameters take up 12, more than 2 stages of 5"),
         (["--memory-limit", "6", "--same-stage", "n0,n1"], "n0, n1, ... must share a stage and hold 8"),
         # The total fits, and so does every node, but no cut of the chain.
-        (["--memory-limit", "7"], "no partition obeys the constraints"),
+        (["--memory-limit", "7"], "no partition obeys the memory limit of 7."),
     ],
 )
 def test_no_partition_at_all(command: Command, tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -370,7 +373,7 @@ def test_recommend_leaves_out_what_does_not_fit(command: Command, tmp_path: Path
     assert choices[0]["speedup"] == pytest.approx(35 / 25)
     code, told, _ = command("recommend", file, "--stages", "1..2", "--memory-limit", "4")
     assert code == 3
-    assert "Infeasible for k = 2: all parameters take up 12, more than 2 stages of 4." in told
+    assert "Infeasible for k = 2: no partition obeys the memory limit of 4: all parameters take up 12, more" in told
 
 
 def test_recommend_with_pins(command: Command, tmp_path: Path) -> None:
@@ -433,3 +436,26 @@ def test_bytes_are_counted_to_the_last(entry: str) -> None:
                 assert board.dual is not None
                 assert board.dual.value == optimum, f"seed {seed}, limit {limit}"
                 assert board.infeasible == (limit < least)
+
+
+def test_what_was_given_is_named() -> None:
+    for constraints, words in (
+        (Constraints(), ""),
+        (Constraints(pins=(("a", 0),)), "the pin a=0"),
+        (Constraints(pins=(("a", 0), ("b", 1)), memory_limit=5000), "the pins a=0, b=1 and the memory limit of 5,000"),
+        (Constraints(pins=tuple((f"v{i}", i) for i in range(9))), "the pins v0=0, v1=1, v2=2 and 6 more"),
+        (Constraints(same_stage=(("a", "b"),), no_cut=("c",)), "the same stage for a, b and no cut behind c"),
+        (Constraints(same_stage=(("a", "b"), ("c", "d"))), "the same stage for each of 2 sets of nodes"),
+    ):
+        assert str(constraints) == words
+
+
+def test_an_optimum_is_one_among_those_that_obey(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "chain.graph.json"
+    file.write_text(json.dumps(chain([4, 4, 4, 0, 0])))
+    _, told, _ = command("solve", file, "-k", "2", "--pin", "n0=0", "--pin", "n4=1")
+    assert "no partition into 2 stages that obeys the pins n0=0, n4=1 has a bottleneck below" in " ".join(told.split())
+    _, told, _ = command("solve", file, "-k", "2")
+    assert "obeys" not in told
+    _, told, _ = command("recommend", file, "--stages", "1..2", "--memory-limit", "12")
+    assert "proven optimal among those that obey the memory limit of 12" in " ".join(told.split())
