@@ -225,7 +225,7 @@ def _normalized(operations: int) -> Rule:
 
 
 def _group_norm(node: onnx.NodeProto, inputs: Types, outputs: Types) -> int:
-    return (8 + (5 if attribute(node, "activation", 0) else 0)) * elements(outputs, 0)
+    return (8 + (5 if attribute(node, "activation", None) else 0)) * elements(outputs, 0)
 
 
 def _with_bias(operations: int, bias: int = 1) -> Rule:

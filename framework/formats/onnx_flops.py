@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import onnx
 
+from framework.errors import UserError
 from framework.formats.onnx_types import TensorType
 
 Types: TypeAlias = Sequence[TensorType | None]
@@ -83,11 +84,32 @@ def per_input(operations: int) -> Rule:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """Return an attribute of a node, or `default`."""
+    """Return an attribute of a node, or `default`.
+
+    Raises
+    ------
+    UserError
+        If its type is not that of the default: number, list or text. None takes any.
+    """
     for held in node.attribute:
         if held.name == name:
-            return onnx.helper.get_attribute_value(held)
+            try:
+                value = onnx.helper.get_attribute_value(held)
+            except ValueError:
+                value = None
+            if value is None or _kind(default) not in (None, _kind(value)):
+                raise UserError(
+                    f"the attribute {name!r} of a node {node.op_type!r} is no {_kind(default) or 'value'}",
+                    where=f"node {node.name!r}" if node.name else "",
+                    mend="check the model with onnx.checker",
+                )
+            return value
     return default
+
+
+def _kind(value: Any) -> str | None:
+    kinds = {"number": (int, float), "text": (bytes, str), "list": (list, tuple)}
+    return next((kind for kind, types in kinds.items() if isinstance(value, types)), None)
 
 
 def elements(types: Types, index: int) -> int:
