@@ -237,7 +237,7 @@ def _check_certificate(
         return Check(what=what, passed=False, detail=f"{certificate.kind} cannot check certificates")
     try:
         proved = checker.check(problem, certificate)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
         return Check(what=what, passed=False, detail=f"the certificate proves nothing: {error}")
     if proved < value:
         return Check(what=what, passed=False, detail=f"the certificate proves {proved} only")

@@ -75,9 +75,16 @@ def _point_elsewhere(document: dict[str, Any]) -> None:
     row["certificate"]["instance"] = "f" * 64
 
 
+def _overflow_a_certificate(document: dict[str, Any]) -> None:
+    for row in document["bounds"]:
+        if row["certificate"] is not None:
+            row["certificate"]["data"] = {"trees": [[10**30]], "first": [10**30], "last": 10**400}
+
+
 @pytest.mark.parametrize(
     "tamper",
     [
+        _overflow_a_certificate,
         _move_a_node,
         _claim_less,
         _claim_a_higher_bound,
