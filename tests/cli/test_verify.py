@@ -76,9 +76,9 @@ def _point_elsewhere(document: dict[str, Any]) -> None:
 
 
 def _overflow_a_certificate(document: dict[str, Any]) -> None:
-    for row in document["bounds"]:
-        if row["certificate"] is not None:
-            row["certificate"]["data"] = {"trees": [[10**30]], "first": [10**30], "last": 10**400}
+    row = next(row for row in document["bounds"] if row["certificate"] is not None)
+    data = {"threshold": 10**30, "anchors": [10**30], "trees": [[10**30] * 3], "scale": 1, "weights": [10**30]}
+    row["certificate"] |= {"kind": "counting", "data": data}
 
 
 @pytest.mark.parametrize(
