@@ -44,7 +44,7 @@ DENOMINATOR = 64
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
-    summary="The cheapest convex set around each node, a minimum cut each",
+    summary="The least cost of a stage that holds a given node: one minimum cut for each",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

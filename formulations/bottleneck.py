@@ -21,7 +21,7 @@ NAME = "bottleneck"
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME],
-    summary="Three superblocks: before the bottleneck, the bottleneck, after it; its position is open",
+    summary="Integer program with three superblocks: the bottleneck, the stages before it and those after it",
     reference="Archer et al., ICML 2024",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ _towers: OrderedDict[tuple[str, int, int, int, float], CoreTower] = OrderedDict(
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="Ideals of a narrow core, the rest of a wide graph as a fluid",
+    summary="Dynamic program over the ideals of a narrow subgraph; the other nodes are divided between stages",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

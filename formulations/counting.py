@@ -45,7 +45,7 @@ _refuters: dict[tuple[str, int], CountRefuter] = {}
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="Shares that nodes take of any stage of cost at most T: together more than k stages",
+    summary="The least share of a stage of cost at most T that each node takes up: more than k in all refutes T",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

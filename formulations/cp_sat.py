@@ -43,7 +43,7 @@ _parts: dict[str, ModelParts] = {}
         Feature.WARM_START,
         Feature.LIMITS,
     ],
-    summary="Exact constraint model: minimises the bottleneck, or decides a threshold",
+    summary="Exact constraint model for CP-SAT: minimises the bottleneck, or decides a threshold",
     reference="OR-Tools CP-SAT; the model: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

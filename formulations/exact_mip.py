@@ -23,7 +23,7 @@ NAME = "exact-mip"
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME],
-    summary="The exact integer program, through MathOpt with HiGHS or SCIP",
+    summary="The paper's exact integer program, solved by HiGHS or SCIP through MathOpt",
     reference="Archer et al., ICML 2024, figure 3",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ NAME = "guess-bottleneck"
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME],
-    summary="Three superblocks for each guess of which stage is the bottleneck",
+    summary="The program with three superblocks, once for each guess of which stage is the bottleneck",
     reference="Archer et al., ICML 2024",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

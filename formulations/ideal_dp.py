@@ -50,7 +50,7 @@ _lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
         Feature.WARM_START,
         Feature.LIMITS,
     ],
-    summary="Exact dynamic program over the ideals, where there are not too many",
+    summary="Exact dynamic program over the ideals of the graph, where there are not too many",
     reference="Tarnawski et al., NeurIPS 2020; thresholds and corridors: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ NAME = "lp"
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
-    summary="Linear relaxation of the exact model at a threshold, certified by exact multipliers",
+    summary="Linear relaxation of the exact model at a threshold; its multipliers are checked exactly",
     reference="Archer et al., ICML 2024; windows and certificate: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ LEADER = 8
         Feature.ANYTIME,
         Feature.WARM_START,
     ],
-    summary="Branch and bound over nested ideals with Lagrangian minimum cuts",
+    summary="Branch and bound over nested ideals; Lagrangian minimum cuts give the bounds",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

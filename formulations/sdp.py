@@ -36,7 +36,7 @@ SHARE_OF_TIME = 0.6
 @register_formulation(
     NAME,
     features=[Feature.DUAL],
-    summary="Semidefinite relaxation of who shares a stage with whom, certified by integer vectors",
+    summary="Semidefinite relaxation of which nodes share a stage, certified by integer vectors",
     reference="Karisch and Rendl 1998; the exact repair: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

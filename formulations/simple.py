@@ -21,7 +21,7 @@ NAME = "simple"
 @register_formulation(
     NAME,
     features=[Feature.DUAL],
-    summary="The larger of the heaviest node and the average stage",
+    summary="The larger of the heaviest node and the average cost of a stage",
     reference="Archer et al., ICML 2024, section 3",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ PRECISION = 1 << 62
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="Who shares a stage with whom, the number of stages as second-order cones, certified by tangents",
+    summary="Second-order cone relaxation of which nodes share a stage, certified by tangents",
     reference="Karisch and Rendl 1998; cones and the exact repair: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ _spreadings: dict[tuple[str, int], Spreading] = {}
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="Lengths of tensors by cutting planes: stages are small, cut tensors are paid for, certified exactly",
+    summary="Linear program over lengths of tensors: what a stage holds is close together; checked exactly",
     reference="Even, Naor, Rao, Schieber 1999; rows for pipelines and the certificate: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

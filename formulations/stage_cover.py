@@ -43,7 +43,7 @@ _covers: dict[tuple[str, int], StageCover] = {}
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="Prices that no stage of cost at most T is worth: a bound for many stages",
+    summary="Prices of nodes such that no stage of cost at most T is worth more than 1: a bound for many stages",
     reference="Farley, 1990 (the bound); pricing by trees of minimum cuts: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

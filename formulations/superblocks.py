@@ -34,7 +34,7 @@ _parts: dict[str, SuperblockParts] = {}
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="A few groups of consecutive stages as an integer program, minimising T or refuting it",
+    summary="Integer program over a few groups of consecutive stages: minimises the bottleneck T, or refutes a T",
     reference="Archer et al., ICML 2024; any groups and fixed T: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

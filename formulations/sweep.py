@@ -28,7 +28,7 @@ NAME = "sweep"
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
-    summary="The most work that each further stage can reach, by one program a stage",
+    summary="The most work that the first 1, 2, ... stages can hold at a threshold, by one integer program each",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

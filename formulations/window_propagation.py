@@ -35,7 +35,7 @@ LEAST_SECONDS = 0.3
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
-    summary="Limits on the work of prefixes and stages, tightened by two- and three-superblock programs",
+    summary="Limits on the work in and before each stage, tightened by programs with two and three superblocks",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ NAME = "annealing"
 @register_strategy(
     NAME,
     features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
-    summary="Simulated annealing of the partition, re-sliced after each cooling",
+    summary="Simulated annealing of partitions; after each cooling their orders are sliced optimally",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

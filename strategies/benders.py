@@ -47,7 +47,7 @@ RESOLUTION = 1e-4
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
-    summary="Logic-based Benders: CP-SAT places nodes, minimum cuts explain what their transfers cost",
+    summary="Logic-based Benders decomposition: CP-SAT assigns nodes to stages, minimum cuts price transfers",
     reference="Hooker and Ottosson 2003; min-cut explanations: this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

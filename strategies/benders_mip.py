@@ -35,7 +35,7 @@ NAME = "benders-mip"
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
-    summary="Classical Benders on the superblock program: ordering master, transfer subproblem",
+    summary="Classical Benders decomposition of the superblock program: the master orders, the subproblem prices",
     reference="Benders 1962; Archer et al., ICML 2024",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

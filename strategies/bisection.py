@@ -44,7 +44,7 @@ TRIES_ABOVE = 2
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
-    summary="Bisects the bottleneck with any formulation that decides thresholds",
+    summary="Bisection on the bottleneck, with any formulation that decides thresholds",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

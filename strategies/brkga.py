@@ -37,7 +37,7 @@ REFERENCE = "Archer et al., ICML 2024; Gonçalves and Resende, J. Heuristics 201
 @register_strategy(
     "brkga",
     features=FEATURES,
-    summary="Biased random-key genetic algorithm over orders, each sliced optimally",
+    summary="Biased random-key genetic algorithm over topological orders, each sliced optimally",
     reference=REFERENCE,
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class Brkga:
 @register_strategy(
     "brkga-100",
     features=FEATURES,
-    summary="The paper's small genetic search: 10 generations of 10",
+    summary="The paper's small genetic search: 10 generations of 10 orders",
     reference=REFERENCE,
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class Brkga100(Brkga):
 @register_strategy(
     "brkga-10000",
     features=FEATURES,
-    summary="The paper's large genetic search: 100 generations of 100",
+    summary="The paper's large genetic search: 100 generations of 100 orders",
     reference=REFERENCE,
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

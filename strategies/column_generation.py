@@ -37,7 +37,7 @@ LONGEST_ASSEMBLY = 10.0
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
-    summary="Generates stages at ascending thresholds: prices refute, set partitioning finds partitions",
+    summary="Column generation at rising thresholds: dual prices refute, set partitioning finds partitions",
     reference="Dantzig and Wolfe, 1960; Farley, 1990",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ SWEEPS_A_LEVEL = 2
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
-    summary="Fixes what cores rule out, decides thresholds on what is left",
+    summary="At a threshold, removes stages from the domain of each node; another formulation decides the rest",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

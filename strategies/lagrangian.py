@@ -55,7 +55,7 @@ GAIN = 1e-6
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
-    summary="Subgradient, multiplicative or bundle search for multipliers, every step a bound",
+    summary="Lagrangian relaxation: multipliers by subgradient, multiplicative or bundle steps, each with a bound",
     reference="Polyak, 1969; Lemaréchal, Nemirovskii and Nesterov, 1995",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

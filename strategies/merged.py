@@ -27,7 +27,7 @@ NAME = "merged"
 @register_strategy(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
-    summary="Lifts the bounds of any formulation for a few stages to many",
+    summary="Bounds for many stages from another formulation's bounds for a few stages with more memory",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ NAME = "multilevel"
 @register_strategy(
     NAME,
     features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
-    summary="Simulated annealing of coarsened instances, again and again",
+    summary="Simulated annealing of the graph coarsened in many ways, one after the other",
     reference="this project; Walshaw, 2004",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ MOST_BYTES = 512 << 20
 @register_strategy(
     NAME,
     features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
-    summary="Exact programs over two chains of the coarsened graph, around the best partition",
+    summary="Exact dynamic programs over interleavings of two chains, near the best partition",
     reference="this project",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

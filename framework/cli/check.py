@@ -17,7 +17,7 @@ def command(
     plugin: PluginOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Run the conformance suite: true bounds, honest certificates, deadline, cancelling, seeds, edge cases.
+    """Check that an entry's bounds are true and its certificates valid, that it stops in time and repeats a seed.
 
     Exits with 1 if anything fails.
     """

@@ -15,7 +15,7 @@ def command(
     graph: opt.GraphArgument,
     entries: Annotated[list[str], typer.Argument(help="Formulations, strategies, portfolios: name:param=value.")],
     stages: opt.StagesOption,
-    budget: opt.BudgetOption = "10s",
+    budget: Annotated[str, typer.Option("--budget", help="Time for each entry and number of stages.")] = "10s",
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
     fast_memory: opt.FastMemoryOption = None,

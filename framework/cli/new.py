@@ -83,7 +83,7 @@ def command(
     name: Annotated[str, typer.Argument(help="Its name: a-z, 0-9 and hyphens.", show_default=False)],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; default: NAME.py here.")] = None,
 ) -> None:
-    """Write a formulation that works, in one file, with a proof, a parameter and a bound to replace.
+    """Write a file with a formulation that works: replace its proof, its parameter and its bound by your own.
 
     It passes `pipebound check NAME --plugin NAME.py` as it is.
     """

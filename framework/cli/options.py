@@ -46,7 +46,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file that registers entries; repeatable.")
 ]
-BudgetOption = Annotated[str, typer.Option("--budget", help="Time for everything: 30s, 2m, 500ms.")]
+BudgetOption = Annotated[str, typer.Option("--budget", help="Time for each number of stages: 30s, 2m, 500ms.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]

@@ -51,7 +51,9 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Address of a dask scheduler, tcp://host:port.")
     ] = None,
-    slurm: Annotated[bool, typer.Option("--slurm", help="Start dask workers with Slurm, as [slurm] says.")] = False,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Start dask workers with Slurm, as the spec says under slurm.")
+    ] = False,
     any_code: Annotated[
         bool, typer.Option("--any-code", help="Runs made with another version of the code count as done.")
     ] = False,

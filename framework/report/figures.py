@@ -82,6 +82,7 @@ def _draw_trajectory(axes: Any, result: Result) -> None:
         values = [point[column] for point in points]
         heights = [float("nan") if value is None else value * factor for value in [*values, values[-1]]]
         axes.step(times, heights, where="post", label=label, color=colour, marker="o", markersize=3)
+    axes.set_xlim(0, 1.02 * max(times[-1], 1e-3))
     axes.set_xlabel("seconds")
     axes.set_ylabel(f"bottleneck [{mathtext(unit)}]")
     axes.set_title(f"{result.status.replace('_', ' ')} after {result.seconds:.2f} s")

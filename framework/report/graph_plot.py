@@ -216,9 +216,11 @@ def _write_names(
             continue
         width, height = 0.6 * _NAME_SIZE * len(text), 1.25 * _NAME_SIZE
         x, y, away = float(sheet.x[v]), float(sheet.y[v]), float(sheet.radius[v]) + 1.5
+        # A name at the edge of the sheet may stand beside the middle of its node.
+        centred = min(max(x - width / 2, 0.0), max(0.0, sheet.inner_width - width))
         for left, bottom in (
-            (x - width / 2, y + away),
-            (x - width / 2, y - away - height),
+            (centred, y + away),
+            (centred, y - away - height),
             (x + away, y - height / 2),
             (x - away - width, y - height / 2),
         ):

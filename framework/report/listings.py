@@ -91,4 +91,6 @@ def _cell(value: Any) -> Cell:
         return value
     if isinstance(value, float):
         return quantity(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return "-" if value is None else str(value)
