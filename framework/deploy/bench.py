@@ -18,7 +18,7 @@ from framework.deploy.model import ModelFile
 from framework.deploy.pipeline import Batch, Pipeline
 from framework.deploy.runtime import Feed, Optimization
 from framework.deploy.split import split_model
-from framework.deploy.turns import Unsplit, fitting_items, take_turns
+from framework.deploy.turns import FEWEST, Unsplit, take_turns
 from framework.deploy.verdict import Judge
 from framework.errors import UserError
 from framework.model.topology import IntArray
@@ -71,7 +71,6 @@ class PipelineBench:
     _numbers: dict[str, list[int]] = field(default_factory=dict)
     _judge: Judge = field(init=False)
     _opened: float = field(default_factory=time.monotonic)
-    _items_fit: bool = False
 
     def __post_init__(self) -> None:
         self._judge = Judge(model=self.model, feed=self.feed, expected=self.single.expected)
@@ -120,10 +119,8 @@ class PipelineBench:
         runners = {name: self._alive[name][0] for name in partitions if name in self._alive}
         if self.stopped() or not runners:
             return answers
-        if self.fit_items and not self._items_fit:
-            self.items = fitting_items(self.items, self.stages, runners.values())
-            self._items_fit = True
-        batches = take_turns(runners, self.items, rounds, self._tell(runners), self.stopped, until)
+        fewest = self.stages + FEWEST if self.fit_items else None
+        batches = take_turns(runners, self.items, rounds, self._tell(runners), self.stopped, until, fewest)
         for name, taken in batches.items():
             if not taken:
                 continue

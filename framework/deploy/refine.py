@@ -51,7 +51,7 @@ class Refinement:
     link_bandwidth
         Bytes per second to solve the corrected graph with.
     items
-        Items in a batch.
+        Items in a batch at most.
     remarks
         What the user should know.
     """
@@ -237,7 +237,7 @@ def refine_split(
             outcome=outcome,
             manifest=written,
             link_bandwidth=corrected.device.link_bandwidth,
-            items=bench.items,
+            items=per_batch,
             interrupted=interrupt.happened,
             remarks=_remarks(manifest, problem, outcome, single),
         )

@@ -24,7 +24,7 @@ from framework.deploy.pipeline import Batch, Pipeline
 from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.solved import solved_graph
 from framework.deploy.split import split_model
-from framework.deploy.turns import FEWEST, Unsplit, fitting_items, take_turns
+from framework.deploy.turns import FEWEST, Unsplit, take_turns
 from framework.deploy.verdict import Judge, Verdict
 from framework.errors import UserError
 from framework.model.device import Device
@@ -217,12 +217,11 @@ def run_trial(
         say("starting the unsplit model")
         single = Unsplit(model, feed, optimization)
         fewest = len(manifest.stages) + FEWEST
-        if items:
-            per_batch = max(items, fewest)
-        else:
-            per_batch = fitting_items(single.batch_items(len(manifest.stages)), len(manifest.stages), runners.values())
+        per_batch = max(items, fewest) if items else single.batch_items(len(manifest.stages))
         until = begun + MEASURED_SHARE * budget
-        batches = take_turns({**runners, UNSPLIT: single}, per_batch, rounds, say, until=until)
+        batches = take_turns(
+            {**runners, UNSPLIT: single}, per_batch, rounds, say, until=until, fewest=None if items else fewest
+        )
         judge = Judge(model=model, feed=feed, expected=single.expected)
         verdict = judge.judge(manifest, [batch.results for batch in batches[SPLIT]])
     rows = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,9 @@ from framework.deploy.runnable import runnable
 from framework.deploy.runtime import Feed, Optimization, open_session, run_session
 
 BATCH_SECONDS = 0.5
+WARM_UP = 8
+"""The first round, which is not counted, has this part of the items."""
+
 FEWEST = 6
 """Items beyond the number of stages that a batch has at least, so that a full pipeline is seen for a while."""
 
@@ -58,19 +61,6 @@ class Unsplit:
         return Batch(period=float(np.mean(times)), busy=(float(np.median(times)),), results=dict(self.expected))
 
 
-def fitting_items(items: int, stages: int, runners: Iterable[Runner]) -> int:
-    """Return how many items a batch may have so that it takes none of the runners much longer than `BATCH_SECONDS`.
-
-    Handing an item over takes a pipeline longer than a tiny model takes to compute it, and many times longer where the
-    stages share cores with other programs.
-    """
-    few = stages + FEWEST
-    if items <= few:
-        return items
-    slowest = max((runner.run(few).period for runner in runners), default=0.0)
-    return items if slowest <= 0 else max(few, min(items, math.ceil(BATCH_SECONDS / slowest)))
-
-
 def take_turns(
     runners: Mapping[str, Runner],
     items: int,
@@ -78,6 +68,7 @@ def take_turns(
     say: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
     until: float = math.inf,
+    fewest: int | None = None,
 ) -> dict[str, list[Batch]]:
     """Run `rounds` batches of everything in turn, after one that warms up.
 
@@ -87,19 +78,28 @@ def take_turns(
         Asked before every batch whether to end; a round that is not complete is then left out.
     until
         When to end, on the clock of `time.monotonic`, with one round at least.
+    fewest
+        How few items a batch may have where the slowest of all takes longer than `BATCH_SECONDS` for `items`; None to
+        run so many whatever they take. Handing an item over takes a pipeline longer than a tiny model takes to
+        compute it, and many times longer where the stages share cores with other programs.
     """
     batches: dict[str, list[Batch]] = {name: [] for name in runners}
+    order = list(runners)
+    size = items if fewest is None else max(fewest, items // WARM_UP)
     for round_number in range(rounds + 1):
         if round_number > 1 and time.monotonic() > until:
             break
         say(f"round {round_number} of {rounds}")
-        first = round_number % len(runners)
+        first = round_number % len(order)
         taken = {}
-        for name, runner in [*runners.items()][first:] + [*runners.items()][:first]:
+        for name in order[first:] + order[:first]:
             if stopped() or (round_number > 1 and time.monotonic() > until):
                 return batches
-            taken[name] = runner.run(items)
+            taken[name] = runners[name].run(size)
         if round_number:
             for name, batch in taken.items():
                 batches[name].append(batch)
+        if fewest is not None:
+            slowest = max(batch.period for batch in taken.values())
+            size = max(fewest, min(items, math.ceil(BATCH_SECONDS / max(slowest, 1e-9))))
     return batches

@@ -99,7 +99,7 @@ def print_profile(profile: Profile, path: Path) -> None:
 def print_trial(trial: Trial) -> None:
     """Print one row for each way to run the model, and what follows."""
     console = open_console()
-    rounds = f"{counted(trial.rounds, 'round')} of {counted(trial.items, 'item')}"
+    rounds = f"{counted(trial.rounds, 'round')} of up to {counted(trial.items, 'item')}"
     table = FactTable(f"{trial.model}, {counted(trial.stages, 'stage')}: {rounds}; times in ms")
     table.texts("")
     table.numbers("items/s", "speed-up", "an item", "quartiles", "best", "predicted")
@@ -145,7 +145,7 @@ def print_refinement(refinement: Refinement) -> None:
     """Print one row for each split that was tried, and which won."""
     console = open_console()
     outcome = refinement.outcome
-    sizes = f"{counted(refinement.stages, 'stage')}, batches of {counted(refinement.items, 'item')}"
+    sizes = f"{counted(refinement.stages, 'stage')}, batches of up to {counted(refinement.items, 'item')}"
     table = FactTable(f"{refinement.model}, {sizes}; times in ms")
     table.texts("split")
     table.numbers("profile", "corrected", "an item", "quartiles", "over naive")
