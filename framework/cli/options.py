@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random ch
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
 MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit of each member: 4GiB.")]
 SameStageOption = Annotated[
-    list[str] | None, typer.Option("--same-stage", help="Nodes that share a stage, A,B,...; repeatable.")
+    list[str] | None, typer.Option("--same-stage", help="Nodes that share a stage, A,B,... or a JSON list; repeatable.")
 ]
 NoCutOption = Annotated[
     list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
@@ -196,7 +197,7 @@ def read_constraints(
     """Read the constraints of a partition of the graph in the file `path`."""
     from framework.portfolio.constraints import Constraints
 
-    groups = tuple(tuple(name for name in text.split(",") if name) for text in same_stage or [])
+    groups = tuple(_parse_names(text) for text in same_stage or [])
     for text, group in zip(same_stage or [], groups, strict=True):
         if len(group) < 2:
             raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
@@ -210,6 +211,17 @@ def read_constraints(
         pins=tuple(_parse_pin(text) for text in pins or []),
         memory_limit=None if memory_limit is None else _parse_limit(memory_limit),
     )
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them, or a JSON list of names that hold commas themselves."""
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        listed = None
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        return tuple(listed)
+    return tuple(name for name in text.split(",") if name)
 
 
 def _parse_pin(text: str) -> tuple[str, int]:

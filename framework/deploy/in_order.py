@@ -31,15 +31,15 @@ def run_in_order(manifest: Manifest, feed: Feed, *, seeded: bool = False) -> dic
         path = manifest.folder / row["file"]
         model = runnable(open_model(path), seeded=True) if seeded else Runnable(path=path)
         session = open_session(model, optimization=Optimization.NONE)
-        outputs = run_session(session, {name: values[name] for name in row["inputs"]}, str(path))
-        for entry, array in zip(session.get_outputs(), outputs, strict=True):
-            if not can_hand_over(array):
+        for entry in session.get_outputs():
+            if not can_hand_over(entry.type):
                 raise UserError(
                     f"{entry.name!r} ({entry.type}) is no tensor of plain numbers",
                     where=str(path),
                     mend="processes hand over only those; cut elsewhere, with --same-stage",
                 )
-            values[entry.name] = array
+        outputs = run_session(session, {name: values[name] for name in row["inputs"]}, str(path))
+        values |= dict(zip([entry.name for entry in session.get_outputs()], outputs, strict=True))
     return values
 
 

@@ -164,7 +164,8 @@ def refine_split(
     interrupt = interrupt or Interrupt()
     deadline = time.monotonic() + (1 - WRITING_SHARE) * budget
     with interrupt.watch():
-        check_target(output, _origin(manifest), force=force)
+        stages = [manifest.folder / name for name in manifest.file_names()]
+        check_target(output, _origin(manifest), inputs=stages, force=force)
         if output.resolve() == manifest.folder.resolve():
             raise UserError("this is the split to refine itself", where=str(output), mend="give another folder")
         whole = model_path or manifest.model_path

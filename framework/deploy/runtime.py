@@ -24,8 +24,24 @@ _FOREIGN = {
 }
 """Element types that onnxruntime cannot hand out as arrays by itself."""
 
+_PLAIN = frozenset(
+    f"tensor({name})"
+    for name in (
+        "bool",
+        "double",
+        "float",
+        "float16",
+        *(f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)),
+    )
+)
+_UNSUPPORTED = ("NOT_IMPLEMENTED", "is not a registered function/op")
+
 Feed = dict[str, Any]
 """A numpy array for each input of a model."""
+
+
+class UnsupportedError(UserError):
+    """onnxruntime has no kernel for an operator of a model on this device: the model may be right all the same."""
 
 
 class Optimization(StrEnum):
@@ -104,7 +120,11 @@ def open_session(
         content = str(loaded.path) if loaded.encoded is None else loaded.encoded
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
-        raise UserError(f"onnxruntime does not load it: {_reason(error)}", where=str(loaded.path)) from None
+        what, unsupported = (
+            f"onnxruntime does not load it: {_reason(error)}",
+            any(s in str(error) for s in _UNSUPPORTED),
+        )
+        raise (UnsupportedError if unsupported else UserError)(what, where=str(loaded.path)) from None
     # The session reads the arrays where they are, and does not keep them alive.
     session.pipebound_weights = (arrays, given)
     return session
@@ -162,11 +182,9 @@ def onnx_type(array: NDArray[Any]) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
-def can_hand_over(array: Any) -> bool:
-    """Whether a value is a tensor of plain numbers, whole bytes each: what shared memory can hold."""
-    if not isinstance(array, np.ndarray):
-        return False
-    return array.dtype.kind in "biuf" or onnx_type(array) in _FOREIGN.values()
+def can_hand_over(kind: str) -> bool:
+    """Whether a value of a type, as onnxruntime names it, is a tensor of numbers of whole bytes, for shared memory."""
+    return kind in _PLAIN or kind in _FOREIGN
 
 
 def _array(value: Any) -> NDArray[Any]:

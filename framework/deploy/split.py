@@ -12,7 +12,7 @@ import onnx
 from framework.deploy.folder import check_target, replacing
 from framework.deploy.manifest import FORMAT, VERSION, WHOLE, Manifest
 from framework.deploy.model import ModelFile, tensor_bytes
-from framework.deploy.runtime import Optimization, has_onnxruntime, open_session
+from framework.deploy.runtime import Optimization, UnsupportedError, has_onnxruntime, open_session
 from framework.deploy.stages import Stage, cut_model, unused_nodes
 from framework.deploy.weights import INLINE_BYTES, WEIGHTS_SUFFIX, missing_weights, write_beside, write_with_weights
 from framework.errors import UserError
@@ -99,7 +99,7 @@ def _write(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the files of a split to an empty folder, and return what its manifest says of them."""
-    remarks = []
+    remarks: list[str] = []
     missing = missing_weights(model)
     if missing:
         size = sum(tensor_bytes(tensor) for tensor in missing) / 1e6
@@ -120,7 +120,7 @@ def _write(
             remarks.append(f"stage {stage.number} computes nothing that is used, and was left out")
             continue
         say(f"stage {stage.number}: {counted(len(stage.nodes), 'node')}")
-        stages.append((stage, _write_stage(model, stage, folder, inline_bytes)))
+        stages.append((stage, _write_stage(model, stage, folder, inline_bytes, remarks)))
     if not has_onnxruntime():
         remarks.append("onnxruntime is not installed: the stages were checked by onnx.checker only")
     return {
@@ -140,8 +140,13 @@ def _write(
     }
 
 
-def check_stage(path: Path) -> None:
+def check_stage(path: Path) -> str | None:
     """Check a file with onnx.checker, and load it with onnxruntime where that is installed.
+
+    Returns
+    -------
+    str or None
+        Why onnxruntime cannot run the stage here, where that is no fault of the stage.
 
     Raises
     ------
@@ -153,10 +158,17 @@ def check_stage(path: Path) -> None:
     except onnx.checker.ValidationError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the stage fails onnx.checker: {reason}", where=str(path), mend="check the whole model the same way"
+            f"the stage fails onnx.checker: {reason}", where=path.name, mend="check the whole model the same way"
         ) from None
     if has_onnxruntime():
-        open_session(path, optimization=Optimization.NONE)
+        try:
+            open_session(path, optimization=Optimization.NONE)
+        except UnsupportedError as error:
+            return error.what
+        except UserError as error:
+            # The path is that of a folder that nobody will see.
+            raise UserError(error.what, where=path.name, mend="try to run the whole model") from None
+    return None
 
 
 def _names_of_unused(model: ModelFile) -> list[str]:
@@ -171,7 +183,7 @@ def _bound_values(model: ModelFile, dims: Mapping[str, int]) -> Values | None:
         return None
 
 
-def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int) -> dict[str, Any]:
+def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int, remarks: list[str]) -> dict[str, Any]:
     proto = stage.proto
     weights = sum(tensor_bytes(tensor) for tensor in proto.graph.initializer)
     path = folder / f"stage{stage.number}.onnx"
@@ -184,7 +196,9 @@ def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int
         return None if there else model.source_of(tensor)
 
     write_pieces(pieces(proto, source_of), path)
-    check_stage(path)
+    unsupported = check_stage(path)
+    if unsupported is not None:
+        remarks.append(f"{path.name} was checked by onnx.checker only: {unsupported}")
     return {
         "stage": stage.number,
         "file": path.name,

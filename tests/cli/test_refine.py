@@ -24,7 +24,7 @@ from framework.model.device import Device, load_device
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import GraphInput
 from framework.portfolio.solve import solve
-from framework.report import deployment
+from framework.report import console
 from tests.cli.conftest import Run
 from tests.deploy.models import functions, residual, transformer, write
 
@@ -208,7 +208,7 @@ def test_ctrl_c_keeps_the_best_so_far(
 
         yield say
 
-    monkeypatch.setattr(deployment, "status_line", interrupting)
+    monkeypatch.setattr(console, "status_line", interrupting)
     # However long the stages take, there is a last race to interrupt.
     monkeypatch.setattr(search, "MARGIN", 1e9)
     output = tmp_path / "better"

@@ -110,7 +110,7 @@ def test_a_split_that_fails_leaves_all_as_it_was(
 ) -> None:
     out = tmp_path / "out"
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path) -> str | None:
         raise UserError("refused")
 
     with monkeypatch.context() as patch:

@@ -16,6 +16,7 @@ from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.split import split_model
 from framework.deploy.turns import Unsplit
 from framework.deploy.verdict import Judge
+from framework.errors import UserError
 from tests.deploy.models import write
 from tests.deploy.odd_models import ODD, crossing, handed_through, quantised, random_numbers, unused
 
@@ -134,3 +135,21 @@ def test_what_no_result_needs_is_not_shipped(tmp_path: Path) -> None:
     kept = split_model(model, [0, 0, 1, 1], tmp_path / "out", keep_unused=True)
     assert [row["weight_bytes"] for row in kept.stages] == [sizes[0] + 16 * 64 * 4, sizes[1]]
     assert [row["left_out"] for row in kept.stages] == [[], []]
+
+
+def test_a_stage_that_onnxruntime_has_no_kernels_for_is_written(tmp_path: Path) -> None:
+    """It may run elsewhere; here, one line says why it does not."""
+    made = unused()
+    for tensor in made.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+        tensor.raw_data, tensor.data_type = bits.tobytes(), onnx.TensorProto.BFLOAT16
+    for value in (*made.graph.input, *made.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
+    model = open_model(write(made, tmp_path / "m.onnx"))
+    manifest = split_model(model, [0, 0, 1, 1], tmp_path / "out")
+    told = [remark for remark in manifest.document["remarks"] if "checked by onnx.checker only" in remark]
+    assert len(told) == 2
+    assert "Could not find an implementation for MatMul" in told[0]
+    with pytest.raises(UserError, match="Could not find an implementation for MatMul"):
+        run_in_order(manifest, random_feed(model, {}))
