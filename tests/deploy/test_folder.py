@@ -140,7 +140,7 @@ def test_an_interrupted_or_damaged_split_does_not_block_the_next(model: ModelFil
     split_model(model, [0] * len(model.placed), out)
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "stage0.onnx"]
     (out / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match=r"not a JSON file.*--force"):
+    with pytest.raises(UserError, match=r"not valid JSON.*--force"):
         split_model(model, halves(model), out)
     split_model(model, halves(model), out, force=True)
     (out / "manifest.json").unlink()
