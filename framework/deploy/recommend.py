@@ -60,9 +60,12 @@ class Recommendation:
         The fewest stages with at least `NEARLY` of the best speed-up in the table.
     given
         The constraints that all partitions obey, in words; empty for none.
+    nodes
+        Nodes of the graph, which are never split.
     """
 
     unit: str
+    nodes: int
     choices: tuple[Choice, ...]
     knee: Choice
     given: str = ""
@@ -71,6 +74,11 @@ class Recommendation:
     def advice(self) -> str:
         """Answer the question whether to optimise further, at the knee."""
         into, gap = counted(self.knee.stages, "stage"), self.knee.gap
+        if self.nodes == 1:
+            return "No: the graph is one node, which cannot be split (its remarks may say how to look inside)."
+        most = max(choice.most for choice in self.choices)
+        if self.choices[-1].stages > 1 and most <= 1 + WORTHWHILE:
+            return f"No: no number of stages here is faster than one stage by more than {100 * (most - 1):.2g}%."
         if gap == 0:
             among = f" among those that obey {self.given}" if self.given else ""
             return f"No: the partition into {into} is proven optimal{among}."
@@ -142,7 +150,8 @@ def recommend(results: Sequence[Result], single: Result) -> Recommendation:
     fastest = max(choice.speedup for choice in choices)
     knee = next(choice for choice in choices if choice.speedup >= NEARLY * fastest)
     given = str(Constraints.from_dict(ordered[0].document.get("constraints")))
-    return Recommendation(unit=ordered[0].unit, choices=tuple(choices), knee=knee, given=given)
+    nodes = max(len(result.document["stage_of"] or ()) for result in ordered)
+    return Recommendation(unit=ordered[0].unit, nodes=nodes, choices=tuple(choices), knee=knee, given=given)
 
 
 def _both(result: Result) -> tuple[int, int]:

@@ -71,10 +71,15 @@ def _identifier(row: dict[str, Any], field: str, where: str) -> int | str:
 
 
 def _names(nodes: list[dict[str, Any]], ids: list[int | str]) -> list[str]:
-    """Names are debug information in these files: fall back on the id where they are absent or not distinct."""
-    given = [node.get("name") for node in nodes]
-    distinct = all(isinstance(name, str) for name in given) and len(set(given)) == len(given)
-    return [str(name) for name in given] if distinct else [str(key) for key in ids]
+    """Names are debug information in these files: the id is added where they are not distinct, and serves without."""
+    given = [name if isinstance(name := node.get("name"), str) and name else None for node in nodes]
+    counts = Counter(given)
+    names = [
+        str(key) if name is None else name if counts[name] == 1 else f"{name}#{key}"
+        for name, key in zip(given, ids, strict=True)
+    ]
+    # A name may be another node's id, or look like a name with an id.
+    return names if len(set(names)) == len(names) else [str(key) for key in ids]
 
 
 def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> IntArray | FloatArray:

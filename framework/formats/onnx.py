@@ -266,7 +266,9 @@ def _on_bodies(nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Se
     if len(nodes) == 1 or 2 * costs[largest].flops > sum(cost.flops for cost in costs):
         node = nodes[largest]
         whole = "the whole model" if len(nodes) == 1 else f"{_share(costs[largest].flops, costs)}"
-        hint = f" (its branches are seen where its condition {node.input[0]!r} is constant)" * (node.op_type == "If")
+        hint = ""
+        if node.op_type == "If" and node.input:
+            hint = f" (its branches are seen where its condition {node.input[0]!r} is constant)"
         remarks.append(f"node {labels[largest]!r} ({node.op_type}) is {whole} and cannot be split{hint}")
     return remarks
 

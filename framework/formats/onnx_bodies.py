@@ -158,11 +158,10 @@ def _may_end_early(node: onnx.NodeProto) -> bool:
         return False
     name = body.output[0].name
     makers = {output: maker for maker in body.node for output in maker.output}
-    while name in makers and makers[name].op_type == "Identity":
-        name = makers[name].input[0]
-    if name == body.input[1].name or name not in makers:
-        return False
-    return makers[name].op_type not in ("Constant", "Cast") or bool(set(makers[name].input) - {body.input[1].name})
+    # A damaged body may go round in a circle: each maker is followed once.
+    while name in makers and makers[name].op_type in ("Identity", "Cast") and makers[name].input:
+        name = makers.pop(name).input[0]
+    return name in makers and makers[name].op_type != "Constant"
 
 
 def _accessed(node: onnx.NodeProto, values: Values, parameters: Mapping[str, int]) -> int:

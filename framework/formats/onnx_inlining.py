@@ -41,7 +41,13 @@ def prepared(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[
         check_functions(model, where)
         what = counted(len(model.functions), "function of the model was", "functions of the model were")
         remarks.append(f"{what} inlined")
-        model = inliner.inline_local_functions(model)
+        try:
+            model = inliner.inline_local_functions(model)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"its functions cannot be inlined: {reason}", where=where, mend="check the model with onnx.checker"
+            ) from None
     check_order(model.graph, where)
     taken = 0
     while (found := _constant_branch(model.graph)) is not None:

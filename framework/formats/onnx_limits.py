@@ -1,29 +1,20 @@
-"""What a small ONNX file could blow up into: found beforehand, or met in a child process with limits.
+"""What a small ONNX file could blow up into, found beforehand.
 
-onnx's shape inference cannot be interrupted. Its data propagation, which makes an entry for every element of a value of
-one dimension, is not used at all: `framework.formats.onnx_folding` does its work. A value that is to have as many
-dimensions as another has entries (Expand, Reshape, ...) takes memory in proportion; functions that call each other
-twice double with every level. Where the length of a shape is stated, it is checked; where it cannot be foreseen, a
-child process infers, within limits of time and memory.
+A value that is to have as many dimensions as another has entries (Expand, Reshape, ...) takes memory in proportion;
+functions that call each other twice double with every level. Where the length of a shape is stated, it is checked here;
+what cannot be foreseen is met in `framework.formats.onnx_guard`.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import resource
-import subprocess
-import sys
 from collections.abc import Iterable
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import shape_inference
 
 from framework.errors import UserError
 from framework.formats.onnx_folding import MAX_RANK, SHAPED_BY
 from framework.formats.onnx_structure import BROADCASTING, node_labels, subgraphs
-from framework.input_files import remaining_seconds
 
 MAX_NODES = 5_000_000
 """Nodes that functions may be inlined to."""
@@ -31,24 +22,16 @@ MAX_NODES = 5_000_000
 _SAFE_LENGTH = 1 << 12
 """A shape that may have so many entries still costs nothing to follow."""
 
-_CHILD_SECONDS, _CHILD_BYTES = 60.0, 4 << 30
-_NONE, _FAILED = 0, 3
 
-
-def infer_shapes(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """Return a model with the shapes that onnx infers, in a child process where a shape's length is open.
+def check_ranks(graph: onnx.GraphProto, where: str) -> None:
+    """Refuse values that would have more than `MAX_RANK` dimensions, as far as lengths are stated.
 
     Raises
     ------
     UserError
-        If a value has more than `MAX_RANK` dimensions, or the child ran out of time or memory.
-    InferenceError
-        As `onnx.shape_inference.infer_shapes`.
+        If there is one.
     """
-    suspect = _check_ranks(model.graph, {}, where)
-    if suspect is None:
-        return shape_inference.infer_shapes(model)
-    return _in_child(model, suspect, where)
+    _check_ranks(graph, {}, where)
 
 
 def check_functions(model: onnx.ModelProto, where: str) -> None:
@@ -94,13 +77,11 @@ def check_functions(model: onnx.ModelProto, where: str) -> None:
         )
 
 
-def _check_ranks(graph: onnx.GraphProto, outer: dict[str, float], where: str) -> str | None:
-    """Bound the number of entries of every value that shapes another, and return a node for which there is no bound."""
+def _check_ranks(graph: onnx.GraphProto, outer: dict[str, float], where: str) -> None:
     types = {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
     longest = dict(outer)
     longest.update((tensor.name, math.prod(tensor.dims)) for tensor in graph.initializer)
     longest.update((value.name, _stated(types.get(value.name))) for value in graph.input)
-    suspect = None
     labels: list[str] = []
     for position, node in enumerate(graph.node):
         index = SHAPED_BY.get(node.op_type)
@@ -116,13 +97,11 @@ def _check_ranks(graph: onnx.GraphProto, outer: dict[str, float], where: str) ->
                         where=f"{where}, node {labels[position]!r} ({node.op_type})",
                         mend=f"a tensor has at most {MAX_RANK}",
                     )
-                suspect = labels[position]
         for held in subgraphs(node):
-            suspect = _check_ranks(held, longest, where) or suspect
+            _check_ranks(held, longest, where)
         bound = _entries(node, longest)
         for name in node.output:
             longest[name] = min(bound, _stated(types.get(name)))
-    return suspect
 
 
 def _stated(kind: onnx.TypeProto | None) -> float:
@@ -171,49 +150,3 @@ _NO_LONGER = frozenset(
         "Sign", "Slice", "Split", "Sqrt", "Squeeze", "Transpose", "Unsqueeze",
     }
 )  # fmt: skip
-
-
-def _in_child(model: onnx.ModelProto, suspect: str, where: str) -> onnx.ModelProto:
-    left = remaining_seconds()
-    seconds = _CHILD_SECONDS if left is None else max(min(left, _CHILD_SECONDS), 1.0)
-    failed = UserError(
-        f"shape inference takes more than {seconds:.0f} s or {_CHILD_BYTES >> 30} GiB",
-        where=f"{where}, node {suspect!r}",
-        mend="no bound on the number of its dimensions is known; give its shape as a constant",
-    )
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__],
-            input=model.SerializeToString(),
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-    except subprocess.TimeoutExpired:
-        raise failed from None
-    if done.returncode == _FAILED:
-        raise shape_inference.InferenceError(done.stderr.decode(errors="replace"))
-    try:
-        if done.returncode == _NONE:
-            return onnx.load_model_from_string(done.stdout)
-    except (DecodeError, ValueError):
-        pass
-    raise failed
-
-
-def main() -> int:
-    """Infer the shapes of the model on standard input, within a limit of memory; the result goes to standard output."""
-    resource.setrlimit(resource.RLIMIT_AS, (_CHILD_BYTES, _CHILD_BYTES))
-    model = onnx.load_model_from_string(sys.stdin.buffer.read())
-    try:
-        inferred = shape_inference.infer_shapes(model)
-    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        sys.stderr.write(str(error))
-        return _FAILED
-    sys.stdout.buffer.write(inferred.SerializeToString())
-    return _NONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,8 @@ from onnx import shape_inference
 from framework.errors import UserError
 from framework.formats.onnx_dims import check_names, check_sizes, dim_options, to_give, with_derived
 from framework.formats.onnx_folding import complete_shapes
-from framework.formats.onnx_limits import infer_shapes
+from framework.formats.onnx_guard import guarded
+from framework.formats.onnx_limits import check_ranks
 from framework.formats.onnx_structure import STANDARD_DOMAINS, all_graphs, loop_names
 from framework.formats.onnx_types import TensorType as TensorType
 from framework.formats.onnx_types import element_bits as element_bits
@@ -77,6 +78,8 @@ class Values:
             return f"is a {kind.removesuffix('_type')}", "only tensors have a size; rewrite the model without it"
         tensor = self._types[name].tensor_type if name in self._types else None
         if tensor is not None and tensor.HasField("shape"):
+            if not tensor.elem_type:
+                return "has no type of elements", "store its type in the file's value_info"
             if element_bits(tensor.elem_type) is None:
                 return "holds strings", "only numbers have a size; rewrite the model without it"
             symbols = [dim.dim_param for dim in tensor.shape.dim if _resolved(dim, self._dims) is None]
@@ -142,20 +145,23 @@ def infer(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> onnx.M
     for tensor in graph.initializer:
         if len(tensor.raw_data) > _HEAVY_BYTES:
             tensor.ClearField("raw_data")
-    try:
-        inferred = infer_shapes(model, where)
-        known |= _symbols(inferred)
-        inferred = complete_shapes(_bound(inferred, dims), dims, where)
-    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"shape inference fails: {reason}", where=where, mend="check the model with onnx.checker"
-        ) from None
+    check_ranks(graph, where)
+    found, inferred = guarded(lambda: _completed(model, dims, where), where)
+    known |= set(found)
     for value, before in zip(inferred.graph.output, declared.output, strict=True):
         if not value.type.tensor_type.HasField("shape"):
             value.type.CopyFrom(before.type)
     check_names(given, known | _symbols(inferred) | loop_names(inferred.graph), where)
     return inferred
+
+
+def _completed(model: onnx.ModelProto, dims: Mapping[str, int], where: str) -> tuple[list[str], onnx.ModelProto]:
+    """Return the names of dimensions that inference found, and the model with all shapes that follow.
+
+    onnx's data propagation is not used: it makes an entry for every element of any value of one dimension.
+    """
+    inferred = shape_inference.infer_shapes(model)
+    return sorted(_symbols(inferred)), complete_shapes(_bound(inferred, dims), dims, where)
 
 
 def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], where: str) -> None:

@@ -62,6 +62,8 @@ def verdict(result: Result) -> str:
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
     best = f"{quantity(incumbent * factor)} {unit}"
+    if result.status == "optimal" and len(result.document["stage_of"] or ()) == 1:
+        return f"The graph is one node, which cannot be split: every partition has the bottleneck {best}."
     if result.status == "optimal":
         return f"Proven optimal: no partition into {into} has a bottleneck below {best}."
     least = f"{quantity(dual * factor)} {unit}"

@@ -8,6 +8,7 @@ import pytest
 
 from framework.deploy.recommend import recommend
 from framework.portfolio.result import Result
+from framework.report.tables import verdict
 
 
 def result(stages: int, dual: int, incumbent: int, **more: Any) -> Result:
@@ -49,6 +50,19 @@ def test_neighbours_help_each_other() -> None:
     assert (two.stages, two.bound, two.bottleneck) == (2, 30.0, 60.0)
     assert (four.bottleneck, four.used) == (60.0, 2)
     assert four.gap == pytest.approx(0.5)
+
+
+def test_one_node_cannot_be_split() -> None:
+    whole = {"stage_of": [0], "relative_gap": 0.0, "constraints": None}
+    table = [result(1, 1000, 1000, **whole), result(4, 1000, 1000, **whole)]
+    assert recommend(table, table[0]).advice.startswith("No: the graph is one node, which cannot be split")
+    assert verdict(table[1]).startswith("The graph is one node, which cannot be split")
+
+
+def test_a_node_that_is_nearly_all_cannot_be_split_either() -> None:
+    table = [result(1, 1000, 1000), result(4, 995, 995)]
+    words = "No: no number of stages here is faster than one stage by more than 0.5%."
+    assert recommend(table, table[0]).advice.startswith(words)
 
 
 @pytest.mark.parametrize(

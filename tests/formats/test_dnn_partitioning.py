@@ -59,18 +59,32 @@ def test_accelerator_only_reading() -> None:
     )
 
 
-def test_integers_stay_integers_and_names_fall_back_on_ids() -> None:
+def test_integers_stay_integers_and_names_that_repeat_get_their_ids() -> None:
     top = {
         "nodes": [{"id": 1, "fpgaLatency": 2**53 + 1, "name": "n"}, {"id": 2, "fpgaLatency": 4, "name": "n"}],
         "edges": [{"sourceId": 1, "destId": 2, "cost": 2**53 + 1}],
     }
     graph = parse(json.dumps(top).encode(), "x")
-    assert graph.node_names == ("1", "2")
+    assert graph.node_names == ("n#1", "n#2")
     assert graph.default_stages is None
     costs = graph.costs
     assert isinstance(costs, PricedCosts)
     assert costs.work.tolist() == [2**53 + 1, 4]
     assert costs.tensor_cost.tolist() == [2**53 + 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([(70, "conv"), (3, "conv"), (12, "relu")], ("conv#70", "conv#3", "relu")),
+        ([(1, None), (2, ""), (3, "a")], ("1", "2", "a")),
+        ([(1, "2"), (2, None), (3, "a")], ("1", "2", "3")),
+    ],
+)
+def test_every_node_has_a_name_of_its_own(given: list[tuple[int, str | None]], names: tuple[str, ...]) -> None:
+    nodes = [{"id": key, "fpgaLatency": 1} | ({} if name is None else {"name": name}) for key, name in given]
+    graph = parse(json.dumps({"nodes": nodes, "edges": []}).encode(), "x")
+    assert graph.node_names == names
 
 
 @pytest.mark.parametrize(
