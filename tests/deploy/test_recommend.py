@@ -19,6 +19,9 @@ def result(stages: int, dual: int, incumbent: int, **more: Any) -> Result:
             "ticks_per_unit": 10.0,
             "dual_bound_ticks": dual,
             "incumbent_ticks": incumbent,
+            "dual_bound": dual / 10,
+            "incumbent": incumbent / 10,
+            "relative_gap": 1 - dual / incumbent,
             "status": "optimal" if dual == incumbent else "time_limit",
             "stage_of": list(range(stages)),
             **more,
@@ -53,7 +56,7 @@ def test_neighbours_help_each_other() -> None:
 
 
 def test_one_node_cannot_be_split() -> None:
-    whole = {"stage_of": [0], "relative_gap": 0.0, "constraints": None}
+    whole = {"stage_of": [0], "constraints": None}
     table = [result(1, 1000, 1000, **whole), result(4, 1000, 1000, **whole)]
     assert recommend(table, table[0]).advice.startswith("No: the graph is one node, which cannot be split")
     assert verdict(table[1]).startswith("The graph is one node, which cannot be split")
