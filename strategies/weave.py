@@ -130,6 +130,8 @@ class Weave:
         better: Incumbent | None = None
         value, threshold, step = best.value, best.value - 1, FIRST_STEP
         while threshold >= (context.dual or 0):
+            if context.should_stop():
+                raise OutOfTimeError("stopped between thresholds")
             found = chains.decide(problem.useful_stages, threshold, context.should_stop)
             if found is not None:
                 partition = lift(found, woven)

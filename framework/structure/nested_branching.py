@@ -10,12 +10,14 @@ branching.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from framework.errors import OutOfTimeError
 from framework.model.topology import IntArray
 from framework.structure.max_flow import INFINITE, FlowArrays, augment_flow
 from framework.structure.nested_cuts import NestedNetwork
@@ -60,9 +62,12 @@ class Brancher:
     ----------
     network
         Its residual capacities hold the maximal flow of the node that is worked on.
+    should_stop
+        Asked while choices are probed.
     """
 
-    def __init__(self, network: NestedNetwork) -> None:
+    def __init__(self, network: NestedNetwork, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self._should_stop = should_stop
         top = network.instance.topology
         self._nested = network
         self._neighbours = Neighbours(pred_ptr=top.pred_ptr, preds=top.preds, succ_ptr=top.succ_ptr, succs=top.succs)
@@ -130,6 +135,11 @@ class Brancher:
         ----------
         limit
             A flow of this value refutes.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes.
         """
         network = self._nested.network
         found = np.zeros(8, np.int64)
@@ -157,6 +167,8 @@ class Brancher:
             )
             if found[0]:
                 break
+            if done < len(candidates) and self._should_stop():
+                raise OutOfTimeError("stopped while choices were being probed")
         choice = None if found[3] < 0 else (int(found[3]), int(found[4]))
         return Probe(
             refuted=bool(found[0]), imposed=int(found[1]), choice=choice, values=(int(found[5]), int(found[6]))

@@ -123,7 +123,7 @@ class NestedTree:
         self.found: tuple[int, IntArray] | None = None
         self.nodes = self.cuts = 0
         self._offer, self._should_stop = offer, should_stop
-        self._brancher = Brancher(network)
+        self._brancher = Brancher(network, should_stop)
         self._effort = TWO_GROUPS if network.groups == 2 else MANY_GROUPS
         root = _Node(
             depth=0,

@@ -140,6 +140,7 @@ class StageModel:
         """Suggest a partition to start from, clipped to the windows."""
         self.model.clear_hints()
         for v, b in enumerate(partition.stage_of.tolist()):
+            self._tick(len(self._before[v]))
             for j, literal in self._before[v].items():
                 self.model.add_hint(literal, b <= j)
 
@@ -158,16 +159,17 @@ class StageModel:
         return True if b >= self.latest[v] else self._before[v][b]
 
     def _add_nodes(self) -> None:
-        self._before = [
-            {b: self.model.new_bool_var("") for b in range(self.earliest[v], self.latest[v])}
-            for v in range(self.problem.instance.n)
-        ]
+        self._before: list[dict[int, Any]] = []
+        for first_stage, last_stage in zip(self.earliest, self.latest, strict=True):
+            self._tick(last_stage - first_stage)
+            self._before.append({b: self.model.new_bool_var("") for b in range(first_stage, last_stage)})
         for literals in self._before:
             row = list(literals.values())
+            self._tick(len(row))
             for first, second in pairwise(row):
                 self.model.add_implication(first, second)
         for u, v in self._parts.edges:
-            self._tick()
+            self._tick(1 + self.latest[u] - self.earliest[v])
             for b in range(self.earliest[v], self.latest[u]):
                 self._add_clause([self._literal(v, b)], [self._literal(u, b)])
 
@@ -183,6 +185,7 @@ class StageModel:
         """Add what each node costs the stage it is in: cost * (y[v, b] - y[v, b-1])."""
         for v, cost in enumerate(costs.tolist()):
             if cost:
+                self._tick(1 + self.latest[v] - self.earliest[v])
                 for b in range(self.earliest[v], self.latest[v] + 1):
                     rows[b].append((self._literal(v, b), cost))
                     rows[b].append((self._literal(v, b - 1), -cost))
@@ -196,7 +199,7 @@ class StageModel:
                 continue
             consumers = pins[ptr[t] : ptr[t + 1]]
             for b in range(self.earliest[u], self.latest[u] + 1):
-                self._tick()
+                self._tick(len(self._parts.last_consumers[t]))
                 out = self.model.new_bool_var("")
                 here = [self._literal(u, b), _negated(self._literal(u, b - 1))]
                 clauses = [
@@ -208,7 +211,7 @@ class StageModel:
             for b in range(self.earliest[u] + 1, self.k):
                 if self._literal(u, b - 1) is False:
                     continue
-                self._tick()
+                self._tick(len(consumers))
                 inward = self.model.new_bool_var("")
                 clauses = [
                     self._add_clause(
@@ -222,6 +225,7 @@ class StageModel:
     def _add_limits(self) -> None:
         capacity = self.problem.instance.capacity
         for b in range(self.k):
+            self._tick(len(self._loads[b]) + len(self._parameters[b]))
             self._add_row(self._loads[b], 0)
             if self._parameters[b]:
                 self._add_row(self._loads[b] + self._parameters[b], capacity)
@@ -253,14 +257,18 @@ class StageModel:
         top: Any = self.limit if self.bottleneck is None else self.bottleneck
         work = (self.problem.instance.work // self.unit).tolist()
         for b in range(self.k - 1):
+            self._tick(len(work))
             prefix = _weighted([(self._literal(v, b), cost) for v, cost in enumerate(work) if cost])
             self.model.add(prefix <= (b + 1) * top)
             self.model.add(prefix >= sum(work) - (self.k - b - 1) * top)
 
-    def _tick(self) -> None:
+    def _tick(self, steps: int = 1) -> None:
         """Building is part of the budget as well."""
-        self._steps += 1
-        if self._steps % _CHECK_EVERY == 0 and self._should_stop():
+        self._steps += max(1, steps)
+        if self._steps < _CHECK_EVERY:
+            return
+        self._steps = 0
+        if self._should_stop():
             raise OutOfTimeError("stopped while building the model")
 
 
