@@ -11,6 +11,7 @@ from framework.model.topology import IntArray
 from framework.portfolio.result import Result
 from framework.report.escape import mathtext
 from framework.report.numbers import percent, quantity, scaled_unit
+from framework.report.tables import shown_gap
 from framework.report.plotting import TYPE, check_suffix, new_figure, save_figure, title_text
 
 _PARTS = (("work", "#4477aa"), ("in", "#66ccee"), ("out", "#ccbb44"), ("overflow", "#ee6677"))
@@ -55,7 +56,7 @@ def _draw_stages(axes: Any, result: Result) -> None:
         axes.axhline(dual * factor, color=_DUAL, linestyle="--", linewidth=1.4, label=label)
     _label_stages(axes, np.bincount(result.document["stage_of"], minlength=len(rows)))
     axes.set_ylabel(f"cost [{mathtext(unit)}]")
-    title = f"{result.document['graph']['name']}, k = {result.stages}: gap {percent(result.relative_gap)}"
+    title = f"{result.document['graph']['name']}, k = {result.stages}: gap {percent(shown_gap(result))}"
     axes.set_title(title_text(title, _TITLE))
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])
     axes.legend(loc="upper center", ncols=3, fontsize="small", frameon=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import Result
+from framework.portfolio.values import NOTEWORTHY
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
@@ -49,7 +50,7 @@ def print_results(results: Sequence[Result], *, names: Sequence[str] = (), every
 def verdict(result: Result) -> str:
     """Say in one sentence how good the partition is."""
     unit, factor = _unit_of(result)
-    gap, k = result.relative_gap, result.stages
+    gap, k = shown_gap(result), result.stages
     into = counted(k, "stage")
     if result.status == "infeasible":
         return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
@@ -71,6 +72,12 @@ def verdict(result: Result) -> str:
         f"The bottleneck is {best}; no partition into {into} gets below {least}, "
         f"so at most {percent(gap)} can still be gained."
     )
+
+
+def shown_gap(result: Result) -> float | None:
+    """Return the relative gap; 0 for an optimal partition whose bound differs by what rounding to ticks may cost."""
+    gap = result.relative_gap
+    return 0.0 if gap is not None and gap <= NOTEWORTHY and result.status == "optimal" else gap
 
 
 def notes(results: Sequence[Result]) -> list[str]:
@@ -119,8 +126,8 @@ def _summary_table(results: Sequence[Result]) -> FactTable:
             styled(result.status.replace("_", " "), _STATUS_STYLE.get(result.status, "yellow")),
             quantity(None if dual is None or result.status == "infeasible" else dual * factor),
             quantity(None if incumbent is None else incumbent * factor),
-            percent(result.relative_gap),
-            ratio(result.document["ratio"]),
+            percent(shown_gap(result)),
+            ratio(1.0 if shown_gap(result) == 0 else result.document["ratio"]),
             seconds(result.seconds),
             with_soundness(best[0]) if best else "-",
             str(result.document["incumbent_source"] or "-"),
