@@ -11,8 +11,8 @@ from framework.model.topology import IntArray
 from framework.portfolio.result import Result
 from framework.report.escape import mathtext
 from framework.report.numbers import percent, quantity, scaled_unit
-from framework.report.tables import shown_gap
 from framework.report.plotting import TYPE, check_suffix, new_figure, save_figure, title_text
+from framework.report.tables import shown_gap
 
 _PARTS = (("work", "#4477aa"), ("in", "#66ccee"), ("out", "#ccbb44"), ("overflow", "#ee6677"))
 _DUAL, _INCUMBENT = "#228833", "#aa3377"
