@@ -21,6 +21,7 @@ _POINTS = 72.0
 _BLUE, _GREY = "#4477aa", "#b8b8b8"
 _MOST_IN_LEGEND = 16
 _MOST_NAMED = 400
+_CROWDED = 2500
 _NAME_SIZE = 6.0
 _NAME_LENGTH = 26
 _HALO: Any = {"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
@@ -99,7 +100,7 @@ def _draw(instance: Instance, *, title: str, names: Sequence[str], stage_of: Int
     boxes: list[tuple[float, float, float, float]] = []
     if stage_of is not None:
         _number_stages(axes, sheet, stage_of, palette, boxes)
-    if names:
+    if names and instance.topology.edges <= _CROWDED:
         _write_names(axes, sheet, names, order.tolist(), boxes)
     _legend(axes, instance, stage_of, palette, sheet)
     edges = counted(instance.topology.edges, "edge")
@@ -120,7 +121,7 @@ def _lay_out(instance: Instance) -> _Sheet:
     dy = (inner_height - 2 * edge) / max(rows, 1.0)
     x = edge + depth * dx if columns else np.full(instance.n, inner_width / 2)
     y = edge + (rank - rank.min()) * dy if rows else np.full(instance.n, inner_height / 2)
-    most = max(1.2, min(9.0, 0.45 * min(dx if columns else 20.0, dy if rows else 20.0)))
+    most = max(2.2, min(9.0, 0.45 * min(dx if columns else 20.0, dy if rows else 20.0)))
     share = np.sqrt(instance.work / max(1, int(instance.work.max())))
     left, right, bottom, top = 12.0, 118.0, 36.0, 52.0
     return _Sheet(
@@ -166,15 +167,19 @@ def _draw_edges(axes: Any, instance: Instance, sheet: _Sheet) -> None:
     layer = np.unique(np.round(sheet.x, 3))
     step = float(np.diff(layer).min()) if len(layer) > 1 else 1.0
     span = (sheet.x[heads] - sheet.x[tails]) / step
-    bend = np.where(span > 1.5, np.minimum(8.0 + 3.5 * span, 0.3 * sheet.inner_height), 0.0)
+    # Thousands of lines are faint, so that their density shows, and straight.
+    crowded = top.edges > _CROWDED
+    bend = np.where((span > 1.5) & (not crowded), np.minimum(8.0 + 3.5 * span, 0.3 * sheet.inner_height), 0.0)
     middle = (sheet.y[heads] + sheet.y[tails]) / 2
     upwards = np.where(np.abs(middle - sheet.inner_height / 2) < 1.0, tails % 2 == 0, middle > sheet.inner_height / 2)
     bend *= np.where(upwards, 1.0, -1.0)
-    t = np.linspace(0.0, 1.0, 15)
+    t = np.linspace(0.0, 1.0, 2 if crowded else 15)
     x = sheet.x[tails][:, None] * (1 - t) + sheet.x[heads][:, None] * t
     y = sheet.y[tails][:, None] * (1 - t) + sheet.y[heads][:, None] * t + bend[:, None] * 4 * t * (1 - t)
     y = np.clip(y, 4.0, sheet.inner_height - 4.0)
-    axes.add_collection(LineCollection(list(np.stack((x, y), axis=2)), colors=_GREY, linewidths=0.6, zorder=1))
+    lines = list(np.stack((x, y), axis=2))
+    opacity = min(1.0, max(0.04, _CROWDED / max(1, top.edges)))
+    axes.add_collection(LineCollection(lines, colors=_GREY, linewidths=0.6, alpha=opacity, zorder=1))
 
 
 def _palette(stages: int) -> list[Any]:
@@ -297,7 +302,9 @@ def _spread(count: int) -> list[int]:
 def _label_depth(axes: Any, sheet: _Sheet) -> None:
     """Put whole numbers of depth under the layers, as many as there is room for."""
     layers = np.unique(np.round(sheet.x, 3))
-    every = max(1, int(np.ceil(len(layers) / (sheet.inner_width / 26.0))))
+    least = max(1.0, 32.0 * len(layers) / sheet.inner_width)
+    power = 10.0 ** np.floor(np.log10(least))
+    every = int(next(step * power for step in (1, 2, 5, 10) if step * power >= least))
     chosen = np.arange(0, len(layers), every)
     axes.set_xticks(layers[chosen], [str(i) for i in chosen.tolist()])
     axes.set_xlabel("depth [nodes]")

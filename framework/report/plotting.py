@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 import warnings
 from pathlib import Path
@@ -20,6 +21,7 @@ TYPE: Any = {
     "text.usetex": False,
 }
 _TITLE_LINES = 3
+_MOST_PIXELS = 6e6
 
 
 def check_suffix(path: Path) -> None:
@@ -61,6 +63,8 @@ def save_figure(figure: Any, path: Path) -> None:
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             # Without a date the same figure is the same file.
             metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-            figure.savefig(path, metadata=metadata, dpi=150)
+            width, height = figure.get_size_inches()
+            dpi = min(150.0, math.sqrt(_MOST_PIXELS / (width * height)))
+            figure.savefig(path, metadata=metadata, dpi=dpi)
     except OSError as error:
         raise UserError(f"cannot write the figure: {error.strerror}", where=str(path)) from error
