@@ -107,7 +107,7 @@ def run_command(arguments: list[str]) -> tuple[int, str]:
         return 1, f"{out.getvalue()[-2000:]}\n{said[-6000:]}"
     if code not in CODES:
         return 1, f"exit code {code!r}\n{said[-3000:]}"
-    if code == 2 and "Usage:" not in said and not re.fullmatch(r"[^\n]{1,4000}\n", said.rpartition("\r")[2]):
+    if code == 2 and "Usage:" not in said and not re.fullmatch(r"[^\n]+\n", said.rpartition("\r")[2]):
         return 1, f"a refusal of several lines, or of none:\n{said[-3000:]}"
     return int(code), ""
 

@@ -48,6 +48,10 @@ def from_networkx(
     where = name or str(digraph.name or "") or "networkx graph"
     if not digraph.is_directed() or digraph.is_multigraph():
         raise UserError("not a DiGraph", where=where, mend="convert it with networkx.DiGraph(graph)")
+    if unit is not None and not (isinstance(unit, str) and unit):
+        raise UserError(f"the unit is {unit!r}", where=where, mend="give its name, such as ms")
+    if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int | float | np.number)):
+        raise UserError(f"the capacity is {capacity!r}", where=where, mend="give a number")
     if capacity is not None and unit is None:
         raise UserError("there is a capacity, but no unit", where=where, mend="name the unit of the costs")
     builder = GraphBuilder(where)

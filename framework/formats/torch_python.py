@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_leaves, tree_map
 
 from framework.formats.torch_recurrent import CELLS, LAYERS, func_name, pack, pad, run_recurrent
 from framework.formats.torch_trace import Recorder
@@ -24,6 +25,7 @@ class PythonCalls(TorchFunctionMode):
     * ``tolist``, ``numpy``, ``repr`` read values where they are known. Each line that reads what depends on an input is
       kept in the recorder's `Leavings`.
     * The parameters of the module are said to be on the meta device, wherever they are, as the inputs are.
+    * Functions that ask for one device get meta twins of real tensors, such as those of a cache.
     * Recurrent layers and packed sequences: see `framework.formats.torch_recurrent`.
 
     Parameters
@@ -66,7 +68,17 @@ class PythonCalls(TorchFunctionMode):
             return pack(self._recorder.guesses, self._recorder.values, *args, **keywords)
         if name == "_pad_packed_sequence":
             return pad(self._recorder.values, *args, **keywords)
-        return func(*args, **keywords)
+        try:
+            return func(*args, **keywords)
+        except RuntimeError as error:
+            # Some composite functions compare devices before anything is dispatched.
+            if "device" not in str(error) or all(tensor.is_meta for tensor in _tensors((args, keywords))):
+                raise
+            lifted, lifted_keywords = tree_map(self._lifted, (list(args), dict(keywords)))
+            return func(*lifted, **lifted_keywords)
+
+    def _lifted(self, leaf: Any) -> Any:
+        return self._recorder.values.lift(leaf) if isinstance(leaf, torch.Tensor) else leaf
 
     def _read(self, func: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         tensor = args[0]
@@ -98,6 +110,10 @@ _LEAVING = {
     torch.Tensor.__dlpack__: "dlpack",
     torch.Tensor.__dlpack_device__: "dlpack",
 }
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def _shown(tensor: torch.Tensor) -> str:

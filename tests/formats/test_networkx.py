@@ -111,3 +111,8 @@ def test_bad_graphs() -> None:
         from_networkx(nx.Graph())  # type: ignore[arg-type]
     with pytest.raises(UserError, match="there is a capacity, but no unit"):
         from_networkx(diamond(), capacity=3)
+    for capacity in ("5", True, [5]):
+        with pytest.raises(UserError, match="give a number"):
+            from_networkx(diamond(), unit="ms", capacity=capacity)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the unit is 3"):
+        from_networkx(diamond(), unit=3)  # type: ignore[arg-type]

@@ -75,6 +75,22 @@ def test_a_cache_that_is_written_and_read_is_used(forward: Callable[..., Any]) -
     assert not any(Model(forward).cache.flatten())
 
 
+def test_a_cache_is_attended_to_wherever_it_is() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("cache", torch.zeros(1, 2, 32, 8))
+
+        def forward(self, x: Any, position: Any) -> Any:
+            self.cache.index_copy_(2, position, x)
+            return nn.functional.scaled_dot_product_attention(x, self.cache, self.cache)
+
+    found = torch_format.capture(Attends(), (torch.randn(1, 2, 1, 8), torch.tensor([3])))
+    assert not found.unused
+    built = torch_format.read(Attends, (torch.randn(1, 2, 1, 8), torch.tensor([3])))
+    assert found.graph.sha256() == built.sha256()
+
+
 def test_a_cache_that_nothing_reads_takes_no_part() -> None:
     def forward(model: Any, x: Any) -> Any:
         y = model.linear(x)
