@@ -86,7 +86,7 @@ class AnchoredCut:
         from framework.structure.cuts import NodeCuts
 
         instance = problem.instance
-        data = certificate.whole_data()
+        data = certificate.whole_data("anchor", "theta_64", "arcs", "flow")
         anchor, share = data["anchor"], data["theta_64"]
         if not 0 <= anchor < instance.n or not 0 <= share <= DENOMINATOR:
             raise ValueError("anchor or theta is out of range")

@@ -107,7 +107,7 @@ class Counting:
 
         from framework.structure.count_refuter import CountProof, CountRefuter
 
-        data = certificate.whole_data()
+        data = certificate.whole_data("threshold", "weights", "bounds", "trees")
         proof = CountProof(
             threshold=int(data["threshold"]),
             weights=np.array(data["weights"], np.int64),

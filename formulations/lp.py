@@ -106,7 +106,7 @@ class Lp:
         from framework.structure.dual_repair import dual_value
         from framework.structure.superblock_model import SuperblockParts
 
-        data = certificate.whole_data()
+        data = certificate.whole_data("groups", "threshold", "rows", "multipliers")
         groups, threshold, multipliers = int(data["groups"]), int(data["threshold"]), data["multipliers"]
         if groups < 1 or threshold < 0:
             raise ValueError("groups or threshold is out of range")

@@ -94,7 +94,7 @@ class Sdp:
         from framework.structure.same_stage_model import SameStageModel
 
         n = problem.instance.n
-        data = certificate.whole_data()
+        data = certificate.whole_data("vectors", "rows", "multipliers")
         vectors = [np.array(vector, np.int64) for vector in data["vectors"]]
         if any(len(q) != n or int(np.abs(q).max()) > LARGEST_ENTRY for q in vectors):
             raise ValueError("a vector has the wrong length or is too large")

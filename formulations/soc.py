@@ -129,7 +129,7 @@ class Soc:
         from framework.structure.spreading_lp import Spreading
         from framework.structure.superblock_model import SuperblockParts
 
-        data = certificate.whole_data()
+        data = certificate.whole_data("threshold", "vectors", "weights", "slopes", "rows", "multipliers")
         threshold = int(data["threshold"])
         if threshold < 0:
             raise ValueError("the threshold is negative")

@@ -105,7 +105,7 @@ class SpreadingMetric:
         from framework.structure.spreading_lp import Spreading, SpreadingProof
         from framework.structure.spreading_rows import paths_from
 
-        data = certificate.whole_data()
+        data = certificate.whole_data("threshold", "nets", "cliques", "rows", "multipliers")
         proof = SpreadingProof(
             value=0,
             threshold=int(data["threshold"]),

@@ -130,7 +130,7 @@ class StageCovering:
 
         from framework.structure.stage_cover import CoverProof, StageCover
 
-        data = certificate.whole_data()
+        data = certificate.whole_data("threshold", "prices", "theta", "order", "tree")
         proof = CoverProof(
             threshold=int(data["threshold"]),
             prices=np.array(data["prices"], np.int64),

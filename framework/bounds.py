@@ -46,14 +46,18 @@ class Certificate:
     data: Mapping[str, Any]
     instance: str = ""
 
-    def whole_data(self) -> Mapping[str, Any]:
-        """Return `data` of a checker that writes whole numbers only.
+    def whole_data(self, *fields: str) -> Mapping[str, Any]:
+        """Return `data` of a checker that writes these fields and no others, of whole numbers only.
 
         Raises
         ------
         ValueError
-            If a number is not: rounding one off would accept a certificate that nobody wrote.
+            If it holds anything else: rounding a number off would accept a certificate that nobody wrote.
         """
+        if set(self.data) != set(fields):
+            raise ValueError(
+                f"it holds {', '.join(sorted(self.data)) or 'nothing'}, not {', '.join(fields) or 'nothing'}"
+            )
         values = list(self.data.values())
         while values:
             value = values.pop()

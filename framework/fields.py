@@ -193,8 +193,8 @@ class Fields:
         return pairs
 
     def table(self, key: str, default: Mapping[str, Any] | None = None) -> Fields:
-        """Take an object; where it is absent, `default` or one without fields."""
-        return self.inner(key, self._take(key, dict(default or {})))
+        """Take an object; where it is absent, `default` or one without fields, unless it is `REQUIRED`."""
+        return self.inner(key, self._take(key, {} if default is None else default))
 
     def rows(self, key: str, default: tuple[Any, ...] = REQUIRED) -> list[Fields]:
         """Take a list of objects, which may be empty."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,31 +16,62 @@ from framework.errors import UserError
 def command(
     result_file: Annotated[Path, typer.Argument(metavar="RESULT", help="A file that `solve -o` wrote.")],
     graph: Annotated[str | None, typer.Option("--graph", help="The graph; the path in the result by default.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="Input format of the graph; that in the result by default.")
+    ] = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option("--dim", help="Value of a symbolic ONNX dimension, NAME=VALUE; those in the result by default."),
+    ] = None,
+    allow_unproven: Annotated[
+        bool, typer.Option("--allow-unproven", help="Exit with 0 where nothing is false, but a bound has no proof.")
+    ] = False,
     plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
-    """Re-price the partition of a result from the graph alone and re-check every certificate that can be.
+    """Derive everything that a result claims again, from the graph alone, and compare it exactly.
 
-    Exits with 1 if anything fails.
+    The partition is priced again, every certificate is checked again. Exits with 1 if anything is false, with 4 if
+    nothing is, but the dual bound has no certificate that proves it, and with 2 if the file cannot be read.
     """
     from framework.portfolio.reading import read_result
+    from framework.portfolio.verification import verify_result
     from framework.registry import load_plugin_file, load_plugins
-    from framework.report.verification import print_verification, verify_result
+    from framework.report.verification import print_verification
 
     load_plugins()
     for path in opt.plugin_paths(plugin):
         load_plugin_file(path)
     result = read_result(result_file)
     origin = result.document["graph"]
-    path = graph or origin.get("path")
-    if path is None:
-        raise UserError("the result names no graph file", where=str(result_file), mend="give --graph FILE")
-    dims = [f"{name}={value}" for name, value in origin.get("dims", {}).items()]
-    model, _ = opt.read_input(path, format=origin.get("format"), dims=dims, training=origin.get("training", False))
+    sizes = {**origin.get("dims", {}), **opt.parse_dims(dim)}
+    model, _ = opt.read_input(
+        graph or _path(origin, result_file),
+        format=format or (None if graph else origin.get("format")),
+        dims=[f"{name}={value}" for name, value in sizes.items()],
+        training=bool(origin.get("training", False)),
+    )
     checks = verify_result(result, model)
     if json_output:
         typer.echo(json.dumps([check.as_dict() for check in checks], indent=1))
     else:
         print_verification(checks)
-    if not all(check.passed for check in checks):
+    states = {check.state for check in checks}
+    if "failed" in states:
         raise typer.Exit(1)
+    if "unproven" in states and not allow_unproven:
+        raise typer.Exit(4)
+
+
+def _path(origin: Mapping[str, Any], result_file: Path) -> str:
+    """Return where the graph of a result is, as the result says; relative paths start at the current folder."""
+    from framework.formats import BUNDLED_SCHEME
+
+    path = origin.get("path")
+    if path is None:
+        raise UserError("the result names no graph file", where=str(result_file), mend="give --graph FILE")
+    if not path.startswith(BUNDLED_SCHEME) and not Path(path).exists():
+        raise UserError(
+            f"the graph of the result, {path}, is not here", where=str(result_file), mend="give --graph FILE"
+        )
+    return str(path)

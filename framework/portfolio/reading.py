@@ -11,7 +11,7 @@ from typing import Any
 
 from framework.bounds import Limit, Reason, Soundness
 from framework.errors import UserError
-from framework.fields import Fields, check_values, shown
+from framework.fields import REQUIRED, Fields, check_values, shown
 from framework.formats.document import read_document
 from framework.model.device import read_device
 from framework.model.instance import MAX_STAGES
@@ -20,6 +20,9 @@ from framework.portfolio.result import FORMAT, STATUSES, VERSION, Result
 
 PARTS = ("work", "in", "out", "overflow", "total")
 """Fields of a stage's costs."""
+
+MOST_TICKS = (1 << 63) - 1
+"""Ticks are 64-bit integers."""
 
 
 def read_result(path: str | Path) -> Result:
@@ -39,7 +42,8 @@ def read_result(path: str | Path) -> Result:
 def as_result(document: object, where: str) -> Result:
     """Return a result that stands inside another file, the store of a study for instance; checked as `read_result`."""
     fields = Fields(document, where)
-    if fields.value("format") != FORMAT or fields.value("version") != VERSION:
+    version = fields.value("version")
+    if fields.value("format") != FORMAT or type(version) is not int or version != VERSION:
         raise UserError(f"not a {FORMAT} of version {VERSION}", where=where)
     check_values(document, where)
     _check(fields)
@@ -48,11 +52,13 @@ def as_result(document: object, where: str) -> Result:
 
 def _check(top: Fields) -> None:
     _check_graph(top.table("graph"))
-    if not top.null("device"):
+    if not top.null("device", absent=False):
         read_device(top.table("device"))
     stages = top.integer("stages", least=1, most=MAX_STAGES)
     top.text("portfolio")
-    if not top.null("constraints"):
+    # Earlier versions wrote no rounding, and the first ones neither constraints nor what broke a limit.
+    of_today = top.has("rounding")
+    if not top.null("constraints", absent=not of_today):
         read_constraints(top.table("constraints"))
     top.text("unit", empty=True)
     if not top.number("ticks_per_unit", least=0.0) > 0.0:
@@ -62,7 +68,7 @@ def _check(top: Fields) -> None:
     for name in ("dual_bound", "incumbent", "relative_gap", "ratio"):
         _nullable(top, name, top.number)
     for name in ("dual_bound_ticks", "incumbent_ticks"):
-        _nullable(top, name, lambda key: top.integer(key, least=0))
+        _nullable(top, name, lambda key: top.integer(key, least=0, most=MOST_TICKS))
     top.choice("status", STATUSES)
     termination = top.table("termination")
     _check_ending(termination)
@@ -80,7 +86,7 @@ def _check(top: Fields) -> None:
     _nullable(top, "incumbent_source", lambda key: top.text(key, empty=True))
     for name, value in top.entries("trajectory"):
         _check_point(top, name, value)
-    _check_run(top)
+    _check_run(top, of_today)
     top.finish()
 
 
@@ -117,14 +123,14 @@ def _check_bound(row: Fields) -> None:
     row.text("source")
     row.choice("kind", ["dual"])
     row.number("value", least=0.0)
-    row.integer("ticks", least=0)
+    row.integer("ticks", least=0, most=MOST_TICKS)
     row.choice("soundness", Soundness)
     row.number("seconds", least=0.0)
     if not row.null("certificate", absent=False):
         certificate = row.table("certificate")
         certificate.text("kind")
         certificate.text("instance", empty=True)
-        certificate.table("data")
+        certificate.table("data", REQUIRED)
         certificate.finish()
     row.finish()
 
@@ -139,9 +145,9 @@ def _check_point(top: Fields, name: str, value: Any) -> None:
     point.text("source", empty=True)
 
 
-def _check_run(top: Fields) -> None:
+def _check_run(top: Fields, of_today: bool) -> None:
     """Check what tells how the run went: members, faults, environment."""
-    if not top.null("presolve"):
+    if not top.null("presolve", absent=False):
         presolve = top.table("presolve")
         presolve.integer("nodes", least=1)
         presolve.integer("tensors", least=0)
@@ -153,26 +159,26 @@ def _check_run(top: Fields) -> None:
         row.number("seconds", least=0.0)
         _check_ending(row)
         _nullable(row, "peak_bytes", lambda key, row=row: row.integer(key, least=0))  # type: ignore[misc]
-        row.table("details")
+        row.table("details", REQUIRED)
         row.finish()
     for row in top.rows("faults"):
         row.text("member")
         row.text("detail", empty=True)
         row.finish()
-    over_limit = top.table("over_limit")
+    over_limit = top.table("over_limit", REQUIRED if of_today else None)
     for name in over_limit.everything():
         over_limit.integer(name, least=1)
     for row in top.rows("contradictions"):
         row.text("source")
-        row.integer("dual_bound_ticks", least=0)
-        row.integer("incumbent_ticks", least=0)
+        row.integer("dual_bound_ticks", least=0, most=MOST_TICKS)
+        row.integer("incumbent_ticks", least=0, most=MOST_TICKS)
         row.text("incumbent_source", empty=True)
         row.finish()
-    top.texts("remarks", ())
+    top.texts("remarks")
     top.integer("seed", least=None)
     top.number("budget_seconds", least=0.0)
     top.number("seconds", least=0.0)
-    top.table("environment")
+    top.table("environment", REQUIRED)
 
 
 def _nullable(fields: Fields, name: str, take: Callable[[str], object]) -> None:

@@ -198,7 +198,13 @@ def build_result(
         "incumbent_ticks": interval.incumbent,
         "relative_gap": values.relative_gap,
         "ratio": values.ratio,
-        "status": _status(board, record, values),
+        "status": status_of(
+            closed=interval.closed and values.within_rounding,
+            infeasible=board.infeasible,
+            reason=record.termination.reason,
+            limit=record.termination.limit,
+            found=board.incumbent is not None,
+        ),
         "termination": {
             "reason": record.termination.reason.value,
             "limit": None if record.termination.limit is None else record.termination.limit.value,
@@ -282,18 +288,29 @@ def _origin(graph_input: GraphInput | None) -> dict[str, Any]:
     }
 
 
-def _status(board: Board, record: RunRecord, values: Values) -> str:
-    if board.interval.closed and values.within_rounding:
+def status_of(*, closed: bool, infeasible: bool, reason: Reason, limit: Limit | None, found: bool) -> str:
+    """Return the status of a run.
+
+    Parameters
+    ----------
+    closed, infeasible
+        Whether the incumbent is proven optimal; whether the dual bound says that no partition obeys the hard limits.
+    reason, limit
+        Why the run ended.
+    found
+        Whether there is an incumbent.
+    """
+    if closed:
         return "optimal"
-    if board.infeasible:
+    if infeasible:
         return "infeasible"
-    if record.termination.limit is Limit.GAP:
+    if limit is Limit.GAP:
         return "gap_reached"
-    if record.termination.limit is Limit.TIME:
+    if limit is Limit.TIME:
         return "time_limit"
-    if record.termination.reason is Reason.INTERRUPTED:
+    if reason is Reason.INTERRUPTED:
         return "interrupted"
-    return "unknown" if board.incumbent is None else "feasible"
+    return "feasible" if found else "unknown"
 
 
 def stage_rows(costs: Sequence[ExactStage]) -> list[dict[str, float]]:

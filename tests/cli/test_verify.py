@@ -11,8 +11,8 @@ import pytest
 
 from framework.formats import read_graph
 from framework.portfolio.result import Result
+from framework.portfolio.verification import verify_result
 from framework.registry import load_plugins
-from framework.report.verification import verify_result
 from tests.cli.conftest import Run
 
 

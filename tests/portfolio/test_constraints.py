@@ -20,8 +20,8 @@ from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.constraints import Constraints, constrain, starting_partition
 from framework.portfolio.local import run_entry
 from framework.portfolio.result import Result
+from framework.portfolio.verification import verify_result
 from framework.registry import load_plugins, registry
-from framework.report.verification import verify_result
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance
 from tests.cli.conftest import Run, graph_file, pipebound

@@ -26,8 +26,8 @@ from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.local import run_entry
 from framework.portfolio.result import Result
 from framework.portfolio.solve import solve
+from framework.portfolio.verification import verify_result
 from framework.registry import load_plugins, registry
-from framework.report.verification import verify_result
 from framework.structure.limits import limit_memory
 from framework.structure.reductions import reduce_exact
 from framework.testing.brute_force import brute_force_optimum

@@ -1,0 +1,97 @@
+"""The dual bounds of a result file: each certificate is checked again, on the instance it speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from framework.bounds import Certificate, Soundness
+from framework.contracts import CertificateChecker
+from framework.errors import UserError
+from framework.model.problem import Problem
+from framework.portfolio.result import Result, bounds_of
+from framework.registry import EntrySpec, registry
+
+SIMPLE = "simple"
+"""Source of the bound that every run begins with, which always has its certificate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What there is to say for one bound of a file.
+
+    Attributes
+    ----------
+    claimed
+        The bound in ticks.
+    proved
+        What its certificate proves, in ticks; None without a certificate, or if it proves nothing.
+    fault
+        Why the claim is false or its certificate is none; empty otherwise.
+    """
+
+    source: str
+    soundness: str
+    claimed: int
+    proved: int | None
+    fault: str = ""
+
+
+def proofs_of(result: Result, problem: Problem) -> list[Proof]:
+    """Check the certificate of every bound of a result, in its order."""
+    bounds = bounds_of(result)
+    problems = _problems_by_digest(problem, [certificate for *_, certificate in bounds if certificate is not None])
+    entries = {member["name"]: member["entry"] for member in result.document["members"]}
+    proofs = []
+    for claimed, source, soundness, certificate in bounds:
+        proved: int | None = None
+        if certificate is None:
+            fault = _why_certificate_is_missed(source, soundness, entries)
+        else:
+            proved, fault = _check(claimed, certificate, problems)
+        proofs.append(Proof(source=source, soundness=soundness, claimed=claimed, proved=proved, fault=fault))
+    return proofs
+
+
+def _why_certificate_is_missed(source: str, soundness: str, entries: Mapping[str, str]) -> str:
+    """Return why a bound must have a certificate; empty where it need not."""
+    if source == SIMPLE and source not in entries:
+        return "this bound always has a certificate, and it is missing"
+    if soundness == Soundness.CERTIFIED:
+        try:
+            factory = registry.get(EntrySpec.parse(entries.get(source, source)).name).factory
+        except UserError:
+            return ""
+        if issubclass(factory, CertificateChecker):
+            return f"{source} proves what it calls certified by a certificate, and it is missing"
+    return ""
+
+
+def _check(claimed: int, certificate: Certificate, problems: Mapping[str, Problem]) -> tuple[int | None, str]:
+    problem = problems.get(certificate.instance)
+    if problem is None:
+        return None, "its certificate speaks of another instance"
+    try:
+        checker = registry.create(EntrySpec(certificate.kind))
+    except UserError:
+        return None, f"nothing here checks certificates of the kind {certificate.kind!r}: give the run's --plugin"
+    if not isinstance(checker, CertificateChecker):
+        return None, f"{certificate.kind} cannot check certificates"
+    try:
+        proved = checker.check(problem, certificate)
+    except Exception as error:
+        # Whatever a checker makes of a damaged certificate: it proves nothing.
+        words = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return None, f"the certificate proves nothing: {words}"
+    return (proved, f"the certificate proves {proved} only") if proved < claimed else (proved, "")
+
+
+def _problems_by_digest(problem: Problem, certificates: Sequence[Certificate]) -> dict[str, Problem]:
+    """The original problem, the reduced one if some certificate speaks of another instance, both without limits too."""
+    problems = {posed.instance.sha256(): posed for posed in (problem.without_limit(), problem)}
+    if {certificate.instance for certificate in certificates} - set(problems):
+        from framework.structure.reductions import reduce_exact
+
+        reduced = Problem(instance=reduce_exact(problem.instance), stages=problem.stages)
+        problems |= {posed.instance.sha256(): posed for posed in (reduced.without_limit(), reduced)}
+    return problems
