@@ -151,6 +151,8 @@ def _equal(what: str, said: object, found: object) -> Check:
 def _short(value: object) -> str:
     if isinstance(value, list):
         return f"{len(value)} in all"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}"[:24] for key, item in value.items())
     return "none" if value is None else str(value)[:200]
 
 
