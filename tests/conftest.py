@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# scripts/test compiles everything beforehand; a single test must not wait for what it does not need.
+os.environ.setdefault("PIPEBOUND_COMPILE", "never")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -21,14 +21,24 @@ def command(
 
     Exits with 1 if anything fails.
     """
+    from framework.portfolio.compilation import compile_beforehand, names_for
+    from framework.portfolio.members import Member
     from framework.registry import load_plugin_file, load_plugins
     from framework.report.conformance import print_checks
     from framework.report.console import status_line
+    from framework.report.live import compilation_display
+    from framework.signals import Interrupt
     from framework.testing.conformance import run_conformance
 
     load_plugins()
     for path in plugin_paths(plugin):
         load_plugin_file(path)
+    # Some checks hold the entry against a deadline.
+    with Interrupt().watch() as interrupt, compilation_display() as tell:
+        compile_beforehand(names_for([Member(entry=entry)]), tell, lambda: interrupt.happened)
+    if interrupt.happened:
+        typer.echo("pipebound: interrupted; what is compiled is kept", err=True)
+        raise typer.Exit(130)
     with status_line(entry, quiet=json_output) as say:
         checks = run_conformance(entry, seeds=seeds, say=say)
     if json_output:

@@ -75,7 +75,7 @@ def command(
     with Interrupt().watch(from_begin=True) as interrupt:
         for key in sorted(runs):
             run = runs[key]
-            with live_display(model.name, run.stages, seconds, quiet=json_output) as on_change:
+            with live_display(model.name, run.stages, seconds, quiet=json_output) as display:
                 results[key] = solve(
                     model,
                     run.stages,
@@ -89,7 +89,8 @@ def command(
                     plugin_files=plugins,
                     started=time.monotonic(),
                     graph_input=source,
-                    on_change=on_change,
+                    on_change=display,
+                    on_compile=display.on_compile,
                     interrupt=interrupt,
                     priced=priced,
                 )

@@ -80,7 +80,7 @@ def command(
     results = []
     with Interrupt().watch(from_begin=True) as interrupt:
         for i, k in enumerate(stages):
-            with live_display(model.name, k, seconds, quiet=json_output) as on_change:
+            with live_display(model.name, k, seconds, quiet=json_output) as display:
                 result = solve(
                     model,
                     k,
@@ -98,7 +98,8 @@ def command(
                     # The first run pays for reading the graph; each has the whole budget otherwise.
                     started=started if i == 0 else time.monotonic(),
                     graph_input=source,
-                    on_change=on_change,
+                    on_change=display,
+                    on_compile=display.on_compile,
                     interrupt=interrupt,
                     priced=priced,
                 )

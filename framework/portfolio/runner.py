@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
@@ -29,11 +29,15 @@ POLL_SECONDS = 0.1
 GRACE_SECONDS = 0.3
 """How long members may take to send their last reports once they are asked to end."""
 PRESOLVE = "presolve"
+_LOOKAHEAD = 2
+"""Levels of members below those that start for which kernels are compiled along with theirs."""
 LARGE_NODES = 50_000
 """With so many, presolve may take longer than all else: it is given a part of the time only, and meanwhile the first
 member works on the original instance as well."""
 LARGE_PRESOLVE_SHARE = 0.5
 """The part of the time left that presolve may take then."""
+
+CompileFor = Callable[[Sequence[Member], Sequence[Member], Callable[[], bool]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +112,9 @@ class Runner:
         Called after every report with the board and the label and words of who spoke; for live displays.
     interrupted
         Polled; once true the run ends and keeps what it has.
+    compile_for
+        Called before members start, with these, with those that may start next, and with a question to ask from time
+        to time: whether nobody waits any more. The clock stands meanwhile; members that run go on.
     """
 
     problem: Problem
@@ -116,12 +123,16 @@ class Runner:
     start: Partition | None = None
     on_change: Callable[[Board, str, str], None] = lambda board, label, words: None
     interrupted: Callable[[], bool] = lambda: False
+    compile_for: CompileFor = lambda now, soon, should_stop: None
     board: Board = field(init=False)
     _spaces: dict[str, tuple[Problem, SharedState]] = field(init=False, default_factory=dict)
     _running: dict[str, tuple[Member, MemberProcess]] = field(init=False, default_factory=dict)
     _reports: list[MemberReport] = field(init=False, default_factory=list)
     _reduced: Instance | None = field(init=False, default=None)
     _early: tuple[Member, ...] = field(init=False, default=())
+    _ended: set[str] = field(init=False, default_factory=set)
+    _standing_since: float | None = field(init=False, default=None)
+    _stood: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.board = Board(self.problem, clock=self._clock)
@@ -129,7 +140,7 @@ class Runner:
     @property
     def deadline(self) -> float:
         """When the budget ends, on the clock of `time.monotonic`."""
-        return self.options.started + self.options.budget
+        return self.options.started + self.options.budget + self._stood
 
     def run(self) -> RunRecord:
         """Run until the gap is reached, every member has ended, the budget is spent, or the run is interrupted."""
@@ -140,13 +151,12 @@ class Runner:
             presolve = Member(entry="", name=PRESOLVE, space="original")
             self._early = self._before_presolve()
             waiting = [*self._early, presolve, *waiting]
-        ended: set[str] = set()
         termination: Termination | None = None
         try:
             while (termination := self._why_stop(waiting)) is None:
-                self._start_members(waiting, ended)
+                self._start_members(waiting)
                 self._wait()
-                ended |= self._collect()
+                self._ended |= self._collect()
         finally:
             self._stop_members()
         return RunRecord(
@@ -167,13 +177,14 @@ class Runner:
             return ()
         return (replace(first, name=f"{first.label} (unreduced)", space="original", after=()),)
 
-    def _would_repeat(self, member: Member, ended: set[str]) -> bool:
+    def _would_repeat(self, member: Member) -> bool:
         """Whether a member would do again what one did that did not wait for presolve: nothing was reduced."""
         unreduced = self._reduced is None or self._reduced.n == self.problem.instance.n
-        return PRESOLVE in ended and unreduced and any(member.entry == early.entry for early in self._early)
+        return PRESOLVE in self._ended and unreduced and any(member.entry == early.entry for early in self._early)
 
     def _clock(self) -> float:
-        return time.monotonic() - self.options.started
+        now = time.monotonic() if self._standing_since is None else self._standing_since
+        return now - self.options.started - self._stood
 
     def _open_space(self, name: str, problem: Problem) -> None:
         self._spaces[name] = (problem, SharedState(problem.instance.n))
@@ -191,6 +202,17 @@ class Runner:
             self._publish(self.start)
 
     def _why_stop(self, waiting: list[Member]) -> Termination | None:
+        settled = self._settled()
+        if settled is not None:
+            return settled
+        if time.monotonic() >= self.deadline:
+            return Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        if not waiting and not self._running:
+            return Termination(reason=Reason.FINISHED, detail="every member has ended")
+        return None
+
+    def _settled(self) -> Termination | None:
+        """Return why the run ends, the time aside."""
         interval = self.board.interval
         if self.interrupted():
             return Termination(reason=Reason.INTERRUPTED)
@@ -201,27 +223,54 @@ class Runner:
         gap = interval.relative_gap
         if gap is not None and gap <= self.options.gap:
             return Termination(reason=Reason.LIMIT, limit=Limit.GAP, detail=f"relative gap {gap:.3g}")
-        if time.monotonic() >= self.deadline:
-            return Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        if not waiting and not self._running:
-            return Termination(reason=Reason.FINISHED, detail="every member has ended")
         return None
 
-    def _start_members(self, waiting: list[Member], ended: set[str]) -> None:
+    def _start_members(self, waiting: list[Member]) -> None:
         names = {member.label for member in waiting} | set(self._running)
+        open_names = names - self._ended
         busy = sum(member.threads for member, _ in self._running.values())
+        ready: list[Member] = []
         for member in list(waiting):
-            if member not in self._early and self._would_repeat(member, ended):
+            if member not in self._early and self._would_repeat(member):
                 waiting.remove(member)
                 continue
-            blocked = any(name in names and name not in ended for name in member.after)
-            if member.label != PRESOLVE and member not in self._early and PRESOLVE in names and PRESOLVE not in ended:
+            blocked = any(name in open_names for name in member.after)
+            if member.label != PRESOLVE and member not in self._early and PRESOLVE in open_names:
                 blocked = True
             if blocked or (busy and busy + member.threads > self.options.workers):
                 continue
-            waiting.remove(member)
             busy += member.threads
-            self._start(member)
+            ready.append(member)
+        if not ready:
+            return
+        self._stand_while_compiling(ready, waiting)
+        if self._settled() is None:
+            for member in ready:
+                waiting.remove(member)
+                self._start(member)
+
+    def _stand_while_compiling(self, ready: list[Member], waiting: list[Member]) -> None:
+        """Have compiled what members need that are ready, and what the next two levels of members will need."""
+        labels = {member.label for member in ready}
+        soon: list[Member] = []
+        for _ in range(_LOOKAHEAD):
+            later = [member for member in waiting if member.label not in labels]
+            open_names = {member.label for member in later}
+            level = [member for member in later if not open_names.intersection(member.after)]
+            soon += level
+            labels |= {member.label for member in level}
+        self._standing_since = time.monotonic()
+        try:
+            self.compile_for(ready, soon, self._nobody_waits)
+        finally:
+            stood = time.monotonic() - self._standing_since
+            self._standing_since = None
+            self._stood += stood
+
+    def _nobody_waits(self) -> bool:
+        """Take in reports of members that run meanwhile; return whether the run is over."""
+        self._ended |= self._collect()
+        return self._settled() is not None
 
     def _start(self, member: Member) -> None:
         problem, shared = self._spaces.get(member.space, self._spaces["original"])

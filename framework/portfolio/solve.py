@@ -15,6 +15,7 @@ from framework.model.instance import instance_from_lists
 from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, quantise
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.board import Board
+from framework.portfolio.compilation import OnCompile, compile_for, say_plainly
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.result import GraphInput, Result, build_result
@@ -42,6 +43,7 @@ def solve(
     started: float | None = None,
     graph_input: GraphInput | None = None,
     on_change: Callable[[Board, str, str], None] = lambda board, label, words: None,
+    on_compile: OnCompile | None = say_plainly,
     interrupt: Interrupt | None = None,
     priced: Quantised | None = None,
 ) -> Result:
@@ -56,7 +58,7 @@ def solve(
     entry
         A registered portfolio, formulation or strategy, as ``name:param=value``.
     budget
-        Seconds for everything, from `started` on.
+        Seconds for everything but compilation, from `started` on.
     gap
         Relative gap at which to stop.
     workers
@@ -73,6 +75,9 @@ def solve(
         Beginning of the run on the clock of `time.monotonic`; now by default.
     on_change
         Called with the board, who spoke, and their words after every report.
+    on_compile
+        Told how far it is when kernels are compiled, which happens once and is not part of the budget; None to leave
+        that to the members, within the budget.
     interrupt
         Notes the signals that end the run; its watch begins once everything is checked.
     priced
@@ -106,6 +111,7 @@ def solve(
             start=run.start,
             on_change=on_change,
             interrupted=lambda: watched.happened,
+            compile_for=compile_for(on_compile),
         )
         record = runner.run()
         if record.termination.reason is Reason.INFEASIBLE:

@@ -1,52 +1,69 @@
-"""Running everything once on small problems, so that numba has every kernel in its cache."""
+"""Running one entry on small problems, so that numba has compiled every kernel it uses."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from framework.contracts import Feature
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.local import run_entry
-from framework.registry import Kind, load_plugins, registry
+from framework.registry import registry
 
+REDUCTIONS = "reductions"
+"""What presolve runs; no entry has this name."""
 SECONDS_EACH = 0.5
-MOST_RUNS = 12
+MOST_RUNS = 20
 """Runs of an entry on an instance, each of which compiles at least one kernel more."""
 
 
-def warm_entries(say: Callable[[str], None]) -> int:
-    """Run presolve and every formulation and strategy on small instances; return how many entries ran.
+def compile_one(name: str) -> int:
+    """Run an entry, or the reductions of presolve, on small instances; return how many kernels were compiled.
 
     Compilation happens in the first call of a kernel and is not interrupted by the time limit, but uses it up: the
-    entry stops before its next kernel. So it is run again until it keeps its time.
+    entry stops before its next kernel. So it is run again until nothing is compiled any more.
     """
-    from framework.structure.limits import limit_memory
-    from framework.structure.reductions import reduce_exact
-
-    load_plugins()
     instances = [_small(capacity=capacity) for capacity in (0, 10**6)]
-    limited = limit_memory(instances[0], instances[0].parameter_cost, instances[0].total_parameter_cost // 2, 3)
-    say("reductions")
-    for instance in instances:
-        reduce_exact(instance)
-    entries = [*registry.entries(Kind.FORMULATION), *registry.entries(Kind.STRATEGY)]
-    for entry in entries:
-        say(entry.name)
-        more = [limited] if entry.supports(Feature.LIMITS) else []
-        if entry.name == "core-fluid":
-            more.append(_reading())
-        elif entry.name == "fixing":
-            more.append(_alike())
-        for instance in [*instances, *more]:
+    with _compilations() as compiled:
+        if name == REDUCTIONS:
+            from framework.structure.reductions import reduce_exact
+
+            for instance in instances:
+                reduce_exact(instance)
+            return len(compiled)
+        for instance in [*instances, *_more(name, instances[0])]:
             problem = Problem(instance=instance, stages=3)
             for _ in range(MOST_RUNS):
-                started = time.monotonic()
-                run_entry(registry.create(entry.name), problem, name=entry.name, seconds=SECONDS_EACH)
-                if time.monotonic() - started < 1.5 * SECONDS_EACH:
+                before = len(compiled)
+                run_entry(registry.create(name), problem, name=name, seconds=SECONDS_EACH)
+                if len(compiled) == before:
                     break
-    return len(entries)
+        return len(compiled)
+
+
+@contextmanager
+def _compilations() -> Iterator[list[Any]]:
+    """Note what numba compiles meanwhile; what it finds among its files is none of it."""
+    from numba.core import event
+
+    with event.install_recorder("numba:compile") as recorder:
+        yield recorder.buffer
+
+
+def _more(name: str, small: Instance) -> list[Instance]:
+    """Return instances that an entry needs beside those that all entries run on."""
+    from framework.structure.limits import limit_memory
+
+    more = []
+    if registry.get(name).supports(Feature.LIMITS):
+        more.append(limit_memory(small, small.parameter_cost, small.total_parameter_cost // 2, 3))
+    if name == "core-fluid":
+        more.append(_reading())
+    elif name == "fixing":
+        more.append(_alike())
+    return more
 
 
 def _small(*, capacity: int) -> Instance:

@@ -13,7 +13,7 @@ from framework.portfolio.result import GraphInput, Result
 from framework.portfolio.solve import Run, check_runs, solve
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
-from framework.report.live import OnChange
+from framework.report.live import Display, Quiet
 from framework.report.numbers import UNKNOWN, percent, quantity, ratio, scaled_unit, seconds
 from framework.report.tables import notes, with_soundness
 from framework.signals import Interrupt
@@ -108,7 +108,7 @@ def run_comparison(
     plugin_files: tuple[str, ...],
     graph_input: GraphInput | None,
     interrupt: Interrupt,
-    display: Callable[[str, int], AbstractContextManager[OnChange]],
+    display: Callable[[str, int], AbstractContextManager[Quiet | Display]],
     clock: Callable[[], float],
 ) -> list[Comparison]:
     """Run every entry for every number of stages, each with the whole budget, one after the other.
@@ -125,7 +125,7 @@ def run_comparison(
         for entry in entries:
             if interrupt.happened:
                 break
-            with display(f"{graph.name} {entry}", k) as on_change:
+            with display(f"{graph.name} {entry}", k) as shown:
                 result = solve(
                     graph,
                     k,
@@ -139,7 +139,8 @@ def run_comparison(
                     plugin_files=plugin_files,
                     started=clock(),
                     graph_input=graph_input,
-                    on_change=on_change,
+                    on_change=shown,
+                    on_compile=shown.on_compile,
                     interrupt=interrupt,
                     priced=priced,
                 )

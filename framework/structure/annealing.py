@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 from framework.structure.scrambling import STEP, scrambled
 
 HOTTEST, COLDEST = 0.5, 0.02
@@ -206,7 +206,7 @@ def polish(problem: Problem, partition: Partition, seed: int, should_stop: Calla
     return annealer.best_partition()
 
 
-@njit(cache=True)
+@kernel
 def _next(state: NDArray[np.uint64]) -> np.uint64:
     """Return 64 random bits (splitmix64)."""
     bits = scrambled(state[0])
@@ -214,17 +214,17 @@ def _next(state: NDArray[np.uint64]) -> np.uint64:
     return bits
 
 
-@njit(cache=True)
+@kernel
 def _uniform(state: NDArray[np.uint64]) -> float:
     return float(_next(state) >> np.uint64(11)) * (1.0 / (1 << 53))
 
 
-@njit(cache=True)
+@kernel
 def _below(state: NDArray[np.uint64], n: int) -> int:
     return int(np.int64(_next(state) % np.uint64(n)))
 
 
-@njit(cache=True)
+@kernel
 def _energy(cost: int, reference: float) -> float:
     x = cost / reference
     x *= x
@@ -233,7 +233,7 @@ def _energy(cost: int, reference: float) -> float:
     return float(x * x)
 
 
-@njit(cache=True)
+@kernel
 def _move(v: int, b: int, nodes: _Nodes, walk: _Walk) -> None:
     """Move v to stage b and update the costs of both stages."""
     work, parameters_of, tensor_cost, capacity = nodes.work, nodes.parameters, nodes.tensor_cost, nodes.capacity
@@ -279,7 +279,7 @@ def _move(v: int, b: int, nodes: _Nodes, walk: _Walk) -> None:
     stage[v] = b
 
 
-@njit(cache=True)
+@kernel
 def _anneal(
     nodes: _Nodes,
     walk: _Walk,
@@ -351,7 +351,7 @@ def _anneal(
             _move(group[i], a, nodes, walk)
 
 
-@njit(cache=True)
+@kernel
 def _span(v: int, nodes: _Nodes, walk: _Walk) -> tuple[int, int]:
     """Return the first and last stage that v may move to while all others stay."""
     stage = walk.stage
@@ -363,7 +363,7 @@ def _span(v: int, nodes: _Nodes, walk: _Walk) -> tuple[int, int]:
     return low, high
 
 
-@njit(cache=True)
+@kernel
 def _collect(v: int, right: bool, nodes: _Nodes, walk: _Walk, mark: IntArray, stamp: int, group: IntArray) -> int:
     """Fill `group` with v and its descendants (or ancestors) of the same stage, in an order they can move in.
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 
 BitArray: TypeAlias = NDArray[np.uint64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -154,7 +154,7 @@ def _check(should_stop: Callable[[], bool] | None) -> None:
         raise OutOfTimeError("stopped while reachability was being computed")
 
 
-@njit(cache=True)
+@kernel
 def _propagate(
     order: IntArray,
     ptr: IntArray,

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
@@ -23,6 +22,7 @@ from framework.model.problem import Partition, project
 from framework.model.topology import IntArray
 from framework.structure.closure import BoolArray
 from framework.structure.contraction import compose, contract
+from framework.structure.kernel import kernel
 
 LEAST_PROGRESS = 0.03
 """Share of the nodes that a round has to take away for another one to be worth its time."""
@@ -94,7 +94,7 @@ def _pair(instance: Instance, stage_of: IntArray, heaviest: int, pairs: int, ran
     )
 
 
-@njit(cache=True)
+@kernel
 def _levels(pred_ptr: IntArray, preds: IntArray) -> IntArray:
     """Return the number of arcs of the longest path to each node of a topologically numbered graph."""
     level = np.zeros(len(pred_ptr) - 1, np.int64)
@@ -104,7 +104,7 @@ def _levels(pred_ptr: IntArray, preds: IntArray) -> IntArray:
     return level
 
 
-@njit(cache=True)
+@kernel
 def _match(
     order: IntArray,
     stage_of: IntArray,
@@ -152,7 +152,7 @@ def _match(
     return partner
 
 
-@njit(cache=True)
+@kernel
 def _rating(u: int, v: int, free: BoolArray, stage_of: IntArray, weight: IntArray, heaviest: int, cost: int) -> float:
     """Return how good a pair is, 0 if it is not allowed."""
     together = weight[u] + weight[v]

@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 
 from framework.model.instance import Instance, StageLimit, merge_equal_tensors
 from framework.model.problem import Partition
 from framework.model.topology import IntArray, build_topology, ranks, row_pointers, stable_topological_order
 from framework.structure.closure import redundant_arcs
+from framework.structure.kernel import kernel
 
 
 def contract(instance: Instance, group: IntArray) -> Instance:
@@ -146,7 +146,7 @@ def _sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
     return sums
 
 
-@njit(cache=True)
+@kernel
 def _strong_components(ptr: IntArray, heads: IntArray) -> IntArray:
     """Tarjan's algorithm without recursion: the strongly connected component of each node, numbered from 0."""
     n = len(ptr) - 1

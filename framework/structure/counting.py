@@ -14,9 +14,9 @@ Source: methods.md C5; trees with the node as their anchor: this project.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 from framework.structure.stage_networks import (
     Network,
     Shape,
@@ -38,7 +38,7 @@ from framework.structure.stage_vertices import (
 DONE, FOUND_SET, PAUSED, LOG_FULL = 0, 1, 2, 3
 
 
-@njit(cache=True)
+@kernel
 def bound_roots(
     shape: Shape,
     rules: Rules,
@@ -86,7 +86,7 @@ def bound_roots(
         leaves[at] = result[:3]
 
 
-@njit(cache=True)
+@kernel
 def search_anchor(
     shape: Shape,
     rules: Rules,
@@ -151,7 +151,7 @@ def search_anchor(
     return PAUSED
 
 
-@njit(cache=True)
+@kernel
 def walk_anchor(
     shape: Shape,
     rules: Rules,
@@ -172,7 +172,7 @@ def walk_anchor(
     return end == len(log)
 
 
-@njit(cache=True)
+@kernel
 def _open_only(search: Search, anchor: int) -> None:
     """Set the roles of the root of an anchor's tree, with no other node out."""
     search.numbers[0] = 0

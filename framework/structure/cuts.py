@@ -25,11 +25,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, row_pointers, take_rows
 from framework.structure.closure import BitArray, Closure, closure, transitive_reduction
+from framework.structure.kernel import kernel
 from framework.structure.max_flow import INFINITE, FlowNetwork
 
 _NOTHING = np.zeros(0, np.int64)
@@ -260,7 +260,7 @@ def set_cost(instance: Instance, members: IntArray) -> int:
     return int(instance.work[members].sum()) + cut + max(0, parameters - instance.capacity)
 
 
-@njit(cache=True)
+@kernel
 def _open_arcs(
     row: BitArray,
     ptr: IntArray,

@@ -34,7 +34,6 @@ from functools import reduce
 from operator import xor
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
@@ -42,6 +41,7 @@ from framework.model.topology import IntArray, build_topology, row_pointers
 from framework.structure.closure import BitArray, BoolArray, redundant_arcs, unpack_sets, word_count
 from framework.structure.fluid_chains import Chain, chain_arcs
 from framework.structure.fluid_tolls import find_tolls
+from framework.structure.kernel import kernel
 
 LARGEST_NET = 64
 """Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""
@@ -319,7 +319,7 @@ def _head(a: _Net, b: _Net, f: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _collect(order: IntArray, ptr: IntArray, items: IntArray, core: IntArray, rows: BitArray) -> None:
     """Fill rows with the core nodes next to each node, paths through fluid nodes included."""
     one = np.uint64(1)
@@ -333,7 +333,7 @@ def _collect(order: IntArray, ptr: IntArray, items: IntArray, core: IntArray, ro
                     rows[v, word] |= rows[u, word]
 
 
-@njit(cache=True)
+@kernel
 def _members(rows: BitArray, nodes: IntArray, arcs: IntArray) -> int:
     """Count the members of the given rows, and write (row number, member) to `arcs` if it has room."""
     count = 0

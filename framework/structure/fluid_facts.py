@@ -14,10 +14,10 @@ one, the cost of the common tensor; see `framework.structure.fluid_tolls`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from framework.model.topology import IntArray
 from framework.structure.ideals import BitArray, SmallArray
+from framework.structure.kernel import kernel
 
 WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS = range(8)
 AVAILABLE, SPENT, OWNED, FREE_MOST, FREE_LEAST, FED, TAKERS, FEEDING = range(8, 16)
@@ -31,7 +31,7 @@ ROUNDING = 1e-9
 """What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
 
 
-@njit(cache=True)
+@kernel
 def fill_facts(
     bits: BitArray,
     edge_ptr: IntArray,
@@ -102,14 +102,14 @@ def fill_facts(
                         least[kind, there] += fluid_weights[kind, f]
 
 
-@njit(cache=True)
+@kernel
 def limit_of(facts: IntArray, threshold: int, allowance: int, start: int, end: int) -> int:
     """Return what a stage between two ideals may weigh, fluid included: T, and its parameters up to the allowance."""
     within: int = facts[AVAILABLE, end] - facts[SPENT, start]
     return threshold + min(allowance, within)
 
 
-@njit(cache=True)
+@kernel
 def run_with_tolls(room: int, owned: int, free: int, toll: int, weight: int) -> int:
     """Return the most fluid that a stage runs with so much room for fluid and tolls; negative if there is too little.
 
@@ -125,7 +125,7 @@ def run_with_tolls(room: int, owned: int, free: int, toll: int, weight: int) -> 
     return owned + free + units * weight + max(0, more - units * (weight + toll) - toll)
 
 
-@njit(cache=True)
+@kernel
 def most_fluid(
     facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, rate: float, tolls: IntArray | None
 ) -> int:

@@ -8,7 +8,6 @@ be exchanged with others. Rows of ``least``: what each of the tests of a walk co
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from framework.model.topology import IntArray
 from framework.structure.fluid_facts import (
@@ -26,13 +25,14 @@ from framework.structure.fluid_facts import (
     most_fluid,
 )
 from framework.structure.ideals import BitArray, SmallArray
+from framework.structure.kernel import kernel
 
 LEAST_ROWS = 5
 NEVER = 1 << 62
 """Above every value, and free of overflow when a sum of costs is added."""
 
 
-@njit(cache=True)
+@kernel
 def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArray) -> None:
     """Fill the least useful value of each ideal with so many stages left after it; NEVER where there is none."""
     threshold, allowance, capacity, fluid, apart, _ = limits
@@ -55,7 +55,7 @@ def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArra
             need[ideal] = value
 
 
-@njit(cache=True)
+@kernel
 def fill_least(
     facts: IntArray,
     edge_ptr: IntArray,
@@ -98,7 +98,7 @@ def fill_least(
     return last
 
 
-@njit(cache=True)
+@kernel
 def finishing_state(
     facts: IntArray,
     limits: IntArray,
@@ -130,7 +130,7 @@ def finishing_state(
     return -1
 
 
-@njit(cache=True)
+@kernel
 def carry(
     facts: IntArray,
     limits: IntArray,
@@ -162,7 +162,7 @@ def carry(
     return count
 
 
-@njit(cache=True)
+@kernel
 def walk(
     facts: IntArray,
     limits: IntArray,

@@ -9,11 +9,11 @@ if it may be there. The result is a start for slicing and annealing.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
 from framework.structure.fluid_core import FluidCore
+from framework.structure.kernel import kernel
 
 
 def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> Partition:
@@ -53,7 +53,7 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
     return Partition(stage_of=stage)
 
 
-@njit(cache=True)
+@kernel
 def _place(
     work: IntArray,
     parameters: IntArray,
@@ -132,7 +132,7 @@ def _place(
         held[best] += parameters[v]
 
 
-@njit(cache=True)
+@kernel
 def _reads(t: int, s: int, first: int, last: int, consumers: IntArray, stage: IntArray) -> bool:
     """Whether a consumer in the given part of the row is in stage s."""
     readers = 0

@@ -35,13 +35,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
 from framework.structure.ideals import BitArray, IdealLattice, SmallArray
+from framework.structure.kernel import kernel
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
@@ -142,7 +142,7 @@ class ChainSearch:
         return Partition(stage_of=stage_of)
 
 
-@njit(cache=True)
+@kernel
 def _advance(
     work: IntArray,
     parameters: IntArray,
@@ -318,14 +318,14 @@ def _advance(
     return _REFUTED
 
 
-@njit(cache=True)
+@kernel
 def _sort_by_promise(work: IntArray, cut: IntArray, queue: IntArray, low: int, high: int) -> None:
     """Sort a level so that what is likely to reach most comes first."""
     level = queue[low:high].copy()
     queue[low:high] = level[np.argsort(-(work[level] + cut[level]), kind="mergesort")]
 
 
-@njit(cache=True)
+@kernel
 def _fill_least(
     work: IntArray,
     parameters: IntArray,

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 
 BitArray = NDArray[np.uint64]
 SmallArray = NDArray[np.int32]
@@ -224,7 +224,7 @@ class _Store:
         )
 
 
-@njit(cache=True)
+@kernel
 def _fill_table(hashes: BitArray, table: SmallArray, found: int) -> None:
     size = np.uint64(len(table))
     for ideal in range(found):
@@ -234,7 +234,7 @@ def _fill_table(hashes: BitArray, table: SmallArray, found: int) -> None:
         table[slot] = ideal
 
 
-@njit(cache=True)
+@kernel
 def _expand(
     work: IntArray,
     parameter_cost: IntArray,
@@ -348,7 +348,7 @@ def _expand(
     return _PAUSED
 
 
-@njit(cache=True)
+@kernel
 def _lookup(
     ideal: int,
     v: int,
@@ -380,7 +380,7 @@ def _lookup(
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _sum_over_ideals(sizes: IntArray, edge_ptr: IntArray, edge_node: SmallArray, edge_ideal: SmallArray) -> IntArray:
     """Return the sum of sizes over each ideal; ideals come after the ones below them."""
     sums = np.zeros(len(edge_ptr) - 1, np.int64)

@@ -6,11 +6,11 @@ In a partition, a tensor has been read by everyone exactly when its last consume
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, BoolArray, Closure
+from framework.structure.kernel import kernel
 
 
 def last_consumers(instance: Instance, reach: Closure) -> BoolArray:
@@ -21,7 +21,7 @@ def last_consumers(instance: Instance, reach: Closure) -> BoolArray:
     return last
 
 
-@njit(cache=True)
+@kernel
 def _mark(ptr: IntArray, consumers: IntArray, descendants: BitArray, last: BoolArray) -> None:
     one = np.uint64(1)
     for t in range(len(ptr) - 1):

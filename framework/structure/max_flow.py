@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 SmallArray: TypeAlias = NDArray[np.int32]
@@ -200,7 +200,7 @@ class FlowNetwork:
         return mask
 
 
-@njit(cache=True)
+@kernel
 def augment_flow(
     first: IntArray,
     head: SmallArray,
@@ -292,7 +292,7 @@ def augment_flow(
             return _PAUSED
 
 
-@njit(cache=True)
+@kernel
 def _search_back(
     first: IntArray, head: SmallArray, reverse: SmallArray, residual: IntArray, sink: int, mask: BoolArray
 ) -> None:

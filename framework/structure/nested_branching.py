@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 from framework.structure.max_flow import INFINITE, FlowArrays, augment_flow
 from framework.structure.nested_cuts import NestedNetwork
 from framework.structure.nested_windows import Neighbours, restrict, score_choices, tighten, undo
@@ -175,7 +175,7 @@ class Brancher:
         )
 
 
-@njit(cache=True)
+@kernel
 def _open_arcs(j: int, later: bool, trail: IntArray, length: int, wiring: _Wiring, residual: IntArray) -> None:
     """Add the infinite arcs of a side to residual capacities."""
     for i in range(length):
@@ -188,7 +188,7 @@ def _open_arcs(j: int, later: bool, trail: IntArray, length: int, wiring: _Wirin
                 residual[wiring.from_source[t, u]] = INFINITE
 
 
-@njit(cache=True)
+@kernel
 def _probe(
     flow: FlowArrays,
     wiring: _Wiring,
@@ -273,6 +273,6 @@ def _probe(
     return len(candidates)
 
 
-@njit(cache=True)
+@kernel
 def _gain(first: int, second: int) -> float:
     return max(float(first), 0.5) * max(float(second), 0.5)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, take_rows
 from framework.structure.closure import Closure
+from framework.structure.kernel import kernel
 from framework.structure.last_consumers import last_consumers
 from framework.structure.max_flow import INFINITE
 
@@ -57,7 +57,7 @@ def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
     )
 
 
-@njit(cache=True)
+@kernel
 def set_capacities(
     loads: IntArray,
     overflow: IntArray,
@@ -142,7 +142,7 @@ def set_capacities(
     return base
 
 
-@njit(cache=True)
+@kernel
 def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loads: IntArray, beta: IntArray) -> None:
     """Give boundary j the most that the pairs (p, q) across it leave; -1 stands for nothing, but seen."""
     most = INFINITE
@@ -158,7 +158,7 @@ def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loa
     beta[j] = most if 0 < most < INFINITE else -1
 
 
-@njit(cache=True)
+@kernel
 def groups_of(inside: NDArray[np.bool_], n: int, copies: int) -> IntArray:
     """Return the first boundary that holds each node, ``[n]``, given which vertices are on the source side."""
     group_of = np.zeros(n, np.int64)
@@ -168,7 +168,7 @@ def groups_of(inside: NDArray[np.bool_], n: int, copies: int) -> IntArray:
     return group_of
 
 
-@njit(cache=True)
+@kernel
 def group_costs(
     group_of: IntArray, work: IntArray, parameters: IntArray, tensors: Tensors, capacities: IntArray
 ) -> tuple[IntArray, IntArray]:

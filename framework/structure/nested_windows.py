@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray
+from framework.structure.kernel import kernel
 
 DIFFERS = 4.0
 """Factor of the score of choices on which two minimum cuts disagree."""
@@ -24,7 +24,7 @@ class Neighbours(NamedTuple):
     succs: IntArray
 
 
-@njit(cache=True)
+@kernel
 def restrict(
     v: int,
     j: int,
@@ -78,7 +78,7 @@ def restrict(
     return length
 
 
-@njit(cache=True)
+@kernel
 def tighten(
     earliest: IntArray,
     latest: IntArray,
@@ -125,7 +125,7 @@ def tighten(
     return True
 
 
-@njit(cache=True)
+@kernel
 def undo(later: bool, trail: IntArray, length: int, earliest: IntArray, latest: IntArray) -> None:
     """Take back a restriction."""
     for i in range(length):
@@ -135,7 +135,7 @@ def undo(later: bool, trail: IntArray, length: int, earliest: IntArray, latest: 
             latest[trail[i, 0]] = trail[i, 1]
 
 
-@njit(cache=True)
+@kernel
 def score_choices(
     earliest: IntArray,
     latest: IntArray,
@@ -177,7 +177,7 @@ def score_choices(
     return score, nodes, boundary
 
 
-@njit(cache=True)
+@kernel
 def _ones(bits: int) -> int:
     """Count the bits of a 64-bit word (Warren, Hacker's Delight)."""
     x = np.uint64(bits)

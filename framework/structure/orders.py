@@ -14,13 +14,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 import numpy as np
-from numba import njit
 
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray, ranks
 from framework.structure.closure import Closure, indices
+from framework.structure.kernel import kernel
 
 _NODES_A_CALL = 200_000
 """Nodes placed in one kernel call: some hundredths of a second."""
@@ -157,7 +157,7 @@ def is_topological_order(instance: Instance, order: IntArray) -> bool:
     return bool(np.all(np.repeat(position[top.producer], np.diff(top.consumer_ptr)) < position[top.consumers]))
 
 
-@njit(cache=True)
+@kernel
 def _order_by_readiness(
     deepest_first: bool,
     reverse: bool,
@@ -201,7 +201,7 @@ def _order_by_readiness(
                 fresh += 1
 
 
-@njit(cache=True)
+@kernel
 def _order_by_rank(
     ranks: IntArray, succ_ptr: IntArray, succs: IntArray, predecessors: IntArray, orders: IntArray
 ) -> None:
@@ -227,7 +227,7 @@ def _order_by_rank(
                     size = _push(heap, place, size, u, rank, rank)
 
 
-@njit(cache=True)
+@kernel
 def _order_by_cut(
     reverse: bool,
     cost: IntArray,
@@ -295,14 +295,14 @@ def _order_by_cut(
                 size = _push(heap, place, size, u, score, priority)
 
 
-@njit(cache=True)
+@kernel
 def _precedes(u: int, v: int, score: IntArray, priority: IntArray) -> bool:
     if score[u] != score[v]:
         return bool(score[u] < score[v])
     return bool(priority[u] > priority[v])
 
 
-@njit(cache=True)
+@kernel
 def _rise(heap: IntArray, place: IntArray, i: int, score: IntArray, priority: IntArray) -> None:
     v = heap[i]
     while i > 0 and _precedes(v, heap[(i - 1) >> 1], score, priority):
@@ -313,21 +313,21 @@ def _rise(heap: IntArray, place: IntArray, i: int, score: IntArray, priority: In
     place[v] = i
 
 
-@njit(cache=True)
+@kernel
 def _push(heap: IntArray, place: IntArray, size: int, v: int, score: IntArray, priority: IntArray) -> int:
     heap[size] = v
     _rise(heap, place, size, score, priority)
     return size + 1
 
 
-@njit(cache=True)
+@kernel
 def _lower(heap: IntArray, place: IntArray, v: int, amount: int, score: IntArray, priority: IntArray) -> None:
     score[v] -= amount
     if place[v] >= 0:
         _rise(heap, place, place[v], score, priority)
 
 
-@njit(cache=True)
+@kernel
 def _pop(heap: IntArray, place: IntArray, size: int, score: IntArray, priority: IntArray) -> int:
     """Remove the first node and return the new size."""
     size -= 1

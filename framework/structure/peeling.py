@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, BoolArray
+from framework.structure.kernel import kernel
 
 PAIRS_A_CALL = 10_000_000
 """Pairs of nodes looked at before a kernel call returns to Python: some hundredths of a second."""
@@ -65,7 +65,7 @@ def peel(
     return ranking
 
 
-@njit(cache=True)
+@kernel
 def _take_out(
     comparable: BitArray,
     weight: IntArray,

@@ -62,13 +62,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.topology import IntArray
 from framework.structure.closure import BoolArray, redundant_edges
 from framework.structure.contraction import compose, contract
+from framework.structure.kernel import kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,7 +169,7 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     return root, lowered
 
 
-@njit(cache=True)
+@kernel
 def _find_dominated(
     load: IntArray,
     slack: IntArray,
@@ -242,7 +242,7 @@ def _find_dominated(
         root[x] = _find(root, x)
 
 
-@njit(cache=True)
+@kernel
 def _consumes(t: int, v: int, consumer_ptr: IntArray, consumers: IntArray) -> bool:
     low, high = consumer_ptr[t], consumer_ptr[t + 1]
     while low < high:
@@ -254,7 +254,7 @@ def _consumes(t: int, v: int, consumer_ptr: IntArray, consumers: IntArray) -> bo
     return bool(low < consumer_ptr[t + 1] and consumers[low] == v)
 
 
-@njit(cache=True)
+@kernel
 def _find(root: IntArray, x: int) -> int:
     while root[x] != x:
         root[x] = root[root[x]]

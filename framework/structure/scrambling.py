@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from framework.structure.kernel import kernel
 
 STEP = 0x9E3779B97F4A7C15
 """What splitmix64 adds from one number to the next."""
 
 
-@njit(cache=True)
+@kernel
 def scrambled(value: np.uint64) -> np.uint64:
     """Return 64 well-mixed bits: sums of them tell sets apart, and those of multiples of `STEP` are random."""
     x = value + np.uint64(STEP)

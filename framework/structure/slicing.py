@@ -32,12 +32,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 
 _STEPS_PER_CALL = 8_000_000
 """Nodes and pins joined to or dropped from segments in one kernel call: well below 0.1 s."""
@@ -221,7 +221,7 @@ class Slicer:
         return Partition(stage_of=stage_of)
 
 
-@njit(cache=True)
+@kernel
 def _prepare(
     order: IntArray,
     node_work: IntArray,
@@ -300,7 +300,7 @@ def _prepare(
     return 0
 
 
-@njit(cache=True)
+@kernel
 def _advance(
     stages: int,
     threshold: int,
@@ -389,7 +389,7 @@ def _advance(
     return _REFUTED
 
 
-@njit(cache=True)
+@kernel
 def _trace(covers: IntArray, boundaries: IntArray, state: IntArray) -> int:
     """Follow the slicing found backwards from its end."""
     fewest, origin, segment_cost = covers[0], covers[1], covers[2]

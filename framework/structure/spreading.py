@@ -23,10 +23,10 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from framework.model.topology import IntArray
 from framework.structure.closure import BoolArray
+from framework.structure.kernel import kernel
 from framework.structure.max_flow import INFINITE
 from framework.structure.stage_networks import (
     FREE,
@@ -87,7 +87,7 @@ def incidence_of(shape: Shape) -> Incidence:
     )
 
 
-@njit(cache=True)
+@kernel
 def grow_tree(
     shape: Shape, incidence: Incidence, lengths: FloatArray, root: int, tree: Tree, distance: FloatArray
 ) -> int:
@@ -146,7 +146,7 @@ def grow_tree(
     return count
 
 
-@njit(cache=True)
+@kernel
 def weigh_tree(shape: Shape, tree: Tree, share: int, weight: IntArray, row: IntArray) -> int:
     """Return the constant of the right side above, and fill `row` with its coefficients, ``[nets]``.
 
@@ -171,7 +171,7 @@ def weigh_tree(shape: Shape, tree: Tree, share: int, weight: IntArray, row: IntA
     return int(constant)
 
 
-@njit(cache=True)
+@kernel
 def survey(
     shape: Shape,
     incidence: Incidence,
@@ -217,7 +217,7 @@ def survey(
             demand[at, share] = total
 
 
-@njit(cache=True)
+@kernel
 def pair_cost(shape: Shape, rules: Rules, network: Network, u: int, v: int, shares: int) -> int:
     """Return a lower bound on the cost of every convex set that holds both nodes, in ticks: one cut a share."""
     roles = np.zeros(len(shape.work), np.int8)
@@ -234,7 +234,7 @@ def pair_cost(shape: Shape, rules: Rules, network: Network, u: int, v: int, shar
     return best
 
 
-@njit(cache=True)
+@kernel
 def price_row(
     shape: Shape,
     rules: Rules,

@@ -8,11 +8,11 @@ set within T on the way is kept.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, row_pointers
 from framework.structure.closure import BitArray
+from framework.structure.kernel import kernel
 from framework.structure.stage_networks import RoleArray, Shape, has
 
 OVERSHOOT = 1.25
@@ -37,7 +37,7 @@ class StageGrower:
         return np.unique(found[:count], axis=0)
 
 
-@njit(cache=True)
+@kernel
 def _grow_all(
     shape: Shape,
     ptr: IntArray,
@@ -57,7 +57,7 @@ def _grow_all(
     return count
 
 
-@njit(cache=True)
+@kernel
 def _grow(
     shape: Shape, ptr: IntArray, nets: IntArray, prices: IntArray, threshold: int, start: int, best: RoleArray
 ) -> int:
@@ -114,7 +114,7 @@ def _grow(
     return best_worth
 
 
-@njit(cache=True)
+@kernel
 def _cover(shape: Shape, net: int, pins: IntArray, cut: IntArray) -> None:
     """Count one more pin of a net as inside."""
     first, last = shape.net_ptr[net], shape.net_ptr[net + 1]
@@ -127,7 +127,7 @@ def _cover(shape: Shape, net: int, pins: IntArray, cut: IntArray) -> None:
             cut[shape.net_pins[i]] += change * shape.net_cost[net]
 
 
-@njit(cache=True)
+@kernel
 def _pays(inside: int, size: int) -> int:
     """Return 1 if one more pin makes a net pay, -1 if it makes it stop paying, else 0."""
     if inside == 0:
@@ -135,14 +135,14 @@ def _pays(inside: int, size: int) -> int:
     return -1 if inside == size - 1 else 0
 
 
-@njit(cache=True)
+@kernel
 def _added(shape: Shape, parameters: int, v: int) -> int:
     """Return by how much work and overflow grow when a node joins."""
     more = parameters + shape.parameters[v]
     return int(shape.work[v] + max(0, more - shape.capacity) - max(0, parameters - shape.capacity))
 
 
-@njit(cache=True)
+@kernel
 def _stays_convex(shape: Shape, below: BitArray, above: BitArray, own: BitArray, v: int) -> bool:
     if has(below, v):
         for word in range(len(own)):

@@ -20,12 +20,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, row_pointers, take_rows
 from framework.structure.closure import BitArray, Closure, transitive_reduction, word_count
+from framework.structure.kernel import kernel
 from framework.structure.max_flow import INFINITE, SmallArray, augment_flow
 
 RoleArray = NDArray[np.int8]
@@ -152,13 +152,13 @@ def network_for(shape: Shape) -> Network:
     )
 
 
-@njit(cache=True)
+@kernel
 def has(bits: BitArray, v: int) -> bool:
     """Whether a node is in a bit set."""
     return bool(bits[v >> 6] >> np.uint64(v & 63) & np.uint64(1))
 
 
-@njit(cache=True)
+@kernel
 def build_network(shape: Shape, share: int, network: Network) -> None:
     """Build the network of the free nodes of `status`; capacities come later. Nets `opened` cost once touched."""
     status, local, nodes, linear, sizes = (
@@ -243,7 +243,7 @@ def build_network(shape: Shape, share: int, network: Network) -> None:
     _index_arcs(network, vertices, arcs + 2 * free)
 
 
-@njit(cache=True)
+@kernel
 def _add_arc(network: Network, arcs: int, tail: int, head: int, cost: int, both: bool) -> int:
     network.tail[arcs] = tail
     network.head[arcs] = head
@@ -252,7 +252,7 @@ def _add_arc(network: Network, arcs: int, tail: int, head: int, cost: int, both:
     return arcs + 1
 
 
-@njit(cache=True)
+@kernel
 def _index_arcs(network: Network, vertices: int, arcs: int) -> None:
     """Fill the adjacency: the arcs of a vertex, forward and reverse, side by side."""
     first, tail, head = network.first, network.tail, network.head
@@ -280,7 +280,7 @@ def _index_arcs(network: Network, vertices: int, arcs: int) -> None:
         network.reverse[backward] = forward
 
 
-@njit(cache=True)
+@kernel
 def solve_network(network: Network, prices: IntArray, num: int, den: int, enough: int) -> int:
     """Return ``max den pi(R) - num cost(R)`` over the network, or any upper bound on it that is below `enough`.
 
@@ -326,7 +326,7 @@ def solve_network(network: Network, prices: IntArray, num: int, den: int, enough
     return int(value - network.state[0])
 
 
-@njit(cache=True)
+@kernel
 def read_set(network: Network, members: RoleArray) -> None:
     """Mark with 1 the nodes of the set that the latest `solve_network` found, with 0 all others."""
     for v in range(len(members)):

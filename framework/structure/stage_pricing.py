@@ -22,12 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.structure.closure import Closure
+from framework.structure.kernel import kernel
 from framework.structure.max_flow import INFINITE
 from framework.structure.stage_networks import (
     FREE,
@@ -95,11 +95,11 @@ class StagePricer:
         """
         n, nets = self.instance.n, len(self.shape.net_cost)
         pairs, covers = np.zeros((n, n), np.int64), np.zeros((n, nets), np.int64)
-        for kernel in (_force_pairs, _force_covers):
+        for force in (_force_pairs, _force_covers):
             for v in range(n):
                 if should_stop():
                     raise OutOfTimeError("stopped while forced costs were computed")
-                kernel(self.shape, NO_RULES, self.network, v, pairs, covers, ceiling)
+                force(self.shape, NO_RULES, self.network, v, pairs, covers, ceiling)
         return ForcedCosts(pairs=pairs, nets=covers)
 
     def decide(
@@ -192,7 +192,7 @@ class StagePricer:
         return max(1, MAGNITUDE // max(1, self.largest_cost)), max(1, MAGNITUDE // max(1, worth))
 
 
-@njit(cache=True)
+@kernel
 def _search(
     shape: Shape,
     rules: Rules,
@@ -267,7 +267,7 @@ def _search(
     return _DONE
 
 
-@njit(cache=True)
+@kernel
 def _log(search: Search, a: int, b: int, c: int) -> None:
     at = search.numbers[4]
     if at < 0:
@@ -279,7 +279,7 @@ def _log(search: Search, a: int, b: int, c: int) -> None:
     search.numbers[4] = at + 1
 
 
-@njit(cache=True)
+@kernel
 def _verify(
     shape: Shape,
     rules: Rules,
@@ -304,7 +304,7 @@ def _verify(
     return row == len(log)
 
 
-@njit(cache=True)
+@kernel
 def _force_pairs(
     shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
 ) -> None:
@@ -318,7 +318,7 @@ def _force_pairs(
             roles[other] = FREE
 
 
-@njit(cache=True)
+@kernel
 def _force_covers(
     shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
 ) -> None:
@@ -338,7 +338,7 @@ def _force_covers(
         covers[v, t] = least
 
 
-@njit(cache=True)
+@kernel
 def _least_cost(shape: Shape, rules: Rules, network: Network, roles: RoleArray) -> int:
     """Return what a convex set with the given nodes costs at least, in ticks, overflow aside."""
     close_roles(shape, rules, roles, network)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from framework.structure.closure import BitArray, BoolArray, pack_sets
+from framework.structure.kernel import kernel
 from framework.structure.stage_networks import IN, OUT, Network, RoleArray, Shape, has
 
 
@@ -36,7 +36,7 @@ def rules_of(apart: BoolArray, uncovered: BoolArray) -> Rules:
 NO_RULES = rules_of(np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.bool_))
 
 
-@njit(cache=True)
+@kernel
 def close_roles(shape: Shape, rules: Rules, roles: RoleArray, network: Network) -> bool:
     """Fill `status` and `opened` with what roles and rules imply for convex sets; return False if no set fits."""
     below, above, blocked, status = network.below, network.above, network.blocked, network.status
@@ -72,7 +72,7 @@ def close_roles(shape: Shape, rules: Rules, roles: RoleArray, network: Network) 
     return True
 
 
-@njit(cache=True)
+@kernel
 def _apply_rules(rules: Rules, network: Network) -> bool:
     """Put out what is apart from a node in, open what no stage of such a node covers; return False if they clash."""
     status, opened, ruled_out, bare = network.status, network.opened, network.ruled_out, network.bare

@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
 from framework.structure.stage_networks import (
     FREE,
     IN,
@@ -82,7 +82,7 @@ def new_search(order: IntArray, *, max_columns: int, log_size: int) -> Search:
     )
 
 
-@njit(cache=True)
+@kernel
 def bound_vertex(
     shape: Shape,
     rules: Rules,
@@ -170,7 +170,7 @@ def bound_vertex(
     return OPEN
 
 
-@njit(cache=True)
+@kernel
 def _branch_on(network: Network, search: Search, prices: IntArray, high_known: bool, low_known: bool) -> int:
     """Choose the dearest free node that the two sides of the multiplier disagree on, or else the dearest."""
     best = best_agreed = -1
@@ -186,7 +186,7 @@ def _branch_on(network: Network, search: Search, prices: IntArray, high_known: b
     return chosen if chosen >= 0 else agreed
 
 
-@njit(cache=True)
+@kernel
 def branch(search: Search, depth: int, v: int) -> None:
     """Go to the first child of a branch on node v, where it is in."""
     search.variable[depth] = v
@@ -196,7 +196,7 @@ def branch(search: Search, depth: int, v: int) -> None:
     search.numbers[1] = depth + 1
 
 
-@njit(cache=True)
+@kernel
 def next_vertex(search: Search, depth: int) -> int:
     """Go from a settled vertex to the next one in preorder; return its depth, 0 if the tree is complete."""
     while depth and search.side[depth - 1] == 1:
@@ -208,7 +208,7 @@ def next_vertex(search: Search, depth: int) -> int:
     return depth
 
 
-@njit(cache=True)
+@kernel
 def open_anchor(search: Search) -> None:
     """Set the roles of the root of one anchor's tree."""
     at = search.numbers[0]
@@ -218,7 +218,7 @@ def open_anchor(search: Search) -> None:
     search.roles[search.order[at]] = IN
 
 
-@njit(cache=True)
+@kernel
 def _fraction(multiplier: float, num_limit: int, den_limit: int) -> tuple[int, int]:
     """Return num / den near a multiplier, as large as the limits allow; (0, 1) for 0 and (1, 0) for infinity."""
     if multiplier == np.inf:
@@ -233,7 +233,7 @@ def _fraction(multiplier: float, num_limit: int, den_limit: int) -> tuple[int, i
     return (num_limit, den) if den else (1, 0)
 
 
-@njit(cache=True)
+@kernel
 def _price_set(
     shape: Shape, members: RoleArray, opened: RoleArray, prices: IntArray, share: int
 ) -> tuple[int, int, int]:
@@ -257,7 +257,7 @@ def _price_set(
     return worth, work + share * parameters + cut + extra, work + cut + max(0, parameters - shape.capacity)
 
 
-@njit(cache=True)
+@kernel
 def _gap(shape: Shape, members: RoleArray) -> int:
     """Return a member above a node that is missing for convexity, -1 if the set is convex."""
     words = shape.ancestors.shape[1]
@@ -278,7 +278,7 @@ def _gap(shape: Shape, members: RoleArray) -> int:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def walk_tree(
     shape: Shape,
     rules: Rules,

@@ -39,7 +39,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
@@ -52,6 +51,7 @@ from framework.structure.core_reversal import read_backwards
 from framework.structure.fluid_core import FluidCore, without_tolls
 from framework.structure.fluid_kernels import NEVER
 from framework.structure.ideals import IdealLattice, SmallArray
+from framework.structure.kernel import kernel
 
 FIRST_TRIAL = 2_000_000
 """Steps after which one direction is given up for the other, four times as many the next time."""
@@ -313,7 +313,7 @@ def _sorted(rows: BitArray) -> IntArray:
     return order
 
 
-@njit(cache=True)
+@kernel
 def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: IntArray) -> None:
     """Make windows such that no node is before its predecessors."""
     n = len(earliest)
@@ -325,7 +325,7 @@ def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: Int
             latest[preds[i]] = min(latest[preds[i]], latest[v])
 
 
-@njit(cache=True)
+@kernel
 def _boundaries(
     edge_ptr: IntArray,
     edge_node: SmallArray,
@@ -347,7 +347,7 @@ def _boundaries(
     return first, last
 
 
-@njit(cache=True)
+@kernel
 def _implied(columns: BitArray, u: int) -> IntArray:
     """Return which other columns, as sets of rows, are part of column `u`."""
     n, words = columns.shape

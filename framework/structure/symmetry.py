@@ -23,13 +23,13 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.structure.contraction import contract, with_arcs
+from framework.structure.kernel import kernel
 from framework.structure.scrambling import scrambled
 
 Colours = NDArray[np.uint64]
@@ -131,7 +131,7 @@ def _colours(instance: Instance) -> tuple[Colours, Colours]:
             return nodes, tensors
 
 
-@njit(cache=True)
+@kernel
 def _recolour(
     nodes: Colours,
     tensors: Colours,
@@ -164,7 +164,7 @@ def _recolour(
         nodes[v] = scrambled(scrambled(nodes[v]) + total)
 
 
-@njit(cache=True)
+@kernel
 def _components(
     loose: NDArray[np.bool_],
     loose_tensor: NDArray[np.bool_],
@@ -198,7 +198,7 @@ def _components(
     return parent
 
 
-@njit(cache=True)
+@kernel
 def _maps_tensors(
     image: IntArray,
     moved: IntArray,

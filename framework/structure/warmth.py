@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from numba import njit
+from framework.structure.kernel import kernel
 
 
 def initialise_numba() -> None:
@@ -24,6 +24,6 @@ def initialise_numba() -> None:
         del sys.modules[hidden]
 
 
-@njit(cache=True)
+@kernel
 def _identity(value: int) -> int:
     return value

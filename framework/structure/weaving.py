@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.graph import FloatArray
@@ -30,6 +29,7 @@ from framework.model.instance import Instance
 from framework.model.topology import IntArray, ranks
 from framework.structure.closure import BitArray, BoolArray, closure
 from framework.structure.contraction import contract, with_arcs
+from framework.structure.kernel import kernel
 from framework.structure.peeling import PAIRS_A_CALL, peel
 
 
@@ -109,7 +109,7 @@ class Loom:
         return np.lexsort((place, np.where(wide, 2 * deadlines - 1, 2 * place)))
 
 
-@njit(cache=True)
+@kernel
 def _weigh(comparable: BitArray, weight: IntArray, first: int, last: int, beside: IntArray) -> None:
     """Fill the weight incomparable to each of some nodes."""
     n = len(weight)
@@ -121,7 +121,7 @@ def _weigh(comparable: BitArray, weight: IntArray, first: int, last: int, beside
         beside[v] = total
 
 
-@njit(cache=True)
+@kernel
 def _deadlines(place: IntArray, wide: BoolArray, succ_ptr: IntArray, succs: IntArray) -> IntArray:
     """Return the first position of a node of the spine that each node comes before, or n."""
     n = len(place)

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.problem import Windows
 from framework.model.topology import IntArray
 from framework.structure.closure import BitArray, closure
+from framework.structure.kernel import kernel
 
 _ROWS_A_CALL = 512
 
@@ -97,7 +97,7 @@ def _reachable_weight(rows: BitArray, weight: IntArray, should_stop: Callable[[]
     return sums
 
 
-@njit(cache=True)
+@kernel
 def _weigh(rows: BitArray, weight: IntArray, start: int, stop: int, sums: IntArray) -> None:
     one = np.uint64(1)
     for v in range(start, stop):

@@ -88,6 +88,8 @@ class Host:
             memory_bytes=task.memory_bytes,
             presolve=task.presolve,
             plugin_files=task.plugin_files,
+            # All of it is compiled before the host is ready, unless the user said --no-warm.
+            on_compile=None,
             graph_input=GraphInput(path=task.path, format=task.format, dims=task.dims, training=task.training),
         )
         return Finished(

@@ -1,12 +1,10 @@
 """The part of numba this project uses; numba ships no types."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-F = TypeVar("F", bound=Callable[..., Any])
+from typing import Any
 
 __version__: str
 
 def njit(
-    *, cache: bool = ..., inline: str = ..., nogil: bool = ..., boundscheck: bool | None = ...
-) -> Callable[[F], F]: ...
+    *, cache: bool = ..., no_cfunc_wrapper: bool = ..., no_cpython_wrapper: bool = ...
+) -> Callable[[Callable[..., Any]], Any]: ...

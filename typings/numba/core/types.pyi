@@ -1,0 +1,3 @@
+"""The part of numba's types that `framework.structure.kernel` uses."""
+
+def unliteral(given: object) -> object: ...
