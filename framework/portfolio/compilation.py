@@ -24,6 +24,7 @@ from framework.portfolio.members import Member
 from framework.portfolio.nursery import process_context, without_main_module
 from framework.portfolio.warm import REDUCTIONS
 from framework.registry import EntrySpec, Kind, registry
+from framework.signals import held
 
 MODE_VARIABLE = "PIPEBOUND_COMPILE"
 NEVER = "never"
@@ -255,7 +256,7 @@ class _Compilation:
     def _start(self) -> Connection:
         ours, theirs = process_context().Pipe()
         process = process_context().Process(target=_serve, args=(theirs,), daemon=True)
-        with without_main_module():
+        with held(), without_main_module():
             process.start()
         theirs.close()
         self._workers[ours] = process

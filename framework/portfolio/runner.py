@@ -18,6 +18,7 @@ from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, obeys, project
 from framework.portfolio import wire
 from framework.portfolio.board import Board
+from framework.portfolio.clock import RunClock
 from framework.portfolio.members import Member
 from framework.portfolio.process import MemberProcess
 from framework.portfolio.shared import SharedState
@@ -131,16 +132,16 @@ class Runner:
     _reduced: Instance | None = field(init=False, default=None)
     _early: tuple[Member, ...] = field(init=False, default=())
     _ended: set[str] = field(init=False, default_factory=set)
-    _standing_since: float | None = field(init=False, default=None)
-    _stood: float = field(init=False, default=0.0)
+    _clock: RunClock = field(init=False)
 
     def __post_init__(self) -> None:
+        self._clock = RunClock(self.options.started, self.options.budget)
         self.board = Board(self.problem, clock=self._clock)
 
     @property
     def deadline(self) -> float:
         """When the budget ends, on the clock of `time.monotonic`."""
-        return self.options.started + self.options.budget + self._stood
+        return self._clock.deadline
 
     def run(self) -> RunRecord:
         """Run until the gap is reached, every member has ended, the budget is spent, or the run is interrupted."""
@@ -181,10 +182,6 @@ class Runner:
         """Whether a member would do again what one did that did not wait for presolve: nothing was reduced."""
         unreduced = self._reduced is None or self._reduced.n == self.problem.instance.n
         return PRESOLVE in self._ended and unreduced and any(member.entry == early.entry for early in self._early)
-
-    def _clock(self) -> float:
-        now = time.monotonic() if self._standing_since is None else self._standing_since
-        return now - self.options.started - self._stood
 
     def _open_space(self, name: str, problem: Problem) -> None:
         self._spaces[name] = (problem, SharedState(problem.instance.n))
@@ -259,13 +256,8 @@ class Runner:
             level = [member for member in later if not open_names.intersection(member.after)]
             soon += level
             labels |= {member.label for member in level}
-        self._standing_since = time.monotonic()
-        try:
+        with self._clock.standing():
             self.compile_for(ready, soon, self._nobody_waits)
-        finally:
-            stood = time.monotonic() - self._standing_since
-            self._standing_since = None
-            self._stood += stood
 
     def _nobody_waits(self) -> bool:
         """Take in reports of members that run meanwhile; return whether the run is over."""
