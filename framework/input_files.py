@@ -31,6 +31,7 @@ SUSPECT_BYTES, SUSPECT_RATIO = 10**8, 400
 """Packed data that grows beyond both is refused while no limit is given: graphs are packed 10 to 100 times."""
 
 _CHUNK = 1 << 20
+_LEAST_SECONDS = 2.0
 _XZ_MEMORY = 1 << 30
 _KINDS: tuple[tuple[Callable[[int], bool], str, str], ...] = (
     (stat.S_ISDIR, "this is a directory", "give the file itself"),
@@ -41,6 +42,14 @@ _KINDS: tuple[tuple[Callable[[int], bool], str, str], ...] = (
 )
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def reading_deadline(started: float, budget: float) -> float:
+    """Return until when a run of a budget that began at `started` may read: a small file is read in any case.
+
+    What passed before (imports on a busy machine) would otherwise end the run before its input was opened.
+    """
+    return max(started + budget, time.monotonic() + max(_LEAST_SECONDS, min(budget, 2 * _LEAST_SECONDS)))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from framework.errors import UserError
 from framework.formats import read_graph
 from framework.formats.source import parse_json
 from framework.formats.text_proto import Document
-from framework.input_files import LIMIT_VARIABLE, read_bytes, read_text, reading_until
+from framework.input_files import LIMIT_VARIABLE, read_bytes, read_text, reading_deadline, reading_until
 from framework.model.device import load_device
 from framework.study.spec import read_spec
 
@@ -93,6 +93,13 @@ def test_json_of_many_values_is_refused_before_it_is_parsed(monkeypatch: pytest.
         parse_json(b"[" + b"9" * 5000 + b"]", "f")
     with pytest.raises(UserError, match="tokens are too many"):
         Document("a: 1\n" * 20_000, "f")
+
+
+def test_a_small_file_is_read_however_late_the_run_is() -> None:
+    now = time.monotonic()
+    assert reading_deadline(now, 600) == now + 600
+    assert reading_deadline(now - 100, 0.5) >= now + 2
+    assert reading_deadline(now - 100, 60) <= time.monotonic() + 4
 
 
 def test_reading_ends_at_the_deadline(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def command(
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
+    from framework.input_files import reading_deadline
     from framework.portfolio.reading import read_result
     from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.live import live_display
@@ -67,7 +68,8 @@ def command(
     opt.check_outputs(
         [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
     )
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training, deadline=started + seconds)
+    reads_until = reading_deadline(started, seconds)
+    model, source = opt.read_input(graph, format=format, dims=dim, training=training, deadline=reads_until)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit

@@ -16,6 +16,7 @@ from onnx import shape_inference
 from framework.deploy.names import name_nodes
 from framework.errors import UserError
 from framework.formats.onnx import parse
+from framework.formats.onnx_guard import guarded
 from framework.formats.onnx_inlining import prepared
 from framework.formats.onnx_structure import constant_origins, placed_nodes
 from framework.formats.onnx_values import Values, element_bits, infer
@@ -75,8 +76,9 @@ class ModelFile:
     def open_types(self) -> dict[str, onnx.TypeProto]:
         """The types of all values with symbolic dimensions left open, as far as inference finds them."""
         try:
-            graph = shape_inference.infer_shapes(self.proto, data_prop=True).graph
-        except (shape_inference.InferenceError, RuntimeError, ValueError):
+            inferred = guarded(lambda: ([], shape_inference.infer_shapes(self.proto, data_prop=True)), str(self.path))
+            graph = inferred[1].graph
+        except UserError:
             graph = self.proto.graph
         return {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
 

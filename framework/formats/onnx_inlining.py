@@ -54,7 +54,8 @@ def prepared(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[
         _replace(model.graph, *found)
         taken += 1
     if taken:
-        remarks.append(f"{taken} branches on a constant (If) were replaced by what is taken")
+        what = counted(taken, "branch on a constant (If) was", "branches on a constant (If) were")
+        remarks.append(f"{what} replaced by what is taken")
     return model, remarks
 
 

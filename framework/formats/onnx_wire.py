@@ -22,6 +22,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from framework.errors import UserError
+from framework.input_files import check_is_regular
 
 HEAVY_BYTES = 1 << 16
 """Data above this stays on disk; shape inference never looks at more (see `onnx_values`)."""
@@ -91,6 +92,7 @@ def read_skeleton(path: str | os.PathLike[str]) -> bytes:
         If the file cannot be read, is compressed, or is not a protobuf message.
     """
     where = os.fspath(path)
+    check_is_regular(path)
     try:
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,10 @@ def test_damage_never_escapes_as_another_error(tmp_path_factory: pytest.TempPath
     except UserError as error:
         said = str(error)
     assert "damaged.onnx" in said
+
+
+def test_only_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for path, what in ((tmp_path / "pipe.onnx", "this is a pipe"), (tmp_path, "this is a directory")):
+        with pytest.raises(UserError, match=what):
+            read_skeleton(path)
