@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def assign(
             "status": result.status,
             "stages": result.stages,
             "stage_costs": list(result.document["stage_costs"]),
-            "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else str(Path(path).resolve()),
+            "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else os.path.abspath(path),
             "device": result.document["device"],
             "constraints": result.document.get("constraints"),
         },

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from framework.deploy.model import ModelFile
 from framework.deploy.randomness import seed_all
+from framework.formats.onnx_structure import used_values
 from framework.formats.onnx_values import element_bits
 from framework.formats.onnx_wire import FileRange, pieces
 
@@ -92,6 +93,13 @@ def runnable(model: ModelFile, *, seeded: bool = False) -> Runnable:
     if len(nodes) < len(graph.node):
         graph.ClearField("node")
         graph.node.extend(nodes)
+    # onnxruntime forgets what nothing uses, and then does not find what it is given for it.
+    used = {name for node in graph.node for name in used_values(node)} | {value.name for value in graph.output}
+    idle = {tensor.name for tensor in graph.initializer} - used
+    for field in ("initializer", "input"):
+        kept = [item for item in getattr(graph, field) if item.name not in idle]
+        graph.ClearField(field)
+        getattr(graph, field).extend(kept)
     weights = {
         tensor.name: Weight(
             name=tensor.name,

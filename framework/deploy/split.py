@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -127,7 +128,7 @@ def _write(
         "format": FORMAT,
         "version": VERSION,
         "model": {
-            "path": f"{WHOLE}/{model.path.name}" if missing else str(model.path.resolve()),
+            "path": f"{WHOLE}/{model.path.name}" if missing else os.path.abspath(model.path),
             "weights": "generated" if missing else "stored",
             "dims": dims,
         },
