@@ -35,7 +35,7 @@ def check_manifest(top: Fields) -> None:
     for row in top.rows("stages"):
         number = row.integer("stage", least=max(numbers, default=-1) + 1, most=MAX_STAGES - 1)
         row.text("file")
-        if not row.null("weights_file"):
+        if not row.null("weights_file", absent=False):
             row.text("weights_file")
         row.integer("weight_bytes", least=0)
         row.texts("nodes")
@@ -49,14 +49,14 @@ def check_manifest(top: Fields) -> None:
         name = _tensor(row)
         makers[name] = row.integer("from", least=0)
         _check_made(row, name, makers[name], numbers)
-        if not row.null("bytes"):
+        if not row.null("bytes", absent=False):
             row.integer("bytes", least=0)
         for number in row.integer_list("to", least=0):
             if number not in numbers:
                 raise row.error("to", f"there is no stage {shown(number)}")
     for row in top.rows("outputs"):
         name = _tensor(row)
-        if row.null("stage"):
+        if row.null("stage", absent=False):
             _check_known(row, "name", [name], makers)
         else:
             _check_made(row, name, row.integer("stage", least=0), numbers)
@@ -95,14 +95,14 @@ def _check_known(row: Fields, key: str, names: Iterable[str], makers: dict[str, 
 def _check_predicted(row: Fields) -> None:
     row.text("unit", empty=True)
     for name in ("bottleneck", "dual_bound"):
-        if not row.null(name):
+        if not row.null(name, absent=False):
             row.number(name)
     row.text("status")
     row.integer("stages", least=1, most=MAX_STAGES)
     row.rows("stage_costs")
-    if not row.null("graph"):
+    if not row.null("graph", absent=False):
         row.text("graph")
-    if not row.null("device"):
+    if not row.null("device", absent=False):
         read_device(row.table("device"))
     if not row.null("constraints"):
         read_constraints(row.table("constraints"))

@@ -101,9 +101,9 @@ class ModelFile:
                 where=where,
                 mend="put the file itself beside the model, not a link",
             )
-        offset = int(fields.get("offset", 0) or 0)
+        offset = _whole(fields.get("offset") or "0", "offset", where)
         nbytes = tensor_bytes(tensor)
-        stated = int(fields.get("length", 0) or nbytes)
+        stated = _whole(fields.get("length") or str(nbytes), "length", where)
         if stated != nbytes:
             raise UserError(f"it has {nbytes} bytes, and its external data {stated}", where=where)
         if not path.is_file():
@@ -111,6 +111,14 @@ class ModelFile:
         if path.stat().st_size < offset + nbytes:
             raise UserError(f"the file {location!r} with its data is too short", where=where)
         return FileRange(path=path, offset=offset, nbytes=nbytes)
+
+
+def _whole(text: str, name: str, where: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(
+            f"the {name} of its external data is {text!r}", where=where, mend="give a whole number of bytes"
+        )
+    return int(text)
 
 
 def open_model(path: str | os.PathLike[str]) -> ModelFile:

@@ -94,6 +94,7 @@ def read_skeleton(path: str | os.PathLike[str]) -> bytes:
     where = os.fspath(path)
     check_is_regular(path)
     try:
+        check_is_regular(path)
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise UserError("the file is empty", where=where)

@@ -52,6 +52,14 @@ def test_a_manifest_as_it_should_be_passes() -> None:
     check_manifest(Fields(DOCUMENT, "m.json"))
 
 
+@pytest.mark.parametrize("name", ["graph", "device", "bottleneck"])
+def test_what_may_be_null_may_not_be_absent(name: str) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    del document["predicted"][name]
+    with pytest.raises(UserError, match=rf"predicted.{name}: is missing"):
+        check_manifest(Fields(document, "m.json"))
+
+
 def test_odd_values_are_told_and_never_crash() -> None:
     lines = []
     for document in odd_ones(DOCUMENT):

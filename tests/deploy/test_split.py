@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,27 @@ def test_external_data_outside_the_folder_is_refused(tmp_path: Path) -> None:
     model = open_model(path)
     with pytest.raises(UserError, match="outside the model's folder"):
         split_model(model, [0] * len(model.placed), tmp_path / "out")
+
+
+def test_odd_places_of_external_data_are_refused(tmp_path: Path) -> None:
+    path = write(residual(), tmp_path / "m.onnx", external=True)
+    made = onnx.load(path, load_external_data=False)
+    for key, value in (("offset", "-1"), ("offset", "x"), ("length", "4.7")):
+        tensor = made.graph.initializer[0]
+        kept = tensor.SerializeToString()
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+        path.write_bytes(made.SerializeToString())
+        tensor.ParseFromString(kept)
+        model = open_model(path)
+        with pytest.raises(UserError, match=f"the {key} of its external data is '{value}'"):
+            split_model(model, [0] * len(model.placed), tmp_path / "out")
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.onnx")
+    with pytest.raises(UserError, match="this is a pipe"):
+        open_model(tmp_path / "m.onnx")
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
