@@ -21,8 +21,6 @@ def result(stages: int, dual: int, incumbent: int, **more: Any) -> Result:
             "dual_bound_ticks": dual,
             "incumbent": incumbent / 10.0,
             "incumbent_ticks": incumbent,
-            "dual_bound": dual / 10,
-            "incumbent": incumbent / 10,
             "relative_gap": 1 - dual / incumbent,
             "status": "optimal" if dual == incumbent else "time_limit",
             "stage_of": list(range(stages)),
