@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
+from framework.fields import check_values
+from framework.formats.source import parse_json
 from framework.input_files import size_limit
 from framework.report.escape import csv_cell, file_name
 from framework.study.analysis.data import reading
@@ -94,9 +96,11 @@ def _unpacked(packed: bytes, store: Path, key: str) -> Any:
         text = unpacker.decompress(packed, size_limit())
         if not unpacker.eof:
             raise ValueError("it is cut off, or larger than --max-input")
-        return json.loads(text)
-    except (zlib.error, ValueError, RecursionError) as error:
+        document = parse_json(text, f"{store}: documents, run {key}")
+    except (zlib.error, ValueError) as error:
         raise UserError(f"the document of run {key} is damaged: {error}", where=str(store)) from error
+    check_values(document, f"{store}: documents, run {key}")
+    return document
 
 
 def _write_csv(cursor: sqlite3.Cursor, path: Path) -> int:

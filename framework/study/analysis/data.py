@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import UserError
+from framework.fields import Fields, check_values, shown
+from framework.formats.source import parse_json
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
 from framework.study.checking import check_store
@@ -185,7 +186,7 @@ def load(connection: sqlite3.Connection, path: Path, collection: str | None = No
         name=meta.get("name", path.stem),
         description=meta.get("description", ""),
         path=path,
-        left_out=int(meta.get("left_out", 0)),
+        left_out=_count(meta.get("left_out", "0"), path),
         run_id=np.array(columns[0], np.int64),
         planned=np.array(columns[1], np.int64) != 0,
         label=_indices(columns[2], labels),
@@ -211,8 +212,11 @@ def load(connection: sqlite3.Connection, path: Path, collection: str | None = No
         collections=collections,
         graphs=[GraphRow(name=n, sha256=s, family=f, task=t, nodes=v, tensors=m) for n, s, f, t, v, m in graphs],
         devices=[name for name, _ in devices],
-        device_figures=[json.loads(figures) for _, figures in devices],
-        environments=[json.loads(facts) for (facts,) in connection.execute("SELECT facts FROM environments")],
+        device_figures=[_object(figures, path, "devices.figures") for _, figures in devices],
+        environments=[
+            _object(facts, path, "environments.facts") or {}
+            for (facts,) in connection.execute("SELECT facts FROM environments")
+        ],
         codes=[code for (code,) in connection.execute("SELECT DISTINCT code FROM runs ORDER BY code")],
         plan_counts=dict(connection.execute(_PLAN_COUNTS, [collection])),
     )
@@ -255,6 +259,22 @@ def _indices(values: Sequence[str], names: list[str]) -> IntArray:
             names.append(value)
         result[i] = index[value]
     return result
+
+
+def _count(text: str, path: Path) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise UserError(f"the store's meta.left_out is {shown(text)}", where=str(path))
+    return int(text)
+
+
+def _object(text: str, path: Path, column: str) -> dict[str, Any] | None:
+    """Return the object that a column holds as JSON; None for null."""
+    where = f"{path}: {column}"
+    value = parse_json(text.encode(), where)
+    if value is None:
+        return None
+    check_values(value, where)
+    return Fields(value, where).everything()
 
 
 def _columns(connection: sqlite3.Connection, query: str, width: int, *values: str | None) -> list[Sequence[Any]]:
