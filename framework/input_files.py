@@ -104,6 +104,17 @@ def size_limit() -> int:
     return int(limit)
 
 
+def head_of_large(path: str | os.PathLike[str], size: int, count: int) -> bytes:
+    """Return the first bytes of a file of more than `size`; nothing of any other, or of what is no regular file."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode) or os.stat(path).st_size <= size:
+            return b""
+        with open(path, "rb") as file:
+            return file.read(count)
+    except (OSError, ValueError):
+        return b""
+
+
 def read_file(path: str | os.PathLike[str]) -> bytes:
     """Return the content of a regular file.
 
@@ -191,15 +202,14 @@ def _check_regular(mode: int, where: str) -> None:
 
 
 def _collect(more: Callable[[], bytes], where: str, limit: int, said: str) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+    # Its value is handed over without a copy.
+    collected = io.BytesIO()
     while chunk := more():
-        size += len(chunk)
-        if size > limit:
+        if collected.tell() + len(chunk) > limit:
             raise _too_large(f"{said} more than {limit} bytes", where, limit)
-        chunks.append(chunk)
+        collected.write(chunk)
         check_deadline(where)
-    return b"".join(chunks)
+    return collected.getvalue()
 
 
 def _too_large(what: str, where: str, size: int) -> UserError:

@@ -20,13 +20,15 @@ from framework.formats.bundled import bundled_path
 from framework.formats.regal import PREFIX as REGAL_PREFIX
 from framework.formats.regal import read_regal
 from framework.formats.source import PathLike, parse_json
-from framework.input_files import collector_paused, read_bytes, reading_until
+from framework.input_files import collector_paused, head_of_large, read_bytes, reading_until
 from framework.model.graph import ModelGraph
 
 BUNDLED_SCHEME = "testbed:"
 """``testbed:NAME`` stands for the bundled or generated graph of that name, wherever a path is expected."""
 
 _HEAD = 1 << 16
+_PROTOBUF_END = (1 << 31) - 1
+"""Bytes of the longest message that protobuf reads; of a longer ONNX model, its weights are left where they lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +163,11 @@ def _read(path: PathLike, format: str | None, dims: Mapping[str, int] | None, tr
             _check_options(options, frozenset(), "generated graph", where)
             return read_regal(name)
         path = bundled_path(name)
-    data = read_bytes(path)
-    if not data.strip():
+    if _looks_like_onnx(head_of_large(path, _PROTOBUF_END, _HEAD)):
+        data = import_module("framework.formats.onnx_wire").read_skeleton(path)
+    else:
+        data = read_bytes(path)
+    if not data or data.isspace():
         raise UserError("the file is empty", where=where)
     if chosen is None:
         chosen = detect(data, path)

@@ -22,7 +22,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from framework.errors import UserError
-from framework.input_files import check_is_regular
+from framework.input_files import check_deadline, check_is_regular
 
 HEAVY_BYTES = 1 << 16
 """Data above this stays on disk; shape inference never looks at more (see `onnx_values`)."""
@@ -169,6 +169,8 @@ def _fields(view: mmap.mmap | bytes, start: int, end: int) -> Iterator[_Field]:
     while position < end:
         begin = position
         tag, position = _varint(view, position, end)
+        if tag < 8:
+            raise DecodeError(f"a field without number at byte {begin}")
         body, kind = position, tag & 7
         if kind == 0:
             _, position = _varint(view, position, end)
@@ -191,6 +193,7 @@ def _outline(view: mmap.mmap, start: int, end: int, kind: str, location: str) ->
         return _outlined_tensor(view, start, end, location)
     out = bytearray()
     for field in _fields(view, start, end):
+        check_deadline(location)
         child = _CHILDREN[kind].get(field.number)
         if child is None or not field.nested or field.end - field.body <= HEAVY_BYTES:
             out += view[field.start : field.end]

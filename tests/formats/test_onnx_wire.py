@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from framework.errors import UserError
+from framework.formats import read_graph
 from framework.formats.onnx_wire import (
     HEAVY_BYTES,
     FileRange,
@@ -22,6 +23,7 @@ from framework.formats.onnx_wire import (
     total_bytes,
     write_pieces,
 )
+from framework.model.graph import PhysicalCosts
 
 
 def heavy(name: str, seed: int) -> onnx.TensorProto:
@@ -120,3 +122,40 @@ def test_only_files_are_opened(tmp_path: Path) -> None:
     for path, what in ((tmp_path / "pipe.onnx", "this is a pipe"), (tmp_path, "this is a directory")):
         with pytest.raises(UserError, match=what):
             read_skeleton(path)
+
+
+def test_a_model_beyond_protobuf_is_read_without_its_weights(tmp_path: Path) -> None:
+    """A sparse file of more than 2 GB: one weight, of which only the place is read."""
+    rows = (1 << 31) // 4096 + 1
+    info = helper.make_tensor_value_info
+    node = helper.make_node("MatMul", ["x", "W"], ["y"], name="product")
+    graph = helper.make_graph([node], "g", [info("x", TensorProto.FLOAT, [1, rows])], [info("y", 1, [1, 1024])])
+    weight = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[rows, 1024]).SerializeToString()
+    model = helper.make_model(onnx.GraphProto(), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model.ClearField("graph")
+    nbytes = rows * 4096
+    data = _field(9, nbytes)
+    tensor = _field(5, len(weight) + len(data) + nbytes) + weight + data
+    inner = graph.SerializeToString()
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.write(model.SerializeToString() + _field(7, len(inner) + len(tensor) + nbytes) + inner + tensor)
+        file.truncate(file.tell() + nbytes)
+    read = read_graph(path)
+    assert read.node_names == ("product",)
+    assert isinstance(read.costs, PhysicalCosts)
+    assert read.costs.parameter_bytes.tolist() == [nbytes]
+    assert read.costs.flops.tolist() == [2 * rows * 1024]
+    path.write_bytes(b"\x08\x08\x12\x04test")
+    os.truncate(path, 3 << 30)
+    with pytest.raises(UserError, match="not an ONNX model: a field without number at byte 8"):
+        read_graph(path)
+
+
+def _field(number: int, length: int) -> bytes:
+    """The head of a field that holds so many bytes."""
+    out, value = bytearray([number << 3 | 2]), length
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
