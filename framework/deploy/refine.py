@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,14 +165,7 @@ def refine_split(
     interrupt = interrupt or Interrupt()
     deadline = time.monotonic() + (1 - WRITING_SHARE) * budget
     with interrupt.watch():
-        stages = [manifest.folder / name for name in manifest.file_names()]
-        check_target(output, _origin(manifest), inputs=stages, force=force)
-        if output.resolve() == manifest.folder.resolve():
-            raise UserError("this is the split to refine itself", where=str(output), mend="give another folder")
-        whole = model_path or manifest.model_path
-        if not whole.is_file():
-            raise UserError("the unsplit model is not there", where=str(whole), mend="give it with --model FILE")
-        model = open_model(whole)
+        model = _opened(manifest, output, model_path, force)
         problem = read_solved(manifest, model)
         given = _partition(manifest, model, problem.stages)
         feed = random_feed(model, manifest.dims, seed)
@@ -197,34 +191,12 @@ def refine_split(
                 say=say,
             ) as bench,
         ):
-
-            def propose(corrected: Solved) -> IntArray | None:
-                result = solve(
-                    corrected.graph,
-                    corrected.stages,
-                    device=corrected.device,
-                    budget=bench.solve_seconds(MOST_SOLVE_SECONDS),
-                    seed=seed,
-                    workers=workers,
-                    constraints=corrected.constraints,
-                    interrupt=interrupt,
-                )
-                found = result.document["stage_of"]
-                return None if found is None else np.array(found, np.int64)
-
-            outcome = search(
-                problem,
-                given,
-                naive_partitions(problem.graph, problem.stages) if problem.stages > 1 else {},
-                bench,
-                propose,
-                rounds=rounds,
-                race_rounds=race_rounds,
-                say=say,
-            )
+            naive = naive_partitions(problem.graph, problem.stages) if problem.stages > 1 else {}
+            ask = partial(_propose, bench=bench, seed=seed, workers=workers, interrupt=interrupt)
+            outcome = search(problem, given, naive, bench, ask, rounds=rounds, race_rounds=race_rounds, say=say)
         if outcome.winner is None and not interrupt.happened:
             reasons = [candidate.failure for candidate in outcome.candidates if candidate.failure]
-            raise UserError(f"no split can be run: {reasons[0] if reasons else outcome.why}", where=str(whole))
+            raise UserError(f"no split can be run: {reasons[0] if reasons else outcome.why}", where=str(model.path))
         corrected = problem.corrected(outcome.correction)
         assert corrected.device is not None
         assert corrected.device.link_bandwidth is not None
@@ -242,6 +214,36 @@ def refine_split(
             interrupted=interrupt.happened,
             remarks=_remarks(manifest, problem, outcome, single),
         )
+
+
+def _opened(manifest: Manifest, output: Path, model_path: Path | None, force: bool) -> ModelFile:
+    """Return the unsplit model, after checking that the winner may be written where it is to be."""
+    if output.resolve() == manifest.folder.resolve():
+        raise UserError("this is the split to refine itself", where=str(output), mend="give another folder")
+    stages = [manifest.folder / name for name in manifest.file_names()]
+    check_target(output, _origin(manifest), inputs=stages, force=force)
+    whole = model_path or manifest.model_path
+    if not whole.is_file():
+        raise UserError("the unsplit model is not there", where=str(whole), mend="give it with --model FILE")
+    return open_model(whole)
+
+
+def _propose(
+    corrected: Solved, *, bench: PipelineBench, seed: int, workers: int | None, interrupt: Interrupt
+) -> IntArray | None:
+    """Return the best partition of the corrected costs that is found in the time that the bench allows."""
+    result = solve(
+        corrected.graph,
+        corrected.stages,
+        device=corrected.device,
+        budget=bench.solve_seconds(MOST_SOLVE_SECONDS),
+        seed=seed,
+        workers=workers,
+        constraints=corrected.constraints,
+        interrupt=interrupt,
+    )
+    found = result.document["stage_of"]
+    return None if found is None else np.array(found, np.int64)
 
 
 def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
