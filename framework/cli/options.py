@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framework.errors import UserError
+from framework.report.escape import terminal
 from framework.units import parse_bytes as parse_bytes
 from framework.units import parse_seconds as parse_seconds
 
@@ -131,7 +132,7 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | 
 def announce(what: str, seconds: float, *, quiet: bool) -> None:
     """Say beforehand how long a command will take at most."""
     if not quiet:
-        typer.echo(f"{what}: at most {seconds:g} s (--budget).")
+        typer.echo(terminal(f"{what}: at most {seconds:g} s (--budget)."))
 
 
 def read_input(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
+from framework.report.escape import terminal
 
 
 def command(
@@ -61,4 +62,4 @@ def command(
         return
     print_profile(profile, output)
     for warning in profile.warnings:
-        typer.echo(f"pipebound: warning: {warning}", err=True)
+        typer.echo(terminal(f"pipebound: warning: {warning}"), err=True)

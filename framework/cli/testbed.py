@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli.options import JsonOption
+from framework.report.escape import terminal
 
 app = typer.Typer(no_args_is_help=True, help="List, describe and export the graphs of the public testbed.")
 
@@ -71,4 +72,4 @@ def export(
     from framework.report.testbed import export_graphs
 
     for path in export_graphs(names or [], subset=subset, output=output, plain=plain):
-        typer.echo(path)
+        typer.echo(terminal(str(path)))

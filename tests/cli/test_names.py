@@ -52,6 +52,10 @@ def test_commands_on_one_graph_show_names_as_they_are(pipebound: Run, hostile: P
     )
     assert_shown(solved, NAME, UNIT, REMARK)
     assert html(UNIT) in (tmp_path / "r.svg").read_text()
+    verified = pipebound("verify", "r.json")
+    # A bound of `ideal-dp` has no certificate: 4 says that it is not checked.
+    assert verified.returncode == 4, verified.stderr
+    assert UNIT in verified.stdout
     compared = pipebound("compare", file, "ideal-dp", "simple", "-k", "2", "--budget", "20s")
     assert_shown(compared, NAME, UNIT, REMARK, "not improved (start)")
     inspected = pipebound("inspect", file, "--plot", "g.svg")
