@@ -122,8 +122,10 @@ def command(
 
 
 def _print_json(results: Sequence[Result], runs: int) -> None:
-    documents = [result.document for result in results]
-    typer.echo(json.dumps(documents[0] if runs == 1 else documents, indent=1))
+    if runs == 1:
+        typer.echo(results[0].to_json())
+    else:
+        typer.echo(json.dumps([result.document for result in results], indent=1))
 
 
 def _write(result: Result, output: Path | None, plot: Path | None, runs: int) -> None:

@@ -23,6 +23,9 @@ from framework.portfolio.board import Board, TrajectoryPoint
 from framework.portfolio.runner import RunOptions, RunRecord
 from framework.portfolio.values import Values
 
+_LONG = 10_000
+"""Items of a list that is written on one line."""
+
 FORMAT, VERSION = "pipebound-result", 1
 STATUSES = ("optimal", "gap_reached", "feasible", "infeasible", "time_limit", "interrupted", "unknown")
 
@@ -132,8 +135,9 @@ class Result:
         return self.rounding.upper(ticks)
 
     def to_json(self) -> str:
-        """Return the document as JSON text."""
-        return json.dumps(self.document, indent=1, allow_nan=False)
+        """Return the document as JSON text; what there is for each node of a large graph stands on one line."""
+        fields = [f" {json.dumps(name)}: {_indented(value)}" for name, value in self.document.items()]
+        return "{\n" + ",\n".join(fields) + "\n}"
 
     def write(self, path: str | Path) -> None:
         """Write the document so that a reader sees the old file or the whole new one, never a part."""
@@ -144,6 +148,13 @@ class Result:
             temporary.replace(path)
         except OSError as error:
             raise UserError(f"cannot write the result: {error.strerror}", where=str(path)) from error
+
+
+def _indented(value: object) -> str:
+    """Return JSON text of a field, indented unless it is a long list: the library's fast encoder does not indent."""
+    indent = None if isinstance(value, list) and len(value) >= _LONG else 1
+    # No string of JSON holds a line break, so that all of them may be moved in.
+    return json.dumps(value, indent=indent, allow_nan=False).replace("\n", "\n ")
 
 
 def build_result(

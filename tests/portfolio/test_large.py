@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.portfolio import runner as runner_module
 from framework.portfolio.members import Member
+from framework.portfolio.result import Result
 from framework.portfolio.runner import PRESOLVE, Runner, RunOptions, RunRecord
 from framework.registry import load_plugin_file, load_plugins
 from framework.testing.instances import random_layered_instance
@@ -62,3 +64,12 @@ def test_nothing_is_done_twice_where_nothing_was_reduced(run: Callable[[Instance
     assert record.reduced is not None
     assert record.reduced.n == once.n
     assert sorted(member.name for member in record.members) == sorted([PRESOLVE, "slice-graph (unreduced)", "simple"])
+
+
+def test_long_lists_are_one_line_of_a_result() -> None:
+    document = {"name": 'a "line\nbreak"', "nested": {"a": [1, {"b": None}], "c": []}, "stage_of": list(range(10_000))}
+    text = Result(document).to_json()
+    assert json.loads(text) == document
+    assert len(text.splitlines()) < 20
+    short = {**document, "stage_of": [0, 1, 2]}
+    assert Result(short).to_json() == json.dumps(short, indent=1)
