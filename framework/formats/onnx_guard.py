@@ -114,8 +114,12 @@ def _answer(infer: Callable[[], tuple[list[str], onnx.ModelProto]], where: str, 
 
 
 def _limit_memory() -> None:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        held = int(file.read().split()[0]) * resource.getpagesize()
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            held = int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        # Not everywhere does a process see what it holds: then only time is limited.
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limits = [limit for limit in (held + MORE_BYTES, soft, hard) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
