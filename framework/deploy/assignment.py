@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ import numpy as np
 
 from framework.deploy.model import ModelFile
 from framework.errors import UserError
+from framework.fields import Fields, check_values
 from framework.formats import BUNDLED_SCHEME, read_graph
+from framework.formats.source import parse_json
 from framework.input_files import read_bytes
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
@@ -108,13 +109,28 @@ def assign(
 
 
 def read_note(path: str) -> dict[str, Any]:
-    """Return what `pipebound profile` noted in a native graph; empty for any other file."""
+    """Return what `pipebound profile` noted in a native graph; empty for any other file.
+
+    Raises
+    ------
+    UserError
+        If there is a note, and a field of it is not of the type it may be.
+    """
     try:
-        top = json.loads(read_bytes(path))
-    except (UserError, ValueError):
+        top = parse_json(read_bytes(path), path)
+    except UserError:
         return {}
-    note = top.get(NOTE) if isinstance(top, dict) else None
-    return note if isinstance(note, dict) else {}
+    if not isinstance(top, dict) or top.get(NOTE) is None:
+        return {}
+    note = Fields(top[NOTE], path, NOTE)
+    check_values(top[NOTE], path)
+    dims = note.table("dims")
+    for name in dims.everything():
+        dims.integer(name, least=0)
+    if not note.null("operators"):
+        for row in note.rows("operators"):
+            row.texts("nodes")
+    return note.everything()
 
 
 HAND_OVER_PASSES = 3

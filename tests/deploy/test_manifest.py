@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from framework.deploy.assignment import read_note
 from framework.deploy.manifest_fields import check_manifest
 from framework.errors import UserError
 from framework.fields import Fields
@@ -90,3 +93,18 @@ def test_the_field_is_named(path: tuple[str | int, ...], value: Any, words: str)
     with pytest.raises(UserError) as caught:
         check_manifest(Fields(replaced(copy.deepcopy(DOCUMENT), path, value), "m.json"))
     assert words in str(caught.value)
+
+
+def test_a_damaged_note_of_a_profile_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "g.graph.json"
+    for note, words in (
+        ({"dims": 3}, "profile.dims: 3 is no table"),
+        ({"operators": [{"nodes": 1}]}, "profile.operators[0].nodes: 1 is no list"),
+        ({"operators": [1]}, "profile.operators[0]: 1 is no table"),
+    ):
+        path.write_text(json.dumps({"profile": note}))
+        with pytest.raises(UserError) as caught:
+            read_note(str(path))
+        assert words in str(caught.value)
+    path.write_text("[" * 5000)
+    assert read_note(str(path)) == {}

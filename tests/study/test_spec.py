@@ -108,6 +108,7 @@ def test_a_generated_graph_belongs_to_its_family(write_spec: WriteSpec) -> None:
         ({"graphs": [{"path": "braid-0.graph.json", "dims": {"N": "x"}}]}, "graphs[0].dims.N", '"x" is no size'),
         ({"graphs": ["study.toml"]}, "graphs[0]", "study.toml"),
         ({"graphs": None}, "", "names no graph"),
+        ({"entries": ["bisection:over=mien"]}, "entries[0]", "bisection:over: nothing is registered as 'mien'"),
         ({"stages": [2, 0]}, "stages[1]", "0 is no integer of at least 1"),
         ({"stages": [2, True]}, "stages[1]", "true is no integer"),
         ({"stages": [100000]}, "stages[0]", "too many"),
