@@ -23,6 +23,7 @@ def check_manifest(top: Fields) -> None:
     model.text("weights")
     if not model.null("source"):
         model.text("source")
+    model.null("dims", absent=False)
     dims = model.table("dims")
     for name in dims.everything():
         dims.integer(name, least=0)
@@ -66,7 +67,7 @@ def check_manifest(top: Fields) -> None:
         row.text("name", empty=True)
         row.integer("bytes", least=0)
         row.integer_list("stages", least=0)
-    top.texts("remarks", ())
+    top.texts("remarks")
     if not top.null("predicted"):
         _check_predicted(top.table("predicted"))
     if not top.null("refined"):

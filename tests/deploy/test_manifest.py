@@ -63,6 +63,15 @@ def test_what_may_be_null_may_not_be_absent(name: str) -> None:
         check_manifest(Fields(document, "m.json"))
 
 
+def test_what_is_read_may_not_be_absent() -> None:
+    for path in (("model", "dims"), ("remarks",)):
+        document = copy.deepcopy(DOCUMENT)
+        held = document[path[0]] if len(path) > 1 else document
+        del held[path[-1]]
+        with pytest.raises(UserError, match="is missing"):
+            check_manifest(Fields(document, "m.json"))
+
+
 def test_odd_values_are_told_and_never_crash() -> None:
     lines = []
     for document in odd_ones(DOCUMENT):
