@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -31,20 +32,24 @@ MORE_BYTES = 6 << 30
 MOST_SECONDS = 900.0
 """Time that inference may take where there is no budget."""
 
+_THREADED = frozenset({"onnxruntime", "ortools", "torch"})
+"""Libraries whose threads live on, and may hold locks at any time."""
+
 _CHUNK = 1 << 20
 
 
 def guarded(infer: Callable[[], tuple[list[str], onnx.ModelProto]], where: str) -> tuple[list[str], onnx.ModelProto]:
     """Return what `infer` returns, computed in a forked child.
 
-    Where other Python threads run, a fork might copy a lock that one of them holds: there it is computed here.
+    Where other threads run, of Python or of a library that keeps its own, a fork might copy a lock that one of them
+    holds, and the child would wait for ever: there it is computed here.
 
     Raises
     ------
     UserError
         If `infer` raises one, inference fails, or the child crashes or exceeds its limits.
     """
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 or not _THREADED.isdisjoint(sys.modules):
         return _failing_clearly(infer, where)
     left = remaining_seconds()
     seconds = MOST_SECONDS if left is None else max(left, 0.05)
