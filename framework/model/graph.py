@@ -7,6 +7,7 @@ are *priced* already in one unit of the file's own.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,7 @@ class ModelGraph:
             per_node = {"work": self.costs.work, "parameter_cost": self.costs.parameter_cost}
             per_tensor = {"cost": self.costs.tensor_cost}
             capacity = self.costs.capacity
-            if capacity is not None and not (np.isfinite(capacity) and capacity >= 0):
+            if capacity is not None and not 0 <= capacity < math.inf:
                 raise UserError(f"capacity is {capacity}", where=self.source, mend="give a number >= 0")
         for field, values in per_node.items():
             self._check_values(field, values, per_tensor=False)

@@ -114,5 +114,9 @@ def test_bad_graphs() -> None:
     for capacity in ("5", True, [5]):
         with pytest.raises(UserError, match="give a number"):
             from_networkx(diamond(), unit="ms", capacity=capacity)  # type: ignore[arg-type]
+    for endless in (float("nan"), float("inf"), -1):
+        with pytest.raises(UserError, match="give a number >= 0"):
+            from_networkx(diamond(), unit="ms", capacity=endless)
+    assert from_networkx(diamond(), unit="ms", capacity=10**30).topology.n == 4
     with pytest.raises(UserError, match="the unit is 3"):
         from_networkx(diamond(), unit=3)  # type: ignore[arg-type]
