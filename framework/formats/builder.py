@@ -270,6 +270,7 @@ class GraphBuilder:
         dtype: str | None = None,
         default_stages: int | None = None,
         remarks: Sequence[str] = (),
+        node_ids: Sequence[int | str] = (),
     ) -> ModelGraph:
         """Return the graph; raises `UserError` naming the file if it is empty, cyclic or has an impossible cost."""
         pointers = np.zeros(len(self._producers) + 1, np.int64)
@@ -291,6 +292,7 @@ class GraphBuilder:
                 dtype=dtype,
                 default_stages=default_stages,
                 remarks=tuple(remarks),
+                node_ids=tuple(node_ids),
             )
         except UserError as error:
             raise UserError(error.what, where=self.where, mend=error.mend) from None

@@ -59,6 +59,7 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
         source=where,
         default_stages=_default_stages(top, where),
         remarks=_remarks(nodes),
+        node_ids=ids,
     )
 
 

@@ -58,6 +58,7 @@ class _Reader:
     builder: GraphBuilder
     compute_cost: list[int] = field(default_factory=list)
     persistent: list[int] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
     output_sizes: list[list[int]] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     """Flat: consumer's index, producer's id, port, token; four integers an edge."""
@@ -74,6 +75,7 @@ class _Reader:
             index = self.builder.add_node(key, name=name, place="")
         except UserError as error:
             raise _at_line(document, node.token, error) from None
+        self.ids.append(key)
         self.compute_cost.append(_integer(document, node, "compute_cost"))
         memory = ("host_persistent_memory_size", "device_persistent_memory_size")
         self.persistent.append(sum(_integer(document, node, kind) for kind in memory))
@@ -101,6 +103,7 @@ class _Reader:
             ),
             name=name,
             source=source,
+            node_ids=self.ids,
         )
 
     def _add_tensors(self) -> list[int]:

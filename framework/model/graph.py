@@ -85,6 +85,8 @@ class ModelGraph:
         As the file states them; informative.
     default_stages
         Number of stages that the file suggests, if it does.
+    node_ids
+        What the file calls its nodes where these are not their names; empty otherwise.
     remarks
         What the reader wants the user to know (for instance that shared parameters are counted per user).
     """
@@ -99,6 +101,7 @@ class ModelGraph:
     dtype: str | None = None
     default_stages: int | None = None
     remarks: tuple[str, ...] = ()
+    node_ids: tuple[int | str, ...] = ()
 
     def __post_init__(self) -> None:
         n = self.topology.n

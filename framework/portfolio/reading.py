@@ -77,6 +77,10 @@ def _check(top: Fields) -> None:
         top.integer_list("stage_of", least=0, most=stages - 1)
     if top.has("node_names"):
         top.texts("node_names")
+    if not top.null("node_ids"):
+        for name, value in top.entries("node_ids"):
+            if type(value) not in (int, str):
+                raise top.error(name, f"{shown(value)} is no id", "give an integer or a text")
     for row in top.rows("stage_costs"):
         for part in PARTS:
             row.number(part)

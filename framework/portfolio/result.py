@@ -223,6 +223,7 @@ def build_result(
         },
         "stage_of": None if stage_of is None else stage_of.tolist(),
         "node_names": list(graph.node_names),
+        "node_ids": list(graph.node_ids) or None,
         "stage_costs": stage_rows(costs),
         "bounds": [_bound_row(bound, rounding) for bound in board.bounds],
         "incumbent_source": None if board.incumbent is None else board.incumbent.source,

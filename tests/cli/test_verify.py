@@ -113,3 +113,17 @@ def test_a_failed_check_exits_with_1(
     done = pipebound("verify", path, "--graph", graph_file)
     assert done.returncode == 1
     assert "FAILED" in done.stdout
+
+
+def test_ids_of_the_file_stand_beside_the_stages(pipebound: Run, tmp_path: Path) -> None:
+    nodes = [{"id": key, "name": "conv", "fpgaLatency": 2, "supportedOnFpga": 1} for key in (70, 3)]
+    top = {"maxFPGAs": 2, "nodes": nodes, "edges": [{"sourceId": 70, "destId": 3, "cost": 0}]}
+    path, out = tmp_path / "in.json", tmp_path / "r.json"
+    path.write_text(json.dumps(top))
+    assert pipebound("solve", str(path), "-k", "2", "--with", "simple", "-o", str(out)).returncode == 0
+    document = json.loads(out.read_text())
+    assert (document["node_ids"], document["node_names"]) == ([70, 3], ["conv#70", "conv#3"])
+    assert len(document["stage_of"]) == 2
+    assert pipebound("verify", str(out)).returncode == 0
+    out.write_text(json.dumps(document | {"node_ids": [3, 70]}))
+    assert pipebound("verify", str(out)).returncode == 1

@@ -85,6 +85,7 @@ def test_every_node_has_a_name_of_its_own(given: list[tuple[int, str | None]], n
     nodes = [{"id": key, "fpgaLatency": 1} | ({} if name is None else {"name": name}) for key, name in given]
     graph = parse(json.dumps({"nodes": nodes, "edges": []}).encode(), "x")
     assert graph.node_names == names
+    assert graph.node_ids == tuple(key for key, _ in given)
 
 
 @pytest.mark.parametrize(
