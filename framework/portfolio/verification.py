@@ -173,7 +173,7 @@ def _check_nodes(document: Mapping[str, Any], graph: ModelGraph) -> Check:
         return Check(
             what=what, passed=True, detail=f"{graph.topology.n}; the file, of an earlier version, has no names"
         )
-    if document.get("node_ids") != (list(graph.node_ids) or None):
+    if "node_ids" not in document or document["node_ids"] != (list(graph.node_ids) or None):
         return _failed("ids of its nodes", "they are not those of the graph")
     return _equal(what, document["node_names"], list(graph.node_names))
 
