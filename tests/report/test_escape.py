@@ -150,4 +150,6 @@ def test_commands_echo_nothing_that_was_not_cleaned() -> None:
             words = [value for value in ast.walk(node.args[0]) if isinstance(value, ast.FormattedValue | ast.Name)]
             source = ast.unparse(node.args[0])
             safe = not words or "terminal(" in source or source.startswith("json.dumps(") or "__version__" in source
+            # JSON of a result, which escapes what is not ASCII.
+            safe = safe or source.endswith(".to_json()")
             assert safe or path.name in skipped, f"{path.name}:{node.lineno}: {source}"

@@ -120,6 +120,6 @@ def test_limits() -> None:
     problem = Problem(instance=random_layered_instance(4, 30, width=10), stages=4)
     threshold = simple_bound(problem) + 50
     answer = registry.create_decision("benders:max_rounds=1").decide(problem, threshold, context(problem))
-    assert answer == Undecided(reason="not settled in 1 rounds")
+    assert answer == Undecided(reason="not settled in 1 round")
     with pytest.raises(UserError):
         registry.create("benders:max_rounds=0")
