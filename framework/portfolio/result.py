@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.bounds import Certificate, DualBound, Limit, Reason
+from framework.bounds import Certificate, DualBound, Interval, Limit, Reason, Termination
 from framework.environment import environment
 from framework.errors import UserError
 from framework.model.device import Device
@@ -20,7 +20,7 @@ from framework.model.graph import ModelGraph
 from framework.model.pricing import check_rounding
 from framework.model.topology import IntArray
 from framework.portfolio.board import Board, TrajectoryPoint
-from framework.portfolio.runner import RunOptions, RunRecord
+from framework.portfolio.runner import MemberReport, RunOptions, RunRecord
 from framework.portfolio.values import Values
 
 _LONG = 10_000
@@ -182,16 +182,6 @@ def build_result(
     values = Values.of(interval, rounding, costs)
     if interval.incumbent is not None and values.incumbent:
         check_rounding(rounding, interval.incumbent, graph)
-
-    def trajectory_row(point: TrajectoryPoint) -> list[Any]:
-        found = None if point.incumbent is None else rounding.upper(point.incumbent)
-        return [
-            round(point.seconds, 6),
-            None if point.dual is None else rounding.lower(point.dual),
-            values.incumbent if point.incumbent == interval.incumbent else found,
-            point.source,
-        ]
-
     document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -216,32 +206,16 @@ def build_result(
             limit=record.termination.limit,
             found=board.incumbent is not None,
         ),
-        "termination": {
-            "reason": record.termination.reason.value,
-            "limit": None if record.termination.limit is None else record.termination.limit.value,
-            "detail": record.termination.detail,
-        },
+        "termination": _ending(record.termination),
         "stage_of": None if stage_of is None else stage_of.tolist(),
         "node_names": list(graph.node_names),
         "node_ids": list(graph.node_ids) or None,
         "stage_costs": stage_rows(costs),
         "bounds": [_bound_row(bound, rounding) for bound in board.bounds],
         "incumbent_source": None if board.incumbent is None else board.incumbent.source,
-        "trajectory": [trajectory_row(point) for point in board.trajectory],
+        "trajectory": [_trajectory_row(point, interval, values, rounding) for point in board.trajectory],
         "presolve": _presolve_row(record),
-        "members": [
-            {
-                "name": member.name,
-                "entry": member.entry,
-                "seconds": round(member.seconds, 6),
-                "reason": member.termination.reason.value,
-                "limit": None if member.termination.limit is None else member.termination.limit.value,
-                "detail": member.termination.detail,
-                "peak_bytes": member.peak_bytes,
-                "details": member.details,
-            }
-            for member in record.members
-        ],
+        "members": [_member_row(member) for member in record.members],
         "faults": [
             {"member": member.name, "detail": member.termination.detail}
             for member in record.members
@@ -265,6 +239,35 @@ def build_result(
         "environment": environment(),
     }
     return Result(document)
+
+
+def _ending(termination: Termination) -> dict[str, Any]:
+    return {
+        "reason": termination.reason.value,
+        "limit": None if termination.limit is None else termination.limit.value,
+        "detail": termination.detail,
+    }
+
+
+def _member_row(member: MemberReport) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "entry": member.entry,
+        "seconds": round(member.seconds, 6),
+        **_ending(member.termination),
+        "peak_bytes": member.peak_bytes,
+        "details": member.details,
+    }
+
+
+def _trajectory_row(point: TrajectoryPoint, interval: Interval, values: Values, rounding: Rounding) -> list[Any]:
+    found = None if point.incumbent is None else rounding.upper(point.incumbent)
+    return [
+        round(point.seconds, 6),
+        None if point.dual is None else rounding.lower(point.dual),
+        values.incumbent if point.incumbent == interval.incumbent else found,
+        point.source,
+    ]
 
 
 def bounds_of(result: Result) -> list[tuple[int, str, str, Certificate | None]]:

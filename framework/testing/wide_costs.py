@@ -10,7 +10,7 @@ from framework.errors import UserError
 from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.pricing import quantise
-from framework.model.problem import Problem
+from framework.model.problem import Problem, cut_tensors
 from framework.model.topology import IntArray, build_topology
 from framework.portfolio.local import run_entry
 from framework.registry import registry
@@ -105,11 +105,9 @@ def assert_true_in_units(entry: str, seed: int) -> bool:
 def _cuts_a_dear_tensor(graph: ModelGraph, stage_of: IntArray) -> bool:
     """Whether a partition cuts a tensor that costs more than all work and parameters."""
     assert isinstance(graph.costs, PricedCosts)
-    top = graph.topology
     everything = Fraction(float(graph.costs.work.sum())) + Fraction(float(graph.costs.parameter_cost.sum()))
-    home = np.repeat(stage_of[top.producer], np.diff(top.consumer_ptr))
-    cut = np.unique(np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))[stage_of[top.consumers] != home])
-    return any(Fraction(value) > everything / 2 for value in graph.costs.tensor_cost[cut].tolist())
+    cut = cut_tensors(graph.topology, stage_of, int(stage_of.max()) + 1)
+    return any(Fraction(value) > everything / 2 for value in graph.costs.tensor_cost[cut.leaving].tolist())
 
 
 def _costs(rng: np.random.Generator, count: int, whole: bool) -> IntArray | FloatArray:
