@@ -26,7 +26,7 @@ import json
 import lzma
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of
+from framework.formats.json_tables import Table
 from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
@@ -42,6 +43,11 @@ from framework.model.topology import IntArray
 
 FORMAT = "pipebound-graph"
 VERSION = 1
+
+_FIELDS = {
+    "nodes": ("name", "op", "work", "parameter_cost", "flops", "parameter_bytes", "accessed_bytes", "seconds"),
+    "tensors": ("producer", "consumers", "cost", "bytes"),
+}
 
 
 def read(path: PathLike) -> ModelGraph:
@@ -52,20 +58,17 @@ def read(path: PathLike) -> ModelGraph:
 def parse(data: bytes, path: PathLike) -> ModelGraph:
     """Read a native graph from the (decompressed) content of the file `path`."""
     where = os.fspath(path)
-    top = parse_json(data, where)
+    top = parse_json(data, where, _FIELDS)
     if not isinstance(top, dict):
         raise UserError("the file is not a JSON object", where=where, mend='it should start with {"format": ...')
     _check_version(top, where)
-    nodes = objects_of(top, "nodes", where)
-    tensors = objects_of(top, "tensors", where)
+    nodes, tensors = _table(top, "nodes", where), _table(top, "tensors", where)
     builder = GraphBuilder(where)
     _add_nodes(builder, nodes)
-    if not builder.add_tensors(
-        [tensor.get("producer", MISSING) for tensor in tensors],
-        [tensor.get("consumers", MISSING) for tensor in tensors],
-    ):
-        for i, tensor in enumerate(tensors):
-            _add_tensor(builder, tensor, f"tensors[{i}]")
+    producers, consumers = tensors.values("producer"), tensors.values("consumers")
+    if not builder.add_tensors(producers, consumers):
+        for i, (producer, row) in enumerate(zip(producers, consumers, strict=True)):
+            _add_tensor(builder, producer, row, f"tensors[{i}]")
     unit = _text(top, "cost_unit", where)
     if unit is None and top.get("capacity") is not None:
         raise UserError("there is a capacity, but no cost_unit", where=where, mend="name the unit of the costs")
@@ -81,6 +84,11 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     )
 
 
+def _table(top: dict[str, Any], field: str, where: str) -> Table:
+    found = top.get(field)
+    return found if isinstance(found, Table) else Table.of(objects_of(top, field, where), _FIELDS[field])
+
+
 def _check_version(top: dict[str, Any], where: str) -> None:
     if top.get("format") != FORMAT:
         raise UserError(
@@ -94,7 +102,7 @@ def _check_version(top: dict[str, Any], where: str) -> None:
         raise UserError(said, where=where, mend=f"this program reads version {VERSION}")
 
 
-def _text(row: dict[str, Any], field: str, where: str) -> str | None:
+def _text(row: Mapping[str, Any], field: str, where: str) -> str | None:
     value = row.get(field)
     if value is not None and not isinstance(value, str):
         raise UserError(f"{field} is {shown(value)}", where=where, mend="give a string")
@@ -115,26 +123,26 @@ def _remarks(top: dict[str, Any], where: str) -> Sequence[str]:
     return remarks
 
 
-def _add_nodes(builder: GraphBuilder, nodes: list[dict[str, Any]]) -> None:
-    names, ops = [node.get("name") for node in nodes], [node.get("op") for node in nodes]
+def _add_nodes(builder: GraphBuilder, nodes: Table) -> None:
+    names, ops = nodes.values("name", None), nodes.values("op", None)
     if {*map(type, names), *map(type, ops)} <= {str, type(None)} and builder.add_nodes(
         [name or f"node{i}" for i, name in enumerate(names)], [op or "" for op in ops]
     ):
         return
     # Once more, one by one, for the place of the mistake.
-    for i, node in enumerate(nodes):
+    for i, (name, op) in enumerate(zip(names, ops, strict=True)):
+        node = {"name": name, "op": op}
         place = f"{builder.where}, nodes[{i}]"
         name = _text(node, "name", place) or f"node{i}"
         builder.add_node(i, name=name, op=_text(node, "op", place) or "", place=f"nodes[{i}]")
 
 
-def _add_tensor(builder: GraphBuilder, tensor: dict[str, Any], place: str) -> None:
-    consumers = tensor.get("consumers", MISSING)
+def _add_tensor(builder: GraphBuilder, producer: object, consumers: object, place: str) -> None:
     if not isinstance(consumers, list):
         said = "there is no 'consumers'" if consumers is MISSING else f"consumers is {shown(consumers)}"
         raise UserError(said, where=f"{builder.where}, {place}", mend="give a list of node positions")
     indices = []
-    for field, position in [("producer", tensor.get("producer", MISSING)), *(("consumers", v) for v in consumers)]:
+    for field, position in [("producer", producer), *(("consumers", v) for v in consumers)]:
         if type(position) is not int:
             said = f"there is no {field!r}" if position is MISSING else f"{field} holds {shown(position)}"
             raise UserError(said, where=f"{builder.where}, {place}", mend="give the position of a node, from 0")
@@ -142,9 +150,9 @@ def _add_tensor(builder: GraphBuilder, tensor: dict[str, Any], place: str) -> No
     builder.add_tensor(indices[0], indices[1:], place=place)
 
 
-def _physical(nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builder: GraphBuilder) -> PhysicalCosts:
+def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCosts:
     where, place = builder.where, builder.describe
-    timings = [node.get("seconds") for node in nodes]
+    timings = nodes.values("seconds", None)
     seconds = float_column([0 if timing is None else timing for timing in timings], "seconds", place, where)
     if np.isnan(seconds).any():
         first = int(np.flatnonzero(np.isnan(seconds))[0])
@@ -152,35 +160,28 @@ def _physical(nodes: list[dict[str, Any]], tensors: list[dict[str, Any]], builde
     measured = [timing is not None for timing in timings]
 
     def roofline(field: str) -> FloatArray:
-        rows = [node.get(field, 0 if timed else MISSING) for node, timed in zip(nodes, measured, strict=True)]
+        values = nodes.values(field)
+        rows = [0 if timed and value is MISSING else value for value, timed in zip(values, measured, strict=True)]
         return float_column(rows, field, place, where)
 
     return PhysicalCosts(
         flops=roofline("flops"),
-        parameter_bytes=float_column(
-            [n.get("parameter_bytes", MISSING) for n in nodes], "parameter_bytes", place, where
-        ),
+        parameter_bytes=float_column(nodes.values("parameter_bytes"), "parameter_bytes", place, where),
         accessed_bytes=roofline("accessed_bytes"),
         seconds=np.where(np.array(measured, bool), seconds, math.nan),
-        tensor_bytes=float_column([t.get("bytes", MISSING) for t in tensors], "bytes", builder.describe_tensor, where),
+        tensor_bytes=float_column(tensors.values("bytes"), "bytes", builder.describe_tensor, where),
     )
 
 
-def _priced(
-    top: dict[str, Any],
-    unit: str,
-    nodes: list[dict[str, Any]],
-    tensors: list[dict[str, Any]],
-    builder: GraphBuilder,
-) -> PricedCosts:
+def _priced(top: dict[str, Any], unit: str, nodes: Table, tensors: Table, builder: GraphBuilder) -> PricedCosts:
     where, place = builder.where, builder.describe
     capacity = top.get("capacity")
     absent = 0 if capacity is None else MISSING
     return PricedCosts(
         unit=unit,
-        work=column([n.get("work", MISSING) for n in nodes], "work", place, where),
-        parameter_cost=column([n.get("parameter_cost", absent) for n in nodes], "parameter_cost", place, where),
-        tensor_cost=column([t.get("cost", MISSING) for t in tensors], "cost", builder.describe_tensor, where),
+        work=column(nodes.values("work"), "work", place, where),
+        parameter_cost=column(nodes.values("parameter_cost", absent), "parameter_cost", place, where),
+        tensor_cost=column(tensors.values("cost"), "cost", builder.describe_tensor, where),
         capacity=None if capacity is None else column([capacity], "capacity", lambda _: "top level", where)[0].item(),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from framework.errors import UserError
+from framework.formats.json_tables import read_tables
 from framework.input_files import check_deadline, decode_text, size_limit
 from framework.input_files import read_bytes as read_bytes
 
@@ -20,8 +22,13 @@ _CHECKED_EVERY = 1 << 10
 _SUFFIXES = (".gz", ".xz", ".json", ".onnx", ".pbtxt", ".txt", ".graph")
 
 
-def parse_json(data: bytes, where: str) -> object:
+def parse_json(data: bytes, where: str, tables: Mapping[str, Sequence[str]] | None = None) -> object:
     """Parse JSON; the literals ``NaN`` and ``Infinity`` come through as floats for the reader to refuse by name.
+
+    Parameters
+    ----------
+    tables
+        Lists at the top, and the fields that count of the objects in them: such a list may come as a `Table` of them.
 
     Raises
     ------
@@ -49,6 +56,10 @@ def parse_json(data: bytes, where: str) -> object:
             raise _RepeatedKeyError(_repeated(pairs))
         return result
 
+    if tables is not None:
+        top = read_tables(text, tables, distinct_keys, lambda: check_deadline(where))
+        if top is not None:
+            return top
     try:
         return json.loads(text, object_pairs_hook=distinct_keys)
     except json.JSONDecodeError as error:
@@ -68,7 +79,7 @@ def parse_json(data: bytes, where: str) -> object:
         raise UserError(f"not valid JSON: {error}", where=where) from None
 
 
-class _RepeatedKeyError(Exception):
+class _RepeatedKeyError(ValueError):
     """An object with the same key twice: one of the two values would be lost silently."""
 
 

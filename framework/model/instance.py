@@ -195,9 +195,14 @@ def build_instance(
         parameter_cost=np.ascontiguousarray(parameter_cost[order], dtype=np.int64),
         tensor_cost=merged_cost,
         capacity=min(int(capacity), UNLIMITED),
-        topology=build_topology(n, *tensors),
+        topology=renumbered if _same_arrays(tensors, renumbered) else build_topology(n, *tensors),
         node_of_input=rank,
     )
+
+
+def _same_arrays(tensors: Sequence[IntArray], topology: Topology) -> bool:
+    arrays = (topology.producer, topology.consumer_ptr, topology.consumers)
+    return all(np.array_equal(array, other) for array, other in zip(tensors, arrays, strict=True))
 
 
 def instance_from_lists(
