@@ -73,3 +73,15 @@ def test_long_lists_are_one_line_of_a_result() -> None:
     assert len(text.splitlines()) < 20
     short = {**document, "stage_of": [0, 1, 2]}
     assert Result(short).to_json() == json.dumps(short, indent=1)
+
+
+@pytest.mark.parametrize(("large", "kept"), [(1, runner_module.LARGEST_END_SHARE), (10**6, 0.0)])
+def test_large_instances_keep_a_part_of_the_budget_for_the_end(
+    large: int, kept: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "LARGE_NODES", large)
+    monkeypatch.setattr(runner_module, "END_FACTOR", 10**9)
+    options = RunOptions(started=time.monotonic(), budget=60.0, presolve=False)
+    runner = Runner(Problem(instance=random_layered_instance(3, 20), stages=4), (), options)
+    runner.run()
+    assert runner.deadline == pytest.approx(options.started + (1 - kept) * options.budget)
