@@ -20,7 +20,8 @@ from framework.model.graph import ModelGraph
 from framework.model.pricing import check_rounding
 from framework.model.topology import IntArray
 from framework.portfolio.board import Board, TrajectoryPoint
-from framework.portfolio.runner import MemberReport, RunOptions, RunRecord
+from framework.portfolio.run_options import RunOptions
+from framework.portfolio.runner import MemberReport, RunRecord
 from framework.portfolio.values import Values
 
 _LONG = 10_000

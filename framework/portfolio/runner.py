@@ -21,6 +21,7 @@ from framework.portfolio.board import Board
 from framework.portfolio.clock import RunClock
 from framework.portfolio.members import Member
 from framework.portfolio.process import MemberProcess
+from framework.portfolio.run_options import RunOptions
 from framework.portfolio.shared import SharedState
 from framework.portfolio.worker import Job
 from framework.structure.start import balanced_partition, simple_bound
@@ -44,38 +45,6 @@ LARGEST_END_SHARE = 0.25
 """The largest part of the budget that is kept for it."""
 
 CompileFor = Callable[[Sequence[Member], Sequence[Member], Callable[[], bool]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """Limits and targets of one run.
-
-    Attributes
-    ----------
-    started, budget
-        When the run began, on the clock of `time.monotonic`, and how many seconds it may take from then.
-    gap
-        Relative gap at which to stop.
-    seed
-        Seed of every member.
-    workers
-        Members that may run at a time.
-    memory_bytes
-        Memory of each member; None for a fair share of the machine.
-    presolve
-        Whether to reduce the instance first.
-    plugin_files
-        Files with entries, loaded by every member.
-    """
-
-    started: float
-    budget: float
-    gap: float = 0.0
-    seed: int = 0
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    memory_bytes: int | None = None
-    presolve: bool = True
-    plugin_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from framework.portfolio.compilation import OnCompile, compile_for, say_plainly
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.result import GraphInput, Result, build_result
-from framework.portfolio.runner import MemberReport, Runner, RunOptions
+from framework.portfolio.run_options import RunOptions
+from framework.portfolio.runner import MemberReport, Runner
 from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
 from framework.signals import Interrupt
 from framework.structure.start import balanced_partition, simple_bound

@@ -15,7 +15,8 @@ from framework.model.problem import Problem
 from framework.portfolio import compilation
 from framework.portfolio.compilation import Compiling, all_names, compile_beforehand, names_for, say_plainly
 from framework.portfolio.members import Member
-from framework.portfolio.runner import PRESOLVE, Runner, RunOptions
+from framework.portfolio.run_options import RunOptions
+from framework.portfolio.runner import PRESOLVE, Runner
 from framework.registry import load_plugins
 from framework.testing.instances import random_layered_instance
 

@@ -15,7 +15,8 @@ from framework.model.problem import Problem
 from framework.portfolio import runner as runner_module
 from framework.portfolio.members import Member
 from framework.portfolio.result import Result
-from framework.portfolio.runner import PRESOLVE, Runner, RunOptions, RunRecord
+from framework.portfolio.run_options import RunOptions
+from framework.portfolio.runner import PRESOLVE, Runner, RunRecord
 from framework.registry import load_plugin_file, load_plugins
 from framework.testing.instances import random_layered_instance
 

@@ -11,7 +11,8 @@ import pytest
 from framework.bounds import Limit, Reason
 from framework.model.problem import Problem, bottleneck
 from framework.portfolio.members import Member
-from framework.portfolio.runner import MemberReport, Runner, RunOptions, RunRecord
+from framework.portfolio.run_options import RunOptions
+from framework.portfolio.runner import MemberReport, Runner, RunRecord
 from framework.testing.instances import random_layered_instance
 
 FAULTY = str(Path(__file__).parent.parent / "plugins" / "faulty.py")

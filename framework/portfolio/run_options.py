@@ -1,0 +1,38 @@
+"""Limits and targets of one run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Limits and targets of one run.
+
+    Attributes
+    ----------
+    started, budget
+        When the run began, on the clock of `time.monotonic`, and how many seconds it may take from then.
+    gap
+        Relative gap at which to stop.
+    seed
+        Seed of every member.
+    workers
+        Members that may run at a time.
+    memory_bytes
+        Memory of each member; None for a fair share of the machine.
+    presolve
+        Whether to reduce the instance first.
+    plugin_files
+        Files with entries, loaded by every member.
+    """
+
+    started: float
+    budget: float
+    gap: float = 0.0
+    seed: int = 0
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    memory_bytes: int | None = None
+    presolve: bool = True
+    plugin_files: tuple[str, ...] = ()
