@@ -22,6 +22,7 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    drop_unused: opt.DropUnusedOption = False,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
@@ -42,7 +43,7 @@ def command(
 
     seconds = opt.parse_seconds(budget)
     check_entries(entries, stages, opt.plugin_paths(plugin))
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training)
+    model, source = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     with Interrupt().watch(from_begin=True) as interrupt:
         rows: list[Comparison] = run_comparison(

@@ -22,6 +22,7 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    drop_unused: opt.DropUnusedOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Show size, width, ideals, what exact reductions achieve, and which nodes may become the bottleneck."""
@@ -30,7 +31,7 @@ def command(
     from framework.report.inspection import inspect_graph, print_inspection
 
     opt.check_plot(plot)
-    model, _ = opt.read_input(graph, format=format, dims=dim, training=training)
+    model, _ = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:

@@ -35,6 +35,9 @@ FormatOption = Annotated[
 ]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Value of a symbolic ONNX dimension, NAME=VALUE.")]
 TrainingOption = Annotated[bool, typer.Option("--training", help="PipeDream profiles: add backward time to forward.")]
+DropUnusedOption = Annotated[
+    bool, typer.Option("--drop-unused", help="ONNX: nodes that no output depends on cost nothing.")
+]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="Device preset or .toml file; `reference` where one is needed.")
 ]
@@ -136,15 +139,21 @@ def announce(what: str, seconds: float, *, quiet: bool) -> None:
 
 
 def read_input(
-    path: str, *, format: str | None, dims: list[str] | None, training: bool, deadline: float | None = None
+    path: str,
+    *,
+    format: str | None,
+    dims: list[str] | None,
+    training: bool,
+    drop_unused: bool = False,
+    deadline: float | None = None,
 ) -> tuple[ModelGraph, GraphInput]:
     """Read a graph as the options say; `deadline` as for `framework.formats.read_graph`."""
     from framework.formats import read_graph
     from framework.portfolio.result import GraphInput
 
     values = parse_dims(dims)
-    graph = read_graph(path, format=format, dims=values, training=training, deadline=deadline)
-    return graph, GraphInput(path=path, format=format, dims=values, training=training)
+    graph = read_graph(path, format=format, dims=values, training=training, drop_unused=drop_unused, deadline=deadline)
+    return graph, GraphInput(path=path, format=format, dims=values, training=training, drop_unused=drop_unused)
 
 
 def choose_device(

@@ -18,6 +18,7 @@ def command(
         Path, typer.Option("-o", "--output", help="The graph file to write (.json or .json.gz).", show_default=False)
     ],
     dim: opt.DimOption = None,
+    drop_unused: opt.DropUnusedOption = False,
     repetitions: Annotated[int, typer.Option("--repetitions", min=3, help="Measured runs.")] = 20,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Runs before them.")] = 3,
     neighbours: Annotated[
@@ -54,6 +55,7 @@ def command(
             optimization=opt.parse_optimization(optimization),
             seed=seed,
             budget=seconds,
+            drop_unused=drop_unused,
             say=say,
         )
     write_profile(profile, output)

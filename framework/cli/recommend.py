@@ -29,6 +29,7 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    drop_unused: opt.DropUnusedOption = False,
     keep_fused: opt.KeepFusedOption = False,
     pin: opt.PinOption = None,
     memory_limit: opt.MemoryLimitOption = None,
@@ -61,7 +62,7 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training)
+    model, source = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     free = opt.read_constraints(graph, keep_fused=keep_fused)
     limited = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)

@@ -34,6 +34,7 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    drop_unused: opt.DropUnusedOption = False,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
@@ -69,7 +70,9 @@ def command(
         [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
     )
     reads_until = reading_deadline(started, seconds)
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training, deadline=reads_until)
+    model, source = opt.read_input(
+        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, deadline=reads_until
+    )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit

@@ -50,6 +50,7 @@ def command(
         format=format or (None if graph else origin.get("format")),
         dims=[f"{name}={value}" for name, value in sizes.items()],
         training=bool(origin.get("training", False)),
+        drop_unused=bool(origin.get("drop_unused", False)),
     )
     checks = verify_result(result, model)
     if json_output:

@@ -80,8 +80,11 @@ def assign(
         raise UserError("the result holds no partition", where=str(origin.get("name", "")))
     path = graph_path or origin.get("path")
     sizes = {**origin.get("dims", {}), **(dims or {})}
-    graph = _same_model(model, sizes, str(origin.get("sha256")))
-    if graph is None:
+    graph = _same_model(model, sizes, origin)
+    if graph is not None:
+        # The model itself has the graph, wherever it is moved.
+        path = None
+    else:
         if path is None:
             raise UserError(
                 "the result is not of this model as it stands, and names no graph file",
@@ -103,6 +106,7 @@ def assign(
             "stage_costs": list(result.document["stage_costs"]),
             "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else os.path.abspath(path),
             "device": result.document["device"],
+            "drop_unused": bool(origin.get("drop_unused", False)),
             "constraints": result.document.get("constraints"),
         },
     )
@@ -175,19 +179,23 @@ def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(sets))
 
 
-def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str) -> ModelGraph | None:
+def _same_model(model: ModelFile, dims: Mapping[str, int], origin: Mapping[str, Any]) -> ModelGraph | None:
     try:
-        graph = model.read_graph(dims)
+        graph = model.read_graph(dims, drop_unused=bool(origin.get("drop_unused", False)))
     except UserError:
         # Open dimensions, for instance: the solved graph may still name the same nodes.
         return None
-    return graph if graph.is_called(sha256) else None
+    return graph if graph.is_called(str(origin.get("sha256"))) else None
 
 
 def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
     origin = result.document["graph"]
     graph = read_graph(
-        path, format=origin.get("format"), dims=origin.get("dims"), training=bool(origin.get("training", False))
+        path,
+        format=origin.get("format"),
+        dims=origin.get("dims"),
+        training=bool(origin.get("training", False)),
+        drop_unused=bool(origin.get("drop_unused", False)),
     )
     if not graph.is_called(str(origin.get("sha256"))):
         raise UserError("this is not the graph that was solved", where=path, mend="give --graph FILE, or solve again")

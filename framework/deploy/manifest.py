@@ -10,7 +10,8 @@
      "tensors": [{"name": "h", "dtype": "float32", "shape": ["N", 64, 56, 56], "bytes": 802816, "from": 0, "to": [1]}],
      "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
      "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
-                   "graph": "resnet50.graph.json", "device": {...}, "constraints": {...}},
+                   "graph": "resnet50.graph.json", "device": {...}, "constraints": {...},
+                   "drop_unused": false},
      "remarks": []}
 
 Files of stages lie in the manifest's folder: their names hold no separators. ``source`` is the model that was split,

@@ -105,5 +105,6 @@ def _check_predicted(row: Fields) -> None:
         row.text("graph")
     if not row.null("device", absent=False):
         read_device(row.table("device"))
+    row.flag("drop_unused", False)
     if not row.null("constraints"):
         read_constraints(row.table("constraints"))

@@ -18,7 +18,7 @@ from framework.errors import UserError
 from framework.formats.onnx import parse
 from framework.formats.onnx_guard import guarded
 from framework.formats.onnx_inlining import prepared
-from framework.formats.onnx_structure import constant_origins, placed_nodes
+from framework.formats.onnx_structure import constant_origins, placed_nodes, unused_nodes, used_values
 from framework.formats.onnx_values import Values, element_bits, infer
 from framework.formats.onnx_wire import FileRange, external_fields, read_skeleton
 from framework.model.graph import ModelGraph
@@ -35,7 +35,7 @@ class ModelFile:
     proto
         Its structure; heavy tensors have external data, resolved by `source_of`.
     renamed
-        Whether nodes of the file lack names of their own, so that they have other names here.
+        Whether the file is not to be run as it stands: nodes lack names of their own, or were left out.
     """
 
     path: Path
@@ -62,9 +62,26 @@ class ModelFile:
         """The inputs that a user must give: those that no initializer gives a value to."""
         return [value for value in self.proto.graph.input if value.name not in self.constants]
 
-    def read_graph(self, dims: Mapping[str, int]) -> ModelGraph:
+    def read_graph(self, dims: Mapping[str, int], *, drop_unused: bool = False) -> ModelGraph:
         """Return the model graph, as `framework.formats.read_graph` would from the whole file."""
-        return parse(self.proto.SerializeToString(), self.path, dims=dims)
+        return parse(self.proto.SerializeToString(), self.path, dims=dims, drop_unused=drop_unused)
+
+    def without_unused(self) -> ModelFile:
+        """Return the model without the nodes, and the weights, that no output depends on."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.proto)
+        graph = proto.graph
+        unused = set(unused_nodes(graph, graph.node))
+        if not unused:
+            return self
+        nodes = [node for position, node in enumerate(self.proto.graph.node) if position not in unused]
+        needed = {name for node in nodes for name in used_values(node)} | {value.name for value in graph.output}
+        weights = [tensor for tensor in self.proto.graph.initializer if tensor.name in needed]
+        graph.ClearField("node")
+        graph.node.extend(nodes)
+        graph.ClearField("initializer")
+        graph.initializer.extend(weights)
+        return ModelFile(path=self.path, proto=proto, renamed=True)
 
     def bound_values(self, dims: Mapping[str, int]) -> Values:
         """Return the types of all values at the given sizes of symbolic dimensions."""

@@ -129,6 +129,7 @@ def profile_model(
     optimization: Optimization = Optimization.ALL,
     seed: int = 0,
     budget: float = math.inf,
+    drop_unused: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Measure a model; generated weights and inputs stand in for what it lacks.
@@ -145,6 +146,8 @@ def profile_model(
         Of generated weights and inputs.
     budget
         Seconds for the whole; there are fewer repetitions where it is short, at least `FEWEST`.
+    drop_unused
+        Whether to leave out nodes that no output depends on, as `split` does: they are not run, and cost nothing.
 
     Raises
     ------
@@ -155,7 +158,9 @@ def profile_model(
         raise UserError("too few repetitions", mend="give at least --repetitions 3 and --warm-up 0")
     deadline = time.monotonic() + budget
     sizes = dict(dims or {})
-    graph = model.read_graph(sizes)
+    graph = model.read_graph(sizes, drop_unused=drop_unused)
+    if drop_unused:
+        model = model.without_unused()
     remarks: list[str] = []
     with tempfile.TemporaryDirectory(prefix="pipebound-") as name:
         folder = Path(name)
@@ -171,7 +176,8 @@ def profile_model(
             remarks.append(f"{len(runs.latency)} of {repetitions} repetitions, for the budget of {budget:g} s")
         rewritten = onnx.load(str(folder / "run.onnx"), load_external_data=False).graph
         times = operator_times(rewritten, runs.events, runs.latency)
-        members = groups(model, rewritten)
+        index = {label: i for i, label in enumerate(graph.node_names)}
+        members = [[index[model.node_names[v]] for v in group] for group in groups(model, rewritten)]
     remarks += times.remarks
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)

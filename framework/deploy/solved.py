@@ -111,7 +111,7 @@ def solved_graph(manifest: Manifest, model: ModelFile) -> tuple[ModelGraph, Devi
     path = stored["graph"]
     # Of the model itself the unsplit file has the graph, whether or not its weights were generated.
     own = path is None or Path(path).name == model.path.name
-    graph = model.read_graph(manifest.dims) if own else read_graph(path)
+    graph = model.read_graph(manifest.dims, drop_unused=stored.get("drop_unused", False)) if own else read_graph(path)
     if graph.node_names != model.node_names:
         return None
     return graph, None if stored["device"] is None else Device(**stored["device"])

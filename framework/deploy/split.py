@@ -14,9 +14,10 @@ from framework.deploy.folder import check_target, replacing
 from framework.deploy.manifest import FORMAT, VERSION, WHOLE, Manifest
 from framework.deploy.model import ModelFile, tensor_bytes
 from framework.deploy.runtime import Optimization, UnsupportedError, has_onnxruntime, open_session
-from framework.deploy.stages import Stage, cut_model, unused_nodes
+from framework.deploy.stages import Stage, cut_model
 from framework.deploy.weights import INLINE_BYTES, WEIGHTS_SUFFIX, missing_weights, write_beside, write_with_weights
 from framework.errors import UserError
+from framework.formats.onnx_structure import unused_nodes
 from framework.formats.onnx_values import Values, type_name
 from framework.formats.onnx_wire import Source, external_fields, pieces, write_pieces
 from framework.wording import counted
@@ -173,7 +174,7 @@ def check_stage(path: Path) -> str | None:
 
 
 def _names_of_unused(model: ModelFile) -> list[str]:
-    unused = unused_nodes(model.proto.graph)
+    unused = set(unused_nodes(model.proto.graph, model.proto.graph.node))
     return [name for position, name in model.placed if position in unused]
 
 

@@ -23,7 +23,7 @@ import onnx
 
 from framework.deploy.model import ModelFile
 from framework.errors import UserError
-from framework.formats.onnx_structure import used_values
+from framework.formats.onnx_structure import unused_nodes, used_values
 from framework.wording import counted
 
 
@@ -78,19 +78,6 @@ def cut_model(
     return _Cutter(model, stage_of, dims, keep_unused).cut()
 
 
-def unused_nodes(graph: onnx.GraphProto) -> set[int]:
-    """Return the positions of the nodes that no result of a graph depends on."""
-    needed = {value.name for value in graph.output}
-    unused = set()
-    for position in reversed(range(len(graph.node))):
-        node = graph.node[position]
-        if needed.isdisjoint(node.output):
-            unused.add(position)
-        else:
-            needed.update(used_values(node))
-    return unused
-
-
 class _Cutter:
     def __init__(self, model: ModelFile, stage_of: Sequence[int], dims: Mapping[str, int], keep_unused: bool) -> None:
         if len(stage_of) != len(model.placed):
@@ -107,7 +94,7 @@ class _Cutter:
         self._numbers = sorted(set(stage_of))
         self._users: dict[str, set[int]] = {}
         self._computed: dict[int, set[int]] = {}
-        unused = set() if keep_unused else unused_nodes(self._graph)
+        unused = set() if keep_unused else set(unused_nodes(self._graph, self._graph.node))
         # Users come after what they use, so that it is known where they are.
         for position in sorted(self._stage_at, reverse=True):
             if position not in unused:

@@ -96,7 +96,7 @@ FORMATS: tuple[Format, ...] = (
         description="ONNX models; weights may be absent, symbolic dimensions are set with --dim",
         patterns=("*.onnx",),
         sniff=_looks_like_onnx,
-        options=frozenset({"dims"}),
+        options=frozenset({"dims", "drop_unused"}),
     ),
     Format(
         name="dnn-partitioning",
@@ -126,6 +126,7 @@ def read_graph(
     format: str | None = None,
     dims: Mapping[str, int] | None = None,
     training: bool = False,
+    drop_unused: bool = False,
     deadline: float | None = None,
 ) -> ModelGraph:
     """Read a graph of any format.
@@ -140,6 +141,8 @@ def read_graph(
         Sizes of symbolic dimensions by name (ONNX).
     training
         Whether to add backward times (PipeDream).
+    drop_unused
+        Whether nodes that no output depends on cost nothing (ONNX).
     deadline
         Stop reading at this time of `time.monotonic`, with an error.
 
@@ -149,14 +152,13 @@ def read_graph(
         If the file cannot be read, is of no known format, or is not a valid graph.
     """
     with reading_until(deadline), collector_paused():
-        return _read(path, format, dims, training)
+        return _read(path, format, {"dims": dims, "training": training, "drop_unused": drop_unused})
 
 
-def _read(path: PathLike, format: str | None, dims: Mapping[str, int] | None, training: bool) -> ModelGraph:
+def _read(path: PathLike, format: str | None, given: Mapping[str, Any]) -> ModelGraph:
     where = os.fspath(path)
     chosen = None if format is None else _by_name(format)
-    given: dict[str, Any] = {"dims": dims or None, "training": training or None}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in given.items() if value}
     if where.startswith(BUNDLED_SCHEME):
         name = where.removeprefix(BUNDLED_SCHEME)
         if name.startswith(REGAL_PREFIX):
@@ -180,7 +182,7 @@ def _read(path: PathLike, format: str | None, dims: Mapping[str, int] | None, tr
 def _check_options(options: Mapping[str, Any], known: frozenset[str], what: str, where: str) -> None:
     for name in options:
         if name not in known:
-            flag = {"dims": "--dim", "training": "--training"}[name]
+            flag = {"dims": "--dim", "training": "--training", "drop_unused": "--drop-unused"}[name]
             raise UserError(f"{flag} means nothing to a {what}", where=where, mend=f"leave {flag} out")
 
 

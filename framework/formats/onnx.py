@@ -3,8 +3,9 @@
 * Every ONNX node that depends on an input of the model, and every source of random numbers, is a node. The inputs of
   the model are not nodes: the feed is free, as is fetching the results. Operators that only relabel data (Reshape,
   Identity, Dropout, Shape, ...) cost nothing but stay nodes, so that every ONNX node has its place in a partition; so
-  do nodes that lead to no output, with a remark. A node with subgraphs is one node (`framework.formats.onnx_bodies`);
-  an If on a constant is replaced by the branch taken, and functions are inlined (`framework.formats.onnx_inlining`).
+  do nodes that lead to no output, which count with a remark, or cost nothing with `drop_unused`. A node with subgraphs
+  is one node (`framework.formats.onnx_bodies`); an If on a constant is replaced by the branch taken, and functions are
+  inlined (`framework.formats.onnx_inlining`).
 * Initializers and constants are parameters. An expression of constants only is folded into the nodes that use it, as
   the smaller of its result and what it is computed from (a dequantised weight is stored quantised). A parameter that
   several nodes use counts for each; a remark says how many bytes that adds. Weights may be absent or external: only
@@ -21,7 +22,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import onnx
@@ -48,18 +49,20 @@ from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.wording import choose, counted
 
 
-def read(path: PathLike, *, dims: Mapping[str, int] | None = None) -> ModelGraph:
-    """Read an ONNX model; `dims` gives the sizes of symbolic dimensions by name."""
-    return parse(read_bytes(path), path, dims=dims)
+def read(path: PathLike, *, dims: Mapping[str, int] | None = None, drop_unused: bool = False) -> ModelGraph:
+    """Read an ONNX model; `dims` and `drop_unused` as for `framework.formats.read_graph`."""
+    return parse(read_bytes(path), path, dims=dims, drop_unused=drop_unused)
 
 
-def parse(data: bytes, path: PathLike, *, dims: Mapping[str, int] | None = None) -> ModelGraph:
+def parse(
+    data: bytes, path: PathLike, *, dims: Mapping[str, int] | None = None, drop_unused: bool = False
+) -> ModelGraph:
     """Read an ONNX model from the (decompressed) content of the file `path`."""
     where = os.fspath(path)
     model = _load(data, where)
     model, remarks = prepared(model, where)
     model = infer(model, dims or {}, where)
-    reader = _Reader(model.graph, dims or {}, where)
+    reader = _Reader(model.graph, dims or {}, where, drop_unused=drop_unused)
     return reader.convert(graph_name(path), remarks)
 
 
@@ -89,26 +92,30 @@ class _Reader:
         Sizes that the user gave.
     where
         The file, for errors.
+    drop_unused
+        Whether nodes that no output depends on cost nothing and use nothing.
     """
 
-    def __init__(self, graph: onnx.GraphProto, dims: Mapping[str, int], where: str) -> None:
+    def __init__(self, graph: onnx.GraphProto, dims: Mapping[str, int], where: str, *, drop_unused: bool) -> None:
         self._graph = graph
         self._dims = dims
         self._values = Values(graph, dims)
         self._pricer = Pricer(dims)
         self._where = where
         self._origins = constant_origins(graph)
+        self._drop_unused = drop_unused
 
     def convert(self, name: str, remarks: Sequence[str]) -> ModelGraph:
         """Return the graph of all nodes that are not constant."""
         builder = GraphBuilder(self._where)
         consumers: dict[str, list[int]] = {}
-        nodes: list[onnx.NodeProto] = []
-        for position, label in placed_nodes(self._graph, self._origins):
-            node = self._graph.node[position]
+        placed = placed_nodes(self._graph, self._origins)
+        nodes = [self._graph.node[position] for position, _ in placed]
+        unused = set(unused_nodes(self._graph, nodes))
+        dropped = unused if self._drop_unused else set()
+        for node, (_, label) in zip(nodes, placed, strict=True):
             index = builder.add_node(label, name=label, op=node.op_type, place=f"node {label!r}")
-            nodes.append(node)
-            for used in used_values(node):
+            for used in used_values(node) if index not in dropped else ():
                 consumers.setdefault(used, []).append(index)
         if self._graph.node and not nodes:
             raise UserError("no node depends on an input", where=self._where, mend="the model computes a constant")
@@ -116,6 +123,9 @@ class _Reader:
         tensor_bytes: list[int] = []
         costs: list[Cost] = []
         for index, node in enumerate(nodes):
+            if index in dropped:
+                costs.append(Cost())
+                continue
             place = f"node {builder.names[index]!r} ({node.op_type})"
             self._refuse_misfits(node, place)
             for output in node.output:
@@ -148,7 +158,7 @@ class _Reader:
             source=self._where,
             batch=self._batch(),
             dtype=self._dtype(),
-            remarks=[*remarks, *self._remarks(nodes, builder.names, costs)],
+            remarks=[*remarks, *self._remarks(nodes, builder.names, costs, unused)],
         )
 
     def _output_bytes(self, node: onnx.NodeProto, value: str, place: str) -> int:
@@ -220,11 +230,14 @@ class _Reader:
         kinds = [kind for kind, _ in sorted(nbytes.items(), key=lambda item: (-item[1], item[0])) if nbytes[kind]]
         return type_name([*kinds, *inputs, 0][0])
 
-    def _remarks(self, nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost]) -> list[str]:
+    def _remarks(
+        self, nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost], unused: Set[int]
+    ) -> list[str]:
         remarks = []
         users = Counter(
             origin
-            for node in nodes
+            for index, node in enumerate(nodes)
+            if not (self._drop_unused and index in unused)
             for origin in {o for name in used_values(node) for o in self._origins.get(name, ())}
         )
         extra = {origin: (count - 1) * self._values.nbytes(origin) for origin, count in users.items() if count > 1}
@@ -234,15 +247,17 @@ class _Reader:
                 f"{what} by several nodes and {choose(len(extra), 'counts', 'count')} for each of them "
                 f"(in all {sum(extra.values())} bytes more than the model stores)"
             )
-        unused = unused_nodes(self._graph, nodes)
         if unused:
-            part = _share(sum(costs[i].flops for i in unused), costs)
-            what, verb = counted(len(unused), "node leads", "nodes lead"), choose(len(unused), "counts", "count")
-            remarks.append(
-                f"{what} to no output of the model and {verb} all the same, {part}: "
-                f"{listed([repr(labels[i]) for i in unused])}"
-            )
+            remarks.append(self._on_unused(labels, costs, sorted(unused)))
         return [*remarks, *_on_bodies(nodes, labels, costs), *_on_findings(self._pricer.findings)]
+
+    def _on_unused(self, labels: Sequence[str], costs: Sequence[Cost], unused: Sequence[int]) -> str:
+        what, names = counted(len(unused), "node leads", "nodes lead"), listed([repr(labels[i]) for i in unused])
+        if self._drop_unused:
+            return f"{what} to no output of the model and {choose(len(unused), 'costs', 'cost')} nothing: {names}"
+        verb = choose(len(unused), "counts", "count")
+        left_out = f"{_share(sum(costs[i].flops for i in unused), costs)} (leave out with --drop-unused)"
+        return f"{what} to no output of the model and {verb} all the same, {left_out}: {names}"
 
 
 def _spelled(count: int) -> str:

@@ -104,7 +104,8 @@ def _check_graph(graph: Fields) -> None:
     dims = graph.table("dims")
     for name in dims.everything():
         dims.integer(name, least=0)
-    graph.flag("training", False)
+    for name in ("training", "drop_unused"):
+        graph.flag(name, False)
     graph.finish()
 
 

@@ -39,6 +39,7 @@ class GraphInput:
     format: str | None = None
     dims: Mapping[str, int] = field(default_factory=dict)
     training: bool = False
+    drop_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +302,7 @@ def _origin(graph_input: GraphInput | None) -> dict[str, Any]:
         "format": graph_input.format,
         "dims": dict(graph_input.dims),
         "training": graph_input.training,
+        "drop_unused": graph_input.drop_unused,
     }
 
 

@@ -32,6 +32,7 @@ NOT_CHECKED = (
     "graph.format",
     "graph.dims",
     "graph.training",
+    "graph.drop_unused",
     "device.name",
     "device.source",
     "portfolio",

@@ -117,7 +117,13 @@ def describe_graphs(
 
 def read_choice(choice: GraphChoice) -> ModelGraph:
     """Read a graph as a spec says."""
-    return read_graph(choice.path, format=choice.format, dims=dict(choice.dims) or None, training=choice.training)
+    return read_graph(
+        choice.path,
+        format=choice.format,
+        dims=dict(choice.dims) or None,
+        training=choice.training,
+        drop_unused=choice.drop_unused,
+    )
 
 
 def _expand(choice: GraphChoice, folder: Path) -> list[str]:

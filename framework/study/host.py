@@ -90,7 +90,13 @@ class Host:
             plugin_files=task.plugin_files,
             # All of it is compiled before the host is ready, unless the user said --no-warm.
             on_compile=None,
-            graph_input=GraphInput(path=task.path, format=task.format, dims=task.dims, training=task.training),
+            graph_input=GraphInput(
+                path=task.path,
+                format=task.format,
+                dims=task.dims,
+                training=task.training,
+                drop_unused=task.drop_unused,
+            ),
         )
         return Finished(
             key=task.key,
@@ -103,9 +109,15 @@ class Host:
     def _read(self, task: Task) -> ModelGraph:
         from framework.formats import read_graph
 
-        place = (task.sha256, task.path, task.format, *sorted(task.dims.items()), task.training)
+        place = (task.sha256, task.path, task.format, *sorted(task.dims.items()), task.training, task.drop_unused)
         if place not in self._graphs:
-            graph = read_graph(task.path, format=task.format, dims=task.dims or None, training=task.training)
+            graph = read_graph(
+                task.path,
+                format=task.format,
+                dims=task.dims or None,
+                training=task.training,
+                drop_unused=task.drop_unused,
+            )
             if graph.named_sha256() != task.sha256:
                 raise UserError("the graph has changed since the study was planned", where=task.path)
             while len(self._graphs) >= _KEPT_GRAPHS:

@@ -43,7 +43,7 @@ class GraphChoice:
         ``testbed:NAME``, a path, or a pattern of paths.
     where
         Its place in the spec, for errors.
-    format, dims, training
+    format, dims, training, drop_unused
         As for `framework.formats.read_graph`.
     family
         For breakdowns; the catalogue's family or the graph's name where empty.
@@ -54,6 +54,7 @@ class GraphChoice:
     format: str | None = None
     dims: tuple[tuple[str, int], ...] = ()
     training: bool = False
+    drop_unused: bool = False
     family: str = ""
 
 
@@ -252,6 +253,7 @@ def _graph(fields: Fields, key: str, item: Any) -> GraphChoice:
         format=inner.text("format") if inner.has("format") else None,
         dims=tuple(sorted(dims.items())),
         training=inner.flag("training", False),
+        drop_unused=inner.flag("drop_unused", False),
         family=inner.text("family") if inner.has("family") else "",
     )
     inner.finish()

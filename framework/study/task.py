@@ -16,7 +16,7 @@ class Task:
 
     Attributes
     ----------
-    path, format, dims, training
+    path, format, dims, training, drop_unused
         The graph, as for `framework.formats.read_graph`.
     sha256
         Digest the graph must have; another means that the file has changed since the study was planned.
@@ -31,6 +31,7 @@ class Task:
     format: str | None
     dims: dict[str, int]
     training: bool
+    drop_unused: bool
     sha256: str
     device: dict[str, Any] | None
     stages: int
@@ -103,6 +104,7 @@ def make_task(run: PlannedRun, settings: RunSettings, code: str) -> Task:
         format=choice.format,
         dims=dict(choice.dims),
         training=choice.training,
+        drop_unused=choice.drop_unused,
         sha256=run.graph.sha256,
         device=None if run.device is None else run.device.as_dict(),
         stages=run.stages,

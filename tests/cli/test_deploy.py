@@ -6,16 +6,21 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from framework.cli import run
 from framework.deploy import runtime
+from framework.deploy.manifest import read_manifest
+from framework.deploy.model import open_model
+from framework.deploy.solved import read_solved
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.device import load_device
 from framework.portfolio.solve import solve
 from tests.cli.conftest import Run
 from tests.deploy.models import functions, residual, transformer, write
+from tests.deploy.odd_models import unused
 
 
 def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
@@ -76,6 +81,30 @@ def test_a_result_of_the_model_itself_can_be_split(pipebound: Run, tmp_path: Pat
     solved = json.loads((tmp_path / "r.json").read_text())
     assert trial["rows"][0]["predicted"] == pytest.approx(solved["incumbent"], rel=1e-9)
     assert all(row["predicted"] >= solved["dual_bound"] for row in trial["rows"] if row["name"] != "unsplit")
+
+
+def test_an_unused_head_is_left_out_all_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(unused(), tmp_path / "m.onnx")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["pipebound", *arguments])
+        assert run() == 0
+        return capsys.readouterr().out
+
+    call("solve", "m.onnx", "-k", "2", "--drop-unused", "--with", "ideal-dp", "-o", "r.json", "--json")
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert document["graph"]["drop_unused"]
+    assert document["remarks"] == ["2 nodes lead to no output of the model and cost nothing: 'aux.mm', 'aux.softmax'"]
+    call("verify", "r.json", "--allow-unproven")
+    (tmp_path / "m.onnx").rename(tmp_path / "renamed.onnx")
+    call("verify", "r.json", "--allow-unproven", "--graph", "renamed.onnx")
+    manifest = json.loads(call("split", "renamed.onnx", "r.json", "-o", "stages", "--json"))
+    assert manifest["predicted"]["drop_unused"]
+    read = read_solved(read_manifest(tmp_path / "stages"), open_model(tmp_path / "renamed.onnx"))
+    assert read.bottleneck(np.array(document["stage_of"])) == pytest.approx(document["incumbent"])
 
 
 def test_a_profile_states_its_own_bandwidth(pipebound: Run, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.graph import PhysicalCosts
 from tests.deploy.models import DIMS, MODELS, residual, transformer, write
+from tests.deploy.odd_models import unused
 
 pytest.importorskip("onnxruntime")
 
@@ -96,6 +97,19 @@ def test_the_times_of_all_nodes_add_up(name: str, tmp_path: Path) -> None:
     assert costs.seconds.sum() > 0
     assert profile.latency[0] <= profile.latency[1] <= profile.latency[2]
     assert profile.graph.node_names == model.node_names
+
+
+def test_what_no_output_needs_is_not_run_if_dropped(tmp_path: Path) -> None:
+    model = open_model(write(unused(), tmp_path / "m.onnx"))
+    seconds = []
+    for drop in (False, True):
+        profile = profile_model(model, repetitions=3, warm_up=1, drop_unused=drop)
+        assert profile.graph.node_names == ("first", "aux.mm", "aux.softmax", "last")
+        assert isinstance(profile.graph.costs, PhysicalCosts)
+        seconds.append(profile.graph.costs.seconds)
+    assert (seconds[0] > 0).all()
+    assert (seconds[1] > 0).tolist() == [True, False, False, True]
+    assert [row["nodes"] for row in profile.operators] == [["first"], ["last"]]
 
 
 def test_a_profile_is_a_graph_with_a_note(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ def model_of(text: str) -> onnx.ModelProto:
     return parser.parse_model(HEADER + text)
 
 
-def read(model: onnx.ModelProto | str, dims: dict[str, int] | None = None) -> ModelGraph:
+def read(model: onnx.ModelProto | str, dims: dict[str, int] | None = None, *, drop_unused: bool = False) -> ModelGraph:
     proto = model_of(model) if isinstance(model, str) else model
-    return parse(proto.SerializeToString(), "dir/m.onnx", dims=dims)
+    return parse(proto.SerializeToString(), "dir/m.onnx", dims=dims, drop_unused=drop_unused)
 
 
 def refusal(model: onnx.ModelProto | str, dims: dict[str, int] | None = None) -> str:
@@ -84,6 +84,30 @@ def test_each_output_is_a_tensor_and_inputs_are_free() -> None:
     )
     assert graph.node_names == ("a", "y", "v")
     assert tensors_of(graph) == [("a", 32, ["y", "v"]), ("a", 32, ["v"])]
+
+
+def test_what_no_output_depends_on_counts_unless_dropped() -> None:
+    text = """g (float[4, 8] x) => (float[4, 8] y)
+        {
+            eight = Constant <value = int64[2] {8, 8}> ()
+            wide = Constant <value = int64[2] {8, 64}> ()
+            w = ConstantOfShape (eight)
+            aux = ConstantOfShape (wide)
+            a = MatMul (x, w)
+            h = MatMul (a, aux)
+            s = Softmax (h)
+            y = MatMul (a, w)
+        }"""
+    counted, dropped = read(text), read(text, drop_unused=True)
+    assert counted.node_names == dropped.node_names == ("a", "h", "s", "y")
+    assert tensors_of(counted) == [("a", 128, ["h", "y"]), ("h", 1024, ["s"])]
+    assert tensors_of(dropped) == [("a", 128, ["y"])]
+    for name in ("flops", "parameter_bytes", "accessed_bytes"):
+        whole, rest = getattr(costs_of(counted), name), getattr(costs_of(dropped), name)
+        assert rest.tolist() == [whole[0], 0, 0, whole[3]]
+    assert "2 nodes lead to no output of the model and count all the same" in counted.remarks[-1]
+    assert "(leave out with --drop-unused): 'h', 's'" in counted.remarks[-1]
+    assert dropped.remarks[-1] == "2 nodes lead to no output of the model and cost nothing: 'h', 's'"
 
 
 def test_relabelling_operators_are_free_nodes() -> None:
