@@ -1,7 +1,7 @@
 """`anchored-cut`: every node lies in some stage, and the cheapest set that can be that stage bounds the bottleneck.
 
 Validity: take the partition that attains the optimum and any node v. The stage S that holds v is convex, so it
-satisfies what `framework.structure.cuts` imposes for the anchor v, and it costs at most the optimum. Since
+satisfies what `framework.structure.flow.convex_cuts` imposes for the anchor v, and it costs at most the optimum. Since
 max(0, p(S) - capacity) >= theta (p(S) - capacity) for any theta in [0, 1],
 
     optimum >= f(S) >= min over such sets R of  (w + theta p)(R) + cut(R)  -  theta capacity,
@@ -29,12 +29,12 @@ from framework.contracts import Context, Feature
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
 from framework.registry import register_formulation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.model.instance import Instance
     from framework.model.topology import IntArray
-    from framework.structure.cuts import NodeCut, NodeCuts
+    from framework.structure.flow.convex_cuts import NodeCut, NodeCuts
 
 NAME = "anchored-cut"
 DENOMINATOR = 64
@@ -65,7 +65,7 @@ class AnchoredCut:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Anchor one node after the other."""
-        from framework.structure.cuts import NodeCuts
+        from framework.structure.flow.convex_cuts import NodeCuts
 
         search: _Search | None = None
         found: Incumbent | None = None
@@ -83,7 +83,7 @@ class AnchoredCut:
         """Check the flow of a certificate arc by arc and vertex by vertex, and return the bound it proves."""
         import numpy as np
 
-        from framework.structure.cuts import NodeCuts
+        from framework.structure.flow.convex_cuts import NodeCuts
 
         instance = problem.instance
         data = certificate.whole_data("anchor", "theta_64", "arcs", "flow")
@@ -147,8 +147,8 @@ class _Search:
 
     def slice_around(self, stages: int) -> Incumbent | None:
         """Return the best slicing of orders that hold the kept set in one piece, if it beats all that is known."""
-        from framework.structure.orders import order_around
-        from framework.structure.slicing import Slicer
+        from framework.structure.poset.topological_orders import order_around
+        from framework.structure.primal.slicing import Slicer
 
         known = self.context.incumbent
         if self.cheapest is None:
@@ -179,7 +179,7 @@ class _Search:
 
     def _sets_around(self, v: int) -> Iterator[tuple[int, IntArray]]:
         """Yield cost and members of the sets that hold v and are cheapest at one theta after the other."""
-        from framework.structure.cuts import is_convex, set_cost
+        from framework.structure.flow.convex_cuts import is_convex, set_cost
 
         for share in self._shares(v):
             cut = self._cut(v, share)

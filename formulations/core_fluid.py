@@ -3,19 +3,19 @@
 Validity: a threshold T is refuted only if no chain of at most k ideals of the core, with stages of cost at most T on
 the core's nets, leaves room for the work (or the work and parameters) of all fluid nodes between the earliest and the
 latest places they may have. Every partition with a bottleneck of at most T is such a chain: taking nodes out of the
-tensors only lowers what a stage pays (`framework.structure.fluid_core`), and the fluid done by each stage is at most
-what the program remembers (`framework.structure.core_fluid`). Tensors that are in no net say what a stage pays for
-running fluid that another one needs first, or the other way round (`framework.structure.fluid_tolls`). So the optimum
-is at least T + 1; all arithmetic is on integers, but for one quotient of fluid weights, which is rounded up. A core may
-as well be read backwards (`framework.structure.core_reversal`). Equal nodes may stand for their sorted stages
-(`framework.structure.fluid_chains`), which leaves every stage as it is. With neither fluid nor such chains it is
-`ideal-dp`. The relaxing reduction before it, if asked for, never raises the optimum.
+tensors only lowers what a stage pays (`framework.structure.fluid.core`), and the fluid done by each stage is at most
+what the program remembers (`framework.structure.fluid.chain_dp`). Tensors that are in no net say what a stage pays for
+running fluid that another one needs first, or the other way round (`framework.structure.fluid.separation_costs`). So
+the optimum is at least T + 1; all arithmetic is on integers, but for one quotient of fluid weights, which is rounded
+up. A core may as well be read backwards (`framework.structure.fluid.reversal`). Equal nodes may stand for their sorted
+stages (`framework.structure.fluid.interchangeable`), which leaves every stage as it is. With neither fluid nor such
+chains it is `ideal-dp`. The relaxing reduction before it, if asked for, never raises the optimum.
 
-Cores grow from few ideals to many (`framework.structure.core_tower`). Each first has to refute the best bound known to
-anyone; then it once tries to prove the incumbent as good as optimal, if that is near, and gallops upwards in doubling
-steps and back in quartered ones: low thresholds are cheap to refute, and those near the limit of a core dear. What is
-not refuted is a partition of the core; the fluid is put where it fits, a short walk mends the details, and the order is
-sliced, for an incumbent.
+Cores grow from few ideals to many (`framework.structure.fluid.hierarchy`). Each first has to refute the best bound
+known to anyone; then it once tries to prove the incumbent as good as optimal, if that is near, and gallops upwards in
+doubling steps and back in quartered ones: low thresholds are cheap to refute, and those near the limit of a core dear.
+What is not refuted is a partition of the core; the fluid is put where it fits, a short walk mends the details, and the
+order is sliced, for an incumbent.
 
 Source: this project.
 """
@@ -32,11 +32,11 @@ from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.core_fluid import FluidPlan
-    from framework.structure.core_tower import CoreTower, ReadyCore
+    from framework.structure.fluid.chain_dp import FluidPlan
+    from framework.structure.fluid.hierarchy import CoreTower, ReadyCore
 
 NAME = "core-fluid"
 KEPT = 2
@@ -126,7 +126,7 @@ class CoreFluid:
         return Undecided(reason="the relaxation allows it, its completions do not reach it")
 
     def _tower(self, problem: Problem, context: Context, threshold: int) -> CoreTower:
-        from framework.structure.core_tower import CoreTower
+        from framework.structure.fluid.hierarchy import CoreTower
 
         key = (problem.instance.sha256(), problem.useful_stages, self.first_ideals, self.max_ideals, self.epsilon)
         if key not in _towers:

@@ -8,7 +8,7 @@ holds v and costs at most T. In a partition at T each stage S takes up
 so all nodes together take up at most k. If the sum of a_v / g_v over all nodes exceeds k there is no such partition,
 and the optimum is at least T + 1; the terms are rounded down to multiples of 2^-60. Each g_v is proven by minimum cuts
 in exact integers: one Lagrangian bound, or a tree of them with v as the only anchor, where nodes that cannot share a
-stage with v at T are out (`framework.structure.counting`). Where the weights come from does not matter.
+stage with v at T are out (`framework.structure.covering.anchor_weights`). Where the weights come from does not matter.
 
 Certificate: T, the weights, g and a tree for each node; `check` repeats one minimum cut a leaf, and those that rule out
 pairs of nodes and covered nets at T. No linear program is involved.
@@ -29,10 +29,10 @@ from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.count_refuter import CountProof, CountRefuter
+    from framework.structure.covering.share_bound import CountProof, CountRefuter
 
 NAME = "counting"
 LONGEST_LOG = 30_000
@@ -85,7 +85,7 @@ class Counting:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks), or leave it undecided."""
-        from framework.structure.count_refuter import CountProof
+        from framework.structure.covering.share_bound import CountProof
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
@@ -105,7 +105,7 @@ class Counting:
         """Walk through the trees of a certificate, one minimum cut a leaf, and add up the shares."""
         import numpy as np
 
-        from framework.structure.count_refuter import CountProof, CountRefuter
+        from framework.structure.covering.share_bound import CountProof, CountRefuter
 
         data = certificate.whole_data("threshold", "weights", "bounds", "trees")
         proof = CountProof(
@@ -129,7 +129,7 @@ class _Climb:
     """The best bound so far, and how far above it the next attempt is made."""
 
     def __init__(self, problem: Problem, context: Context, *, contract: bool) -> None:
-        from framework.structure.threshold_contraction import ContractedProblems
+        from framework.structure.reduction.threshold_contraction import ContractedProblems
 
         self.problem, self.context = problem, context
         self.refuter: CountRefuter | None = None
@@ -151,7 +151,7 @@ class _Climb:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.count_refuter import CountProof
+        from framework.structure.covering.share_bound import CountProof
 
         step, effort = 0.5, 0
         while True:
@@ -189,7 +189,7 @@ class _Climb:
 
     def _at(self, threshold: int) -> CountRefuter | None:
         """Return what refutes a threshold; None if the contraction does."""
-        from framework.structure.count_refuter import CountRefuter
+        from framework.structure.covering.share_bound import CountRefuter
 
         problem = self.problems.at(threshold, self.context.should_stop)
         if problem is None:
@@ -208,7 +208,7 @@ class _Climb:
 
 def _refuter_of(problem: Problem, context: Context) -> CountRefuter:
     """Return the state of the latest problem decided, whose weights serve again at other thresholds."""
-    from framework.structure.count_refuter import CountRefuter
+    from framework.structure.covering.share_bound import CountRefuter
 
     key = (problem.instance.sha256(), problem.useful_stages)
     if key not in _refuters:

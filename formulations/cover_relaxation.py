@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from framework.contracts import Context
     from framework.model.graph import FloatArray
     from framework.model.problem import Problem
-    from framework.structure.stage_cover import StageCover
-    from framework.structure.stage_networks import RoleArray
+    from framework.structure.covering.farley import StageCover
+    from framework.structure.pricing.network import RoleArray
 
 FIRST_STEP, SMALLEST_STEP = 1 / 4, 1 / 128
 """Shares of the interval to the incumbent at which the next threshold is tried."""
@@ -120,7 +120,7 @@ class CoverRelaxation:
         return max(self._lower, min(upper - 1, self._lower + int(self._step * (upper - self._lower))))
 
     def _best(self, multipliers: FloatArray, threshold: int) -> tuple[RoleArray, float]:
-        from framework.structure.stage_cover import integer_prices
+        from framework.structure.covering.farley import integer_prices
 
         return self._value(self._cover.grow(integer_prices(multipliers), threshold), multipliers, threshold)
 
@@ -135,7 +135,7 @@ class CoverRelaxation:
 
     def _prove(self, multipliers: FloatArray, threshold: int) -> RoleArray | None:
         """Return None for a proof; otherwise stages worth too much, if any were met."""
-        from framework.structure.stage_cover import CoverProof, integer_prices
+        from framework.structure.covering.farley import CoverProof, integer_prices
 
         prices = integer_prices(multipliers)
         theta = max(0, (int(prices.sum()) - 1) // self.problem.useful_stages)

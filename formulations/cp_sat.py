@@ -1,6 +1,6 @@
 """`cp-sat`: the exact model in CP-SAT, minimising the bottleneck or deciding a threshold.
 
-Validity: the model of `framework.structure.stage_model` is exact but for a coarsening that only lowers costs, and
+Validity: the model of `framework.structure.models.stages_cp` is exact but for a coarsening that only lowers costs, and
 windows that no partition at or below the threshold violates; so an infeasible model refutes the threshold, and the
 solver's proven lower bound on the coarse bottleneck, times the unit, is a lower bound. While minimising, only
 partitions better than the incumbent are looked for: when there are none, the incumbent is optimal. CP-SAT reasons
@@ -20,10 +20,10 @@ from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import known_partition, simple_bound
+from framework.structure.primal.initial_interval import known_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.stage_model import ModelParts, StageModel
+    from framework.structure.models.stages_cp import ModelParts, StageModel
 
 NAME = "cp-sat"
 POLL_SECONDS = 0.05
@@ -148,8 +148,8 @@ class CpSat:
         exact: bool = False,
         lower: int = 0,
     ) -> StageModel | Termination:
-        from framework.structure.limited_stage_model import LimitedStageModel
-        from framework.structure.stage_model import SAFE_RESOLUTION, ModelParts, estimated_size
+        from framework.structure.models.limited_stage_model import LimitedStageModel
+        from framework.structure.models.stages_cp import SAFE_RESOLUTION, ModelParts, estimated_size
 
         size = estimated_size(problem)
         if size > self.max_size:

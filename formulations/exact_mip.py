@@ -1,9 +1,9 @@
 """`exact-mip`: the exact integer program of the paper, minimising T.
 
-Validity: the superblock model with one stage in each group is exact (`framework.structure.superblock_model`); the
-solver's dual bound is discounted (`framework.structure.mip`), so the gap closes to the discount and no further. Without
-windows it is the plain program; with them, nodes are fixed where no partition as good as the incumbent can
-differ. Source: Archer et al., ICML 2024, figure 3.
+Validity: the superblock model with one stage in each group is exact (`framework.structure.models.superblocks`); the
+solver's dual bound is discounted (`framework.structure.solvers.mathopt`), so the gap closes to the discount and no
+further. Without windows it is the plain program; with them, nodes are fixed where no partition as good as the incumbent
+can differ. Source: Archer et al., ICML 2024, figure 3.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ExactMip:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Minimise T."""
-        from framework.structure.superblock_model import even_layout
+        from framework.structure.models.superblocks import even_layout
 
         assignment = self.variables == "assignment"
         search = SuperblockSearch(NAME, problem, context, self.solver, max_size=self.max_size, assignment=assignment)

@@ -1,13 +1,14 @@
 """`ideal-dp`: the exact optimum by dynamic programming over ideals, wherever they can be enumerated.
 
 Validity: a threshold T is refuted only after every chain of at most k ideals whose stages cost at most T has been ruled
-out over the complete lattice (`framework.structure.ideal_chains` has the proof), so the optimum is at least
+out over the complete lattice (`framework.structure.ideals.chain_dp` has the proof), so the optimum is at least
 T + 1; all arithmetic is on integers. A threshold that is reached comes with its partition. Bisection between the
 two ends at the optimum.
 
-With `epsilon`, all this happens on a relaxed instance (`framework.structure.reductions.reduce_relaxing`), whose optimum
-is at most the true one: refutations hold, partitions are lifted and priced on the true instance, and the gap that is
-left is at most what the relaxation gave up. It takes in the tiny sources of exported graphs, which multiply ideals.
+With `epsilon`, all this happens on a relaxed instance (`framework.structure.reduction.dominance.reduce_relaxing`),
+whose optimum is at most the true one: refutations hold, partitions are lifted and priced on the true instance, and the
+gap that is left is at most what the relaxation gave up. It takes in the tiny sources of exported graphs, which multiply
+ideals.
 
 Source: Tarnawski et al., NeurIPS 2020 (a minimax program over the same lattice); deciding
 thresholds with corridors, from the incumbent downwards, is this project's.
@@ -25,12 +26,12 @@ from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import known_partition, simple_bound
+from framework.structure.primal.initial_interval import known_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.model.instance import Instance
-    from framework.structure.ideal_chains import ChainSearch
-    from framework.structure.ideals import IdealLattice
+    from framework.structure.ideals.chain_dp import ChainSearch
+    from framework.structure.ideals.lattice import IdealLattice
 
 NAME = "ideal-dp"
 KEPT = 2
@@ -84,7 +85,7 @@ class IdealDP:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Close the gap, or say which limit was in the way."""
-        from framework.structure.ideal_chains import ChainSearch
+        from framework.structure.ideals.chain_dp import ChainSearch
 
         relaxed = self._relax(problem, context.should_stop)
         lattice = self._lattice(relaxed.instance, context.should_stop)
@@ -107,7 +108,7 @@ class IdealDP:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold; the lattice is kept for the next one on the same instance."""
-        from framework.structure.ideal_chains import ChainSearch
+        from framework.structure.ideals.chain_dp import ChainSearch
 
         relaxed = self._relax(problem, context.should_stop)
         lattice = self._lattice(relaxed.instance, context.should_stop)
@@ -127,7 +128,7 @@ class IdealDP:
 
     def _relax(self, problem: Problem, should_stop: Callable[[], bool]) -> Problem:
         """Return the problem to search: the same one unless `epsilon` is given."""
-        from framework.structure.reductions import reduce_relaxing
+        from framework.structure.reduction.dominance import reduce_relaxing
 
         if not self.epsilon:
             return problem
@@ -135,7 +136,7 @@ class IdealDP:
         return problem.on(relaxed)
 
     def _lattice(self, instance: Instance, should_stop: Callable[[], bool]) -> IdealLattice:
-        from framework.structure.ideals import LatticeStatus, enumerate_ideals
+        from framework.structure.ideals.lattice import LatticeStatus, enumerate_ideals
 
         key = (instance.sha256(), self.max_ideals, self.max_megabytes, self.foresee)
         if key not in _lattices:
@@ -154,7 +155,7 @@ class IdealDP:
         return _lattices[key]
 
     def _why_incomplete(self, lattice: IdealLattice) -> Termination:
-        from framework.structure.ideals import LatticeStatus
+        from framework.structure.ideals.lattice import LatticeStatus
 
         if lattice.status is LatticeStatus.STOPPED:
             return Termination(reason=Reason.LIMIT, limit=Limit.TIME, detail="while enumerating ideals")
@@ -236,6 +237,6 @@ class _Search:
 
 def _lift(partition: Partition, relaxed: Problem, problem: Problem) -> Partition:
     """Turn a partition of the relaxed problem into one of the problem."""
-    from framework.structure.contraction import lift
+    from framework.structure.reduction.contraction import lift
 
     return partition if relaxed is problem else lift(partition, relaxed.instance)

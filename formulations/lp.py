@@ -1,10 +1,10 @@
 """`lp`: the linear relaxation of the exact model, with windows at a threshold and an exact certificate.
 
 Validity: at a threshold every partition with a bottleneck of at most that is a point of the superblock model with its
-windows (`framework.structure.superblock_model`), integer or not. Any nonnegative multipliers on its rows bound T from
-below (`framework.structure.dual_repair`): a bound above the threshold refutes it. The solver's duals only suggest the
-multipliers; what they prove is evaluated in integers, in exact ticks without coarsening, so the soundness is
-`certified`, and `check` needs no solver.
+windows (`framework.structure.models.superblocks`), integer or not. Any nonnegative multipliers on its rows bound T from
+below (`framework.structure.solvers.safe_dual_bound`): a bound above the threshold refutes it. The solver's duals only
+suggest the multipliers; what they prove is evaluated in integers, in exact ticks without coarsening, so the soundness
+is `certified`, and `check` needs no solver.
 
 Without windows the relaxation hardly beats the simple bound, since x = 1/k everywhere cuts nothing; so thresholds are
 refuted one after the other, each with its own windows. Source: Archer et al., ICML 2024, for the model; windows and
@@ -21,12 +21,12 @@ from framework.bounds import Certificate, Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
-from framework.portfolio.climb import climb
+from framework.portfolio.context.destructive_bound import climb
 from framework.registry import register_formulation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.superblock_model import SuperblockModel, SuperblockParts
+    from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
 
 NAME = "lp"
 
@@ -63,9 +63,9 @@ class Lp:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks) by a bound above it."""
-        from framework.structure.dual_repair import dual_value, round_duals
-        from framework.structure.mip import solve_relaxation, start_solver
-        from framework.structure.superblock_model import estimated_entries
+        from framework.structure.models.superblocks import estimated_entries
+        from framework.structure.solvers.mathopt import solve_relaxation, start_solver
+        from framework.structure.solvers.safe_dual_bound import dual_value, round_duals
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
@@ -103,8 +103,8 @@ class Lp:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Build the model again and evaluate the multipliers."""
-        from framework.structure.dual_repair import dual_value
-        from framework.structure.superblock_model import SuperblockParts
+        from framework.structure.models.superblocks import SuperblockParts
+        from framework.structure.solvers.safe_dual_bound import dual_value
 
         data = certificate.whole_data("groups", "threshold", "rows", "multipliers")
         groups, threshold, multipliers = int(data["groups"]), int(data["threshold"]), data["multipliers"]
@@ -119,7 +119,7 @@ class Lp:
 def _model(parts: SuperblockParts, problem: Problem, groups: int, threshold: int) -> SuperblockModel | None:
     """Return the model with the windows of a threshold and no other limit on T; None if a window is empty."""
     from framework.model.instance import MAX_TOTAL
-    from framework.structure.superblock_model import SuperblockModel, even_layout
+    from framework.structure.models.superblocks import SuperblockModel, even_layout
 
     windows = parts.windows.at(problem.useful_stages, threshold)
     if windows is None:

@@ -1,11 +1,11 @@
 """`nested-cuts`: branch and bound over nested ideals, every node bounded by minimum cuts.
 
 Validity: a node's minimum cut bounds a weighted sum of stage costs over all partitions in the node
-(`framework.structure.nested_cuts` has the proof), and the least bound of the open nodes bounds the optimum
-(`framework.structure.nested_tree`); all arithmetic is on integers. With as many groups as stages the tree is exact.
-With fewer it solves a relaxation: r adjacent stages of bottleneck T, seen as one stage with r times the capacity,
-cost at most r T, because a merge adds work, never cuts, and max(0, sum p_i - r c) <= sum max(0, p_i - c). So bounds
-for a few groups lift problems of many stages.
+(`framework.structure.nested_cuts.network` has the proof), and the least bound of the open nodes bounds the optimum
+(`framework.structure.nested_cuts.tree`); all arithmetic is on integers. With as many groups as stages the tree is
+exact. With fewer it solves a relaxation: r adjacent stages of bottleneck T, seen as one stage with r times the
+capacity, cost at most r T, because a merge adds work, never cuts, and max(0, sum p_i - r c) <= sum max(0, p_i - c). So
+bounds for a few groups lift problems of many stages.
 
 By default trees for 2, 4, ... groups and for the stages themselves grow side by side, most effort going to the one
 that has proven most. The nested ideals of every cut are turned into an order and sliced: that finds partitions.
@@ -23,12 +23,12 @@ from framework.contracts import Context, Decision, Feature, Refuted, Relaxation,
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.model.graph import FloatArray
     from framework.model.topology import IntArray
-    from framework.structure.nested_tree import NestedTree
+    from framework.structure.nested_cuts.tree import NestedTree
 
 NAME = "nested-cuts"
 PROMISING = 1.05
@@ -92,7 +92,7 @@ class NestedCuts:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold with one tree: `groups` of them, or as many as stages up to `max_groups`."""
-        from framework.structure.nested_repair import balanced_sizes
+        from framework.structure.nested_cuts.rounding import balanced_sizes
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
@@ -121,7 +121,7 @@ class NestedCuts:
 
     def relax(self, problem: Problem, context: Context) -> Relaxation | None:
         """Return the Lagrangian relaxation at the root, one multiplier a group."""
-        from framework.structure.nested_repair import balanced_sizes
+        from framework.structure.nested_cuts.rounding import balanced_sizes
 
         groups = min(self.groups or self.max_groups, problem.useful_stages)
         if groups < 2 or not self._fits(problem, groups):
@@ -133,7 +133,7 @@ class NestedCuts:
         return (groups - 1) * (instance.n + instance.m) <= self.max_vertices
 
     def _groupings(self, problem: Problem) -> list[list[int]]:
-        from framework.structure.nested_repair import balanced_sizes
+        from framework.structure.nested_cuts.rounding import balanced_sizes
 
         k = problem.useful_stages
         wanted = [self.groups] if self.groups else [2, 3, 4, 6, 8, 16, 32, 64]
@@ -174,7 +174,7 @@ class _Search:
     """The interval, and what of it is this formulation's own."""
 
     def __init__(self, problem: Problem, context: Context) -> None:
-        from framework.structure.nested_repair import Repair
+        from framework.structure.nested_cuts.rounding import Repair
 
         self.problem, self.context = problem, context
         self.partition = context.best_partition() or balanced_partition(problem)
@@ -196,9 +196,9 @@ class _Search:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.nested_cuts import NestedNetwork
-        from framework.structure.nested_repair import group_windows
-        from framework.structure.nested_tree import NestedTree
+        from framework.structure.nested_cuts.network import NestedNetwork
+        from framework.structure.nested_cuts.rounding import group_windows
+        from framework.structure.nested_cuts.tree import NestedTree
 
         instance, stop = self.problem.instance, self.context.should_stop
         windows = group_windows(instance, sizes, threshold, stop)
@@ -275,8 +275,8 @@ class _Relaxation:
     def __init__(self, problem: Problem, sizes: list[int], context: Context) -> None:
         import numpy as np
 
-        from framework.structure.nested_cuts import NestedNetwork
-        from framework.structure.windows import StageWindows
+        from framework.structure.nested_cuts.network import NestedNetwork
+        from framework.structure.poset.stage_windows import StageWindows
 
         self._search = _Search(problem, context)
         self._stop = context.should_stop
@@ -303,7 +303,7 @@ class _Relaxation:
     def evaluate(self, multipliers: FloatArray) -> RelaxedPoint:
         import numpy as np
 
-        from framework.structure.nested_cuts import SMOOTHING
+        from framework.structure.nested_cuts.network import SMOOTHING
 
         network, sizes = self._network, self._network.sizes
         if self._windows is None:
@@ -352,7 +352,7 @@ class _Relaxation:
 
     def _move(self) -> None:
         """Choose the threshold by what is proven, and its windows; those without windows are refuted on the way."""
-        from framework.structure.nested_repair import windows_of_groups
+        from framework.structure.nested_cuts.rounding import windows_of_groups
 
         while True:
             highest = self._search.value - 1

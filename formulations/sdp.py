@@ -1,10 +1,10 @@
 """`sdp`: the semidefinite relaxation over "same stage", solved by cvxpy and made exact by integer vectors.
 
-Validity: `framework.structure.same_stage_model`: every row of its linear part, and k q' X q >= (q' 1)^2 for every
-integer vector q, holds for every partition. A semidefinite solver (SCS) solves the relaxation roughly; the eigenvectors
-of its dual matrix, rounded to integers, are the vectors that matter. The linear model with these rows is solved again,
-and the duals of that are evaluated exactly (`framework.structure.dual_repair`): nothing rests on either solver, and the
-soundness is `certified`. The certificate holds the vectors and the multipliers.
+Validity: `framework.structure.models.same_stage_model`: every row of its linear part, and k q' X q >= (q' 1)^2 for
+every integer vector q, holds for every partition. A semidefinite solver (SCS) solves the relaxation roughly; the
+eigenvectors of its dual matrix, rounded to integers, are the vectors that matter. The linear model with these rows is
+solved again, and the duals of that are evaluated exactly (`framework.structure.solvers.safe_dual_bound`): nothing rests
+on either solver, and the soundness is `certified`. The certificate holds the vectors and the multipliers.
 
 The model has n^2 / 2 columns and some n rows for each edge, so it is for small graphs. Sources: Karisch and Rendl 1998;
 cvxpy; the exact repair: this project (methods.md C10).
@@ -20,11 +20,11 @@ from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Sou
 from framework.contracts import Context, Feature
 from framework.model.problem import Problem
 from framework.registry import register_formulation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.model.topology import IntArray
-    from framework.structure.same_stage_model import SameStageModel
+    from framework.structure.models.same_stage_model import SameStageModel
 
 NAME = "sdp"
 LARGEST_ENTRY = 1000
@@ -60,8 +60,8 @@ class Sdp:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Solve both programs."""
-        from framework.structure.mip import solve_relaxation, start_solver
-        from framework.structure.same_stage_model import SameStageModel
+        from framework.structure.models.same_stage_model import SameStageModel
+        from framework.structure.solvers.mathopt import solve_relaxation, start_solver
 
         n, k = problem.instance.n, problem.useful_stages
         if n > self.max_nodes:
@@ -90,8 +90,8 @@ class Sdp:
         """Build the model with the vectors of a certificate and evaluate its multipliers."""
         import numpy as np
 
-        from framework.structure.dual_repair import dual_value
-        from framework.structure.same_stage_model import SameStageModel
+        from framework.structure.models.same_stage_model import SameStageModel
+        from framework.structure.solvers.safe_dual_bound import dual_value
 
         n = problem.instance.n
         data = certificate.whole_data("vectors", "rows", "multipliers")
@@ -104,7 +104,7 @@ class Sdp:
     def _evaluate(
         self, problem: Problem, context: Context, model: Any, duals: Any, base: int, vectors: list[IntArray]
     ) -> Outcome:
-        from framework.structure.dual_repair import dual_value, round_duals
+        from framework.structure.solvers.safe_dual_bound import dual_value, round_duals
 
         rows, multipliers = round_duals(model, duals, base)
         try:

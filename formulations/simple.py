@@ -13,7 +13,7 @@ from framework.bounds import Certificate, DualBound, Outcome, Reason, Soundness,
 from framework.contracts import Context, Feature
 from framework.model.problem import Problem
 from framework.registry import register_formulation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 NAME = "simple"
 

@@ -1,7 +1,7 @@
 """The optimal slicing of a few good topological orders.
 
-Every partition into stages slices some topological order, and the best slicing of one order is found exactly
-and fast (`framework.structure.slicing`). So the search is over orders: the one of the best partition known, the given
+Every partition into stages slices some topological order, and the best slicing of one order is found exactly and fast
+(`framework.structure.primal.slicing`). So the search is over orders: the one of the best partition known, the given
 one, depth first, breadth first and greedy minimum cut, all but the given one from both ends, then noisy ones. Each
 order is asked first for a slicing below the incumbent, and solved only where there is one.
 
@@ -55,7 +55,7 @@ class SliceGraph:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Slice one order after the other, each against the best incumbent so far."""
-        from framework.structure.slicing import Slicer
+        from framework.structure.primal.slicing import Slicer
 
         best: Incumbent | None = None
         improved_by: list[str] = []
@@ -85,7 +85,7 @@ class SliceGraph:
         """Yield the orders to slice and their names, good ones first."""
         import numpy as np
 
-        from framework.structure.orders import OrderKind, order_of_partition, topological_order
+        from framework.structure.poset.topological_orders import OrderKind, order_of_partition, topological_order
 
         instance = problem.instance
         known = context.best_partition()

@@ -1,17 +1,17 @@
 """`soc`: the relaxation over "same stage" with the count of stages as second-order cones, certified by tangents.
 
-Validity: `framework.structure.same_stage_model`: its linear rows, the semidefinite row of any integer vector and every
-tangent of the count
+Validity: `framework.structure.models.same_stage_model`: its linear rows, the semidefinite row of any integer vector and
+every tangent of the count
 
     sum over v of  a_v / (sum over u of a_u X[u, v])  <=  k
 
 hold for every partition. At a threshold, pairs that can share no stage (windows, or a minimum cut that costs more; see
-`framework.structure.spreading_lp`) have X[u, v] = 0, so the least T that the rows allow bounds all partitions within
-the threshold, and the optimum is at least the smaller of that and the threshold plus 1. The convex program is solved
-roughly by an interior-point method (Clarabel, through cvxpy) and only chooses weights, vectors and tangents. With these
-rows the linear model of `lp` is joined to it (`framework.structure.second_order_model`), so that at a threshold it
-proves at least as much as `lp`; the duals of both together are rounded and evaluated in integers
-(`framework.structure.dual_repair`). Nothing rests on either solver: the soundness is `certified`.
+`framework.structure.spreading.cutting_planes`) have X[u, v] = 0, so the least T that the rows allow bounds all
+partitions within the threshold, and the optimum is at least the smaller of that and the threshold plus 1. The convex
+program is solved roughly by an interior-point method (Clarabel, through cvxpy) and only chooses weights, vectors and
+tangents. With these rows the linear model of `lp` is joined to it (`framework.structure.models.same_stage_socp`), so
+that at a threshold it proves at least as much as `lp`; the duals of both together are rounded and evaluated in integers
+(`framework.structure.solvers.safe_dual_bound`). Nothing rests on either solver: the soundness is `certified`.
 
 Measured on REGAL-like graphs of 20 and 30 nodes (one a family, k = 2, 4, at most 20 s each): never below `lp` or `sdp`,
 and well above both where stages are few and graphs regular (ws-20, k = 4: .993 of the incumbent; `lp` .721, `sdp` .863,
@@ -33,15 +33,15 @@ from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.closure import BoolArray
-    from framework.structure.linear_model import LinearModel
-    from framework.structure.mip_worker import FloatArray
-    from framework.structure.second_order_cones import Cones
-    from framework.structure.spreading_lp import Spreading
-    from framework.structure.superblock_model import SuperblockParts
+    from framework.structure.models.same_stage_cones import Cones
+    from framework.structure.models.superblocks import SuperblockParts
+    from framework.structure.poset.closure import BoolArray
+    from framework.structure.solvers.linear_model import LinearModel
+    from framework.structure.solvers.mathopt_worker import FloatArray
+    from framework.structure.spreading.cutting_planes import Spreading
 
 NAME = "soc"
 PRECISION = 1 << 62
@@ -124,10 +124,10 @@ class Soc:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Build the model with the rows of a certificate and evaluate its multipliers."""
-        from framework.structure.dual_repair import dual_value
-        from framework.structure.second_order_model import joined_model
-        from framework.structure.spreading_lp import Spreading
-        from framework.structure.superblock_model import SuperblockParts
+        from framework.structure.models.same_stage_socp import joined_model
+        from framework.structure.models.superblocks import SuperblockParts
+        from framework.structure.solvers.safe_dual_bound import dual_value
+        from framework.structure.spreading.cutting_planes import Spreading
 
         data = certificate.whole_data("threshold", "vectors", "weights", "slopes", "rows", "multipliers")
         threshold = int(data["threshold"])
@@ -161,9 +161,9 @@ class _Relaxation:
     """
 
     def __init__(self, problem: Problem, context: Context, rounds: int) -> None:
-        from framework.structure.mip import start_solver
-        from framework.structure.second_order_cones import first_cones
-        from framework.structure.spreading_lp import Spreading
+        from framework.structure.models.same_stage_cones import first_cones
+        from framework.structure.solvers.mathopt import start_solver
+        from framework.structure.spreading.cutting_planes import Spreading
 
         self.problem, self.context, self.rounds = problem, context, rounds
         start_solver()
@@ -175,9 +175,9 @@ class _Relaxation:
 
     def prove(self, threshold: int) -> tuple[int, Certificate | None, Soundness]:
         """Return what is proven at a threshold (ticks), 0 if nothing is."""
-        from framework.structure.dual_repair import dual_value, round_duals
-        from framework.structure.second_order_cones import refine
-        from framework.structure.second_order_model import joined_model
+        from framework.structure.models.same_stage_cones import refine
+        from framework.structure.models.same_stage_socp import joined_model
+        from framework.structure.solvers.safe_dual_bound import dual_value, round_duals
 
         problem, context, base = self.problem, self.context, max(1, threshold)
         apart = self.pairs.apart(threshold)
@@ -204,7 +204,7 @@ class _Relaxation:
         return proven, self._certificate(threshold, rows.tolist(), multipliers), Soundness.CERTIFIED
 
     def _duals(self, model: LinearModel, base: int, *, interior: bool) -> FloatArray | None:
-        from framework.structure.mip import solve_relaxation
+        from framework.structure.solvers.mathopt import solve_relaxation
 
         context = self.context
         duals = solve_relaxation(
@@ -256,8 +256,8 @@ def _cones(problem: Problem, data: Any) -> Cones:
     """
     import numpy as np
 
-    from framework.structure.same_stage_model import SLOPE_SCALE, CountTangent
-    from framework.structure.second_order_cones import LARGEST_ENTRY, LARGEST_WEIGHT, Cones
+    from framework.structure.models.same_stage_cones import LARGEST_ENTRY, LARGEST_WEIGHT, Cones
+    from framework.structure.models.same_stage_model import SLOPE_SCALE, CountTangent
 
     n = problem.instance.n
     if len(data["weights"]) != len(data["slopes"]):

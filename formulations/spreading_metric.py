@@ -7,10 +7,11 @@ Validity: take a partition with bottleneck T, and d[t] = 1 for the tensors it cu
     len(v) >= 1                                              for paths from r to v, if r and v share no stage
 
 with len the length of a path, on which a step between pins of t costs d[t] and a step that convexity forces is free;
-the proofs are in `framework.structure.spreading`. So the least T over all d in [0, 1] is a dual bound. At a threshold,
-pairs share no stage if their windows do not meet or if the cheapest convex set with both (a minimum cut) costs more;
-a tensor with q pins of which no two share a stage is cut and paid q times. The rows then hold for every partition with
-a bottleneck of at most the threshold: the optimum is at least the smaller of the least T and the threshold plus 1.
+the proofs are in `framework.structure.spreading.paths`. So the least T over all d in [0, 1] is a dual bound. At a
+threshold, pairs share no stage if their windows do not meet or if the cheapest convex set with both (a minimum cut)
+costs more; a tensor with q pins of which no two share a stage is cut and paid q times. The rows then hold for every
+partition with a bottleneck of at most the threshold: the optimum is at least the smaller of the least T and the
+threshold plus 1.
 
 The linear program over the violated rows is solved in floating numbers, but its duals are rounded to integers and what
 they prove is evaluated exactly, so the soundness is `certified`. Certificate: the threshold, the paths of each row with
@@ -34,10 +35,10 @@ from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.spreading_lp import Spreading, SpreadingProof
+    from framework.structure.spreading.cutting_planes import Spreading, SpreadingProof
 
 NAME = "spreading-metric"
 SHARE_OF_PAIRS = 3
@@ -102,8 +103,8 @@ class SpreadingMetric:
         """Walk along the paths of a certificate and add up what its multipliers prove."""
         import numpy as np
 
-        from framework.structure.spreading_lp import Spreading, SpreadingProof
-        from framework.structure.spreading_rows import paths_from
+        from framework.structure.spreading.cutting_planes import Spreading, SpreadingProof
+        from framework.structure.spreading.rows import paths_from
 
         data = certificate.whole_data("threshold", "nets", "cliques", "rows", "multipliers")
         proof = SpreadingProof(
@@ -144,7 +145,7 @@ class _Search:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.spreading_lp import Spreading
+        from framework.structure.spreading.cutting_planes import Spreading
 
         context = self.context
         spreading = Spreading(self.problem, context.should_stop)
@@ -175,7 +176,7 @@ class _Search:
 
 def _spreading_of(problem: Problem, context: Context) -> Spreading:
     """Return the state of the latest problem decided, whose pairs and rows serve again at other thresholds."""
-    from framework.structure.spreading_lp import Spreading
+    from framework.structure.spreading.cutting_planes import Spreading
 
     key = (problem.instance.sha256(), problem.useful_stages)
     if key not in _spreadings:

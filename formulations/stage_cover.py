@@ -1,11 +1,12 @@
 """`stage-cover`: refutes thresholds by prices on the nodes that no stage can be worth.
 
-Validity: let T be a threshold, pi integers on the nodes, and theta at least 0 such that pi(S) <= theta for every
-convex S with f(S) <= T. In a partition into k stages of cost at most T every stage is such an S or empty, so pi(V),
-which is the sum of what the stages are worth, is at most k theta. If pi(V) > k theta there is no such partition, and
-the optimum is at least T + 1. theta is proven by trees of minimum cuts in exact integers
-(`framework.structure.stage_pricing`); where the prices come from does not matter (`framework.structure.stage_cover`).
-Overflow enters a cut as p(S) - capacity or as 0, whichever bounds better: neither is above max(0, p(S) - capacity).
+Validity: let T be a threshold, pi integers on the nodes, and theta at least 0 such that pi(S) <= theta for every convex
+S with f(S) <= T. In a partition into k stages of cost at most T every stage is such an S or empty, so pi(V), which is
+the sum of what the stages are worth, is at most k theta. If pi(V) > k theta there is no such partition, and the optimum
+is at least T + 1. theta is proven by trees of minimum cuts in exact integers
+(`framework.structure.pricing.branch_and_bound`); where the prices come from does not matter
+(`framework.structure.covering.farley`). Overflow enters a cut as p(S) - capacity or as 0, whichever bounds better:
+neither is above max(0, p(S) - capacity).
 
 Certificate: T, prices, theta, the order of the anchors and the tree; `check` repeats one minimum cut a leaf, and
 those that rule out pairs of nodes and covered nets at T. No linear program is involved.
@@ -23,13 +24,13 @@ from framework.contracts import Columns, Context, Decision, Feature, Refuted, Re
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.model.topology import IntArray
-    from framework.structure.closure import BoolArray
-    from framework.structure.stage_cover import CoverProof, StageCover
-    from framework.structure.stage_networks import RoleArray
+    from framework.structure.covering.farley import CoverProof, StageCover
+    from framework.structure.poset.closure import BoolArray
+    from framework.structure.pricing.network import RoleArray
 
 NAME = "stage-cover"
 LONGEST_LOG = 20_000
@@ -87,7 +88,7 @@ class StageCovering:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks), or leave it undecided."""
-        from framework.structure.stage_cover import CoverProof, Failure
+        from framework.structure.covering.farley import CoverProof, Failure
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
@@ -115,7 +116,7 @@ class StageCovering:
     def relax(self, problem: Problem, context: Context) -> Relaxation | None:
         """Return the dual of the covering program, one multiplier a node; None for instances above `max_nodes`."""
         from formulations.cover_relaxation import CoverRelaxation
-        from framework.structure.stage_cover import StageCover
+        from framework.structure.covering.farley import StageCover
 
         if problem.instance.n > self.max_nodes:
             return None
@@ -128,7 +129,7 @@ class StageCovering:
         """Walk through the tree of a certificate, one minimum cut a leaf, and return the bound it proves."""
         import numpy as np
 
-        from framework.structure.stage_cover import CoverProof, StageCover
+        from framework.structure.covering.farley import CoverProof, StageCover
 
         data = certificate.whole_data("threshold", "prices", "theta", "order", "tree")
         proof = CoverProof(
@@ -215,7 +216,7 @@ class _Program:
     """
 
     def __init__(self, problem: Problem, context: Context, *, contract: bool) -> None:
-        from framework.structure.threshold_contraction import ContractedProblems
+        from framework.structure.reduction.threshold_contraction import ContractedProblems
 
         self._problem, self._context = problem, context
         self.covered = _ceiling(problem, context)
@@ -225,14 +226,14 @@ class _Program:
         self._done = {"rounds": 0, "vertices": 0}
 
     def add(self, partition: Partition) -> None:
-        from framework.structure.stage_cover import stages_of
+        from framework.structure.covering.farley import stages_of
 
         self._columns += stages_of(partition)
         if self._cover is not None:
             self._cover.take(stages_of(partition), self._node_of(self._cover.problem))
 
     def refute(self, threshold: int, *, effort: int) -> Refuted | Undecided:
-        from framework.structure.stage_cover import CoverProof, Failure
+        from framework.structure.covering.farley import CoverProof, Failure
 
         cover = self._at(threshold)
         if cover is None:
@@ -258,7 +259,7 @@ class _Program:
 
     def _at(self, threshold: int) -> StageCover | None:
         """Return the program for a threshold; None if the contraction refutes it."""
-        from framework.structure.stage_cover import StageCover
+        from framework.structure.covering.farley import StageCover
 
         problem = self._problems.at(threshold, self._context.should_stop)
         if problem is None:
@@ -290,7 +291,7 @@ def _ceiling(problem: Problem, context: Context) -> int:
 
 def _cover_of(problem: Problem, context: Context) -> StageCover:
     """Return the state of the latest problem decided, whose columns serve again at other thresholds."""
-    from framework.structure.stage_cover import StageCover
+    from framework.structure.covering.farley import StageCover
 
     key = (problem.instance.sha256(), problem.useful_stages)
     if key not in _covers:

@@ -1,11 +1,11 @@
 """`superblocks`: the stages in a few groups of consecutive ones, minimising T or refuting a given T.
 
-Validity: `framework.structure.superblock_model`: any partition with bottleneck T is a point of the model of any
-grouping, so its optimum is a dual bound, and where it has no solution T is refuted. With CP-SAT the model is
-coarsened soundly and its word is that of a solver in exact integers; with HiGHS and SCIP bounds are discounted
-(`framework.structure.mip`). Solutions become incumbents: as partitions where each group is one stage, otherwise by
-slicing an order that keeps the groups. Source: Archer et al., ICML 2024; groups of any number and fixed T: this
-project (methods.md C2).
+Validity: `framework.structure.models.superblocks`: any partition with bottleneck T is a point of the model of any
+grouping, so its optimum is a dual bound, and where it has no solution T is refuted. With CP-SAT the model is coarsened
+soundly and its word is that of a solver in exact integers; with HiGHS and SCIP bounds are discounted
+(`framework.structure.solvers.mathopt`). Solutions become incumbents: as partitions where each group is one stage,
+otherwise by slicing an order that keeps the groups. Source: Archer et al., ICML 2024; groups of any number and fixed T:
+this project (methods.md C2).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.child import ChildContext
+from framework.portfolio.context.child import ChildContext
 from framework.registry import register_formulation
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.superblock_model import Layout, SuperblockParts
-    from framework.structure.superblock_solve import Answer, Effort
+    from framework.structure.models.superblocks import Layout, SuperblockParts
+    from framework.structure.models.superblocks_solve import Answer, Effort
 
 NAME = "superblocks"
 Solver = Literal["highs", "scip", "cp-sat"]
@@ -77,7 +77,7 @@ class Superblocks:
         return search.decide(self._layouts(problem.useful_stages), threshold, windows=self.windows)
 
     def _layouts(self, stages: int) -> Sequence[Layout]:
-        from framework.structure.superblock_model import Layout, even_layout, guess_layout
+        from framework.structure.models.superblocks import Layout, even_layout, guess_layout
 
         found = [even_layout(stages, self.groups)]
         outwards = sorted(range(stages), key=lambda j: (abs(2 * j - stages), j))
@@ -119,7 +119,7 @@ class SuperblockSearch:
 
     def minimise(self, layouts: Sequence[Layout], *, windows: bool) -> Outcome:
         """Minimise T for each layout; the best of their bounds holds, since each of them does."""
-        from framework.structure.superblock_solve import Question, ask
+        from framework.structure.models.superblocks_solve import Question, ask
 
         missing = ""
         try:
@@ -159,7 +159,7 @@ class SuperblockSearch:
 
     def decide(self, layouts: Sequence[Layout], threshold: int, *, windows: bool) -> Decision:
         """Refute a threshold with one of the layouts, or find a partition on the way."""
-        from framework.structure.superblock_solve import Question, ask, partition_of_groups
+        from framework.structure.models.superblocks_solve import Question, ask, partition_of_groups
 
         if threshold < self.proven:
             return Refuted(soundness=Soundness.EXACT)
@@ -194,7 +194,7 @@ class SuperblockSearch:
         return Undecided(reason="out of time" if self.context.should_stop() else reason)
 
     def _prepare(self, layouts: Sequence[Layout]) -> SuperblockParts:
-        from framework.structure.superblock_model import estimated_entries
+        from framework.structure.models.superblocks import estimated_entries
 
         size = estimated_entries(self.problem.instance, max(len(layout.sizes) for layout in layouts))
         if size > self._max_size:
@@ -219,7 +219,7 @@ class SuperblockSearch:
                 self.partition, self.value = other, value
 
     def _take(self, answer: Answer) -> None:
-        from framework.structure.superblock_solve import partition_of_groups
+        from framework.structure.models.superblocks_solve import partition_of_groups
 
         bound = answer.solution.bound
         if bound is not None and bound > self.proven:
@@ -264,7 +264,7 @@ def shared_parts(problem: Problem, context: Context) -> SuperblockParts:
     OutOfTimeError
         If the context strikes while it is computed.
     """
-    from framework.structure.superblock_model import SuperblockParts
+    from framework.structure.models.superblocks import SuperblockParts
 
     key = problem.instance.sha256()
     if key not in _parts:
@@ -277,7 +277,7 @@ def shared_parts(problem: Problem, context: Context) -> SuperblockParts:
 
 def effort_of(context: Context) -> Effort:
     """Return what a solver may use in a context."""
-    from framework.structure.superblock_solve import Effort
+    from framework.structure.models.superblocks_solve import Effort
 
     return Effort(
         remaining=context.remaining, should_stop=context.should_stop, threads=context.threads, seed=context.seed

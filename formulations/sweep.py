@@ -18,9 +18,9 @@ from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
-from framework.portfolio.climb import climb
+from framework.portfolio.context.destructive_bound import climb
 from framework.registry import register_formulation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 NAME = "sweep"
 
@@ -61,7 +61,7 @@ class Sweep:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Sweep once (threshold in ticks)."""
-        from framework.structure.superblock_model import Layout, estimated_entries
+        from framework.structure.models.superblocks import Layout, estimated_entries
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)

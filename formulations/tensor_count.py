@@ -41,7 +41,7 @@ class TensorCount:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Evaluate the formula again; there is nothing to look for in the certificate."""
-        from framework.structure.tensor_count import tensor_count_bound
+        from framework.structure.primal.tensor_count import tensor_count_bound
 
         certificate.whole_data()
         return tensor_count_bound(problem)

@@ -1,10 +1,10 @@
 """`window-propagation`: limits on the work of prefixes and stages at a threshold, tightened by small integer programs.
 
-Validity: at threshold T any partition is a point of every superblock model (`framework.structure.superblock_model`). Of
-two groups, the first j stages and the rest, the least work that either can have limits what the other holds; of
-three groups around stage b, the least work outside b limits what b holds. Dual bounds of the solver are enough.
-Limits carry over between stages (`framework.structure.prefix_work`), fix more nodes, and make the next program
-tighter; T is refuted when the limits contradict each other or some program has no solution.
+Validity: at threshold T any partition is a point of every superblock model (`framework.structure.models.superblocks`).
+Of two groups, the first j stages and the rest, the least work that either can have limits what the other holds; of
+three groups around stage b, the least work outside b limits what b holds. Dual bounds of the solver are enough. Limits
+carry over between stages (`framework.structure.poset.prefix_work`), fix more nodes, and make the next program tighter;
+T is refuted when the limits contradict each other or some program has no solution.
 
 Source: this project (methods.md C3).
 """
@@ -19,14 +19,14 @@ from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, Windows
-from framework.portfolio.child import ChildContext
-from framework.portfolio.climb import climb
+from framework.portfolio.context.child import ChildContext
+from framework.portfolio.context.destructive_bound import climb
 from framework.registry import register_formulation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.prefix_work import PrefixWork
-    from framework.structure.superblock_model import Layout, SuperblockParts
+    from framework.structure.models.superblocks import Layout, SuperblockParts
+    from framework.structure.poset.prefix_work import PrefixWork
 
 NAME = "window-propagation"
 LEAST_SECONDS = 0.3
@@ -70,7 +70,7 @@ class WindowPropagation:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Tighten until there is a contradiction or nothing changes (threshold in ticks)."""
-        from framework.structure.superblock_model import estimated_entries
+        from framework.structure.models.superblocks import estimated_entries
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
@@ -96,7 +96,7 @@ class Propagation:
     def __init__(
         self, parts: SuperblockParts, problem: Problem, threshold: int, context: Context, solver: Solver
     ) -> None:
-        from framework.structure.prefix_work import PrefixWork
+        from framework.structure.poset.prefix_work import PrefixWork
 
         self._parts, self._problem, self._threshold = parts, problem, threshold
         self._context, self._solver = context, solver
@@ -113,7 +113,7 @@ class Propagation:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.superblock_model import Layout, guess_layout
+        from framework.structure.models.superblocks import Layout, guess_layout
 
         k = self.stages
         for j in sorted(range(1, k), key=lambda j: (abs(2 * j - k), j)):
@@ -150,7 +150,7 @@ class Propagation:
         """
         import numpy as np
 
-        from framework.structure.superblock_solve import Question, ask
+        from framework.structure.models.superblocks_solve import Question, ask
 
         if self.refuted is not None:
             return 0

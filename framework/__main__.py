@@ -20,7 +20,7 @@ def main() -> None:
     standard_streams()
     if len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare", "recommend") and "--help" not in sys.argv:
         # Members need the heavy packages; importing them overlaps with everything that comes before.
-        from framework.portfolio.nursery import start_fork_server
+        from framework.portfolio.processes.fork_server import start_fork_server
 
         start_fork_server()
     from framework.cli import run

@@ -1,6 +1,6 @@
 """Hold every entry against brute force on thousands of random small problems.
 
-    .venv/bin/python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
+    python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
                                         [--limited | --wide]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see

@@ -143,7 +143,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _read_by_library(kind: str, path: Path) -> None:
-    from framework.deploy.manifest import read_manifest
+    from framework.deploy.split.manifest import read_manifest
 
     if kind == "@manifest":
         read_manifest(path.parent)

@@ -2,8 +2,8 @@
 
 Validity: it claims no bound; every partition is priced by the evaluator. A cooling starts from the best partition known
 to anyone. Where it ends, and the best it met, are turned back into topological orders, of which the optimal slicing is
-taken (`framework.structure.slicing`): that repairs what single moves cannot see, such as a shift of all boundaries.
-The length of a cooling is counted in moves, not in seconds, so the same seed gives the same result.
+taken (`framework.structure.primal.slicing`): that repairs what single moves cannot see, such as a shift of all
+boundaries. The length of a cooling is counted in moves, not in seconds, so the same seed gives the same result.
 
 Source: this project (methods.md B6).
 """
@@ -53,7 +53,7 @@ class Annealing:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Cool until patience or time runs out."""
-        from framework.structure.annealing import HOTTEST, LARGEST_TABLE, Annealer
+        from framework.structure.primal.annealing import HOTTEST, LARGEST_TABLE, Annealer
 
         table = problem.instance.m * problem.useful_stages
         if table > LARGEST_TABLE:

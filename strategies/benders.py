@@ -1,15 +1,15 @@
 """`benders`: logic-based Benders decomposition, nested ideals in the master and minimum cuts as subproblems.
 
 At a threshold T the master (CP-SAT) places nodes in stages so that edges point forwards and each stage has room for its
-work, its parameters and a variable t_b for its transfers. Its solution is priced; a stage that costs more than T
-is explained by a minimum cut (`framework.structure.explanations`): A in the stage, B before, C after it force a
+work, its parameters and a variable t_b for its transfers. Its solution is priced; a stage that costs more than T is
+explained by a minimum cut (`framework.structure.flow.cut_explanations`): A in the stage, B before, C after it force a
 transfer of F. The master learns, for every stage b at once,
 
     A in b, B before b, C after b   implies   t_b >= F.
 
 Validity: explanations hold for every partition, so the master is a relaxation at any time, and where it has no
 solution T is refuted. They do not depend on T, and are kept from one threshold to the next. Numbers are coarsened as
-in `framework.structure.stage_model`; where that leaves nothing to learn, the very stage is forbidden. Thus each
+in `framework.structure.models.stages_cp`; where that leaves nothing to learn, the very stage is forbidden. Thus each
 solution of the master is a partition below T or is cut off, and the loop ends.
 
 Where it wins: on wide random graphs it proves more than `simple` for every number of stages, and more than `lp` from
@@ -29,15 +29,15 @@ from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.portfolio.climb import climb
+from framework.portfolio.context.destructive_bound import climb
 from framework.registry import register_strategy
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 from framework.wording import counted
 
 if TYPE_CHECKING:
-    from framework.structure.benders_master import Master
-    from framework.structure.explanations import Explainer, Explanation
-    from framework.structure.superblock_model import SuperblockParts
+    from framework.structure.flow.cut_explanations import Explainer, Explanation
+    from framework.structure.models.benders_master import Master
+    from framework.structure.models.superblocks import SuperblockParts
 
 NAME = "benders"
 RESOLUTION = 1e-4
@@ -89,7 +89,7 @@ class _Decider:
     _pool: list[Explanation] = field(default_factory=list)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
-        from framework.structure.benders_master import Master
+        from framework.structure.models.benders_master import Master
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)
@@ -107,8 +107,8 @@ class _Decider:
             return Undecided(reason="out of time")
 
     def _prepare(self, problem: Problem, context: Context) -> None:
-        from framework.structure.benders_master import work_parts
-        from framework.structure.explanations import Explainer
+        from framework.structure.flow.cut_explanations import Explainer
+        from framework.structure.models.benders_master import work_parts
 
         if self._explainer is None:
             # Explainer and parts outlive this call: what stops them is asked through the latest context.
@@ -116,7 +116,7 @@ class _Decider:
             self._explainer = Explainer(problem.instance)
 
     def _loop(self, problem: Problem, threshold: int, context: Context, master: Master) -> Decision:
-        from framework.structure.superblock_solve import partition_of_groups
+        from framework.structure.models.superblocks_solve import partition_of_groups
 
         for _ in range(self.max_rounds):
             if context.should_stop():

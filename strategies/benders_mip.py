@@ -1,11 +1,11 @@
 """`benders-mip`: classical Benders decomposition of the superblock program, for comparison with `benders`.
 
 The master orders nodes into groups and minimises T with a column for the transfers of each group; the subproblem prices
-the transfers of its solution, and its dual gives a cut for each group (`framework.structure.transfer_cuts`).
+the transfers of its solution, and its dual gives a cut for each group (`framework.structure.models.transfer_cuts`).
 
 Validity: cuts hold for every partition, so the master relaxes the superblock program, which relaxes the problem; each
-dual bound of the solver holds, discounted as in `framework.structure.mip`. A cut is tight where it was made, so no
-solution comes twice before the end, and the last bound is that of the superblock program.
+dual bound of the solver holds, discounted as in `framework.structure.solvers.mathopt`. A cut is tight where it was
+made, so no solution comes twice before the end, and the last bound is that of the superblock program.
 
 Where it wins: with those of `lagrangian` its partitions are the best of the decompositions on wide random graphs, and
 from four stages on it proves more than `lp`. Where not: the superblock program itself is weak for many stages; there
@@ -24,10 +24,10 @@ from framework.contracts import Context, Feature
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import register_strategy
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.superblock_model import TransferCut
+    from framework.structure.models.superblocks import TransferCut
 
 NAME = "benders-mip"
 
@@ -65,7 +65,7 @@ class BendersMip:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Add cuts until the master's solution pays what the master thinks it pays."""
-        from framework.structure.superblock_model import estimated_entries
+        from framework.structure.models.superblocks import estimated_entries
 
         search = _Search(self, problem, context)
         size = estimated_entries(problem.instance, min(self.groups, problem.useful_stages))
@@ -91,9 +91,9 @@ class _Search:
         self._rounds = 0
 
     def run(self) -> Termination:
-        from framework.structure.superblock_model import SuperblockParts, even_layout
-        from framework.structure.superblock_solve import Effort, Question, ask, partition_of_groups
-        from framework.structure.transfer_cuts import transfer_cuts
+        from framework.structure.models.superblocks import SuperblockParts, even_layout
+        from framework.structure.models.superblocks_solve import Effort, Question, ask, partition_of_groups
+        from framework.structure.models.transfer_cuts import transfer_cuts
 
         problem, context = self._problem, self._context
         parts = SuperblockParts(problem.instance, context.should_stop)

@@ -6,10 +6,11 @@ form a band that later decisions, with more time, narrow from both ends. Source:
 usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
 this project's (methods.md D).
 
-The formulation is asked about the instance contracted at T (`framework.portfolio.contracted`). That helps where tensors
-are dear beside a stage: on inception_v2 with links of 1e8 bytes/s `cp-sat` refutes .97 of the incumbent in 0.2 s for
-k = 4 and 2.0 s for k = 8, which it leaves open for 10 s otherwise (`scripts/bench_contraction.py`). On the reference
-device and on REGAL-like graphs next to nothing is contracted.
+The formulation is asked about the instance contracted at T (`framework.portfolio.context.contracted_decisions`). That
+helps where tensors are dear beside a stage: on inception_v2 with links of 1e8 bytes/s `cp-sat` refutes .97 of the
+incumbent in 0.2 s for k = 4 and 2.0 s for k = 8, which it leaves open for 10 s otherwise
+(`scripts/benchmarks/methods/contraction.py`). On the reference device and on REGAL-like graphs next to nothing is
+contracted.
 
 Where it wins: it makes any test of thresholds anytime, and over `spreading-metric` it proves most of all decompositions
 for two to eight stages of wide random graphs; over `stage-cover` it is ahead of `lp` for eight stages and more, but
@@ -27,10 +28,10 @@ from typing import Any
 from framework.bounds import Certificate, DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Feature, Refuted, Satisfied
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.child import ChildContext
-from framework.portfolio.contracted import ContractedDecisions
+from framework.portfolio.context.child import ChildContext
+from framework.portfolio.context.contracted_decisions import ContractedDecisions
 from framework.registry import DecisionName, register_strategy, registry
-from framework.structure.start import known_partition, simple_bound
+from framework.structure.primal.initial_interval import known_partition, simple_bound
 
 NAME = "bisection"
 AS_GOOD_AS_OPTIMAL = 9e-5

@@ -1,10 +1,10 @@
 """`brkga`: the paper's biased random-key genetic algorithm over topological orders.
 
 An individual is one random key per node. It is decoded by always placing the ready node with the smallest key
-(`framework.structure.orders.orders_of_keys`) and slicing that order optimally (`framework.structure.slicing`); its
-fitness is the bottleneck. From one generation to the next the elite survives, some individuals are drawn afresh, and
-the others inherit each key from a parent of the elite with the given probability, else from one of the rest. Every
-topological order is the order of some keys, so nothing is out of reach.
+(`framework.structure.poset.topological_orders.orders_of_keys`) and slicing that order optimally
+(`framework.structure.primal.slicing`); its fitness is the bottleneck. From one generation to the next the elite
+survives, some individuals are drawn afresh, and the others inherit each key from a parent of the elite with the given
+probability, else from one of the rest. Every topological order is the order of some keys, so nothing is out of reach.
 
 Validity: it claims no bound, and partitions are priced by the evaluator. The work is counted in evaluations, not in
 seconds: the same seed gives the same result. Sources: Gonçalves and Resende, J. Heuristics 2011; Archer et al.,
@@ -22,7 +22,7 @@ from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
 from framework.model.problem import Problem
 from framework.registry import register_strategy
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,7 +175,7 @@ class _Decoder:
         """Return the bottleneck of each row of keys, in ticks; None if the context struck."""
         import numpy as np
 
-        from framework.structure.orders import orders_of_keys
+        from framework.structure.poset.topological_orders import orders_of_keys
 
         values = []
         for row in range(len(keys)):
@@ -196,7 +196,7 @@ class _Decoder:
         return max(1, 100_000 // self._problem.instance.n)
 
     def _value(self, order: IntArray) -> int | None:
-        from framework.structure.slicing import Slicer
+        from framework.structure.primal.slicing import Slicer
 
         digest = blake2b(order.tobytes(), digest_size=16).digest()
         if digest not in self.known:

@@ -21,7 +21,7 @@ from framework.contracts import ColumnFormulation, Context, Feature, Refuted
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import ColumnName, register_strategy, registry
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.contracts import Columns
@@ -134,7 +134,7 @@ class _Search:
 
     def assemble(self, columns: Columns, threshold: int) -> None:
         """Look for a partition of known stages with a bottleneck of at most a threshold."""
-        from framework.structure.set_partitioning import partition_of_stages
+        from framework.structure.models.set_partitioning import partition_of_stages
 
         best = self.context.best_partition()
         if best is not None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from framework.bounds import Incumbent, Outcome, Reason, Termination
 from framework.contracts import Context
 from framework.model.problem import Partition, Problem, bottleneck, obeys
-from framework.structure.start import known_partition
+from framework.structure.primal.initial_interval import known_partition
 
 if TYPE_CHECKING:
-    from framework.structure.annealing import Annealer
+    from framework.structure.primal.annealing import Annealer
 
 MOVES_A_CALL = 25_000
 """Moves before a kernel call returns to Python: a few hundredths of a second at most, also on large graphs."""
@@ -56,7 +56,7 @@ def cool(
     lifted
         Turns a partition of the annealer's problem into one of the problem to report for.
     """
-    from framework.structure.annealing import COLDEST, Cooling
+    from framework.structure.primal.annealing import COLDEST, Cooling
 
     calls = -(-moves // MOVES_A_CALL)
     ratio = (COLDEST / hottest) ** (1 / calls)
@@ -79,8 +79,8 @@ def best_of(
     lifted: Callable[[Partition], Partition] = unchanged,
 ) -> Incumbent:
     """Return the best of what a walk met and of the optimal slicings of its orders."""
-    from framework.structure.orders import order_of_partition
-    from framework.structure.slicing import Slicer
+    from framework.structure.poset.topological_orders import order_of_partition
+    from framework.structure.primal.slicing import Slicer
 
     met = lifted(annealer.best_partition())
     best = Incumbent(value=annealer.best, partition=met, source=source)

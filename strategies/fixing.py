@@ -1,21 +1,21 @@
 """`fixing`: what no good partition can do otherwise is fixed by cores; what is left is decided.
 
-Validity: a threshold T refuted by survivors (`framework.structure.survivors` has the proof), or on the instance that
-they leave, means that every partition costs at least T + 1; a partition of what is left is one of the problem. So
-[largest refuted T + 1, incumbent] holds the optimum at every moment.
+Validity: a threshold T refuted by survivors (`framework.structure.filtering.bidirectional` has the proof), or on the
+instance that they leave, means that every partition costs at least T + 1; a partition of what is left is one of the
+problem. So [largest refuted T + 1, incumbent] holds the optimum at every moment.
 
 The highest threshold comes first, right below the incumbent: what survives there is the start for all lower ones, and
 holds an optimal partition if a better one exists, so `slice-graph` and `weave` look for one among what is left: on
 `jamba` in eight stages they find one .27% better there in a second, and none on the graph itself
-(`scripts/bench_left.py`). If there is none, the decision formulation gets what is left, with the windows that survivors
-have (`framework.structure.survivors`). Then the interval is bisected with what fixing alone refutes, and thresholds
-between the dual bound and the lowest undecided one are decided. Each sweep gives decisions twice the time of the one
-before.
+(`scripts/benchmarks/methods/left.py`). If there is none, the decision formulation gets what is left, with the windows
+that survivors have (`framework.structure.filtering.bidirectional`). Then the interval is bisected with what fixing
+alone refutes, and thresholds between the dual bound and the lowest undecided one are decided. Each sweep gives
+decisions twice the time of the one before.
 
 Where it wins: where cores bound well, but not to the last. Right below the best partition of `raft_large` into eight
-stages nothing is left in a second; of the 573 nodes of `bart` for four stages 91 are, on which `cp-sat` refutes in
-0.2 s what it leaves open for any time on the graph itself (`scripts/bench_fixing.py`). Where not: in many stages, and
-where much survives.
+stages nothing is left in a second; of the 573 nodes of `bart` for four stages 91 are, on which `cp-sat` refutes in 0.2
+s what it leaves open for any time on the graph itself (`scripts/benchmarks/methods/fixing.py`). Where not: in many
+stages, and where much survives.
 
 Source: this project.
 """
@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Feature, Formulation, Strategy
 from framework.model.problem import Problem
-from framework.portfolio.child import ChildContext
-from framework.portfolio.contracted import ContractedDecisions
+from framework.portfolio.context.child import ChildContext
+from framework.portfolio.context.contracted_decisions import ContractedDecisions
 from framework.registry import DecisionName, register_strategy, registry
 from strategies.bisection import ThresholdSearch
 

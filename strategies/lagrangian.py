@@ -38,7 +38,7 @@ from framework.contracts import Context, Feature, LagrangianFormulation, Relaxat
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem, bottleneck
 from framework.registry import LagrangianName, register_strategy, registry
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.model.graph import FloatArray

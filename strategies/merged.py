@@ -19,7 +19,7 @@ from framework.contracts import Context, Feature
 from framework.model.instance import UNLIMITED
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.registry import FormulationName, register_strategy, registry
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 NAME = "merged"
 
@@ -135,8 +135,8 @@ class _MergedContext:
 
     def report_partition(self, partition: Partition) -> None:
         """Keep a partition of the smaller problem, and slice its order into the stages of the parent's."""
-        from framework.structure.orders import order_of_partition
-        from framework.structure.slicing import Slicer
+        from framework.structure.poset.topological_orders import order_of_partition
+        from framework.structure.primal.slicing import Slicer
 
         self._merge(partition)
         order = order_of_partition(self.problem.instance, partition)

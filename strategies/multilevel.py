@@ -1,8 +1,8 @@
 """`multilevel`: anneals coarsened instances, each a new one of the best partition known, and re-slices what it finds.
 
 Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition among
-its own at the same cost (`framework.structure.coarsening`), so a walk in it starts from there; a move of one of its
-nodes is a move of dozens, which single moves on a graph of thousands of nodes would have to make through worse
+its own at the same cost (`framework.structure.reduction.coarsening`), so a walk in it starts from there; a move of one
+of its nodes is a move of dozens, which single moves on a graph of thousands of nodes would have to make through worse
 partitions. Where a walk ends, and the best it met, are turned into orders of the whole graph, of which the optimal
 slicing is taken. Lengths are counted in moves, not in seconds, so the same seed gives the same result.
 
@@ -49,7 +49,7 @@ class Multilevel:
     moves_per_node
         Length of a cooling.
     hottest
-        Temperature it starts at, see `framework.structure.annealing`.
+        Temperature it starts at, see `framework.structure.primal.annealing`.
     patience
         Coolings in a row without improvement after which it ends.
     """
@@ -107,9 +107,9 @@ class Multilevel:
         OutOfTimeError
             If the context says stop before there is anything.
         """
-        from framework.structure.annealing import LARGEST_TABLE, Annealer
-        from framework.structure.coarsening import coarsen
-        from framework.structure.contraction import lift
+        from framework.structure.primal.annealing import LARGEST_TABLE, Annealer
+        from framework.structure.reduction.coarsening import coarsen
+        from framework.structure.reduction.contraction import lift
 
         coarse, kept = coarsen(
             problem.instance,

@@ -1,16 +1,16 @@
 """`weave`: exact programs over a spine and a strand of the coarsened graph, woven anew around the best partition known.
 
 Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition known
-among its own at the same cost (`framework.structure.coarsening`); woven, it is the same graph with more order
-(`framework.structure.weaving`). So its partitions are partitions of the whole graph, and the best one is found by
-deciding thresholds over its ideals (`framework.structure.ideal_chains`): first just below what is known, then further
-and further down until one is refuted, which ends the search in this woven graph and proves nothing of others. The order
-around which it is woven slices the best partition known into its stages, with the nodes of a stage in one of several
-orders. Lengths are counted in woven graphs, not in seconds, so the same seed gives the same result.
+among its own at the same cost (`framework.structure.reduction.coarsening`); woven, it is the same graph with more order
+(`framework.structure.reduction.two_chain_order`). So its partitions are partitions of the whole graph, and the best one
+is found by deciding thresholds over its ideals (`framework.structure.ideals.chain_dp`): first just below what is known,
+then further and further down until one is refuted, which ends the search in this woven graph and proves nothing of
+others. The order around which it is woven slices the best partition known into its stages, with the nodes of a stage in
+one of several orders. Lengths are counted in woven graphs, not in seconds, so the same seed gives the same result.
 
 Where annealing moves nodes and groups between two stages, a decision moves all boundaries at once, and fills what room
 they leave: on 24 pairs of real graphs, 2 s of it lowered slicings by 1.2% in the mean, 2 s of `multilevel` or
-`annealing` by .5% (`scripts/bench_weave.py`).
+`annealing` by .5% (`scripts/benchmarks/methods/weave.py`).
 
 Source: this project.
 """
@@ -43,7 +43,7 @@ BESIDE = (math.inf, 4.0, 2.0, 1.0, 0.3, 0.1, 0.02)
 NOISES = (0.0, 0.0, 0.5, 1.0)
 """Widths of the random factors on what nodes have beside them, in powers of e."""
 KINDS = ("given", "dfs", "greedy-min-cut")
-"""Orders of the nodes within a stage, see `framework.structure.orders`."""
+"""Orders of the nodes within a stage, see `framework.structure.poset.topological_orders`."""
 REPEATED = 0.5
 """Share of the woven graphs for which the way that last found something better is taken again."""
 FIRST_STEP, LAST_STEP = 1e-4, 5e-4
@@ -113,9 +113,9 @@ class Weave:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.contraction import lift
-        from framework.structure.ideal_chains import ChainSearch
-        from framework.structure.ideals import LatticeStatus, enumerate_ideals
+        from framework.structure.ideals.chain_dp import ChainSearch
+        from framework.structure.ideals.lattice import LatticeStatus, enumerate_ideals
+        from framework.structure.reduction.contraction import lift
 
         problem, context = drawings.problem, drawings.context
         woven = drawings.draw(best)
@@ -159,7 +159,7 @@ class _Way(NamedTuple):
     kind, reverse
         The order of nodes within a stage.
     deadlines, spine
-        See `framework.structure.weaving`.
+        See `framework.structure.reduction.two_chain_order`.
     """
 
     nodes: int
@@ -196,9 +196,9 @@ class _Drawings:
         """
         import numpy as np
 
-        from framework.structure.contraction import compose
-        from framework.structure.orders import OrderKind, order_of_partition, topological_order
-        from framework.structure.weaving import Loom
+        from framework.structure.poset.topological_orders import OrderKind, order_of_partition, topological_order
+        from framework.structure.reduction.contraction import compose
+        from framework.structure.reduction.two_chain_order import Loom
 
         self._way = way = self._choose()
         coarse, kept = self._coarsen(best, way.nodes)
@@ -234,7 +234,7 @@ class _Drawings:
         In between, large graphs have an instance of middling size, which keeps the stages of the partition it was made
         of: for a while after, partitions it does not have are not looked for around.
         """
-        from framework.structure.contraction import compose
+        from framework.structure.reduction.contraction import compose
 
         if self._middle is None or self._drawn == DRAWINGS or best.value < self._middle[0]:
             middle, kept = self._step(self.problem.instance, best.partition, best.value, REDRAWN_FROM)
@@ -245,7 +245,7 @@ class _Drawings:
         return compose(middle, coarse), partition
 
     def _step(self, instance: Instance, partition: Partition, value: int, nodes: int) -> tuple[Instance, Partition]:
-        from framework.structure.coarsening import coarsen
+        from framework.structure.reduction.coarsening import coarsen
 
         return coarsen(
             instance,

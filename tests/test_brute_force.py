@@ -9,7 +9,7 @@ import pytest
 
 from framework.contracts import Feature
 from framework.registry import Kind, load_plugins, registry
-from framework.structure.reductions import reduce_exact
+from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.conformance import assert_true
 from framework.testing.instances import random_problem

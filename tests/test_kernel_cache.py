@@ -197,7 +197,7 @@ import numpy as np
 from numba.core import event
 with event.install_recorder("numba:compile") as recorder:
     from framework.structure.scrambling import scrambled
-    from framework.structure.annealing import _below, _next
+    from framework.structure.primal.annealing import _below, _next
     state = np.ones(1, np.uint64)
     print(_below(state, 5))
 print(len(recorder.buffer))

@@ -33,6 +33,94 @@ LAYERS = [
     "framework.errors",
     "framework.wording",
 ]
+# Sub-packages ("rooms"): each may import itself, the modules named here (those of a package included), and, outside its
+# own package, what its layer may. What is named must not lead back.
+KERNEL = "framework.structure.kernel"
+ONNX_TYPES = ["framework.formats.onnx.tensor_types", "framework.formats.onnx.wiring", "framework.formats.onnx.dims"]
+ROOMS: dict[str, list[str]] = {
+    "framework.structure.poset": [KERNEL],
+    "framework.structure.ideals.lattice": [KERNEL],
+    "framework.structure.primal": [KERNEL, "framework.structure.scrambling"],
+    "framework.structure.solvers": [],
+    "framework.structure.flow": [KERNEL, "framework.structure.poset"],
+    "framework.structure.reduction": [
+        KERNEL,
+        "framework.structure.scrambling",
+        "framework.structure.poset",
+        "framework.structure.flow",
+    ],
+    "framework.structure.pricing": [KERNEL, "framework.structure.poset", "framework.structure.flow"],
+    "framework.structure.nested_cuts.network": [
+        KERNEL,
+        "framework.structure.poset",
+        "framework.structure.flow",
+        "framework.structure.primal",
+    ],
+    "framework.structure.models": [
+        "framework.structure.solvers",
+        "framework.structure.poset",
+        "framework.structure.flow",
+        "framework.structure.primal",
+    ],
+    "framework.structure.covering": [
+        KERNEL,
+        "framework.structure.pricing",
+        "framework.structure.poset",
+        "framework.structure.flow",
+    ],
+    "framework.structure.spreading.paths": [
+        KERNEL,
+        "framework.structure.pricing",
+        "framework.structure.poset",
+        "framework.structure.flow",
+    ],
+    "framework.structure.fluid": [
+        KERNEL,
+        "framework.structure.poset",
+        "framework.structure.ideals.lattice",
+        "framework.structure.primal",
+        "framework.structure.reduction",
+    ],
+    "framework.structure.filtering": [
+        KERNEL,
+        "framework.structure.fluid",
+        "framework.structure.ideals.lattice",
+        "framework.structure.reduction",
+        "framework.structure.poset",
+        "framework.structure.primal",
+    ],
+    "framework.portfolio.context": [],
+    "framework.portfolio.processes": [],
+    "framework.deploy.split.split": [
+        "framework.deploy.onnx_model",
+        "framework.deploy.runtime",
+        "framework.deploy.weights",
+    ],
+    "framework.deploy.pipeline.pipeline": [
+        "framework.deploy.onnx_model",
+        "framework.deploy.randomness",
+        "framework.deploy.runnable",
+        "framework.deploy.runtime",
+        "framework.deploy.split.split",
+    ],
+    "framework.deploy.tuning": ["framework.deploy"],
+    "framework.report.plots": ["framework.report.escape", "framework.report.numbers", "framework.report.tables"],
+    "framework.report.study": ["framework.report"],
+    "framework.formats.onnx.reader": ["framework.formats.builder", "framework.formats.source"],
+    "framework.formats.onnx.operators": ONNX_TYPES,
+    "framework.formats.onnx.shapes": [*ONNX_TYPES, "framework.formats.onnx.operators"],
+    "framework.formats.torch.reader": ["framework.formats.builder"],
+    "framework.study.analysis": ["framework.study"],
+}
+MOST_MODULES = 16
+ONE_FILE_IS_ONE_ENTRY = (
+    "formulations",
+    "strategies",
+    "framework/cli",
+    "tests/formulations",
+    "tests/strategies",
+    "tests/cli",
+)
 HEAVY = {"numba", "ortools", "cvxpy", "matplotlib", "highspy", "onnx", "onnxruntime", "networkx", "scipy", "torch"}
 PACKAGES = ("framework", "formulations", "strategies")
 FILES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
@@ -62,6 +150,16 @@ def layer_of(module: str) -> int | None:
     return None
 
 
+def room_of(module: str) -> str | None:
+    """Return the innermost sub-package that a module lies in."""
+    inside = [room for room in ROOMS if module == room or module.startswith(room + ".")]
+    return max(inside, key=len, default=None)
+
+
+def within(name: str, places: list[str]) -> bool:
+    return any(name == place or name.startswith(place + ".") for place in places)
+
+
 def test_there_are_files_to_check() -> None:
     assert len(FILES) > 40
 
@@ -85,14 +183,51 @@ def test_imports_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_between_rooms_follow_their_arrows(path: Path) -> None:
+    module = module_of(path)
+    room = room_of(module)
+    if room is None:
+        return
+    package = ".".join(room.split(".")[:2])
+    for name in imports_of(path):
+        if within(name, [package]):
+            assert within(name, [room, *ROOMS[room]]), f"{module} imports {name}, which {room} has no arrow to"
+
+
+def test_every_sub_package_is_a_room_and_no_arrows_lead_back() -> None:
+    folders = {module_of(path) for path in FILES if path.name == "__init__.py"}
+    assert {folder for folder in folders if folder.count(".") > 1} == set(ROOMS)
+    reached: dict[str, set[str]] = {}
+    for room in reversed(list(ROOMS)):
+        for place in ROOMS[room]:
+            assert room not in reached.get(place, set()), f"{room} and {place} use each other"
+        reached[room] = {*ROOMS[room], *(far for place in ROOMS[room] for far in reached.get(place, set()))}
+
+
+def test_no_folder_outgrows_a_reader() -> None:
+    folders: dict[str, int] = {}
+    for top in ("framework", "formulations", "strategies", "scripts", "tests", "typings"):
+        for path in (REPOSITORY / top).rglob("*.py"):
+            if path.name != "__init__.py":
+                folder = path.parent.relative_to(REPOSITORY).as_posix()
+                folders[folder] = folders.get(folder, 0) + 1
+    large = {
+        folder: count
+        for folder, count in folders.items()
+        if count > MOST_MODULES and folder not in ONE_FILE_IS_ONE_ENTRY
+    }
+    assert not large
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     module = module_of(path)
-    if module.startswith("framework.structure") or module == "framework.portfolio.preload":
+    if module.startswith("framework.structure") or module == "framework.portfolio.processes.preload":
         return
     heavy = {name.split(".")[0] for name in imports_of(path, top_level_only=True)} & HEAVY
-    if module.startswith("framework.formats.onnx") or module == "framework.formats.networkx":
+    if module.startswith("framework.formats.onnx.") or module == "framework.formats.networkx":
         heavy -= {"onnx", "networkx"}
-    if module.startswith("framework.formats.torch_"):
+    if module.startswith("framework.formats.torch."):
         heavy -= {"torch"}
     if module.startswith("framework.deploy"):
         heavy -= {"onnx"}

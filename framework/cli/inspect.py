@@ -41,6 +41,6 @@ def command(
     else:
         print_inspection(facts)
     if plot is not None:
-        from framework.report.graph_plot import draw_graph, node_names
+        from framework.report.plots.graph import draw_graph, node_names
 
         draw_graph(instance, plot, title=model.name, names=node_names(instance, model.node_names))

@@ -111,7 +111,7 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
 def check_plot(plot: Path | None) -> None:
     """Refuse, before anything runs, a name that no figure can be written to."""
     if plot is not None:
-        from framework.report.plotting import check_suffix
+        from framework.report.plots.canvas import check_suffix
 
         check_suffix(plot)
 
@@ -190,7 +190,7 @@ def choose_device(
 
 def _stated_bandwidth(path: str) -> float | None:
     """Return how fast tensors are handed over on the machine that a graph was measured on; None if it does not say."""
-    from framework.deploy.assignment import read_note, stated_bandwidth
+    from framework.deploy.split.assignment import read_note, stated_bandwidth
 
     return stated_bandwidth(read_note(path), path)
 
@@ -212,7 +212,7 @@ def read_constraints(
         if len(group) < 2:
             raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
     if keep_fused:
-        from framework.deploy.assignment import fused_groups
+        from framework.deploy.split.assignment import fused_groups
 
         groups += fused_groups(path)
     return Constraints(

@@ -36,8 +36,8 @@ def command(
     splits with equal operator counts, parameters and FLOPs. Exits with 1 if a result differs by more than its type
     allows (1e-4 in single precision).
     """
-    from framework.deploy.manifest import read_manifest
-    from framework.deploy.trial import run_trial
+    from framework.deploy.split.manifest import read_manifest
+    from framework.deploy.tuning.trial import run_trial
     from framework.report.console import status_line
     from framework.report.deployment import print_trial
     from framework.signals import unwinding

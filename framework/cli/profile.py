@@ -36,8 +36,8 @@ def command(
     The file says how fast tensors are handed over on this machine, and `solve` takes that unless --bandwidth or
     --device say otherwise. A model without weights gets random ones.
     """
-    from framework.deploy.model import open_model
-    from framework.deploy.profile import profile_model, write_profile
+    from framework.deploy.onnx_model import open_model
+    from framework.deploy.tuning.profile import profile_model, write_profile
     from framework.report.console import status_line
     from framework.report.deployment import print_profile
     from framework.signals import unwinding

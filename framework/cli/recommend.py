@@ -49,7 +49,7 @@ def command(
     pin, are left out; it exits with 3 if no partition is left. Ctrl-C, SIGTERM and SIGHUP end it; it recommends from
     the numbers of stages solved by then, and exits with 130.
     """
-    from framework.deploy.recommend import recommend
+    from framework.deploy.tuning.recommend import recommend
     from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.console import open_console
     from framework.report.deployment import print_recommendation
@@ -110,7 +110,7 @@ def command(
             else:
                 print_recommendation(model, answer, wanted)
             if plot is not None:
-                from framework.report.recommendation_plot import draw_recommendation
+                from framework.report.plots.recommendation import draw_recommendation
 
                 draw_recommendation(model.name, answer, plot)
     if any(result.contradictions for result in results.values()):

@@ -36,8 +36,8 @@ def command(
     A last race decides; the winner, which may be a naive split, is written to the folder, with the graph of corrected
     costs beside it. Constraints of the result are kept. Ctrl-C keeps the best split so far, and exits with 130.
     """
-    from framework.deploy.manifest import read_manifest
-    from framework.deploy.refine import refine_split
+    from framework.deploy.split.manifest import read_manifest
+    from framework.deploy.tuning.refine import refine_split
     from framework.report.console import status_line
     from framework.report.deployment import print_refinement
     from framework.signals import Interrupt

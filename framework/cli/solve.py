@@ -136,7 +136,7 @@ def _write(result: Result, output: Path | None, plot: Path | None, runs: int) ->
     if output is not None:
         result.write(_numbered(output, result.stages, runs))
     if plot is not None:
-        from framework.report.figures import draw_result
+        from framework.report.plots.result import draw_result
 
         draw_result(result, _numbered(plot, result.stages, runs))
 

@@ -35,9 +35,9 @@ def command(
     onnxruntime where that is installed. Weights are streamed, never all in memory. A folder that holds an earlier split
     of the same model is replaced at the end, when all is well; files that are no stages stay.
     """
-    from framework.deploy.assignment import assign
-    from framework.deploy.model import open_model
-    from framework.deploy.split import split_model
+    from framework.deploy.onnx_model import open_model
+    from framework.deploy.split.assignment import assign
+    from framework.deploy.split.split import split_model
     from framework.portfolio.reading import read_result
     from framework.report.console import status_line
     from framework.report.deployment import print_split
@@ -61,7 +61,7 @@ def command(
             say=say,
         )
     if plot is not None:
-        from framework.report.graph_plot import draw_graph, node_names
+        from framework.report.plots.graph import draw_graph, node_names
 
         instance, stages = assignment.priced()
         names = node_names(instance, assignment.graph.node_names)

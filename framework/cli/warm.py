@@ -27,7 +27,7 @@ def command(
         os.environ[kernel_cache.VARIABLE] = str(kernel_cache.package_place())
     from framework.errors import UserError
     from framework.portfolio.compilation import all_names, compile_beforehand
-    from framework.portfolio.nursery import start_fork_server
+    from framework.portfolio.processes.fork_server import start_fork_server
     from framework.registry import load_plugins
     from framework.report.live import compilation_display
     from framework.signals import Interrupt

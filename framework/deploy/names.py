@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from framework.formats.onnx_structure import node_labels, subgraphs
+from framework.formats.onnx.wiring import node_labels, subgraphs
 
 
 def name_nodes(graph: onnx.GraphProto) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from framework.formats.onnx_flops import attribute
-from framework.formats.onnx_structure import RANDOM, STANDARD_DOMAINS, all_graphs, subgraphs, used_values
+from framework.formats.onnx.operators.standard import attribute
+from framework.formats.onnx.wiring import RANDOM, STANDARD_DOMAINS, all_graphs, subgraphs, used_values
 
 _SAMPLING = frozenset({("com.microsoft", "Sampling"), ("com.microsoft", "BiasDropout"), ("com.microsoft", "Dropout")})
 _SEEDED_BY_INTEGER = frozenset({"BiasDropout", "Dropout", "Sampling"})

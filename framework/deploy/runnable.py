@@ -16,11 +16,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from framework.deploy.model import ModelFile
+from framework.deploy.onnx_model import ModelFile
 from framework.deploy.randomness import seed_all
-from framework.formats.onnx_structure import used_values
-from framework.formats.onnx_values import element_bits
-from framework.formats.onnx_wire import FileRange, pieces
+from framework.formats.onnx.files import FileRange, pieces
+from framework.formats.onnx.shapes.values import element_bits
+from framework.formats.onnx.wiring import used_values
 
 _ALIGNED = 64
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from framework.deploy.model import ModelFile
+from framework.deploy.onnx_model import ModelFile
 from framework.deploy.runnable import Runnable
 from framework.errors import UserError
 

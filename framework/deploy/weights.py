@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from framework.deploy.model import ModelFile, open_model, tensor_bytes
+from framework.deploy.onnx_model import ModelFile, open_model, tensor_bytes
 from framework.errors import UserError
-from framework.formats.onnx_flops import attribute
-from framework.formats.onnx_structure import used_values
-from framework.formats.onnx_wire import Source, external_fields, pieces, refer, write_pieces
+from framework.formats.onnx.files import Source, external_fields, pieces, refer, write_pieces
+from framework.formats.onnx.operators.standard import attribute
+from framework.formats.onnx.wiring import used_values
 
 _DOMINANT = 0.9
 """Share of the parameter bytes from ConstantOfShape above which they stand for missing weights."""

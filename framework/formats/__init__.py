@@ -166,7 +166,7 @@ def _read(path: PathLike, format: str | None, given: Mapping[str, Any]) -> Model
             return read_regal(name)
         path = bundled_path(name)
     if _looks_like_onnx(head_of_large(path, _PROTOBUF_END, _HEAD)):
-        data = import_module("framework.formats.onnx_wire").read_skeleton(path)
+        data = import_module("framework.formats.onnx.files").read_skeleton(path)
     else:
         data = read_bytes(path)
     if not data or data.isspace():

@@ -1,8 +1,8 @@
 """Compiling what a run needs before its clock starts: once for each state of the sources, on all cores.
 
-Every entry is run on small problems (`framework.portfolio.warm`) in processes that fork from the same server as members
-do. Which entries are compiled is noted beside the kernels (`framework.kernel_cache`). A process that dies costs its
-entry only: what it uses is then compiled by the member itself, within its budget.
+Every entry is run on small problems (`framework.portfolio.precompile`) in processes that fork from the same server as
+members do. Which entries are compiled is noted beside the kernels (`framework.kernel_cache`). A process that dies costs
+its entry only: what it uses is then compiled by the member itself, within its budget.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from framework import kernel_cache
 from framework.errors import UserError
 from framework.portfolio.members import Member
-from framework.portfolio.nursery import process_context, without_main_module
-from framework.portfolio.warm import REDUCTIONS
+from framework.portfolio.precompile import REDUCTIONS
+from framework.portfolio.processes.fork_server import process_context, without_main_module
 from framework.registry import EntrySpec, Kind, registry
 from framework.signals import held
 
@@ -278,8 +278,8 @@ class _Compilation:
 
 def _serve(connection: Any) -> None:
     """Compile what is asked for until nobody asks any more."""
-    from framework.portfolio.warm import compile_one
-    from framework.portfolio.worker import enter_process
+    from framework.portfolio.precompile import compile_one
+    from framework.portfolio.processes.worker import enter_process
     from framework.registry import load_plugins
 
     enter_process(connection.fileno())

@@ -136,8 +136,8 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
     """
     if not constraints:
         return instance
-    from framework.structure.contraction import compose, contract
-    from framework.structure.limits import limit_memory, pin
+    from framework.structure.reduction.contraction import compose, contract
+    from framework.structure.reduction.hard_limits import limit_memory, pin
 
     label = instance.node_of_input[_groups(graph, constraints)]
     of_node = np.empty(instance.n, np.int64)
@@ -263,7 +263,7 @@ def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, sta
     UserError
         For an unknown node, a stage out of range, or two nodes whose pins contradict each other.
     """
-    from framework.structure.limits import earliest_stages
+    from framework.structure.reduction.hard_limits import earliest_stages
 
     index = {name: v for v, name in enumerate(graph.node_names)}
     stage_of: dict[int, int] = {}

@@ -90,7 +90,7 @@ def _problems_by_digest(problem: Problem, certificates: Sequence[Certificate]) -
     """The original problem, the reduced one if some certificate speaks of another instance, both without limits too."""
     problems = {posed.instance.sha256(): posed for posed in (problem.without_limit(), problem)}
     if {certificate.instance for certificate in certificates} - set(problems):
-        from framework.structure.reductions import reduce_exact
+        from framework.structure.reduction.dominance import reduce_exact
 
         reduced = Problem(instance=reduce_exact(problem.instance), stages=problem.stages)
         problems |= {posed.instance.sha256(): posed for posed in (reduced.without_limit(), reduced)}

@@ -19,7 +19,7 @@ from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
 from framework.model.pricing import check_rounding
 from framework.model.topology import IntArray
-from framework.portfolio.board import Board, TrajectoryPoint
+from framework.portfolio.context.board import Board, TrajectoryPoint
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import MemberReport, RunRecord
 from framework.portfolio.values import Values

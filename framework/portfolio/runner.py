@@ -16,15 +16,15 @@ from typing import Any
 from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, obeys, project
-from framework.portfolio import wire
-from framework.portfolio.board import Board
 from framework.portfolio.clock import RunClock
+from framework.portfolio.context.board import Board
 from framework.portfolio.members import Member
-from framework.portfolio.process import MemberProcess
+from framework.portfolio.processes import wire
+from framework.portfolio.processes.member_process import MemberProcess
+from framework.portfolio.processes.shared_state import SharedState
+from framework.portfolio.processes.worker import Job
 from framework.portfolio.run_options import RunOptions
-from framework.portfolio.shared import SharedState
-from framework.portfolio.worker import Job
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 from framework.wording import counted
 
 POLL_SECONDS = 0.1

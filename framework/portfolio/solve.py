@@ -14,16 +14,16 @@ from framework.model.graph import ModelGraph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, quantise
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.board import Board
 from framework.portfolio.compilation import OnCompile, compile_for, say_plainly
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
+from framework.portfolio.context.board import Board
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.result import GraphInput, Result, build_result
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import MemberReport, Runner
 from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
 from framework.signals import Interrupt
-from framework.structure.start import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 
 def solve(

@@ -335,7 +335,7 @@ def _check_presolve(document: Mapping[str, Any], problem: Problem) -> Check:
             if done
             else Check(what=what, passed=True, detail="there is none")
         )
-    from framework.structure.reductions import reduce_exact
+    from framework.structure.reduction.dominance import reduce_exact
 
     reduced = reduce_exact(problem.instance)
     return _equal(what, said, {"nodes": reduced.n, "tensors": reduced.m, "sha256": reduced.sha256()})

@@ -8,12 +8,12 @@ from shlex import quote
 
 import numpy as np
 
-from framework.deploy.manifest import GRAPH, Manifest
-from framework.deploy.profile import Profile
-from framework.deploy.recommend import Recommendation
-from framework.deploy.refine import Refinement
-from framework.deploy.search import EXPLORING
-from framework.deploy.trial import SPLIT, Trial
+from framework.deploy.split.manifest import GRAPH, Manifest
+from framework.deploy.tuning.profile import Profile
+from framework.deploy.tuning.recommend import Recommendation
+from framework.deploy.tuning.refine import Refinement
+from framework.deploy.tuning.search import EXPLORING
+from framework.deploy.tuning.trial import SPLIT, Trial
 from framework.model.graph import FloatArray, ModelGraph
 from framework.portfolio.result import Result
 from framework.report.console import open_console

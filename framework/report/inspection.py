@@ -12,10 +12,10 @@ from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.report.console import open_console, styled
-from framework.report.graph_plot import node_names
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
-from framework.structure.start import simple_bound
+from framework.report.plots.graph import node_names
+from framework.structure.primal.initial_interval import simple_bound
 
 CANDIDATES = 8
 STAGES = (2, 4, 8, 16, 32, 64)
@@ -35,8 +35,8 @@ def inspect_graph(
     say
         Told what is being done, for a progress display.
     """
-    from framework.structure.reductions import reduce_exact
-    from framework.structure.shape import depths, width
+    from framework.structure.poset.width import depths, width
+    from framework.structure.reduction.dominance import reduce_exact
 
     say("exact reductions")
     reduced = reduce_exact(instance)
@@ -106,7 +106,7 @@ def print_inspection(facts: dict[str, Any]) -> None:
 
 
 def _count_ideals(instance: Instance, max_ideals: int, seconds: float) -> tuple[int, bool]:
-    from framework.structure.ideals import count_ideals
+    from framework.structure.ideals.lattice import count_ideals
 
     deadline = time.monotonic() + seconds
     return count_ideals(instance, max_ideals=max_ideals, should_stop=lambda: time.monotonic() > deadline)

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from framework.portfolio.board import Board
 from framework.portfolio.compilation import Compiling, OnCompile, say_plainly
+from framework.portfolio.context.board import Board
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit, seconds

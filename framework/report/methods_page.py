@@ -13,7 +13,7 @@ from framework.registry import Entry, Kind, registry
 
 BUILT_IN = ("formulations", "strategies")
 """Packages whose entries the page describes; a researcher's own are not in it."""
-_STRUCTURE = re.compile(r"`framework\.structure\.(\w+)")
+_STRUCTURE = re.compile(r"`framework\.structure\.([a-z_]+(?:\.[a-z_0-9]+)*)")
 _HEADINGS = {Kind.FORMULATION: "Formulations", Kind.STRATEGY: "Strategies", Kind.PORTFOLIO: "Portfolios"}
 
 _HEAD = """# Methods
@@ -73,8 +73,8 @@ def _appendix(entries: Iterable[Entry]) -> str:
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
-        path = folder / f"{name}.py"
-        if name in found or not path.is_file():
+        path = _source_of(folder, name)
+        if path is None or (name := ".".join(path.relative_to(folder).with_suffix("").parts)) in found:
             continue
         # Read, not imported: kernels take a while to load, and nothing here needs them.
         found[name] = inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
@@ -83,6 +83,12 @@ def _appendix(entries: Iterable[Entry]) -> str:
     for name, text in sorted(found.items()):
         lines += [f"### framework.structure.{name}", "", text, ""]
     return "\n".join(lines)
+
+
+def _source_of(folder: Path, name: str) -> Path | None:
+    """Return the file of a dotted module name, or of the module that holds the function named."""
+    path = folder.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path.parent.with_suffix(".py")) if file.is_file()), None)
 
 
 def _docstring(module: str) -> str:

@@ -20,7 +20,7 @@ import traceback
 from typing import TYPE_CHECKING, TextIO
 
 from framework.errors import UserError
-from framework.portfolio.nursery import process_context, start_fork_server, without_main_module
+from framework.portfolio.processes.fork_server import process_context, start_fork_server, without_main_module
 from framework.signals import held, leave_to_parent
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from framework.bounds import Limit, Outcome
 from framework.contracts import CertificateChecker, Feature, Refuted, Satisfied, Undecided
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import EntrySpec, load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem

@@ -11,7 +11,7 @@ from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.model.topology import build_topology
-from framework.structure.limits import limit_memory, pin
+from framework.structure.reduction.hard_limits import limit_memory, pin
 
 
 def random_instance(seed: int, max_nodes: int = 9) -> Instance:

@@ -12,7 +12,7 @@ from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.pricing import quantise
 from framework.model.problem import Problem, cut_tensors
 from framework.model.topology import IntArray, build_topology
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import registry
 from framework.testing.brute_force import fraction_optimum
 

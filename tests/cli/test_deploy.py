@@ -11,9 +11,9 @@ import pytest
 
 from framework.cli import run
 from framework.deploy import runtime
-from framework.deploy.manifest import read_manifest
-from framework.deploy.model import open_model
-from framework.deploy.solved import read_solved
+from framework.deploy.onnx_model import open_model
+from framework.deploy.split.manifest import read_manifest
+from framework.deploy.tuning.solved import read_solved
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.device import load_device

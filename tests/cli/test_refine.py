@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from framework.cli import run
-from framework.deploy import search
-from framework.deploy.assignment import assign, fused_groups
-from framework.deploy.manifest import read_manifest
-from framework.deploy.model import open_model
-from framework.deploy.profile import profile_model, write_profile
-from framework.deploy.split import split_model
+from framework.deploy.onnx_model import open_model
+from framework.deploy.split.assignment import assign, fused_groups
+from framework.deploy.split.manifest import read_manifest
+from framework.deploy.split.split import split_model
+from framework.deploy.tuning import search
+from framework.deploy.tuning.profile import profile_model, write_profile
 from framework.formats import read_graph
 from framework.model.device import Device, load_device
 from framework.portfolio.constraints import Constraints
@@ -113,7 +113,7 @@ def test_the_result_s_constraints_are_kept(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     write(residual(), tmp_path / "model.onnx")
     make_split(tmp_path, Constraints(pins=(("head", 0),)))
-    from framework.deploy.refine import refine_split
+    from framework.deploy.tuning.refine import refine_split
 
     refinement = refine_split(
         read_manifest(tmp_path / "stages"), tmp_path / "better", rounds=1, race_rounds=5, items=6, budget=300.0
@@ -130,7 +130,7 @@ def test_more_stages_than_cores(tmp_path: Path) -> None:
     write(residual(), tmp_path / "model.onnx")
     k = len(os.sched_getaffinity(0)) + 1
     make_split(tmp_path, k=k)
-    from framework.deploy.refine import refine_split
+    from framework.deploy.tuning.refine import refine_split
 
     refinement = refine_split(
         read_manifest(tmp_path / "stages"), tmp_path / "better", rounds=1, race_rounds=5, items=6, budget=300.0
@@ -149,7 +149,7 @@ def test_a_split_with_generated_weights_stands_alone(tmp_path: Path) -> None:
             tensor.ClearField("raw_data")
     write(bare, tmp_path / "model.onnx")
     make_split(tmp_path)
-    from framework.deploy.refine import refine_split
+    from framework.deploy.tuning.refine import refine_split
 
     first = read_manifest(tmp_path / "stages")
     for _ in range(2):

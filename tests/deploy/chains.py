@@ -7,8 +7,8 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from framework.deploy.correction import Timing
-from framework.deploy.solved import Solved
+from framework.deploy.tuning.correction import Timing
+from framework.deploy.tuning.solved import Solved
 from framework.model.device import Device
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.model.topology import IntArray, build_topology

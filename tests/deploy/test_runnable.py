@@ -9,16 +9,16 @@ import onnx
 import pytest
 
 from framework.deploy import weights
-from framework.deploy.in_order import run_in_order, run_plain
-from framework.deploy.manifest import read_manifest
-from framework.deploy.model import open_model
 from framework.deploy.names import name_nodes
-from framework.deploy.profile import profile_model
+from framework.deploy.onnx_model import open_model
+from framework.deploy.pipeline.in_order import run_in_order, run_plain
 from framework.deploy.runnable import runnable
 from framework.deploy.runtime import random_feed
-from framework.deploy.split import split_model
+from framework.deploy.split.manifest import read_manifest
+from framework.deploy.split.split import split_model
+from framework.deploy.tuning.profile import profile_model
 from tests.deploy.models import control_flow, residual, write
-from tests.deploy.test_split import run_whole
+from tests.deploy.split.test_split import run_whole
 
 pytest.importorskip("onnxruntime")
 

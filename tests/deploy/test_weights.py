@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from framework.deploy.model import open_model
+from framework.deploy.onnx_model import open_model
 from framework.deploy.runtime import open_session, random_feed, run_session
-from framework.deploy.split import split_model
+from framework.deploy.split.split import split_model
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
 from tests.deploy.models import residual, transformer, write

@@ -18,12 +18,12 @@ from framework.formats import read_graph
 from framework.model.instance import UNLIMITED, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
-from framework.structure.closure import closure
-from framework.structure.cuts import is_convex, set_cost
-from framework.structure.reductions import reduce_exact
-from framework.structure.start import simple_bound
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
+from framework.structure.flow.convex_cuts import is_convex, set_cost
+from framework.structure.poset.closure import closure
+from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
 

@@ -15,11 +15,11 @@ from framework.contracts import Refuted, Satisfied, Undecided
 from framework.errors import UserError
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure import core_tower
-from framework.structure.start import simple_bound
+from framework.structure.fluid import hierarchy as core_tower
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

@@ -13,11 +13,11 @@ from framework.bounds import Certificate, Limit, Soundness
 from framework.contracts import Refuted, Undecided
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.count_refuter import CountProof, CountRefuter
-from framework.structure.start import simple_bound
+from framework.structure.covering.share_bound import CountProof, CountRefuter
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

@@ -12,10 +12,10 @@ from framework.formats import read_graph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.reductions import reduce_exact
+from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
 

@@ -12,13 +12,13 @@ from framework.bounds import Certificate, Soundness
 from framework.contracts import Refuted, Undecided
 from framework.errors import UserError
 from framework.model.problem import Problem
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.dual_repair import dual_value, round_duals
-from framework.structure.linear_model import LinearModel, ModelBuilder
-from framework.structure.mip import solve_relaxation
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.solvers.linear_model import LinearModel, ModelBuilder
+from framework.structure.solvers.mathopt import solve_relaxation
+from framework.structure.solvers.safe_dual_bound import dual_value, round_duals
 from framework.testing.instances import random_layered_instance
 
 load_plugins()

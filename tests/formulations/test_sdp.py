@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from framework.bounds import Limit, Soundness
 from framework.errors import UserError
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.linear_model import OPEN
-from framework.structure.same_stage_model import SameStageModel
-from framework.structure.start import simple_bound
+from framework.structure.models.same_stage_model import SameStageModel
+from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.solvers.linear_model import OPEN
 from framework.testing.instances import random_layered_instance, random_problem
 
 load_plugins()
@@ -43,8 +43,8 @@ def test_every_partition_is_a_point_of_the_model(seed: int) -> None:
 
 def best_violation(model: object, fixed: np.ndarray) -> int:
     """Complete the other columns with CP-SAT; 0 if there is a completion."""
-    from framework.structure.cp_linear import solve_cp
-    from framework.structure.linear_model import LinearModel, Status
+    from framework.structure.solvers.cp_sat import solve_cp
+    from framework.structure.solvers.linear_model import LinearModel, Status
 
     assert isinstance(model, LinearModel)
     known = fixed >= 0

@@ -9,7 +9,7 @@ from formulations.simple import Simple
 from framework.bounds import Reason, Soundness
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
 

@@ -16,12 +16,12 @@ from framework.formats import read_graph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
-from framework.structure.contraction import lift
-from framework.structure.orders import OrderKind, topological_order
-from framework.structure.reductions import reduce_exact
-from framework.structure.slicing import Slicer
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
+from framework.structure.poset.topological_orders import OrderKind, topological_order
+from framework.structure.primal.slicing import Slicer
+from framework.structure.reduction.contraction import lift
+from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

@@ -17,11 +17,11 @@ from framework.bounds import Certificate, Limit, Soundness
 from framework.contracts import Refuted, Undecided
 from framework.errors import UserError
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.same_stage_model import SLOPE_SCALE, CountTangent, SameStageModel
-from framework.structure.start import simple_bound
+from framework.structure.models.same_stage_model import SLOPE_SCALE, CountTangent, SameStageModel
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 
@@ -171,6 +171,6 @@ def test_limits_and_nonsense() -> None:
 
 
 def bottleneck_of(problem: Problem) -> int:
-    from framework.structure.start import balanced_partition
+    from framework.structure.primal.initial_interval import balanced_partition
 
     return bottleneck(problem, balanced_partition(problem))

@@ -10,8 +10,8 @@ import pytest
 from framework.bounds import Certificate, Reason, Soundness
 from framework.contracts import Refuted, Undecided
 from framework.model.problem import Problem
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem

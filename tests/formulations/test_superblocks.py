@@ -8,10 +8,10 @@ from framework.bounds import Limit, Soundness
 from framework.contracts import Refuted, Satisfied, Undecided
 from framework.errors import UserError
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.start import simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.instances import random_layered_instance
 
 load_plugins()

@@ -9,9 +9,9 @@ from formulations.tensor_count import TensorCount
 from framework.bounds import Reason, Soundness
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
-from framework.portfolio.local import run_entry
-from framework.structure.start import simple_bound
-from framework.structure.tensor_count import tensor_count_bound
+from framework.portfolio.context.local import run_entry
+from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.primal.tensor_count import tensor_count_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
 

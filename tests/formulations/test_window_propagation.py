@@ -13,12 +13,12 @@ from framework.bounds import Soundness
 from framework.contracts import Refuted, Undecided
 from framework.errors import UserError
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.prefix_work import PrefixWork
-from framework.structure.start import simple_bound
-from framework.structure.windows import StageWindows
+from framework.structure.poset.prefix_work import PrefixWork
+from framework.structure.poset.stage_windows import StageWindows
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

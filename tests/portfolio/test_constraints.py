@@ -18,7 +18,7 @@ from framework.model.instance import UNLIMITED
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.constraints import Constraints, constrain, starting_partition
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
 from framework.portfolio.verification import verify_result
 from framework.registry import load_plugins, registry

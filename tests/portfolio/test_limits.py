@@ -23,13 +23,13 @@ from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.model.topology import IntArray
 from framework.portfolio.constraints import Constraints, constrain, on_instance
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
 from framework.portfolio.solve import solve
 from framework.portfolio.verification import verify_result
 from framework.registry import load_plugins, registry
-from framework.structure.limits import limit_memory
-from framework.structure.reductions import reduce_exact
+from framework.structure.reduction.dominance import reduce_exact
+from framework.structure.reduction.hard_limits import limit_memory
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance
 from tests.cli.conftest import graph_file

@@ -52,7 +52,7 @@ def test_matplotlib_draws_text_and_no_formula(text: str) -> None:
     from matplotlib.cbook import is_math_text
     from matplotlib.figure import Figure
 
-    from framework.report.plotting import TYPE
+    from framework.report.plots.canvas import TYPE
 
     with rc_context(TYPE):
         figure = Figure()

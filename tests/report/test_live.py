@@ -9,7 +9,7 @@ import pytest
 from framework.bounds import Soundness
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
-from framework.portfolio.board import Board
+from framework.portfolio.context.board import Board
 from framework.report.console import status_line
 from framework.report.escape import terminal
 from framework.report.live import live_display

@@ -7,8 +7,8 @@ import pytest
 from formulations.slice_graph import SliceGraph
 from framework.bounds import Limit
 from framework.model.problem import Problem
-from framework.portfolio.local import run_entry
-from framework.structure import annealing as kernel
+from framework.portfolio.context.local import run_entry
+from framework.structure.primal import annealing as kernel
 from framework.testing.instances import random_layered_instance
 from strategies.annealing import Annealing
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from framework.contracts import Refuted, Satisfied, Undecided
 from framework.errors import UserError
 from framework.model.problem import Partition, Problem, bottleneck, stage_costs
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.benders_master import Master, work_parts
-from framework.structure.explanations import Explainer
-from framework.structure.start import simple_bound
+from framework.structure.flow.cut_explanations import Explainer
+from framework.structure.models.benders_master import Master, work_parts
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 
@@ -28,7 +28,7 @@ def context(problem: Problem) -> LocalContext:
 
 def random_partition(problem: Problem, rng: np.random.Generator) -> Partition:
     """Cut a random topological order at random places; stages may be empty."""
-    from framework.structure.orders import orders_of_keys
+    from framework.structure.poset.topological_orders import orders_of_keys
 
     n = problem.instance.n
     order = orders_of_keys(problem.instance, rng.random((1, n)))[0]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from framework.bounds import Limit, Reason
 from framework.errors import UserError
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.orders import orders_of_keys
-from framework.structure.superblock_model import TransferCut
-from framework.structure.transfer_cuts import transfer_cuts
+from framework.structure.models.superblocks import TransferCut
+from framework.structure.models.transfer_cuts import transfer_cuts
+from framework.structure.poset.topological_orders import orders_of_keys
 from framework.testing.instances import random_layered_instance, random_problem
 
 load_plugins()

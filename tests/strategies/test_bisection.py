@@ -10,10 +10,10 @@ from framework.bounds import Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import UserError
 from framework.model.problem import Problem
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, register_formulation, registry
-from framework.structure.ideal_chains import ChainSearch
-from framework.structure.ideals import enumerate_ideals
+from framework.structure.ideals.chain_dp import ChainSearch
+from framework.structure.ideals.lattice import enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from framework.bounds import Reason
 from framework.errors import UserError
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.orders import is_topological_order, orders_of_keys
-from framework.structure.slicing import Slicer
+from framework.structure.poset.topological_orders import is_topological_order, orders_of_keys
+from framework.structure.primal.slicing import Slicer
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance, random_layered_instance, random_problem
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from framework.bounds import Limit, Reason
 from framework.errors import UserError
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.closure import BoolArray, closure
-from framework.structure.cuts import is_convex, set_cost
-from framework.structure.set_partitioning import partition_of_stages
-from framework.structure.start import simple_bound
+from framework.structure.flow.convex_cuts import is_convex, set_cost
+from framework.structure.models.set_partitioning import partition_of_stages
+from framework.structure.poset.closure import BoolArray, closure
+from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

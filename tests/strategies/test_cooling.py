@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from framework.bounds import Limit, Reason
 from framework.contracts import Strategy
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.board import Board
-from framework.portfolio.local import LocalContext, run_entry
-from framework.structure.start import balanced_partition
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.local import LocalContext, run_entry
+from framework.structure.primal.initial_interval import balanced_partition
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 from strategies.annealing import Annealing

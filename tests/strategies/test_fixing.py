@@ -10,13 +10,13 @@ from framework.contracts import Decision, Refuted, Satisfied
 from framework.errors import UserError
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Partition, Problem, Windows, bottleneck, project
-from framework.portfolio.board import Board
-from framework.portfolio.contracted import ContractedDecisions
-from framework.portfolio.local import LocalContext, run_entry
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.contracted_decisions import ContractedDecisions
+from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.contraction import contract, with_arcs
-from framework.structure.fluid_choice import FluidChoice
-from framework.structure.start import balanced_partition
+from framework.structure.fluid.selection import FluidChoice
+from framework.structure.primal.initial_interval import balanced_partition
+from framework.structure.reduction.contraction import contract, with_arcs
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

@@ -9,7 +9,7 @@ from framework.bounds import Limit, Reason
 from framework.errors import UserError
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem, obeys
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem

@@ -21,7 +21,7 @@ from framework.formats.bundled import DATA, SUFFIX, bundled_names, bundled_path
 from framework.model.device import load_device
 from framework.model.graph import PhysicalCosts
 from framework.model.pricing import price
-from framework.structure.shape import depths, width
+from framework.structure.poset.width import depths, width
 from framework.testbed.catalogue import SUBSETS, CatalogueRow, bundled_graphs, subset_names
 from framework.testbed.structure import structure_digest
 from tests.conftest import REPOSITORY
@@ -32,9 +32,9 @@ EXACT_WIDTH_UP_TO = 300
 
 
 def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import a script of scripts/, which may import its neighbours."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "scripts" / f"{name}.py")
+    """Import a script of scripts/testbed/, which may import its neighbours."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts" / "testbed"))
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "scripts" / "testbed" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -151,7 +151,7 @@ def test_subsets_are_spread() -> None:
 
 
 def test_subsets_follow_from_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = load_script("testbed_catalogue", monkeypatch)
+    script = load_script("catalogue", monkeypatch)
     bare = [replace(row, subsets=()) for row in ROWS]
     assert tuple(script.with_subsets(bare)) == ROWS
 

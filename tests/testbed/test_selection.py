@@ -1,4 +1,4 @@
-"""How scripts/testbed_catalogue.py chooses among captured graphs."""
+"""How scripts/testbed/catalogue.py chooses among captured graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.testbed.test_catalogue import load_script
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return load_script("testbed_catalogue", monkeypatch)
+    return load_script("catalogue", monkeypatch)
 
 
 def row(name: str, nodes: int, *, family: str = "f", full: bool = False, source: str = "timm 1") -> CatalogueRow:

@@ -11,7 +11,7 @@ from hypothesis import find, given, settings
 
 from framework.model.instance import UNLIMITED, Instance
 from framework.model.problem import Problem
-from framework.portfolio.local import run_entry
+from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.hypothesis import instances, problems

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import UserError
-from framework.report.plotting import TYPE, title_text
+from framework.report.plots.canvas import TYPE, title_text
 from framework.study.analysis.profiles import Profile
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group, Summary

@@ -1,0 +1,1 @@
+"""Splitting a model file: which node goes where, one file a stage, the manifest."""

@@ -1,0 +1,213 @@
+"""Which ONNX node goes where: the partition of a result file, matched with the model by the names of the nodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from framework.deploy.onnx_model import ModelFile
+from framework.errors import UserError
+from framework.fields import Fields, check_values
+from framework.formats import BUNDLED_SCHEME, read_graph
+from framework.formats.source import parse_json
+from framework.input_files import read_bytes
+from framework.model.device import Device
+from framework.model.graph import ModelGraph
+from framework.model.instance import Instance
+from framework.model.pricing import price
+from framework.model.topology import IntArray
+from framework.portfolio.result import Result, stages_of
+
+NOTE = "profile"
+"""Field of a native graph in which `pipebound profile` notes how it measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assignment:
+    """A partition of a model.
+
+    Attributes
+    ----------
+    stage_of
+        Stage of each node of the model graph.
+    graph
+        The graph that was solved: read from the model, or measured by `pipebound profile`.
+    dims
+        Sizes of symbolic dimensions that it was solved for.
+    predicted
+        What the result says of it, for a manifest.
+    """
+
+    stage_of: list[int]
+    graph: ModelGraph
+    dims: dict[str, int]
+    predicted: dict[str, Any]
+
+    def priced(self) -> tuple[Instance, IntArray]:
+        """Return the instance that the result is of, and the stage of each of its nodes."""
+        stored = self.predicted["device"]
+        instance = price(self.graph, None if stored is None else Device(**stored))
+        stages = np.empty(instance.n, np.int64)
+        stages[instance.node_of_input] = self.stage_of
+        return instance, stages
+
+
+def assign(
+    model: ModelFile, result: Result, *, graph_path: str | None = None, dims: Mapping[str, int] | None = None
+) -> Assignment:
+    """Match the partition of a result with a model.
+
+    The result may be of the model itself, or of a graph with the same nodes (a profile of it).
+
+    Parameters
+    ----------
+    graph_path
+        The graph that was solved; by default the path in the result.
+    dims
+        Sizes of symbolic dimensions; by default those that the graph was read or measured with.
+
+    Raises
+    ------
+    UserError
+        If the result holds no partition, or is of a graph with other nodes.
+    """
+    origin = result.document["graph"]
+    if result.document["stage_of"] is None:
+        raise UserError("the result holds no partition", where=str(origin.get("name", "")))
+    path = graph_path or origin.get("path")
+    sizes = {**origin.get("dims", {}), **(dims or {})}
+    graph = _same_model(model, sizes, origin)
+    if graph is not None:
+        # The model itself has the graph, wherever it is moved.
+        path = None
+    else:
+        if path is None:
+            raise UserError(
+                "the result is not of this model as it stands, and names no graph file",
+                where=str(model.path),
+                mend="give --graph FILE, the graph that was solved",
+            )
+        sizes = {**read_note(path).get("dims", {}), **sizes}
+        graph = _same_nodes(model, result, path)
+    return Assignment(
+        stage_of=stages_of(result, graph.topology.n).tolist(),
+        graph=graph,
+        dims=sizes,
+        predicted={
+            "unit": result.unit,
+            "bottleneck": result.incumbent,
+            "dual_bound": result.dual_bound,
+            "status": result.status,
+            "stages": result.stages,
+            "stage_costs": list(result.document["stage_costs"]),
+            "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else os.path.abspath(path),
+            "device": result.document["device"],
+            "drop_unused": bool(origin.get("drop_unused", False)),
+            "constraints": result.document.get("constraints"),
+        },
+    )
+
+
+def read_note(path: str) -> dict[str, Any]:
+    """Return what `pipebound profile` noted in a native graph; empty for any other file.
+
+    Raises
+    ------
+    UserError
+        If there is a note, and a field of it is not of the type it may be.
+    """
+    try:
+        top = parse_json(read_bytes(path), path)
+    except UserError:
+        return {}
+    if not isinstance(top, dict) or top.get(NOTE) is None:
+        return {}
+    note = Fields(top[NOTE], path, NOTE)
+    check_values(top[NOTE], path)
+    dims = note.table("dims")
+    for name in dims.everything():
+        dims.integer(name, least=0)
+    if not note.null("operators"):
+        for row in note.rows("operators"):
+            row.texts("nodes")
+    return note.everything()
+
+
+HAND_OVER_PASSES = 3
+"""Handing a tensor over costs about as many passes over it: it is read from another core's cache, and onnxruntime
+changes its layout for the stage's operators, both ways."""
+
+
+def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
+    """Return the link bandwidth that follows from a note, in bytes per second; None if there is no note.
+
+    Raises
+    ------
+    UserError
+        If the note states no positive number.
+    """
+    refined = note.get("refined")
+    if isinstance(refined, Mapping):
+        field, passes, value = "refined.link_bandwidth", 1, refined.get("link_bandwidth")
+    else:
+        field, passes, value = "copy_bandwidth", HAND_OVER_PASSES, note.get("copy_bandwidth")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
+        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give --bandwidth")
+    return value / passes
+
+
+def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
+    """Return the sets of nodes that onnxruntime ran as one operator when a graph was profiled.
+
+    A cut inside such a set undoes the fusion, at a price that no measured time tells.
+
+    Raises
+    ------
+    UserError
+        If the file is no profile.
+    """
+    operators = read_note(path).get("operators")
+    if operators is None:
+        raise UserError("this graph holds no profile", where=path, mend="'pipebound profile' measures one")
+    sets = {tuple(row["nodes"]) for row in operators if len(row["nodes"]) > 1}
+    return tuple(sorted(sets))
+
+
+def _same_model(model: ModelFile, dims: Mapping[str, int], origin: Mapping[str, Any]) -> ModelGraph | None:
+    try:
+        graph = model.read_graph(dims, drop_unused=bool(origin.get("drop_unused", False)))
+    except UserError:
+        # Open dimensions, for instance: the solved graph may still name the same nodes.
+        return None
+    return graph if graph.is_called(str(origin.get("sha256"))) else None
+
+
+def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
+    origin = result.document["graph"]
+    graph = read_graph(
+        path,
+        format=origin.get("format"),
+        dims=origin.get("dims"),
+        training=bool(origin.get("training", False)),
+        drop_unused=bool(origin.get("drop_unused", False)),
+    )
+    if not graph.is_called(str(origin.get("sha256"))):
+        raise UserError("this is not the graph that was solved", where=path, mend="give --graph FILE, or solve again")
+    if graph.node_names != model.node_names:
+        ours, theirs = set(model.node_names), set(graph.node_names)
+        strangers = [name for name in graph.node_names if name not in ours] + [
+            name for name in model.node_names if name not in theirs
+        ]
+        detail = f"; {strangers[0]!r} is in one only" if strangers else ""
+        raise UserError(
+            f"the graph that was solved has other nodes than {model.path}{detail}",
+            where=path,
+            mend="profile and solve this model",
+        )
+    return graph

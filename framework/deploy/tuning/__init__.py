@@ -1,0 +1,1 @@
+"""Measuring and improving: profiles, corrected costs, the search of `refine`, recommendations."""

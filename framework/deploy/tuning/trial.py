@@ -1,0 +1,294 @@
+"""`pipeline`: a split against the unsplit model and the naive splits, all measured in the same run.
+
+A split's throughput is the median over its rounds; the fastest round is kept as well. Two splits that are the same
+partition are measured once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from framework.deploy.onnx_model import ModelFile, open_model
+from framework.deploy.pipeline.pipeline import Batch, Pipeline
+from framework.deploy.pipeline.turns import FEWEST, Unsplit, take_turns
+from framework.deploy.pipeline.verdict import Judge, Verdict
+from framework.deploy.runtime import Optimization, random_feed
+from framework.deploy.split.manifest import Manifest
+from framework.deploy.split.split import split_model
+from framework.deploy.tuning.naive import naive_partitions
+from framework.deploy.tuning.solved import solved_graph
+from framework.errors import UserError
+from framework.model.device import Device
+from framework.model.graph import ModelGraph
+from framework.model.pricing import price
+from framework.model.problem import Partition, Problem, stage_costs
+from framework.model.topology import IntArray
+
+SPLIT, UNSPLIT = "this split", "unsplit"
+STARTING_SHARE, MEASURED_SHARE = 0.4, 0.85
+"""Shares of the budget after which no further split is started, and no further round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way to run the model.
+
+    Attributes
+    ----------
+    name
+        `SPLIT`, `UNSPLIT`, or the name of a naive split.
+    period
+        Median seconds from item to item.
+    quartiles
+        Quartiles of the period over the rounds.
+    fastest
+        Period of the fastest round: what is left when other programs on the machine disturb least.
+    busy
+        Seconds that each stage computes for an item.
+    predicted
+        The bottleneck that the cost model gives, in seconds; None where it is unknown.
+    same_as
+        The split that this one is the same as, and was not measured apart from.
+    """
+
+    name: str
+    period: float
+    quartiles: tuple[float, float]
+    fastest: float
+    busy: tuple[float, ...]
+    predicted: float | None
+    same_as: str | None = None
+
+    @property
+    def throughput(self) -> float:
+        """Items per second."""
+        return 1 / self.period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What was measured.
+
+    Attributes
+    ----------
+    rows
+        The split itself, the unsplit model, the naive splits.
+    verdict
+        Whether the results are those of the unsplit model.
+    remarks
+        What the user should know.
+    """
+
+    model: str
+    stages: int
+    rows: tuple[Row, ...]
+    verdict: Verdict
+    items: int
+    rounds: int
+    optimization: Optimization
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def equal(self) -> bool:
+        """Whether the results are those of the unsplit model."""
+        return self.verdict.equal
+
+    @property
+    def split(self) -> Row:
+        """The split itself."""
+        return self.rows[0]
+
+    @property
+    def naive(self) -> list[Row]:
+        """The naive splits."""
+        return [row for row in self.rows if row.name not in (SPLIT, UNSPLIT)]
+
+    @property
+    def best_naive(self) -> Row | None:
+        """The naive split with the best median."""
+        return min(self.naive, key=lambda row: row.period, default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the trial as JSON-compatible data."""
+        best, shown = self.best_naive, self.verdict.difference
+        predicted = self.split.predicted
+        fastest = min((row.fastest for row in self.naive), default=math.nan)
+        return {
+            "model": self.model,
+            "stages": self.stages,
+            "items": self.items,
+            "rounds": self.rounds,
+            "optimization": str(self.optimization),
+            "difference": shown.value,
+            "equal": self.equal,
+            "result": shown.name or None,
+            "result_difference": shown.worst,
+            "result_allowed": shown.allowed,
+            "predicted_over_measured": None if predicted is None else predicted / self.split.period,
+            "throughput_over_best_naive": None if best is None else best.period / self.split.period,
+            "fastest_over_best_naive": None if best is None else fastest / self.split.fastest,
+            "rows": [
+                {
+                    "name": row.name,
+                    "throughput": row.throughput,
+                    "period": row.period,
+                    "period_quartiles": list(row.quartiles),
+                    "fastest_period": row.fastest,
+                    "busy": list(row.busy),
+                    "predicted": row.predicted,
+                    "same_as": row.same_as,
+                }
+                for row in self.rows
+            ],
+            "remarks": list(self.remarks),
+        }
+
+
+def run_trial(
+    manifest: Manifest,
+    *,
+    model_path: Path | None = None,
+    items: int | None = None,
+    rounds: int = 9,
+    naive: bool = True,
+    optimization: Optimization = Optimization.ALL,
+    affinity: bool = True,
+    seed: int = 0,
+    budget: float = math.inf,
+    say: Callable[[str], None] = lambda text: None,
+) -> Trial:
+    """Measure a split, the unsplit model and, unless told otherwise, the naive splits into as many stages.
+
+    Parameters
+    ----------
+    model_path
+        The unsplit model; the manifest knows where it was.
+    items, rounds
+        Items in a batch, by default as many as the unsplit model does in `BATCH_SECONDS`; batches of each split.
+    seed
+        Of the inputs.
+    budget
+        Seconds for all of it. Where it is short there are fewer rounds, one at least, and naive splits are left out.
+
+    Raises
+    ------
+    UserError
+        If the unsplit model is gone, or a stage fails.
+    """
+    whole = model_path or manifest.model_path
+    if not whole.is_file():
+        raise UserError("the unsplit model is not there", where=str(whole), mend="give it with --model FILE")
+    begun = time.monotonic()
+    remarks: list[str] = []
+    model = open_model(whole)
+    feed = random_feed(model, manifest.dims, seed)
+    pricing = _Pricing(manifest, model)
+    own = _stage_of(manifest, model)
+    partitions = {SPLIT: own}
+    if naive and len(manifest.stages) > 1:
+        partitions |= naive_partitions(model.read_graph(manifest.dims), len(manifest.stages))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipebound-")))
+        runners: dict[str, Pipeline] = {}
+        same: dict[str, str] = {}
+        for name, stage_of in partitions.items():
+            twin = next((other for other in runners if np.array_equal(partitions[other], stage_of)), None)
+            if twin is not None:
+                same[name] = twin
+                continue
+            if runners and time.monotonic() > begun + STARTING_SHARE * budget:
+                remarks.append(f"{name} was left out, for the budget of {budget:g} s")
+                continue
+            say(f"starting {name}")
+            split = manifest
+            if name != SPLIT:
+                split = split_model(model, stage_of.tolist(), folder / name.replace(" ", "-"), dims=manifest.dims)
+            pipeline = Pipeline(split, feed, optimization=optimization, affinity=affinity)
+            runners[name] = stack.enter_context(pipeline)
+        say("starting the unsplit model")
+        single = Unsplit(model, feed, optimization)
+        fewest = len(manifest.stages) + FEWEST
+        per_batch = max(items, fewest) if items else single.batch_items(len(manifest.stages))
+        until = begun + MEASURED_SHARE * budget
+        batches = take_turns(
+            {**runners, UNSPLIT: single}, per_batch, rounds, say, until=until, fewest=None if items else fewest
+        )
+        judge = Judge(model=model, feed=feed, expected=single.expected)
+        verdict = judge.judge(manifest, [batch.results for batch in batches[SPLIT]])
+    rows = [
+        _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
+        for name, stage_of in partitions.items()
+        if same.get(name, name) in batches
+    ]
+    done = len(batches[UNSPLIT])
+    if done < rounds:
+        remarks.append(f"{done} of {rounds} rounds, for the budget of {budget:g} s")
+    rows.insert(1, _row(UNSPLIT, batches[UNSPLIT], None, None))
+    if not single.finite:
+        remarks.append("the model's results are not finite, so that equal results prove little")
+    return Trial(
+        model=model.path.name,
+        stages=len(manifest.stages),
+        rows=tuple(rows),
+        verdict=verdict,
+        items=per_batch,
+        rounds=done,
+        optimization=optimization,
+        remarks=(*manifest.document["remarks"], *pricing.remarks, *verdict.remarks, *remarks),
+    )
+
+
+def _row(name: str, batches: Sequence[Batch], predicted: float | None, same_as: str | None) -> Row:
+    periods = [batch.period for batch in batches]
+    low, middle, high = (float(v) for v in np.quantile(periods, (0.25, 0.5, 0.75)))
+    busy = np.median([batch.busy for batch in batches], axis=0)
+    return Row(
+        name=name,
+        period=middle,
+        quartiles=(low, high),
+        fastest=min(periods),
+        busy=tuple(float(v) for v in busy),
+        predicted=predicted,
+        same_as=same_as,
+    )
+
+
+def _stage_of(manifest: Manifest, model: ModelFile) -> IntArray:
+    """Return the partition of a manifest, its stages numbered without gaps."""
+    number = {name: i for i, row in enumerate(manifest.stages) for name in row["nodes"]}
+    unknown = [name for name in model.node_names if name not in number]
+    left_out = len(unknown) and not any("left out" in remark for remark in manifest.document["remarks"])
+    if left_out or len(number) > len(model.placed):
+        raise UserError("the stages are not of this model", where=str(model.path), mend="split it again")
+    return np.array([number.get(name, len(manifest.stages) - 1) for name in model.node_names], np.int64)
+
+
+class _Pricing:
+    """What the cost model says of a partition, if the graph that was solved can still be read."""
+
+    def __init__(self, manifest: Manifest, model: ModelFile) -> None:
+        self.remarks: list[str] = []
+        self._found: tuple[ModelGraph, Device | None] | None = None
+        try:
+            self._found = solved_graph(manifest, model)
+        except UserError as error:
+            self.remarks.append(f"no predictions: the graph that was solved cannot be read ({error})")
+
+    def of(self, stage_of: IntArray) -> float | None:
+        """Return the bottleneck in seconds."""
+        if self._found is None:
+            return None
+        instance = price(*self._found)
+        stages = np.empty(instance.n, np.int64)
+        stages[instance.node_of_input] = stage_of
+        problem = Problem(instance=instance, stages=int(stage_of.max()) + 1)
+        return instance.in_units(stage_costs(problem, Partition(stage_of=stages)).bottleneck)

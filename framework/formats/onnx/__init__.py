@@ -1,0 +1,1 @@
+"""ONNX models: reading, sizes, costs of operators."""

@@ -1,0 +1,212 @@
+"""What is known of tensors on the meta device: which depend on an input, which hold parameters, which values are known.
+
+A record is kept per storage, so views share it. A tensor that depends on an input of the model is *live*. All others
+are constants; a constant remembers which parameters it was computed from. Tensors that can be computed without weights
+(positions, masks, small buffers, inputs that came with values) carry their values in a real tensor beside the
+meta one, so that ``.item()``, ``nonzero`` and branches on them work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from framework.formats.torch.subclasses import plain_tensors
+
+LARGEST_KNOWN = 1 << 18
+"""Values of storages with more elements are not carried along."""
+
+Output = tuple[int, int]
+"""A node, and which of its outputs."""
+
+_ViewKey = tuple[int, int, int, tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(slots=True, eq=False)
+class StorageRecord:
+    """What is known of one storage.
+
+    Attributes
+    ----------
+    storage
+        Kept alive, so that its address stays its own.
+    number
+        Distinct per storage.
+    version
+        Number of writes into it so far.
+    live
+        Whether it depends on an input.
+    producer
+        What wrote it last; None for constants and inputs.
+    parameters
+        Of a constant, the numbers of the parameters' storages it was computed from.
+    uniform
+        Whether a constant holds one value throughout; such need not be stored.
+    known
+        Its values, flat, if they are known.
+    """
+
+    storage: torch.UntypedStorage
+    number: int
+    version: int = 0
+    live: bool = False
+    producer: Output | None = None
+    parameters: frozenset[int] = frozenset()
+    uniform: bool = False
+    known: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A parameter or buffer of the module: its name and size."""
+
+    name: str
+    nbytes: int
+
+
+def occupied_bytes(tensor: torch.Tensor) -> int:
+    """Return the bytes a tensor takes in memory; expanded dimensions count once."""
+    count = 1
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        if stride != 0 or size == 0:
+            count *= size
+    return int(min(count * tensor.element_size(), tensor.untyped_storage().nbytes()))
+
+
+def nbytes(tensor: torch.Tensor) -> int:
+    """Return the bytes of a tensor's elements."""
+    return int(tensor.numel() * tensor.element_size())
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Return what tells the storages of living tensors apart."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def covers_storage(tensor: torch.Tensor) -> bool:
+    """Return whether writing the tensor overwrites its whole storage."""
+    return occupied_bytes(tensor) >= int(tensor.untyped_storage().nbytes())
+
+
+class Values:
+    """The records of all storages met in one trace."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[int, Parameter] = {}
+        self.read_by_python: set[int] = set()
+        self._records: dict[int, StorageRecord] = {}
+        self._views: dict[_ViewKey, Output | None] = {}
+        self._lifted: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
+
+    def record(self, tensor: torch.Tensor) -> StorageRecord:
+        """Return the record of a meta tensor's storage; a new one says that it is a constant of unknown value."""
+        key = address(tensor)
+        found = self._records.get(key)
+        if found is None:
+            found = self._records[key] = StorageRecord(tensor.untyped_storage(), len(self._records))
+        return found
+
+    def records(self) -> Iterator[tuple[int, StorageRecord]]:
+        """Yield all records by their numbers."""
+        for record in self._records.values():
+            yield record.number, record
+
+    def mark_parameters(self, named: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Say which tensors are parameters or buffers of the module; tied ones are one."""
+        for name, tensor in (plain for whole in named for plain in plain_tensors(*whole)):
+            record = self.record(self.lift(tensor))
+            if not record.live and record.number not in self.parameters:
+                record.parameters = frozenset({record.number})
+                record.uniform = False
+                self.parameters[record.number] = Parameter(name=name, nbytes=record.storage.nbytes())
+
+    def mark_input(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a live meta tensor in place of an input; a real one's values are known if there are not too many."""
+        with torch.utils._python_dispatch._disable_current_modes():
+            twin = torch.empty_like(tensor, device="meta")
+            self.record(twin).live = True
+            if not tensor.is_meta:
+                self.set_known(twin, tensor.detach().cpu())
+        return twin
+
+    def lift(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the meta twin of a real tensor; views of one storage get twins that share one."""
+        if tensor.is_meta:
+            return tensor
+        with torch.utils._python_dispatch._disable_current_modes():
+            storage = tensor.untyped_storage()
+            entry = self._lifted.get(int(storage._cdata))
+            if entry is None:
+                count = storage.nbytes() // tensor.element_size()
+                flat = torch.empty(count, dtype=tensor.dtype, device="meta")
+                if count <= LARGEST_KNOWN and tensor.is_cpu:
+                    # A copy: writes in place are repeated on known values, and the user's module must not change.
+                    self.record(flat).known = torch.empty(0, dtype=tensor.dtype).set_(storage.clone())
+                entry = self._lifted[int(storage._cdata)] = (storage, flat)
+            flat = entry[1]
+            if flat.dtype != tensor.dtype:
+                return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+            return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    # Values
+
+    def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return the values of a tensor, as a view of what is known of its storage, or None."""
+        if not tensor.is_meta:
+            return tensor
+        flat = self.record(tensor).known
+        if flat is None or flat.dtype != tensor.dtype:
+            return None
+        return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    def set_known(self, tensor: torch.Tensor, values: torch.Tensor) -> None:
+        """Keep the values of a tensor that covers its storage, if there are not too many."""
+        record = self.record(tensor)
+        count = tensor.untyped_storage().nbytes() // tensor.element_size()
+        if count > LARGEST_KNOWN or tensor.dtype.is_complex or not covers_storage(tensor):
+            record.known = None
+            return
+        record.known = torch.zeros(count, dtype=tensor.dtype, device="cpu")
+        view = record.known.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        view.copy_(values)
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Drop the values of a tensor's storage."""
+        self.record(tensor).known = None
+
+    # Producers
+
+    def producer(self, tensor: torch.Tensor) -> Output | None:
+        """Return what a live tensor comes from: the view it is, or the last writer of its storage."""
+        record = self.record(tensor)
+        return self._views.get(_view_key(tensor, record), record.producer)
+
+    def set_view(self, tensor: torch.Tensor, output: Output | None) -> None:
+        """Say what a view of a live tensor comes from, until its storage is written again."""
+        self._views[_view_key(tensor, self.record(tensor))] = output
+
+    def stored(self, tensor: torch.Tensor) -> dict[object, int]:
+        """Return the bytes of all parameters that a constant is a part of or computed from."""
+        return {number: self.parameters[number].nbytes for number in self.record(tensor).parameters}
+
+    def charges(self, tensor: torch.Tensor) -> dict[object, int]:
+        """Return the stored bytes that a user of this constant needs, by what they are a part of.
+
+        They are its own, or those of the parameters it is computed from if these are fewer; a constant that is computed
+        from no parameter needs none.
+        """
+        record = self.record(tensor)
+        own = occupied_bytes(tensor)
+        origins = self.stored(tensor)
+        if sum(origins.values()) < own or not origins:
+            return origins
+        if own == record.storage.nbytes() and record.number in origins:
+            return {record.number: own}
+        dims = sorted((size, stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1)
+        return {(record.number, record.version, tensor.storage_offset(), *dims): own}
+
+
+def _view_key(tensor: torch.Tensor, record: StorageRecord) -> _ViewKey:
+    return (record.number, record.version, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))

@@ -1,0 +1,99 @@
+"""Running one entry on small problems, so that numba has compiled every kernel it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from framework.contracts import Feature
+from framework.model.instance import Instance, instance_from_lists
+from framework.model.problem import Problem
+from framework.portfolio.context.local import run_entry
+from framework.registry import registry
+
+REDUCTIONS = "reductions"
+"""What presolve runs; no entry has this name."""
+SECONDS_EACH = 0.5
+MOST_RUNS = 20
+"""Runs of an entry on an instance, each of which compiles at least one kernel more."""
+
+
+def compile_one(name: str) -> int:
+    """Run an entry, or the reductions of presolve, on small instances; return how many kernels were compiled.
+
+    Compilation happens in the first call of a kernel and is not interrupted by the time limit, but uses it up: the
+    entry stops before its next kernel. So it is run again until nothing is compiled any more.
+    """
+    instances = [_small(capacity=capacity) for capacity in (0, 10**6)]
+    with _compilations() as compiled:
+        if name == REDUCTIONS:
+            from framework.structure.reduction.dominance import reduce_exact
+
+            for instance in instances:
+                reduce_exact(instance)
+            return len(compiled) // 2
+        for instance in [*instances, *_more(name, instances[0])]:
+            problem = Problem(instance=instance, stages=3)
+            for _ in range(MOST_RUNS):
+                before = len(compiled)
+                # Out of time while a model was built, say: what was compiled until then is kept.
+                with suppress(Exception):
+                    run_entry(registry.create(name), problem, name=name, seconds=SECONDS_EACH)
+                if len(compiled) == before:
+                    break
+        return len(compiled) // 2
+
+
+@contextmanager
+def _compilations() -> Iterator[list[Any]]:
+    """Note what numba compiles meanwhile, beginning and end; what it finds among its files is none of it."""
+    from numba.core import event
+
+    with event.install_recorder("numba:compile") as recorder:
+        yield recorder.buffer
+
+
+def _more(name: str, small: Instance) -> list[Instance]:
+    """Return instances that an entry needs beside those that all entries run on."""
+    from framework.structure.reduction.hard_limits import limit_memory
+
+    more = []
+    if registry.get(name).supports(Feature.LIMITS):
+        more.append(limit_memory(small, small.parameter_cost, small.total_parameter_cost // 2, 3))
+    if name == "core-fluid":
+        more.append(_reading())
+    elif name == "fixing":
+        more.append(_alike())
+    return more
+
+
+def _small(*, capacity: int) -> Instance:
+    """Three parallel chains with skips: wide enough that nothing is decided before a kernel runs."""
+    chains, length = 3, 5
+    tensors: list[tuple[int, int, list[int]]] = []
+    for chain in range(chains):
+        for step in range(length - 1):
+            v = chain * length + step
+            reach = [v + 1, v + 2] if step + 2 < length else [v + 1]
+            tensors.append((v, 3 + (v * 7) % 5, reach))
+    tensors += [(0, 4, [length]), (length, 2, [2 * length])]
+    nodes = chains * length
+    return instance_from_lists(
+        [5 + (v * 11) % 17 for v in range(nodes)],
+        tensors,
+        parameter_cost=[(v * 5) % 7 for v in range(nodes)],
+        capacity=capacity,
+    )
+
+
+def _reading() -> Instance:
+    """A node that feeds a dozen, each of which feeds a node of a chain: too many ideals without fluid and tolls."""
+    fed, readers = range(1, 13), range(13, 25)
+    tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
+    return instance_from_lists([6] + [4] * 12 + [3] * 12, tensors)
+
+
+def _alike() -> Instance:
+    """Three branches that can be exchanged."""
+    return instance_from_lists([6, 4, 4, 4, 5], [(0, 2, [1, 2, 3]), *((v, 1, [4]) for v in (1, 2, 3))])

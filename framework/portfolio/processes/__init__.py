@@ -1,0 +1,1 @@
+"""Members in processes of their own: the fork server, the wire, and shared memory."""

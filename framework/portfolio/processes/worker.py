@@ -1,0 +1,183 @@
+"""The member's side: one entry in a process of its own, with a memory limit, reporting as it goes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+
+from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
+from framework.contracts import run_and_report
+from framework.model.problem import Partition, Problem
+from framework.portfolio.processes import wire
+from framework.portfolio.processes.shared_state import SharedState
+from framework.signals import leave_to_parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """Everything a member's process needs to know.
+
+    Attributes
+    ----------
+    entry
+        Entry spec; empty for the presolve job.
+    problem
+        The problem in the member's space.
+    deadline
+        On the clock of `time.monotonic`, which all processes of a machine share.
+    plugin_files
+        Files to load before the entry is looked up.
+    memory_bytes
+        Limit on the private memory of the process on top of what it has at start; None for no limit.
+    """
+
+    entry: str
+    problem: Problem
+    deadline: float
+    seed: int
+    threads: int
+    plugin_files: tuple[str, ...]
+    memory_bytes: int | None
+
+
+@dataclass(slots=True)
+class WorkerContext:
+    """A `framework.contracts.Context` at the member's end of the pipe."""
+
+    job: Job
+    shared: SharedState
+    pipe: int
+    _last_dual: int = -1
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.job.seed
+
+    @property
+    def threads(self) -> int:
+        """Threads this member may use."""
+        return self.job.threads
+
+    @property
+    def dual(self) -> int | None:
+        """Best dual bound of the run, in ticks."""
+        return self.shared.dual
+
+    @property
+    def incumbent(self) -> int | None:
+        """Best incumbent of the run, in ticks."""
+        return self.shared.incumbent
+
+    def best_partition(self) -> Partition | None:
+        """Return the best partition known in this member's space."""
+        stages = self.shared.partition()
+        return None if stages is None else Partition(stage_of=stages)
+
+    def remaining(self) -> float:
+        """Return the seconds left."""
+        return max(0.0, self.job.deadline - time.monotonic())
+
+    def should_stop(self) -> bool:
+        """Whether the time is up, the run was cancelled, or the gap is closed."""
+        if self.shared.cancelled or self.remaining() <= 0:
+            return True
+        dual, incumbent = self.shared.dual, self.shared.incumbent
+        return dual is not None and incumbent is not None and dual >= incumbent
+
+    def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
+        """Send a lower bound, unless this member has sent one at least as good."""
+        if value > self._last_dual:
+            self._last_dual = int(value)
+            wire.send(self.pipe, wire.DualReport(int(value), soundness, certificate))
+
+    def report_partition(self, partition: Partition) -> None:
+        """Send a partition."""
+        wire.send(self.pipe, wire.PartitionReport(partition.stage_of))
+
+    def progress(self, message: str) -> None:
+        """Send a few words."""
+        wire.send(self.pipe, wire.ProgressReport(message))
+
+
+def run_job(job: Job, shared: SharedState, pipe: int) -> None:
+    """Run the entry of a job, or presolve, and report how it ended."""
+    context = WorkerContext(job, shared, pipe)
+    try:
+        _limit_memory(job.memory_bytes)
+        outcome = _run_presolve(job, context) if not job.entry else _run_entry(job, context)
+        termination, details = outcome.termination, dict(outcome.details)
+    except MemoryError:
+        limit = f"{(job.memory_bytes or 0) / 2**20:.0f} MiB"
+        termination, details = Termination(reason=Reason.FAULT, detail=f"out of memory (limit {limit})"), {}
+    except BaseException as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
+        termination, details = Termination(reason=Reason.FAULT, detail=text), {}
+        traceback.print_exc()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    wire.send(pipe, wire.EndReport(termination, details, peak))
+
+
+def _run_entry(job: Job, context: WorkerContext) -> Outcome:
+    from framework.registry import load_plugin_file, load_plugins, registry
+
+    load_plugins()
+    for path in job.plugin_files:
+        load_plugin_file(path)
+    entry = registry.create(job.entry)
+    problem = registry.problem_for(entry, job.problem)
+    return run_and_report(entry, problem, context)
+
+
+def _run_presolve(job: Job, context: WorkerContext) -> Outcome:
+    from framework.structure.reduction.dominance import reduce_exact
+
+    before = job.problem.instance
+    reduced = reduce_exact(before, should_stop=context.should_stop)
+    details = {"nodes": reduced.n, "tensors": reduced.m, "nodes_before": before.n, "tensors_before": before.m}
+    if context.should_stop():
+        # A reduction cut short is valid, but nobody could make it again to check certificates against it.
+        return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.TIME), details=details)
+    wire.send(context.pipe, wire.ReducedReport(reduced, details))
+    return Outcome(termination=Termination(reason=Reason.FINISHED), details=details)
+
+
+def _limit_memory(memory_bytes: int | None) -> None:
+    if memory_bytes is None or not sys.platform.startswith("linux"):
+        return
+    with open("/proc/self/statm") as statm:
+        data_pages = int(statm.read().split()[5])
+    limit = data_pages * resource.getpagesize() + memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def enter_process(pipe: int) -> None:
+    """Set a fresh member process up: Ctrl-C and hang-ups are the runner's business, and it dies with the runner.
+
+    Its parent is the fork server, which outlives a runner that is killed as long as a member lives. So a thread waits
+    for the other end of the pipe to vanish; only the runner holds that end.
+    """
+    leave_to_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_reader, args=(pipe,), daemon=True).start()
+    if sys.platform.startswith("linux"):
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _end_with_reader(pipe: int) -> None:
+    """Wait until nobody can read the pipe any more, then end the process at once."""
+    waiting = select.poll()
+    waiting.register(pipe, 0)
+    waiting.poll()
+    os.kill(os.getpid(), signal.SIGKILL)

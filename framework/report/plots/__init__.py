@@ -1,0 +1,1 @@
+"""Figures: stages of a result, graphs, recommendations."""

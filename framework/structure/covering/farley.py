@@ -1,0 +1,330 @@
+"""Refuting a threshold by a fractional cover: how many stages of cost at most T it takes to hold all nodes.
+
+With prices pi and a bound theta on what any stage of cost at most T is worth, k stages hold nodes worth at most k
+theta; so ``k theta < pi(V)`` refutes T. The best prices are the dual of a linear program over all such stages. Of its
+columns only some are known: stages grown greedily at smoothed prices, until that finds no more. Then the prices are
+close to the best, and there is a margin: k theta may be as large as pi(V), while k stages of those known hold less.
+That margin is what makes the proof short that no stage is worth more than theta
+(`framework.structure.pricing.branch_and_bound`, in exact integers). What it finds instead of a proof is a column.
+
+Columns of cost at most T stay columns at larger T, so thresholds are best tried in ascending order.
+
+Source: Farley's bound (1990) in column generation; smoothing as of Wentges (1997).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.problem import Partition, Problem
+from framework.model.topology import IntArray
+from framework.structure.flow.convex_cuts import set_cost
+from framework.structure.flow.max_flow import INFINITE
+from framework.structure.poset.closure import closure
+from framework.structure.poset.stage_windows import StageWindows
+from framework.structure.pricing.branch_and_bound import StagePricer
+from framework.structure.pricing.greedy import StageGrower
+from framework.structure.pricing.network import RoleArray
+from framework.structure.pricing.query import ForcedCosts, Pricing, Question, Verdict
+from framework.structure.pricing.vertex_bound import FloatArray
+
+if TYPE_CHECKING:
+    import highspy
+
+PRICE_TOTAL = float(1 << 32)
+"""What the absolute values of integer prices add up to, about."""
+_SLACK_COST = 3.0
+"""Price above which no node goes."""
+_SMOOTHING = 0.8
+"""Weight of the former prices at which stages are grown."""
+_COLUMNS_A_ROUND = 64
+_PATIENCE = 4
+"""Rounds in a row that improve the program by less than `_PROGRESS` before growing is given up."""
+_PROGRESS = 3e-4
+_MEAN_OF = 5
+_FIRST_COLUMNS = 4
+"""Columns that the program begins with, as a multiple of the nodes."""
+_LARGEST_FORCED = 250_000
+"""Pairs of nodes, and of nodes and nets, for which forced costs are computed: some seconds."""
+_LARGEST_LP = 10
+"""Columns of the program, as a multiple of the nodes, before it is thinned out."""
+
+
+class Failure(Enum):
+    """Why a threshold was not refuted."""
+
+    COVERED = "k stages hold all nodes fractionally"
+    EXHAUSTED = "the search for a proof outgrew its limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CoverProof:
+    """``stages * theta < prices(V)``, and no stage of cost at most the threshold is worth more than theta.
+
+    `log` is None where it was too long to keep; it is empty, with prices zero, if the stage windows alone refute.
+    """
+
+    threshold: int
+    prices: IntArray
+    theta: int
+    order: IntArray
+    log: IntArray | None
+
+
+class StageCover:
+    """Refutes thresholds of one problem; columns are kept from one to the next.
+
+    Parameters
+    ----------
+    ceiling
+        Ticks; thresholds from here on are of no interest, which saves time.
+
+    Raises
+    ------
+    OutOfTimeError
+        From the constructor and from `refute`, if `should_stop` strikes.
+    """
+
+    def __init__(
+        self, problem: Problem, should_stop: Callable[[], bool] = lambda: False, *, ceiling: int = INFINITE
+    ) -> None:
+        instance = problem.instance
+        self.problem = problem
+        self.pricer = StagePricer(instance, closure(instance, should_stop=should_stop))
+        self.forced = self._forced_costs(ceiling, should_stop)
+        self.rounds = self.vertices = 0
+        self._windows = StageWindows(instance, should_stop)
+        self._grower = StageGrower(instance, self.pricer.shape)
+        self._seed = 0
+        self._duals: FloatArray = np.ones(instance.n)
+        self._columns: dict[bytes, tuple[RoleArray, int]] = {}
+        self._orders = _anchor_orders(self.pricer)
+
+    def take(self, columns: list[RoleArray], node_of: IntArray) -> None:
+        """Take stages as columns.
+
+        Parameters
+        ----------
+        columns
+            0/1 vectors over the nodes of this instance, or of one that it was contracted from; then those are taken
+            that separate no nodes merged here.
+        node_of
+            The node of this instance for each entry of a column.
+        """
+        for column in columns:
+            merged = np.zeros(self.problem.instance.n, np.int8)
+            merged[node_of] = column
+            if np.array_equal(merged[node_of], column):
+                self._keep(merged)
+
+    def columns(self, threshold: int) -> list[RoleArray]:
+        """Return the stages of cost at most a threshold met so far, as 0/1 vectors ``[n]``."""
+        return [column for column, cost in self._columns.values() if cost <= threshold]
+
+    def question(self, threshold: int, prices: IntArray, theta: int, order: IntArray) -> Question | None:
+        """Return the question about prices at a threshold; None if the windows refute the threshold already."""
+        windows = self._windows.at(self.problem.useful_stages, threshold)
+        if windows is None:
+            return None
+        apart = windows.earliest[:, None] > windows.latest[None, :]
+        apart |= apart.T
+        uncovered = np.zeros((0, 0), np.bool_)
+        if len(self.forced.pairs):
+            apart |= self.forced.pairs > threshold
+            uncovered = self.forced.nets > threshold
+        np.fill_diagonal(apart, False)
+        return Question(
+            prices=np.ascontiguousarray(prices),
+            threshold=threshold,
+            theta=theta,
+            order=np.ascontiguousarray(order),
+            apart=np.ascontiguousarray(apart),
+            uncovered=np.ascontiguousarray(uncovered),
+        )
+
+    def verify(self, proof: CoverProof) -> bool:
+        """Whether a proof with its log holds; nothing is searched for."""
+        if proof.log is None:
+            return False
+        question = self.question(proof.threshold, proof.prices, proof.theta, proof.order)
+        if question is None:
+            return True
+        enough = self.problem.useful_stages * proof.theta < sum(proof.prices.tolist())
+        return enough and self.pricer.verify(question, proof.log)
+
+    def refute(
+        self, threshold: int, *, effort: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> CoverProof | Failure:
+        """Try to refute a threshold (ticks) with at most about `effort` vertices."""
+        n, k = self.problem.instance.n, self.problem.useful_stages
+        if threshold >= self.pricer.largest_cost:
+            return Failure.COVERED
+        if self.question(threshold, np.zeros(n, np.int64), 0, self._orders[0]) is None:
+            return self._nothing_fits(threshold)
+        master = _Master(n, self.most_valuable(threshold))
+        limit = self.vertices + effort
+        while self.vertices < limit:
+            value, duals = self._grow(master, threshold, should_stop)
+            if value <= k * (1 + 1e-9):
+                return Failure.COVERED
+            self._duals = duals
+            prices = integer_prices(duals)
+            theta = max(0, (int(prices.sum()) - 1) // k)
+            answer = self.prove(threshold, prices, theta, max(1, (limit - self.vertices) // 2), should_stop)
+            if isinstance(answer, CoverProof):
+                return answer
+            for column in answer.columns:
+                self._keep(column)
+            if not len(answer.columns):
+                break
+            master.add(list(answer.columns))
+        return Failure.EXHAUSTED
+
+    def prove(
+        self, threshold: int, prices: IntArray, theta: int, effort: int, should_stop: Callable[[], bool]
+    ) -> CoverProof | Pricing:
+        """Search for a proof that no stage of cost at most a threshold is worth more than theta.
+
+        The orders of the anchors are tried, the one that served last first: a bad one can cost a factor of a hundred.
+        """
+        for order in tuple(self._orders):
+            question = self.question(threshold, prices, theta, order)
+            if question is None:
+                return self._nothing_fits(threshold)
+            answer = self.pricer.decide(question, effort=effort, max_columns=len(order), should_stop=should_stop)
+            self.rounds += 1
+            self.vertices += answer.vertices
+            if answer.verdict is Verdict.PROVEN:
+                self._orders.sort(key=lambda other: other is not order)
+                return CoverProof(threshold=threshold, prices=prices, theta=theta, order=order, log=answer.log)
+            if answer.verdict is Verdict.EXCEEDED:
+                break
+        return answer
+
+    def grow(self, prices: IntArray, threshold: int) -> RoleArray:
+        """Return stages of cost at most a threshold that are worth much, ``[stages, n]``, one grown from each node."""
+        self._seed += 1
+        return self._grower.grow(prices, threshold, 0, np.arange(len(prices), dtype=np.int64), self._seed)
+
+    def _nothing_fits(self, threshold: int) -> CoverProof:
+        """Return the proof where the stage windows refute a threshold: prices of nothing, and no tree."""
+        nothing, log = np.zeros(self.problem.instance.n, np.int64), np.zeros((0, 3), np.int64)
+        return CoverProof(threshold=threshold, prices=nothing, theta=0, order=self._orders[0], log=log)
+
+    def _grow(self, master: _Master, threshold: int, should_stop: Callable[[], bool]) -> tuple[float, FloatArray]:
+        """Add grown stages to the program while that lowers its optimum; return the optimum and prices.
+
+        The prices are the mean of the latest ones: about as good, and further from the edge, proofs are shorter.
+        """
+        k = self.problem.useful_stages
+        value, duals = master.solve()
+        smooth = duals
+        latest = deque([duals], maxlen=_MEAN_OF)
+        stalled = 0
+        while value > k * (1 + 1e-9) and stalled < _PATIENCE:
+            if should_stop():
+                raise OutOfTimeError("stopped while stages were grown")
+            smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * duals
+            grown = self.grow(integer_prices(smooth), threshold)
+            worth = grown @ duals
+            best = np.argsort(-worth, kind="stable")[:_COLUMNS_A_ROUND]
+            fresh = [grown[i] for i in best if worth[i] > 1 + 1e-6]
+            before = value
+            for column in fresh:
+                self._keep(column)
+            if fresh:
+                master.add(fresh)
+                value, duals = master.solve()
+                latest.append(duals)
+            stalled = 0 if value < before * (1 - _PROGRESS) else stalled + 1
+            if not fresh:
+                smooth = duals
+        return value, np.mean(latest, axis=0)
+
+    def most_valuable(self, threshold: int) -> list[RoleArray]:
+        """Return the known columns that are worth most at the latest prices, at most four a node."""
+        known = self.columns(threshold)
+        if len(known) <= _FIRST_COLUMNS * len(self._duals):
+            return known
+        worth = np.array(known) @ self._duals
+        return [known[i] for i in np.argsort(-worth, kind="stable")[: _FIRST_COLUMNS * len(self._duals)]]
+
+    def _keep(self, column: RoleArray) -> None:
+        key = column.tobytes()
+        if key not in self._columns:
+            self._columns[key] = (column.copy(), set_cost(self.problem.instance, np.flatnonzero(column)))
+
+    def _forced_costs(self, ceiling: int, should_stop: Callable[[], bool]) -> ForcedCosts:
+        n, nets = self.problem.instance.n, len(self.pricer.shape.net_cost)
+        if max(n * n // 2, n * nets) > _LARGEST_FORCED:
+            return ForcedCosts(pairs=np.zeros((0, 0), np.int64), nets=np.zeros((0, 0), np.int64))
+        return self.pricer.forced_costs(ceiling, should_stop)
+
+
+def stages_of(partition: Partition) -> list[RoleArray]:
+    """Return the stages of a partition as 0/1 vectors, ``[n]`` each."""
+    return [(partition.stage_of == stage).astype(np.int8) for stage in np.unique(partition.stage_of)]
+
+
+def _anchor_orders(pricer: StagePricer) -> list[IntArray]:
+    """Return two orders with the hubs first: by the cost of their nets, and by how many nets they have."""
+    shape, n = pricer.shape, pricer.instance.n
+    nets = np.bincount(shape.net_pins, minlength=n)
+    costs = np.zeros(n, np.int64)
+    np.add.at(costs, shape.net_pins, np.repeat(shape.net_cost, np.diff(shape.net_ptr)))
+    return [np.argsort(-key, kind="stable").astype(np.int64) for key in (costs, nets)]
+
+
+def integer_prices(duals: FloatArray) -> IntArray:
+    """Return prices in proportion, adding up to about `PRICE_TOTAL`."""
+    scale = PRICE_TOTAL / max(1e-9, float(duals.sum()))
+    return np.rint(duals * scale).astype(np.int64)
+
+
+class _Master:
+    """The linear program over known columns; its duals are the prices."""
+
+    def __init__(self, n: int, columns: list[RoleArray]) -> None:
+        import highspy
+
+        self._n = n
+        model = highspy.Highs()
+        model.setOptionValue("output_flag", False)
+        model.setOptionValue("threads", 1)
+        nothing = (np.zeros(0, np.int32), np.zeros(0))
+        for _ in range(self._n):
+            model.addRow(1.0, highspy.kHighsInf, 0, *nothing)
+        for v in range(self._n):
+            model.addCol(_SLACK_COST, 0.0, highspy.kHighsInf, 1, np.array([v], np.int32), np.ones(1))
+        self._model: highspy.Highs = model
+        self.add(columns)
+
+    def add(self, columns: list[Any]) -> None:
+        """Add columns; thin out those of large reduced cost when there are too many."""
+        for column in columns:
+            rows = np.flatnonzero(column > 1e-9).astype(np.int32)
+            self._model.addCol(1.0, 0.0, float("inf"), len(rows), rows, np.asarray(column[rows], np.float64))
+        if self._model.getNumCol() > _LARGEST_LP * self._n + 200:
+            self._thin_out()
+
+    def solve(self) -> tuple[float, FloatArray]:
+        """Return the optimum and the prices."""
+        self._model.run()
+        duals = np.maximum(np.array(self._model.getSolution().row_dual, np.float64), 0.0)
+        return float(self._model.getInfo().objective_function_value), duals
+
+    def _thin_out(self) -> None:
+        reduced = np.zeros(self._model.getNumCol())
+        known = np.array(self._model.getSolution().col_dual)
+        reduced[: len(known)] = known
+        reduced[: self._n] = 0.0
+        worst = np.argsort(-reduced)[: len(reduced) // 2]
+        dropped = np.sort(worst[reduced[worst] > 1e-6])
+        self._model.deleteCols(len(dropped), dropped.astype(np.int32))

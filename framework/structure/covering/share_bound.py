@@ -1,0 +1,305 @@
+"""Refuting a threshold by counting: weights that make the count large, and bounds as good as the effort allows.
+
+Weights start as what nodes cost and are divided by their bounds a few times, which shifts weight to nodes that heavy
+stages do not hold. Then every bound is halved towards the heaviest set known, by trees of limited size.
+See `framework.structure.covering.anchor_weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.problem import Problem
+from framework.model.topology import IntArray
+from framework.structure.covering.anchor_weights import (
+    DONE,
+    FOUND_SET,
+    PAUSED,
+    bound_roots,
+    search_anchor,
+    walk_anchor,
+)
+from framework.structure.covering.farley import StageCover
+from framework.structure.pricing.propagation import Rules, rules_of
+from framework.structure.pricing.vertex_bound import MAGNITUDE, FloatArray, new_search
+
+WEIGHT_TOTAL = float(1 << 36)
+"""What integer weights add up to, about."""
+_ONE = 1 << 60
+"""Terms of the count are rounded down to multiples of its inverse."""
+_ANCHORS_A_CALL, _VERTICES_A_CALL = 16, 256
+_LONGEST_LOG = 1 << 14
+_REWEIGHTINGS = 16
+_PATIENCE = 3
+"""Reweightings in a row that may fail to raise the count."""
+
+
+class Failure(Enum):
+    """Why a threshold was not refuted."""
+
+    COUNTED = "sets that stages may be weigh too much"
+    EXHAUSTED = "the bounds on what stages weigh are too weak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CountProof:
+    """No stage of cost at most the threshold that holds node v weighs more than ``bounds[v]``, and that is too little.
+
+    `logs` has the record of each node; all empty, with weights zero, if the stage windows alone refute.
+    """
+
+    threshold: int
+    weights: IntArray
+    bounds: IntArray
+    logs: tuple[IntArray, ...]
+
+
+class CountRefuter:
+    """Refutes thresholds of one problem.
+
+    Raises
+    ------
+    OutOfTimeError
+        From the constructor and from `refute`, if `should_stop` strikes.
+    """
+
+    def __init__(self, problem: Problem, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self.problem = problem
+        self.vertices = 0
+        self._cover = StageCover(problem, should_stop)
+        shape = self._cover.pricer.shape
+        self._shape, self._network = shape, self._cover.pricer.network
+        self._search = new_search(np.arange(problem.instance.n), max_columns=0, log_size=_LONGEST_LOG)
+        self._shares = 2 if problem.instance.can_overflow else 1
+        self._weights = self._first_weights()
+
+    def refute(
+        self, threshold: int, *, effort: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> CountProof | Failure:
+        """Try to refute a threshold (ticks) with trees of at most `effort` vertices."""
+        n, k = self.problem.instance.n, self.problem.useful_stages
+        if threshold >= self._cover.pricer.largest_cost:
+            return Failure.COUNTED
+        rules = self._at(threshold)
+        if rules is None:
+            nothing = np.zeros(n, np.int64)
+            return CountProof(threshold=threshold, weights=nothing, bounds=nothing, logs=())
+        best: _Count | None = None
+        weights, failed = self._weights, 0
+        for _ in range(_REWEIGHTINGS):
+            count = _Count(_integers(weights), threshold, n)
+            self._bound_roots(count, rules, should_stop)
+            if count.total() > k * _ONE:
+                self._weights = weights
+                return count.proof()
+            if best is None or count.total() > best.total():
+                best, failed = count, 0
+            else:
+                failed += 1
+                if failed == _PATIENCE:
+                    break
+            # Half of the way, in logarithms, to the weights that would make all terms equal to their last value.
+            weights = count.weights / np.sqrt(np.maximum(1.0, count.bounds))
+        assert best is not None
+        patience = 8
+        while patience <= effort:
+            self._tighten(best, rules, patience, should_stop)
+            if best.total() > k * _ONE:
+                self._weights = best.weights.astype(np.float64)
+                return best.proof()
+            if best.most() <= k * _ONE:
+                return Failure.COUNTED
+            patience *= 4
+        return Failure.EXHAUSTED
+
+    def verify(self, proof: CountProof) -> bool:
+        """Whether a proof holds; nothing is searched for."""
+        n, k = self.problem.instance.n, self.problem.useful_stages
+        if not 0 <= proof.threshold <= self._cover.pricer.largest_cost:
+            return False
+        rules = self._at(proof.threshold)
+        if rules is None:
+            return True
+        weights, bounds = proof.weights, proof.bounds
+        if len(weights) != n or len(bounds) != n or len(proof.logs) != n:
+            return False
+        total = sum(weights.tolist())
+        if min(weights.tolist()) < 1 or min(bounds.tolist()) < 0 or total > MAGNITUDE >> 8:
+            return False
+        if max(bounds.tolist()) > total or _count(weights, bounds) <= k * _ONE:
+            return False
+        limits = self._cover.pricer.multiplier_limits(weights)
+        return all(
+            walk_anchor(
+                self._shape,
+                rules,
+                self._network,
+                self._search,
+                weights,
+                proof.threshold,
+                int(bounds[v]),
+                v,
+                self._shares,
+                *limits,
+                np.ascontiguousarray(log),
+            )
+            for v, log in enumerate(proof.logs)
+        )
+
+    def _at(self, threshold: int) -> Rules | None:
+        """Return what cannot happen at a threshold; None if the windows refute it."""
+        n = self.problem.instance.n
+        question = self._cover.question(threshold, np.zeros(n, np.int64), 0, np.arange(n))
+        return None if question is None else rules_of(question.apart, question.uncovered)
+
+    def _first_weights(self) -> FloatArray:
+        instance, top = self.problem.instance, self.problem.instance.topology
+        pays: FloatArray = instance.work.astype(np.float64)
+        np.add.at(pays, top.producer, instance.tensor_cost / 2)
+        share = instance.tensor_cost / (2 * np.maximum(1, np.diff(top.consumer_ptr)))
+        np.add.at(pays, top.consumers, np.repeat(share, np.diff(top.consumer_ptr)))
+        pays += max(1.0, float(pays.mean())) / 64
+        return pays
+
+    def _bound_roots(self, count: _Count, rules: Rules, should_stop: Callable[[], bool]) -> None:
+        n = len(count.weights)
+        bounds, leaves = np.zeros(n, np.int64), np.zeros((n, 3), np.int64)
+        for start in range(0, n, _ANCHORS_A_CALL):
+            if should_stop():
+                raise OutOfTimeError("stopped while stages were weighed")
+            stop = min(n, start + _ANCHORS_A_CALL)
+            bound_roots(
+                self._shape,
+                rules,
+                self._network,
+                self._search,
+                count.weights,
+                count.threshold,
+                np.arange(start, stop),
+                self._shares,
+                *self._cover.pricer.multiplier_limits(count.weights),
+                self._guess(count),
+                bounds[start:stop],
+                leaves[start:stop],
+            )
+        self.vertices += n
+        # Nothing weighs more than all nodes together.
+        whole = int(count.weights.sum())
+        for v in range(n):
+            if int(bounds[v]) <= whole:
+                count.improve(v, int(bounds[v]), leaves[v : v + 1])
+            else:
+                count.improve(v, whole, np.array([[0, 1, 0]]))
+
+    def _tighten(self, count: _Count, rules: Rules, patience: int, should_stop: Callable[[], bool]) -> None:
+        """Move every bound towards the heaviest set known, those first that can add most to the count."""
+        k = self.problem.useful_stages
+        floors = count.floors.copy()
+        for _ in range(4):
+            gain = count.weights / np.maximum(1.0, np.maximum(floors, count.weights)) - count.weights / np.maximum(
+                1.0, count.bounds
+            )
+            for v in np.argsort(-gain, kind="stable").tolist():
+                floor = max(int(floors[v]), int(count.floors[v]), int(count.weights[v]))
+                if floor >= count.bounds[v] or gain[v] <= 1e-4:
+                    continue
+                theta = (floor + int(count.bounds[v])) // 2
+                outcome = self._search_anchor(count, v, theta, rules, patience, should_stop)
+                if outcome == DONE:
+                    count.improve(v, theta, self._search.log[: self._search.numbers[4]].copy())
+                elif outcome == FOUND_SET:
+                    members = self._search.low > 0
+                    worth = int(count.weights[members].sum())
+                    count.floors[members] = np.maximum(count.floors[members], worth)
+                    floors[v] = max(int(floors[v]), worth)
+                else:
+                    floors[v] = theta
+            if count.total() > k * _ONE or count.most() <= k * _ONE:
+                return
+
+    def _search_anchor(
+        self,
+        count: _Count,
+        v: int,
+        theta: int,
+        rules: Rules,
+        patience: int,
+        should_stop: Callable[[], bool],
+    ) -> int:
+        fresh = True
+        while patience > 0:
+            if should_stop():
+                raise OutOfTimeError("stopped while stages were weighed")
+            allowed = min(patience, _VERTICES_A_CALL)
+            before = int(self._search.numbers[2])
+            outcome = int(
+                search_anchor(
+                    self._shape,
+                    rules,
+                    self._network,
+                    self._search,
+                    count.weights,
+                    count.threshold,
+                    theta,
+                    v,
+                    self._shares,
+                    *self._cover.pricer.multiplier_limits(count.weights),
+                    self._guess(count),
+                    allowed,
+                    fresh,
+                )
+            )
+            self.vertices += int(self._search.numbers[2]) - before
+            if outcome != PAUSED:
+                return outcome
+            fresh = False
+            patience -= allowed
+        return PAUSED
+
+    def _guess(self, count: _Count) -> float:
+        return float(count.weights.sum()) / max(1.0, float(self._cover.pricer.largest_cost))
+
+
+class _Count:
+    """Weights with the bounds proven so far, and the heaviest sets known."""
+
+    def __init__(self, weights: IntArray, threshold: int, n: int) -> None:
+        self.weights, self.threshold = weights, threshold
+        self.bounds = np.zeros(n, np.int64)
+        self.floors = np.zeros(n, np.int64)
+        self.logs: list[IntArray] = [np.zeros((0, 3), np.int64)] * n
+
+    def improve(self, v: int, bound: int, log: IntArray) -> None:
+        """Take a proven bound."""
+        self.bounds[v] = bound
+        self.logs[v] = np.ascontiguousarray(log)
+
+    def total(self) -> int:
+        """Return the count that the bounds prove, in `_ONE`."""
+        return _count(self.weights, self.bounds)
+
+    def most(self) -> int:
+        """Return the most that it can become with these weights, in `_ONE`."""
+        return _count(self.weights, np.maximum(self.floors, self.weights))
+
+    def proof(self) -> CountProof:
+        """Return what was proven."""
+        return CountProof(threshold=self.threshold, weights=self.weights, bounds=self.bounds, logs=tuple(self.logs))
+
+
+def _count(weights: IntArray, bounds: IntArray) -> int:
+    """Return the sum of weight / bound in `_ONE`, rounded down; a node that fits into no stage counts for all."""
+    total = 0
+    for weight, bound in zip(weights.tolist(), bounds.tolist(), strict=True):
+        total += _ONE * weight // bound if bound >= weight else _ONE << 32
+    return total
+
+
+def _integers(weights: FloatArray) -> IntArray:
+    scaled: IntArray = np.maximum(1, np.rint(weights * (WEIGHT_TOTAL / float(weights.sum())))).astype(np.int64)
+    return scaled

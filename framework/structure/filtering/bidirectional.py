@@ -1,0 +1,367 @@
+"""Survivors: what all partitions of bottleneck at most T have in common, from a core that is read in both directions.
+
+Take such a partition into k stages; let J_b be the core nodes of its first b stages and y_b the weight of its fluid
+there, out of X. Read forwards, y_b is at most the value F_b(J_b) of `framework.structure.fluid.chain_dp`. Read
+backwards, the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b). Both bound the same y_b in the same
+weights, so that tolls may count in one direction only. So J_b *survives*: both values exist, and
+
+    F_b(J_b) + B_(k-b)(V - J_b) >= X.                                                                         (1)
+
+If at some b nothing survives, T is refuted. If among all survivors, of all b, none holds v without u, then u is in no
+later stage than v in any of these partitions: an arc u -> v that costs nothing loses none of them. Nodes with arcs
+both ways share a stage and become one. What is left has the same partitions of bottleneck at most T, at the same
+costs, on far fewer nodes in a far narrower order: so the next core holds more of it as it is, and refutes more.
+(Where fewer nodes are left than there are stages, empty stages are left out, which keeps order and costs.)
+
+*Both directions at once.* The second direction is walked with (1) as the least useful value. Its values must not be
+missed at b if they are of use later, as a state counts at all later boundaries and is not found again there: what is
+asked for at b is the least that (1) asks for at b or later. (What a walk asks for by itself, that the rest fits into
+the stages left, only rises as these get fewer.) Stages of fluid alone are not exchanged with others here: that keeps
+some partition, but not all.
+
+*Variants.* Each variant of the fluid has its own values, and (1) holds for J_1, ..., J_(k-1) in all of them. The values
+that bound y_b need no other ideals than these on the way: so one variant is read among the survivors of those before.
+
+*Windows.* If no survivor at b holds v, v is in none of the first b stages, and in one of them if all do. That is so for
+all partitions of bottleneck at most T, so for those of any instance made from this one by merging nodes or by more
+order, and later cores are read among the ideals that keep to it, as with variants.
+
+*After a reduction.* Dominated nodes are contracted as well (`framework.structure.reduction.dominance`), which keeps an
+optimal partition, but not all. If the optimum is at most T, survivors keep all optimal partitions and the reduction
+one: so each step leaves the optimum as it is, and the steps for T can be followed by those for any lower threshold.
+
+Source: this project; known as variable fixing by reduced costs in mixed-integer programming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.problem import Windows
+from framework.model.topology import IntArray
+from framework.structure.fluid.chain_dp import FluidSearch, Reached
+from framework.structure.fluid.core import FluidCore, without_tolls
+from framework.structure.fluid.kernels import NEVER
+from framework.structure.fluid.reversal import read_backwards
+from framework.structure.ideals.lattice import IdealLattice, SmallArray
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
+from framework.structure.reduction.contraction import contract, with_arcs
+
+FIRST_TRIAL = 2_000_000
+"""Steps after which one direction is given up for the other, four times as many the next time."""
+
+
+WORTHWHILE = 0.99
+"""Share of the survivors of other variants that one leaves at most to be asked again."""
+
+
+class Sides(NamedTuple):
+    """A core read forwards and backwards, and for each ideal of the former the number of its complement."""
+
+    forwards: FluidSearch
+    backwards: FluidSearch
+    complement: IntArray
+
+
+def read_both_ways(
+    core: FluidCore, lattice: IdealLattice, crowded: BoolArray | None, should_stop: Callable[[], bool]
+) -> Sides:
+    """Return what decides on a core without chains in both directions, backwards without tolls.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    turned, mirror = read_backwards(without_tolls(core, should_stop), lattice, should_stop)
+    n = core.order.n
+    complements = pack_sets(~unpack_sets(lattice.bits, n)[:, ::-1])
+    complement = np.empty(len(lattice), np.int64)
+    complement[_sorted(complements)] = _sorted(mirror.bits)
+    return Sides(
+        forwards=FluidSearch(core, lattice, crowded, should_stop=should_stop),
+        backwards=FluidSearch(turned, mirror, crowded, should_stop=should_stop),
+        complement=complement,
+    )
+
+
+def find_survivors(
+    sides: Sides,
+    stages: int,
+    threshold: int,
+    variants: list[int],
+    should_stop: Callable[[], bool],
+    windows: Windows | None = None,
+) -> list[IntArray] | None:
+    """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages.
+
+    Parameters
+    ----------
+    variants
+        Which variants are read, in this order, all if empty; becomes those that rule out more than others did, for the
+        next time.
+    windows
+        What is known of all partitions within the threshold already.
+
+    Returns
+    -------
+    ``[stages - 1]`` ideals of the forward lattice, ascending; None if the threshold is refuted.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    alive = None if windows is None else _in_windows(sides, stages, windows)
+    left = len(sides.complement) * stages
+    useful: list[int] = []
+    # What was left of variants may be none that this core has: then all are read.
+    every = range(sides.forwards.variants)
+    for variant in [variant for variant in variants if variant in every] or every:
+        alive = _survivors(sides, stages, threshold, variant, alive, should_stop)
+        if alive is None:
+            return None
+        before, left = left, sum(len(ideals) for ideals in alive)
+        if left <= WORTHWHILE * before or not useful:
+            useful.append(variant)
+    variants[:] = useful[::-1]
+    return alive
+
+
+def windows_of(
+    core: FluidCore, lattice: IdealLattice, survivors: list[IntArray], known: Windows | None
+) -> Windows | None:
+    """Return where survivors leave each node, within the windows that are `known`; None if nowhere."""
+    stages, n = len(survivors) + 1, core.instance.n
+    earliest, latest = np.zeros(n, np.int64), np.full(n, stages - 1, np.int64)
+    for b, ideals in enumerate(survivors, start=1):
+        held = np.stack([reduce.reduce(lattice.bits[ideals], axis=0) for reduce in (np.bitwise_or, np.bitwise_and)])
+        some, every = unpack_sets(held, core.order.n)
+        earliest[core.nodes[~some]] = b
+        latest[core.nodes[every]] = np.minimum(latest[core.nodes[every]], b - 1)
+    top = core.instance.topology
+    if known is not None:
+        np.maximum(earliest, known.earliest, out=earliest)
+        np.minimum(latest, known.latest, out=latest)
+    _follow(earliest, latest, top.pred_ptr, top.preds)
+    return Windows.unless_empty(earliest, latest)
+
+
+def impose(
+    instance: Instance,
+    reach: Closure,
+    core: FluidCore,
+    lattice: IdealLattice,
+    survivors: list[IntArray],
+    should_stop: Callable[[], bool],
+) -> Instance | None:
+    """Return the instance in the order that survivors keep; nodes that share a stage in all of them are one.
+
+    Its `node_of_input` maps the nodes of the given instance. None if that is its order already.
+
+    Parameters
+    ----------
+    reach
+        The closure of the instance.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    n = core.order.n
+    rows = np.unique(np.concatenate(survivors))
+    member = unpack_sets(lattice.bits[rows], n)
+    columns = pack_sets(np.ascontiguousarray(member.T))
+    _, first, alike = np.unique(columns, axis=0, return_index=True, return_inverse=True)
+    label = np.arange(instance.n, dtype=np.int64)
+    label[core.nodes] = core.nodes[first[alike.reshape(-1)]]
+    columns, nodes = columns[first], core.nodes[first]
+    arcs = []
+    for u in range(len(nodes)):
+        if should_stop():
+            raise OutOfTimeError("stopped while survivors were being compared")
+        heads = nodes[_implied(columns, u)]
+        known = reach.descendants[nodes[u], heads >> 6] >> (heads & 63).astype(np.uint64) & np.uint64(1)
+        heads = heads[known == 0]
+        arcs.append(np.stack((np.full(len(heads), nodes[u], np.int64), heads)))
+    tails, heads = np.concatenate(arcs, axis=1)
+    if not len(tails) and len(nodes) == n:
+        return None
+    return contract(with_arcs(instance, tails, heads), label)
+
+
+def _survivors(
+    sides: Sides,
+    stages: int,
+    threshold: int,
+    variant: int,
+    alive: list[IntArray] | None,
+    should_stop: Callable[[], bool],
+) -> list[IntArray] | None:
+    """Return the survivors of one variant among `alive`; the direction that takes fewer steps comes first."""
+    forwards, backwards, complement = sides
+    total = forwards.fluid_weight(variant)
+    there = np.argsort(complement)
+    mirrored = None if alive is None else [np.sort(complement[ideals]) for ideals in reversed(alive)]
+    most = FIRST_TRIAL
+    while True:
+        for search, other, opposite, among in (
+            (forwards, backwards, there, alive),
+            (backwards, forwards, complement, mirrored),
+        ):
+            floors = [] if among is None else _only(among, len(complement))
+            try:
+                first = search.reach(
+                    stages, threshold, _within(search, most, should_stop), variant=variant, floors=floors
+                )
+            except OutOfTimeError:
+                if should_stop():
+                    raise
+                continue
+            if first is None:
+                return None
+            if among is not None:
+                first = [_restricted(reached, ideals) for reached, ideals in zip(first, among, strict=True)]
+            floors = _floors(first, opposite, total)
+            second = other.reach(stages, threshold, should_stop, variant=variant, floors=floors)
+            met = None if second is None else _meet(first, second, opposite, total)
+            if met is None or other is forwards:
+                return met
+            return [np.sort(there[ideals]) for ideals in reversed(met)]
+        most *= 4
+
+
+def _within(search: FluidSearch, steps: int, should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what stops a search after so many more steps, or when `should_stop` does."""
+    last = search.steps + steps
+    return lambda: should_stop() or search.steps > last
+
+
+def _in_windows(sides: Sides, stages: int, windows: Windows) -> list[IntArray]:
+    """Return the ideals that keep to the windows, for each boundary."""
+    core, lattice = sides.forwards.core, sides.forwards.lattice
+    first, last = _boundaries(
+        lattice.edge_ptr,
+        lattice.edge_node,
+        lattice.edge_ideal,
+        windows.earliest[core.nodes],
+        windows.latest[core.nodes],
+        stages,
+    )
+    return [np.flatnonzero((first <= b) & (b <= last)) for b in range(1, stages)]
+
+
+def _only(alive: list[IntArray], count: int) -> list[IntArray]:
+    """Return floors that let pass what is alive at a boundary or at a later one."""
+    floor = np.full(count, NEVER, np.int64)
+    floors = []
+    for ideals in reversed(alive):
+        floor = floor.copy()
+        floor[ideals] = 0
+        floors.append(floor)
+    return floors[::-1]
+
+
+def _restricted(reached: Reached, alive: IntArray) -> Reached:
+    """Return what is reached and alive."""
+    kept = np.isin(reached.ideals, alive, assume_unique=True)
+    return Reached(ideals=reached.ideals[kept], values=reached.values[kept])
+
+
+def _floors(first: list[Reached], opposite: IntArray, total: int) -> list[IntArray]:
+    """Return the least useful values of the other direction, from one boundary to the next never falling.
+
+    Parameters
+    ----------
+    opposite
+        ``[ideals]`` which ideal of the first direction is the complement of each one of the other.
+    """
+    floor = np.full(len(opposite), NEVER, np.int64)
+    floors = []
+    for ideals, values in first:
+        here = np.full(len(opposite), NEVER, np.int64)
+        here[ideals] = total - values
+        floor = np.minimum(floor, here[opposite])
+        floors.append(floor)
+    return floors[::-1]
+
+
+def _meet(first: list[Reached], second: list[Reached], opposite: IntArray, total: int) -> list[IntArray] | None:
+    """Return the ideals of the second direction whose values in both directions meet; None where none do."""
+    met = []
+    for (ideals, values), (others, other_values) in zip(reversed(first), second, strict=True):
+        here = np.full(len(opposite), -1, np.int64)
+        here[ideals] = values
+        known = here[opposite[others]]
+        meeting = others[(known >= 0) & (known + other_values >= total)]
+        if not len(meeting):
+            return None
+        met.append(meeting)
+    return met
+
+
+def _sorted(rows: BitArray) -> IntArray:
+    """Return an order of rows, the same for equal sets of rows."""
+    order: IntArray = np.lexsort(rows.T).astype(np.int64)
+    return order
+
+
+@kernel
+def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: IntArray) -> None:
+    """Make windows such that no node is before its predecessors."""
+    n = len(earliest)
+    for v in range(n):
+        for i in range(pred_ptr[v], pred_ptr[v + 1]):
+            earliest[v] = max(earliest[v], earliest[preds[i]])
+    for v in range(n - 1, -1, -1):
+        for i in range(pred_ptr[v], pred_ptr[v + 1]):
+            latest[preds[i]] = min(latest[preds[i]], latest[v])
+
+
+@kernel
+def _boundaries(
+    edge_ptr: IntArray,
+    edge_node: SmallArray,
+    edge_ideal: SmallArray,
+    earliest: IntArray,
+    latest: IntArray,
+    stages: int,
+) -> tuple[IntArray, IntArray]:
+    """Return the first and the last boundary at which each ideal keeps to the windows of the core's nodes."""
+    count = len(edge_ptr) - 1
+    first = np.zeros(count, np.int64)
+    last = np.full(count, stages, np.int64)
+    for ideal in range(count):
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            first[edge_ideal[e]] = max(first[ideal], earliest[edge_node[e]] + 1)
+    for ideal in range(count - 1, -1, -1):
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            last[ideal] = min(last[edge_ideal[e]], latest[edge_node[e]])
+    return first, last
+
+
+@kernel
+def _implied(columns: BitArray, u: int) -> IntArray:
+    """Return which other columns, as sets of rows, are part of column `u`."""
+    n, words = columns.shape
+    found = np.empty(n, np.int64)
+    count = 0
+    for v in range(n):
+        if v == u:
+            continue
+        part = True
+        for word in range(words):
+            if columns[v, word] & ~columns[u, word]:
+                part = False
+                break
+        if part:
+            found[count] = v
+            count += 1
+    return found[:count]

@@ -1,0 +1,178 @@
+"""Fixing: one problem at falling thresholds, each time what is left of it when all survivors are imposed.
+
+Rounds of `framework.structure.filtering.bidirectional`: a core, its survivors, the order they keep, and the next core
+on what is left of the instance, where branches that became exchangeable are put in order
+(`framework.structure.reduction.symmetry`). A round that leaves almost as many nodes is followed by one with the fluid
+chosen in another way, and after all of those by larger cores. What is left at one threshold is the start for all lower
+ones. Which cores come when is measured, not proven. Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.problem import Problem, Windows
+from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
+from framework.structure.fluid.core import build_core
+from framework.structure.fluid.memory_bound import crowded_nodes
+from framework.structure.fluid.selection import HEFTS, FluidChoice
+from framework.structure.poset.closure import closure
+from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.reduction.contraction import compose
+from framework.structure.reduction.dominance import reduce_exact
+from framework.structure.reduction.symmetry import put_in_order
+
+FIRST_IDEALS, MAX_IDEALS = 8_000, 128_000
+"""Most ideals of the first and of the last cores."""
+GROWTH = 4
+"""Ideals of larger cores, in those before."""
+WORTHWHILE = 0.95
+"""Share of the places for nodes that a round leaves at most for the same kind of core to be tried once more."""
+
+
+@dataclass(slots=True)
+class _Stand:
+    """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next.
+
+    All partitions of what is left within the threshold are within its windows.
+    """
+
+    threshold: int
+    instance: Instance | None
+    windows: Windows | None
+    ideals: int = FIRST_IDEALS
+    way: int = 0
+    over: bool = False
+    variants: list[int] = field(default_factory=list)
+
+
+class FixedProblems:
+    """One problem, fixed at one threshold after the other; the work done at each is kept."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        whole = problem.instance
+        self._whole = replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64))
+        self._stands: list[_Stand] = []
+
+    def fix(self, threshold: int, level: int = 0, should_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Fix what can be at a threshold (ticks); return whether it is refuted.
+
+        Parameters
+        ----------
+        level
+            How large the largest cores are: `FIRST_IDEALS`, and `GROWTH` times as many on each level.
+        """
+        stand = self._stand(threshold)
+        most = min(MAX_IDEALS, FIRST_IDEALS * GROWTH**level)
+        while stand.instance is not None and not stand.over and stand.ideals <= most and not should_stop():
+            try:
+                if stand.instance is self._whole:
+                    stand.instance = _in_order(self._whole, should_stop)
+                stand.instance = self._round(stand, stand.instance, should_stop)
+            except OutOfTimeError:
+                break
+        return stand.instance is None
+
+    def at(self, threshold: int) -> Problem | None:
+        """Return what is left of the problem at a threshold (ticks); its `node_of_input` maps the nodes of the problem.
+
+        It has a partition of bottleneck at most the threshold if the problem has one, and its partitions are ones of
+        the problem. None if none keeps to the threshold.
+        """
+        stand = self._stand(threshold)
+        instance = stand.instance
+        if instance is None:
+            return None
+        if instance is self._whole:
+            return self._problem
+        return self._problem.on(instance, stand.windows)
+
+    def choices(self, threshold: int) -> int:
+        """Return how many stages further than the first one nodes may be, in all, at a threshold (ticks)."""
+        stand = self._stand(threshold)
+        if stand.instance is None:
+            return 0
+        stages = self._problem.on(stand.instance).useful_stages
+        return _choices(stand.instance, stand.windows, stages)
+
+    def _stand(self, threshold: int) -> _Stand:
+        """Return how far the rounds at a threshold have come; they begin with what is left at the next higher one."""
+        above = [stand for stand in self._stands if stand.threshold >= threshold]
+        nearest = min(above, key=lambda stand: stand.threshold, default=None)
+        if nearest is not None and nearest.threshold == threshold:
+            return nearest
+        if nearest is None:
+            stand = _Stand(threshold, self._whole, None)
+        else:
+            stand = _Stand(threshold, nearest.instance, nearest.windows)
+        self._stands.append(stand)
+        return stand
+
+    def _round(self, stand: _Stand, instance: Instance, should_stop: Callable[[], bool]) -> Instance | None:
+        """Return what a core leaves of an instance, None if it refutes the threshold, and say what comes next."""
+        threshold, known = stand.threshold, stand.windows
+        problem = self._problem.on(instance)
+        stages = problem.useful_stages
+        if stages == 1:
+            stand.over = True
+            return instance
+        reach = closure(instance, should_stop=should_stop)
+        choice = FluidChoice(
+            instance,
+            heft=HEFTS[stand.way] / max(1, simple_bound(problem)),
+            reach=reach,
+            should_stop=should_stop,
+        )
+        mask, lattice = choice.choose(stand.ideals, should_stop)
+        core = build_core(instance, mask, should_stop=should_stop)
+        crowded = crowded_nodes(instance, reach, threshold)
+        sides = read_both_ways(core, lattice, crowded, should_stop)
+        survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known)
+        windows = None if survivors is None else windows_of(core, lattice, survivors, known)
+        if survivors is None or windows is None:
+            return None
+        left = impose(instance, reach, core, lattice, survivors, should_stop)
+        if left is not None:
+            left = _in_order(compose(left, reduce_exact(left, should_stop=should_stop)), should_stop)
+            windows = _merged(windows, left)
+            if windows is None:
+                return None
+        # With fewer nodes than stages, fewer stages count, and windows are in other ones.
+        stand.windows = windows if left is None or left.n >= stages else None
+        stand.over = not mask.any()
+        rest, before = left or instance, _choices(instance, known, stages)
+        if rest.n + _choices(rest, stand.windows, stages) > WORTHWHILE * (instance.n + before):
+            stand.way += 1
+        if stand.way == len(HEFTS):
+            stand.ideals, stand.way = GROWTH * stand.ideals, 0
+            stand.variants = []
+        return instance if left is None else compose(instance, left)
+
+
+def _merged(windows: Windows, left: Instance) -> Windows | None:
+    """Return the windows of the nodes that are left, given those of the nodes before; None if some are empty."""
+    earliest, latest = np.zeros(left.n, np.int64), np.full(left.n, int(windows.latest.max()), np.int64)
+    np.maximum.at(earliest, left.node_of_input, windows.earliest)
+    np.minimum.at(latest, left.node_of_input, windows.latest)
+    return Windows.unless_empty(earliest, latest)
+
+
+def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
+    """Return how many stages further than the first one the nodes may be, in all."""
+    return instance.n * (stages - 1) if windows is None else int((windows.latest - windows.earliest).sum())
+
+
+def _in_order(instance: Instance, should_stop: Callable[[], bool]) -> Instance:
+    """Return the instance, mapped as before, with exchangeable branches put in order.
+
+    Those within branches are found once these are.
+    """
+    while (ordered := put_in_order(instance, should_stop)) is not None:
+        instance = compose(instance, ordered)
+    return instance

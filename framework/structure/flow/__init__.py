@@ -1,0 +1,1 @@
+"""Maximum flow in integers, minimum cuts of convex sets, and cuts as explanations."""

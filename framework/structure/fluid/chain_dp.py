@@ -1,0 +1,405 @@
+"""Deciding a threshold T on a core whose fluid may run anywhere: the most fluid done at each ideal, stage by stage.
+
+Take a partition into k stages of cost at most T. Let J_b be the core nodes of its first b stages, an ideal of the
+core, and y_b the work of the fluid nodes there. With I = J_(b-1), J = J_b and the core and its nets
+(`framework.structure.fluid.core`), stage b costs at least its cost in the core plus the work of its fluid:
+
+    f(core, I -> J) + y_b - y_(b-1) <= T,      Mn(J) <= y_b <= Mx(J),      y_0 = 0,  y_k = X,             (1)
+
+where X is the work of all fluid, Mx(J) that of the nodes whose core ancestors all lie in J, and Mn(J) that of the
+nodes with a core descendant in J. Let Y_b(J) be the largest y_b that (1) allows with f(core, I -> J) <= T. By
+induction y_b <= Y_b(J_b), as the right side of y_b <= min(Mx(J), y_(b-1) + T - f) grows with y_(b-1). So if no chain
+reaches Y_k = X at the whole core, T is refuted. A stage may hold fluid only (J = I, f = 0). Without fluid this is
+the program of `framework.structure.ideals.chain_dp`, state by state.
+
+*Parameters.* Let p_C be those of the nodes of any set C: a stage pays at least p_C - min(p_C, capacity) for overflow.
+Hence variants that count a = w + p_C against T + min(p_C, capacity), in place of work w against T, with C nothing,
+everything, or the sections of `framework.structure.fluid.memory_bound`. Any refutation counts. With nothing counted,
+the overflow of the core alone is added. With sections, p_C of a stage is at most what may be done by its end less what
+must be done by its start; with everything it is not looked at. What a stage costs in the core, with its overflow, and
+the work of its fluid keep to T in all variants; as a is at most `rate` times w for each fluid node, so they are in a
+sum, and the fluid of a stage weighs at most rate times the cost left. A stage cannot weigh more than all costs
+together, so T + capacity is cut off there, which keeps all products with k inside int64.
+
+*Tolls.* Of some fluid, tensors that are in no net say what it costs to run it in another stage than the one that needs
+it first (`framework.structure.fluid.separation_costs`). So a stage I -> J runs the less fluid, the more that differs
+from what it needs: the most it can run takes the place of T - f in (1), and depends on I and J only, like f. As it is
+no more than T - f, what follows holds with tolls too.
+
+*Pruning.* Y_b(J) is of use only if what is left fits into the k - b stages left, which pay for every crossing net at
+least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. That, Mn(J), and "more
+than is known for J already" make a least useful value need(J). A walk from (I, Y), as in `ideal_chains`, only adds
+to in + done. Along it, J is reached with a useful value only if
+
+    in + done <= Y + T + a(I) + cut(I) - [a(J) + cut(J) + need(J)],
+
+so the least bracket over all ideals above an ideal ends the walk there; likewise for the limit T on the core's own
+cost. These minima are one sweep over the lattice, repeated as values rise.
+
+*Dominance.* A value for J counts only if it is larger than all with fewer stages. A stage of fluid alone before a
+stage I -> J can be exchanged with it (Mx grows with J), unless Y + T - f < Mn(J) forbids that. So a state that is only
+carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y. Where sections are counted, or tolls paid, a
+stage of fluid may hold less elsewhere, and all states are extended.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import MAX_TOTAL
+from framework.model.topology import IntArray
+from framework.structure.fluid import ideal_table as rows
+from framework.structure.fluid import kernels
+from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
+from framework.structure.fluid.separation_costs import choose_tolled
+from framework.structure.ideals.lattice import IdealLattice
+from framework.structure.poset.closure import BoolArray
+
+STEPS_A_CALL = 1_000_000
+"""Extensions after which a kernel call returns to Python: some hundredths of a second."""
+REFILL = 4
+"""Extensions per edge of the lattice after which the minima are filled anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FluidPlan:
+    """What is not refuted: a place for the core, and how much fluid is done by the end of each stage.
+
+    Attributes
+    ----------
+    stage_of_core
+        ``[core]`` the stage of each core node.
+    fluid_done
+        ``[stages]`` fluid weight done by the end of each stage, at most, in ticks.
+    """
+
+    stage_of_core: IntArray
+    fluid_done: IntArray
+
+
+class Reached(NamedTuple):
+    """The ideals that the first stages may hold, and the most fluid done with them, in ticks; both ``[states]``."""
+
+    ideals: IntArray
+    values: IntArray
+
+
+class _Level(NamedTuple):
+    """The states after some stages: their ideals, fluid values, and the states they come from."""
+
+    ideals: IntArray
+    values: IntArray
+    origins: IntArray
+
+
+class FluidSearch:
+    """Decides thresholds on one core and its complete lattice.
+
+    Parameters
+    ----------
+    crowded
+        ``[n]`` the nodes whose parameters the third variant counts; without it there is none.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck while the facts were being gathered.
+
+    Attributes
+    ----------
+    variants
+        Number of variants that can refute: 1 where parameters cannot overflow, else 2 or 3.
+    steps
+        Extensions walked so far, over all decisions.
+    """
+
+    def __init__(
+        self,
+        core: FluidCore,
+        lattice: IdealLattice,
+        crowded: BoolArray | None = None,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if not lattice.complete:
+            raise ValueError("only a complete lattice can decide anything")
+        self.core, self.lattice = core, lattice
+        self.steps = 0
+        instance = core.instance
+        parameters = instance.parameter_cost
+        self._counted = [np.zeros_like(parameters)]
+        if instance.can_overflow:
+            self._counted.append(parameters)
+            if crowded is not None:
+                self._counted.append(np.where(crowded, parameters, 0))
+        self.variants = len(self._counted)
+        self._capacity = instance.bounded_capacity
+        pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
+        self._node_nets = incidence(core.net_pins, pin_nets, core.order.n)
+        # A head is never in the stage of a net that comes in.
+        heads = np.zeros(len(pin_nets), np.bool_)
+        heads[core.net_ptr[:-1][core.headed]] = True
+        self._entering = incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
+        self._rates: list[float] = []
+        self._tolls: list[IntArray | None] = []
+        self._facts = self._fill_facts(should_stop)
+        count = len(lattice)
+        self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
+        self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
+
+    def decide(
+        self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: int = 0
+    ) -> FluidPlan | None:
+        """Return a plan into at most `stages` stages of cost at most `threshold`, or None: then there is no partition.
+
+        Parameters
+        ----------
+        variant
+            0 counts work, 1 work and all parameters, 2 work and the parameters of crowded nodes.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` struck first; then nothing is known.
+        """
+        if threshold < 0:
+            return None
+        facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
+        limits = self._limits(threshold, variant, exchangeable=variant != 2 and tolls is None)
+        ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
+        levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
+        if not self._begin(facts, limits, stages):
+            return None
+        for stage in range(stages):
+            left = stages - stage
+            last = kernels.finishing_state(facts, limits, rate, tolls, left, ideals, values)
+            if last >= 0:
+                return self._trace(levels, last, stages, self.fluid_weight(variant))
+            if left == 1 or not len(ideals):
+                return None
+            kernels.fill_need(facts, limits, left - 1, self._need)
+            ideals, values, origins, hurdles = self._level(
+                facts, limits, rate, tolls, ideals, values, hurdles, should_stop
+            )
+            levels.append(_Level(ideals, values, origins))
+        return None
+
+    def reach(
+        self,
+        stages: int,
+        threshold: int,
+        should_stop: Callable[[], bool],
+        *,
+        variant: int = 0,
+        floors: Sequence[IntArray] = (),
+    ) -> list[Reached] | None:
+        """Return what the first 1, ..., ``stages - 1`` stages may hold in any partition of cost at most `threshold`.
+
+        For each partition into `stages` stages, the core nodes of its first b stages are among the ideals of the b-th
+        list, with a value of at least the weight of its fluid there. None: there is no such partition.
+
+        Parameters
+        ----------
+        floors
+            ``[stages - 1][ideals]`` only larger values than these are of use; `framework.structure.fluid.kernels.NEVER`
+            where none is.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` struck first.
+        """
+        if threshold < 0:
+            return None
+        facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
+        limits = self._limits(threshold, variant, exchangeable=False)
+        ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
+        if not self._begin(facts, limits, stages):
+            return None
+        reached = []
+        for b in range(1, stages):
+            kernels.fill_need(facts, limits, stages - b, self._need)
+            if floors:
+                np.maximum(self._need, floors[b - 1], out=self._need)
+            if len(ideals):
+                ideals, values, _, hurdles = self._level(
+                    facts, limits, rate, tolls, ideals, values, hurdles, should_stop
+                )
+            # States of fewer stages count as well: a stage may be empty.
+            useful = np.flatnonzero(self._best >= self._need)
+            if not len(useful):
+                return None
+            reached.append(Reached(ideals=useful, values=self._best[useful]))
+        return reached
+
+    def fluid_weight(self, variant: int) -> int:
+        """Return the weight of all fluid, in ticks, as the variant counts it."""
+        return int(self._facts[variant][rows.MOST, -1])
+
+    def _limits(self, threshold: int, variant: int, *, exchangeable: bool) -> IntArray:
+        """Return what the kernels call ``limits``."""
+        threshold = min(threshold, MAX_TOTAL)
+        allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
+        fluid = self.fluid_weight(variant)
+        return np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
+
+    def _begin(self, facts: IntArray, limits: IntArray, stages: int) -> bool:
+        """Get ready for a decision; return False if no stages of the kind can hold everything."""
+        kernels.fill_need(facts, limits, stages, self._need)
+        self._best.fill(-1)
+        self._best[0] = 0
+        return bool(self._need[0] <= 0)
+
+    def _level(
+        self,
+        facts: IntArray,
+        limits: IntArray,
+        rate: float,
+        tolls: IntArray | None,
+        ideals: IntArray,
+        values: IntArray,
+        hurdles: IntArray,
+        should_stop: Callable[[], bool],
+    ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Return ideals, values, origins and hurdles of the states one stage further on, once their need is filled."""
+        lattice = self.lattice
+        self._slot.fill(-1)
+        size = len(lattice)
+        new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
+        found = kernels.carry(facts, limits, rate, tolls, ideals, values, self._need, self._best, self._slot, *new)
+        first = int(ideals.min())
+        last = kernels.fill_least(
+            facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
+        )
+        promise = values + facts[rows.WEIGHT, ideals] + facts[rows.CUT, ideals]
+        order = np.argsort(-promise, kind="stable")
+        counters = np.array([0, found, 0, 0, first, last], np.int64)
+        complete, before = False, self.steps
+        while not complete:
+            complete = kernels.walk(
+                facts,
+                limits,
+                rate,
+                tolls,
+                lattice.bits,
+                lattice.edge_ptr,
+                lattice.edge_node,
+                lattice.edge_ideal,
+                self.core.net_cost,
+                self.core.net_ptr,
+                self.core.net_pins,
+                *self._entering,
+                self.core.instance.can_overflow,
+                order,
+                ideals,
+                values,
+                hurdles,
+                self._need,
+                self._best,
+                self._least,
+                self._slot,
+                *new,
+                counters,
+                REFILL,
+                STEPS_A_CALL,
+            )
+            self.steps = before + int(counters[2])
+            if should_stop():
+                raise OutOfTimeError("the decision was stopped")
+        count = int(counters[1])
+        ideals, values, origins, hurdles = (array[:count].copy() for array in new)
+        return ideals, values, origins, hurdles
+
+    def _trace(self, levels: list[_Level], last: int, stages: int, fluid: int) -> FluidPlan:
+        """Follow the states backwards from the one that takes all that is left of the core."""
+        core, words = self.core, self.lattice.bits
+        nodes = np.arange(core.order.n)
+        stage_of = np.full(core.order.n, len(levels) - 1, np.int64)
+        done = np.full(stages, fluid, np.int64)
+        state = last
+        for stage in range(len(levels) - 1, 0, -1):
+            ideals, values, origins = levels[stage]
+            row = words[ideals[state]]
+            member = (row[nodes >> 6] >> (nodes & 63).astype(np.uint64)) & np.uint64(1)
+            stage_of[member.astype(bool)] = stage - 1
+            done[stage - 1] = values[state]
+            state = int(origins[state])
+        return FluidPlan(stage_of_core=stage_of, fluid_done=done)
+
+    def _fill_facts(self, should_stop: Callable[[], bool]) -> tuple[IntArray, ...]:
+        """Return the `framework.structure.fluid.ideal_table` for each variant."""
+        core, lattice, instance = self.core, self.lattice, self.core.instance
+        work = instance.work[core.fluid]
+        counted = [parameters[core.fluid] for parameters in self._counted]
+        weights = [work + parameters for parameters in counted]
+        tolled = [choose_tolled(core.unit, core.unit_cost, weight) for weight in weights]
+        plain = not any(toll for _, toll, _ in tolled)
+        # What may and must be done is asked for in work and in parameters counted, and where there are tolls, in tolled
+        # weight and in that of fed units.
+        kinds = [work, *counted[1:]]
+        if not plain:
+            kinds += [weight * mask for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
+            kinds += [weight * (mask & core.fed) for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
+        fluid_weights = np.stack(kinds)
+        facts = np.full((rows.PLAIN_FACTS if plain else rows.FACTS, len(lattice)), -1, np.int64)
+        most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
+        most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
+        facts[rows.CUT, 0] = 0
+        incidences = (*rows_of_sets(core.after, core.order.n), *rows_of_sets(core.before, core.order.n))
+        if should_stop():
+            raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
+        rows.fill_facts(
+            lattice.bits,
+            lattice.edge_ptr,
+            lattice.edge_node,
+            lattice.edge_ideal,
+            core.net_cost,
+            core.net_ptr,
+            core.net_pins,
+            *self._node_nets,
+            core.after,
+            core.before,
+            *incidences,
+            fluid_weights,
+            facts,
+            most,
+            least,
+        )
+        if should_stop():
+            raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
+        facts[rows.WORK] = lattice.work
+        facts[rows.PARAMETERS] = lattice.parameter_cost
+        facts[rows.MOST_WORK] = most[0]
+        facts[rows.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
+        facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
+        facts[rows.WEIGHT], facts[rows.MOST], facts[rows.LEAST] = lattice.work, most[0], least[0]
+        if not plain:
+            feeder, takers = np.zeros((2, core.order.n), np.int64)
+            feeder[core.feeder], takers[core.takers] = 1, 1
+            facts[rows.FED], facts[rows.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
+        variants = []
+        for variant, (_, toll, weight) in enumerate(tolled):
+            facts = facts.copy()
+            if variant:
+                spent = lattice.parameter_cost if variant == 1 else lattice.sums(self._counted[variant][core.nodes])
+                facts[rows.WEIGHT] = lattice.work + spent
+                facts[rows.MOST] = most[0] + most[variant]
+                facts[rows.LEAST] = least[0] + least[variant]
+            if variant == 2:
+                facts[rows.AVAILABLE], facts[rows.SPENT] = spent + most[2], spent + least[2]
+            if toll:
+                ahead, owned = most[self.variants + variant], least[self.variants + variant]
+                facts[rows.OWNED], facts[rows.FEEDING] = owned, least[2 * self.variants + variant]
+                facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
+                facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
+            variants.append(facts)
+            self._rates.append(rows.weight_rate(work, counted[variant]))
+            self._tolls.append(np.array([toll, weight, core.feeding_cost], np.int64) if toll else None)
+        return tuple(variants)

@@ -1,0 +1,342 @@
+"""Cores of growing size of one instance, each ready to decide thresholds, built as they are asked for.
+
+The smallest cores are chosen in several ways (`framework.structure.fluid.selection`), of which the best goes on; larger
+ones are also tried with one more kind of heavy fluid nodes as a chain (`framework.structure.fluid.interchangeable`).
+Every core is valid on its own; which come when is measured, not proven. Source: this project.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.structure.fluid.chain_dp import FluidPlan, FluidSearch
+from framework.structure.fluid.core import FluidCore, build_core, without_tolls
+from framework.structure.fluid.interchangeable import Chain, find_chains
+from framework.structure.fluid.memory_bound import crowded_nodes
+from framework.structure.fluid.reversal import read_backwards, reverse_stages
+from framework.structure.fluid.rounding import place_fluid
+from framework.structure.fluid.selection import HEFTS, FluidChoice
+from framework.structure.ideals.lattice import IdealLattice
+from framework.structure.poset.closure import BoolArray, Closure, closure
+from framework.structure.poset.topological_orders import order_of_partition
+from framework.structure.primal.annealing import polish
+from framework.structure.primal.slicing import Slicer
+from framework.structure.reduction.contraction import lift
+from framework.structure.reduction.dominance import reduce_relaxing
+
+GROWTH = 4
+"""Ideals of a core, in those of the one before."""
+CHAINED_IDEALS = 8_000
+"""Ideals from which on chains are tried: in smaller cores they take too much of the place."""
+ROOM = 8
+"""Ideals of a core, at least, in those of its chains alone."""
+ANOTHER_CHANCE = 16
+"""Growth after which a kind of core that was in vain is tried again."""
+LEAST_CHAINED = 0.02
+"""Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
+SLOW_BUILD = 0.1
+"""Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
+STUCK = 1e-3
+"""Relative gain of a core over smaller ones below which other ways of the same size are tried."""
+NEARLY_CLOSED = 0.005
+"""Gap within which that is done at no two sizes in turn: there a larger core is worth more."""
+SHORTER = 4
+"""How many times fewer steps it has to take to go backwards, as tolls and heads of nets are lost then."""
+MOST_TRIAL_STEPS = 5_000_000
+"""Steps after which a trial of a direction is given up: less than a tenth of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of making cores.
+
+    It names a heft of `framework.structure.fluid.selection`, what stays as a chain, and whether separation is charged.
+    """
+
+    heft: float
+    chains: tuple[Chain, ...] = ()
+    tolled: bool = True
+
+    @property
+    def kind(self) -> tuple[float, int, bool]:
+        """Heft, number of chains, and whether there may be tolls."""
+        return self.heft, len(self.chains), self.tolled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyCore:
+    """A core ready to decide, and the way back to the problem's instance.
+
+    Attributes
+    ----------
+    core, search
+        The core, and what decides on it or, if `backwards`, on its reversal.
+    variants
+        Those of the search, first to be tried first; shared by the cores of a tower.
+    allowed
+        Per variant the lowest threshold that it has not refuted, in ticks, and what it allows there.
+    """
+
+    core: FluidCore
+    search: FluidSearch
+    backwards: bool
+    instance: Instance
+    way: Way
+    variants: list[int]
+    allowed: dict[int, tuple[int, FluidPlan]] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is fluid, nor in a chain."""
+        return not len(self.core.fluid) and not self.way.chains
+
+    def refute(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> FluidPlan | None:
+        """Return None if the threshold is refuted, and otherwise what some variant allows.
+
+        A variant that refutes is tried first from then on, in all cores. What it allows at one threshold it allows at
+        all higher ones: so it is not asked again for those. The number of stages must always be the same.
+        """
+        plan: FluidPlan | None = None
+        for place, variant in enumerate(self.variants):
+            lowest, known = self.allowed.get(variant, (threshold + 1, None))
+            if lowest <= threshold:
+                plan = plan or known
+                continue
+            plan = self.search.decide(stages, threshold, should_stop, variant=variant)
+            if plan is None:
+                self.variants.insert(0, self.variants.pop(place))
+                return None
+            self.allowed[variant] = (threshold, plan)
+        return plan
+
+    def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:
+        """Return a partition of the problem that the core of a plan leads to, polished, or sliced better."""
+        reduced = problem.on(self.instance)
+        stage_of_core = plan.stage_of_core
+        if self.backwards:
+            stage_of_core = reverse_stages(stage_of_core, problem.useful_stages)
+        placed = place_fluid(reduced, self.core, stage_of_core)
+        if self.instance is not problem.instance:
+            placed = lift(placed, self.instance)
+        placed = polish(problem, placed, seed, should_stop)
+        slicer = Slicer(problem.instance, order_of_partition(problem.instance, placed))
+        sliced = slicer.solve(problem.useful_stages, upper=bottleneck(problem, placed))
+        return placed if sliced is None else sliced.partition
+
+
+class CoreTower:
+    """Cores of growing size of one instance, built when they are asked for.
+
+    Parameters
+    ----------
+    load
+        Ticks that the heaviest stage bears at least.
+    threshold
+        About what a stage costs, in ticks.
+    stages
+        Number of stages.
+    first_ideals, max_ideals
+        Most ideals of the first and of the last core.
+    epsilon
+        Share of the total work that a relaxing reduction may take away first; 0 for none.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        load: int,
+        threshold: int,
+        stages: int,
+        *,
+        first_ideals: int,
+        max_ideals: int,
+        epsilon: float = 0.0,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._max_ideals = max_ideals
+        self._instance = instance
+        if epsilon:
+            self._instance = reduce_relaxing(instance, epsilon, should_stop=should_stop).instance
+        self._load, self._threshold, self._stages = load, threshold, stages
+        self._backwards = False
+        self._reach: Closure | None = None
+        self._crowded: BoolArray | None = None
+        self._variants: list[int] = []
+        self._choices: dict[tuple[float, tuple[Chain, ...]], FluidChoice] = {}
+        self._cores: list[ReadyCore] = []
+        self._limit = first_ideals
+        self._ways = [Way(heft) for heft in HEFTS]
+        self._given_up: dict[tuple[float, int, bool], int] = {}
+        self._highest = self._before = 0
+        # Whether the ways of the present size are all there will be, and whether others were tried at it.
+        self._fixed, self._tried = True, False
+        self.best: ReadyCore | None = None
+
+    def cores(self, remaining: Callable[[], float], should_stop: Callable[[], bool]) -> Iterator[ReadyCore]:
+        """Yield the cores known, then new ones: the first size in all ways, then the best way, with a chain more first.
+
+        Where the best way gains little from the larger size, the others are tried as well, near the threshold at no two
+        sizes in turn. Where a core is slow to build, the first size has one way only, and the next one is passed over:
+        on the largest graphs a larger core is worth more. Elsewhere the first core decides whether all are read
+        backwards.
+
+        Parameters
+        ----------
+        remaining
+            Returns the seconds left.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes while one is built.
+        """
+        yield from list(self._cores)
+        while not self._complete:
+            if not self._ways and not self._fixed and self._highest < (1 + STUCK) * self._before:
+                self._ways, self._fixed, self._tried = self._others(), True, True
+            elif not self._ways:
+                if self._limit >= self._max_ideals:
+                    return
+                limit = min(self._max_ideals, GROWTH * self._limit)
+                self._ways, self._limit = self._ways_on(limit, should_stop), limit
+                near = self._highest > (1 - NEARLY_CLOSED) * self._threshold
+                self._before, self._fixed, self._tried = self._highest, self._tried and near, False
+            left = remaining()
+            core = self._build(self._ways[0], should_stop)
+            self._ways.pop(0)
+            if len(self._cores) == 1 and core is not None:
+                if remaining() < (1 - SLOW_BUILD) * left:
+                    self._ways.clear()
+                    self._limit *= GROWTH
+                else:
+                    core = self._in_the_shorter_direction(core, should_stop)
+                    if (core.core.unit >= 0).any():
+                        self._ways.append(Way(core.way.heft, tolled=False))
+            if core is not None:
+                yield core
+
+    def rate(self, core: ReadyCore, reached: int) -> None:
+        """Note the bound that a core reached; the way of choosing it goes on if it is the highest."""
+        if reached > self._highest:
+            self.best, self._highest = core, reached
+        elif not reached:
+            self._given_up[core.way.kind] = self._limit
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._cores) and self._cores[-1].exact
+
+    def _build(self, way: Way, should_stop: Callable[[], bool]) -> ReadyCore | None:
+        """Return a core of the present size; None if another way led to the same one."""
+        choice = way.heft, way.chains
+        if choice not in self._choices:
+            self._choices[choice] = FluidChoice(
+                self._instance,
+                heft=way.heft / max(1, self._load),
+                chains=way.chains,
+                reach=self._closure(should_stop),
+                should_stop=should_stop,
+            )
+        mask, lattice = self._choices[choice].choose(self._limit, should_stop)
+        fluid = np.flatnonzero(mask)
+        alike = [core for core in self._cores if (core.way.chains, core.way.tolled) == (way.chains, way.tolled)]
+        if any(np.array_equal(core.core.fluid, fluid) for core in alike):
+            return None
+        tolled = way.tolled and not self._backwards
+        core = build_core(self._instance, mask, way.chains, tolled=tolled, should_stop=should_stop)
+        self._cores.append(self._ready(core, lattice, way, self._backwards, should_stop))
+        return self._cores[-1]
+
+    def _ready(
+        self, core: FluidCore, lattice: IdealLattice, way: Way, backwards: bool, should_stop: Callable[[], bool]
+    ) -> ReadyCore:
+        """Return a core with what decides on it, in the direction given."""
+        read = core
+        if backwards:
+            read, lattice = read_backwards(core, lattice, should_stop)
+        search = FluidSearch(read, lattice, self._crowded, should_stop=should_stop)
+        self._variants = self._variants or list(range(search.variants))
+        return ReadyCore(
+            core=core,
+            search=search,
+            backwards=backwards,
+            instance=self._instance,
+            way=way,
+            variants=self._variants,
+        )
+
+    def _in_the_shorter_direction(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
+        """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does."""
+        steps = self._trial(ready, MOST_TRIAL_STEPS, should_stop)
+        core = without_tolls(ready.core, should_stop)
+        turned = self._ready(core, ready.search.lattice, ready.way, True, should_stop)
+        if SHORTER * self._trial(turned, steps // SHORTER, should_stop) < steps:
+            self._cores[-1], self._backwards = turned, True
+        return self._cores[-1]
+
+    def _trial(self, ready: ReadyCore, most: int, should_stop: Callable[[], bool]) -> int:
+        """Return the steps that the threshold takes in all variants, or some more than `most` if it takes more."""
+        search = ready.search
+        for variant in range(search.variants):
+            try:
+                search.decide(
+                    self._stages,
+                    self._threshold,
+                    lambda: should_stop() or search.steps > most,
+                    variant=variant,
+                )
+            except OutOfTimeError:
+                if should_stop():
+                    raise
+        return search.steps
+
+    def _closure(self, should_stop: Callable[[], bool]) -> Closure:
+        if self._reach is None:
+            self._reach = closure(self._instance, should_stop=should_stop)
+            self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)
+        return self._reach
+
+    def _others(self) -> list[Way]:
+        """Return the ways without chains that the best core was not chosen in."""
+        best = Way(HEFTS[0]) if self.best is None else self.best.way
+        return [Way(heft, tolled=best.tolled) for heft in HEFTS if self.best is None or heft != best.heft]
+
+    def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[Way]:
+        """Return the ways of choosing cores of the next size, first to be tried first.
+
+        The way of the best core goes on; and before it, as it is cheaper to climb, one with the heaviest equal nodes of
+        its fluid as another chain, if there is room for them and no core of this kind that is not much smaller was in
+        vain.
+        """
+        best = self.best
+        way = Way(HEFTS[0]) if best is None else best.way
+        ways = [way]
+        if (
+            best is None
+            or limit < CHAINED_IDEALS
+            or limit < ANOTHER_CHANCE * self._given_up.get((way.heft, len(way.chains) + 1, way.tolled), 0)
+        ):
+            return ways
+        core = best.core
+        fluid = np.zeros(self._instance.n, np.bool_)
+        # In a chain, nodes would lose their tolls.
+        fluid[core.fluid[core.unit < 0]] = True
+        found = find_chains(
+            self._instance,
+            self._closure(should_stop),
+            fluid,
+            least_weight=int(LEAST_CHAINED * self._load),
+            most=1,
+            should_stop=should_stop,
+        )
+        chains = (*way.chains, *found)
+        if found and ROOM * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
+            ways.insert(0, Way(way.heft, chains, way.tolled))
+        return ways

@@ -1,0 +1,44 @@
+"""The parts of a graph where parameters, rather than work, decide how many stages there must be.
+
+Nodes comparable to all others cut a graph into *sections*: every partition takes one section after the other. A section
+of work w and parameters p needs about w / T stages for the one and p / capacity for the other. It is *crowded* if the
+second is more. A relaxation that counts parameters against the capacity gives up what work alone says wherever there
+is little of them; counting them in crowded sections only keeps both (`framework.structure.fluid.chain_dp`).
+
+A choice, not a bound: what uses it is valid for any set of nodes. Source: this project.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.model.instance import Instance
+from framework.structure.poset.closure import BoolArray, Closure
+
+LEAST_ROOMY = 0.02
+"""Share of all work outside crowded sections, at least, for the difference between sections to be worth anything."""
+
+
+def crowded_nodes(instance: Instance, reach: Closure, threshold: int) -> BoolArray | None:
+    """Return the mask ``[n]`` of the nodes in crowded sections, or None if those are none, or almost everything.
+
+    Parameters
+    ----------
+    reach
+        The closure of the instance.
+    threshold
+        About what a stage costs, in ticks.
+    """
+    if not instance.can_overflow:
+        return None
+    n = instance.n
+    ancestors = np.bitwise_count(reach.ancestors).sum(axis=1, dtype=np.int64)
+    descendants = np.bitwise_count(reach.descendants).sum(axis=1, dtype=np.int64)
+    series = np.sort(ancestors[ancestors + descendants == n - 1])
+    # A node comparable to all with a ancestors comes just before those with more than a.
+    section = np.searchsorted(series, ancestors, side="left") + np.searchsorted(series, ancestors, side="right")
+    work = np.bincount(section, weights=instance.work)
+    parameters = np.bincount(section, weights=instance.parameter_cost)
+    crowded: BoolArray = (parameters * threshold > work * instance.capacity)[section]
+    roomy = float(instance.work[~crowded].sum())
+    return crowded if crowded.any() and roomy > LEAST_ROOMY * instance.total_work else None

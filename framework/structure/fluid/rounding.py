@@ -1,0 +1,141 @@
+"""A place for the fluid nodes of a core partition: each where it fits best, one after the other.
+
+A fluid node may be in any stage from the last one of its predecessors, placed before it, to the first one of its core
+descendants. It takes the stage that costs least with it: its work, what it adds to overflow, and the tensors it makes
+that stage pay for, as far as their other nodes are placed. A chained node takes the stage it has in the core's plan,
+if it may be there. The result is a start for slicing and annealing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.model.problem import Partition, Problem
+from framework.model.topology import IntArray
+from framework.structure.fluid.core import FluidCore
+from framework.structure.kernel import kernel
+
+
+def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> Partition:
+    """Return a partition of the whole problem that keeps the core where it is.
+
+    Parameters
+    ----------
+    problem
+        The problem on the instance that the core was made from.
+    stage_of_core
+        ``[core]`` a partition of the core.
+    """
+    instance, top = problem.instance, problem.instance.topology
+    stage, wanted = np.full(instance.n, -1, np.int64), np.full(instance.n, -1, np.int64)
+    stage[core.nodes[~core.chained]] = stage_of_core[~core.chained]
+    wanted[core.nodes[core.chained]] = stage_of_core[core.chained]
+    _place(
+        instance.work,
+        instance.parameter_cost,
+        instance.tensor_cost,
+        instance.bounded_capacity,
+        top.producer,
+        top.consumer_ptr,
+        top.consumers,
+        top.in_ptr,
+        top.in_tensors,
+        top.out_ptr,
+        top.out_tensors,
+        top.succ_ptr,
+        top.succs,
+        top.pred_ptr,
+        top.preds,
+        problem.useful_stages,
+        stage,
+        wanted,
+    )
+    return Partition(stage_of=stage)
+
+
+@kernel
+def _place(
+    work: IntArray,
+    parameters: IntArray,
+    cost: IntArray,
+    capacity: int,
+    producer: IntArray,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+    in_ptr: IntArray,
+    in_tensors: IntArray,
+    out_ptr: IntArray,
+    out_tensors: IntArray,
+    succ_ptr: IntArray,
+    succs: IntArray,
+    pred_ptr: IntArray,
+    preds: IntArray,
+    k: int,
+    stage: IntArray,
+    wanted: IntArray,
+) -> None:
+    n = len(work)
+    latest = np.full(n, k - 1, np.int64)
+    load = np.zeros(k, np.int64)
+    held = np.zeros(k, np.int64)
+    for v in range(n - 1, -1, -1):
+        if stage[v] >= 0:
+            latest[v] = stage[v]
+            load[stage[v]] += work[v]
+            held[stage[v]] += parameters[v]
+        else:
+            for e in range(succ_ptr[v], succ_ptr[v + 1]):
+                latest[v] = min(latest[v], latest[succs[e]])
+    for t in range(len(cost)):
+        home = stage[producer[t]]
+        if home < 0:
+            continue
+        leaves = False
+        # Consumers ascend, but their stages need not: a stage counts at its first consumer.
+        for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
+            there = stage[consumers[x]]
+            if there < 0 or there == home:
+                continue
+            leaves = True
+            if not _reads(t, there, consumer_ptr[t], x, consumers, stage):
+                load[there] += cost[t]
+        if leaves:
+            load[home] += cost[t]
+    for v in range(n):
+        if stage[v] >= 0:
+            continue
+        earliest = 0
+        for e in range(pred_ptr[v], pred_ptr[v + 1]):
+            earliest = max(earliest, stage[preds[e]])
+        least = best_added = 0
+        best = -1
+        last = latest[v]
+        if earliest <= wanted[v] <= last:
+            earliest = last = wanted[v]
+        for s in range(earliest, last + 1):
+            added = work[v]
+            for i in range(in_ptr[v], in_ptr[v + 1]):
+                t = in_tensors[i]
+                if stage[producer[t]] != s and not _reads(t, s, consumer_ptr[t], consumer_ptr[t + 1], consumers, stage):
+                    added += cost[t]
+            for i in range(out_ptr[v], out_ptr[v + 1]):
+                t = out_tensors[i]
+                for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
+                    if stage[consumers[x]] > s:
+                        added += cost[t]
+                        break
+            total = load[s] + added + max(0, held[s] + parameters[v] - capacity)
+            if best < 0 or total < least:
+                best, least, best_added = s, total, added
+        stage[v] = best
+        load[best] += best_added
+        held[best] += parameters[v]
+
+
+@kernel
+def _reads(t: int, s: int, first: int, last: int, consumers: IntArray, stage: IntArray) -> bool:
+    """Whether a consumer in the given part of the row is in stage s."""
+    readers = 0
+    for x in range(first, last):
+        readers += stage[consumers[x]] == s
+    return readers > 0

@@ -1,0 +1,158 @@
+"""Which nodes to make fluid, so that the core has few ideals and loses little.
+
+Ideals multiply where many nodes are incomparable, and what is lost with a fluid node is the cost of its tensors, its
+place, and that it is whole: stages of 5 or 6 equal nodes are not the same as any mixture, which counts where nodes
+weigh much of a stage. So nodes are ranked by
+
+    (number of nodes of the core incomparable with it)
+        /  (cost of its tensors + share * mean of that cost + heft * square of its work and parameters),
+
+taken out one by one, highest first, with the counts kept up to date. The shortest prefix of this ranking whose core
+has at most so many ideals is found by bisection (a longer prefix never has more ideals: its ideals are restrictions of
+those of a shorter one). Then nodes are given back, dearest tensors first, as long as the ideals stay few.
+
+Every choice is valid; this one is a heuristic. Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.fluid.core import core_order
+from framework.structure.fluid.interchangeable import Chain
+from framework.structure.ideals.lattice import IdealLattice, LatticeStatus, enumerate_ideals
+from framework.structure.poset.closure import BoolArray, Closure, closure, pack_sets
+from framework.structure.poset.width_reduction import peel
+
+SHARE = 0.3
+"""Share of the mean tensor cost: from 0.02, cheap tensors first, to 3, most incomparable first, it matters little."""
+HEFTS = (0.0, 3.0, 10.0)
+"""Hefts worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the core."""
+MOST_ATTEMPTS = 30
+"""Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
+
+
+class FluidChoice:
+    """Chooses fluid nodes of one instance, for any number of ideals.
+
+    Parameters
+    ----------
+    heft
+        See the module; per tick, as it is multiplied with the square of ticks.
+    chains
+        Nodes that stay in the core, as chains.
+    reach
+        The closure of the instance, if it is known.
+    should_stop
+        Asked every few hundredths of a second, in all methods.
+
+    Raises
+    ------
+    OutOfTimeError
+        From any method, if `should_stop` strikes.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        heft: float = 0.0,
+        chains: Sequence[Chain] = (),
+        reach: Closure | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._instance = instance
+        self._chains = chains
+        self._tensors = incident_cost(instance)
+        self._ranking = self._rank(heft, reach or closure(instance, should_stop=should_stop), should_stop)
+        self._prefix = len(self._ranking) - 1
+
+    def choose(
+        self, max_ideals: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[BoolArray, IdealLattice]:
+        """Return the mask of fluid nodes and the lattice of the core; ask for more ideals from call to call."""
+        low, high = -1, self._prefix
+        mask, lattice = self._attempt(self._mask(high), max_ideals, should_stop)
+        if mask is None:
+            # Fewer ideals than before were asked for.
+            high = len(self._ranking) - 1
+            mask, lattice = self._attempt(self._mask(high), max(2, max_ideals), should_stop)
+        if mask is None:
+            raise ValueError(f"the chains alone have more than {max_ideals} ideals")
+        while high - low > 1:
+            middle = (low + high) // 2 if low >= 0 else (0 if high <= 4 else high // 2)
+            attempt, found = self._attempt(self._mask(middle), max_ideals, should_stop)
+            if attempt is None:
+                low = middle
+            else:
+                high, mask, lattice = middle, attempt, found
+        self._prefix = high
+        if mask is None or lattice is None:
+            raise AssertionError("a single node has two ideals")
+        return self._give_back(mask, lattice, max_ideals, should_stop)
+
+    def _mask(self, length: int) -> BoolArray:
+        mask = np.zeros(self._instance.n, np.bool_)
+        mask[self._ranking[:length]] = True
+        return mask
+
+    def _attempt(
+        self, mask: BoolArray, max_ideals: int, should_stop: Callable[[], bool]
+    ) -> tuple[BoolArray | None, IdealLattice | None]:
+        """Return the mask and the lattice of its core, or twice None if that is too large."""
+        order, _, _ = core_order(self._instance, mask, self._chains, should_stop=should_stop)
+        lattice = enumerate_ideals(order, max_ideals=max_ideals, should_stop=should_stop)
+        if lattice.status is LatticeStatus.STOPPED:
+            raise OutOfTimeError("stopped while the fluid was being chosen")
+        return (mask, lattice) if lattice.complete else (None, None)
+
+    def _give_back(
+        self, mask: BoolArray, lattice: IdealLattice, max_ideals: int, should_stop: Callable[[], bool]
+    ) -> tuple[BoolArray, IdealLattice]:
+        """Return nodes to the core in chunks, smaller ones where a chunk is too much."""
+        candidates = np.flatnonzero(mask)
+        candidates = candidates[np.argsort(-self._tensors[candidates], kind="stable")]
+        chunk = max(1, len(candidates) // 8)
+        position = attempts = 0
+        while position < len(candidates) and attempts < MOST_ATTEMPTS:
+            some = candidates[position : position + chunk]
+            trial = mask.copy()
+            trial[some] = False
+            attempts += 1
+            attempt, found = self._attempt(trial, max_ideals, should_stop)
+            if attempt is not None and found is not None:
+                mask, lattice = attempt, found
+                chunk *= 2
+            elif len(some) > 1:
+                chunk = max(1, len(some) // 3)
+                continue
+            position += len(some)
+        return mask, lattice
+
+    def _rank(self, heft: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
+        instance = self._instance
+        n = instance.n
+        comparable = reach.ancestors | reach.descendants
+        alive = np.ones(n, np.bool_)
+        for chain in self._chains:
+            alive[chain.nodes] = False
+        count = int(alive.sum())
+        incomparable = count - 1 - np.bitwise_count(comparable & pack_sets(alive[None, :])).sum(axis=1, dtype=np.int64)
+        mean = float(self._tensors.mean())
+        weight = (instance.work + instance.parameter_cost).astype(np.float64)
+        price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + heft * weight * weight
+        return peel(comparable, np.ones(n, np.int64), price, incomparable, alive, should_stop=should_stop)
+
+
+def incident_cost(instance: Instance) -> IntArray:
+    """Return the cost of all tensors that each node produces or consumes, ``[n]`` ticks."""
+    top = instance.topology
+    cost = np.zeros(instance.n, np.int64)
+    np.add.at(cost, top.producer, instance.tensor_cost)
+    np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
+    return cost

@@ -1,0 +1,221 @@
+"""Tolls: what it costs to run fluid nodes apart from the core nodes that they feed.
+
+*Units.* A unit U is a tree of fluid nodes: each hands all it makes to one other node of U, but for the last, whose
+tensors go to core nodes D only, at least one, which are no stand-ins of a chain but have a place of their own. Let c
+be the least that any node of U pays for handing on. The tensors connect U and D: so a stage that holds some of U + D,
+but not all, cuts one of them and pays at least c. This c is taken out of every tensor that a node of U makes before
+the nets of the core are made of the rest (`framework.structure.fluid.core`), and no tensor is in two units: hence what
+a stage pays is at least its nets and the c of all units that it cuts.
+
+*Tolls.* A unit is *owned* by the first stage b that holds some of D. Let move(b, U) be the weight of its nodes which b
+owns and does not run, or runs and does not own: one of the two is 0, as U comes before D. Where move(b, U) > 0, stage
+b cuts U + D. Take some units, the *tolled* ones, let w be the most weight of one, and c < w at most the least toll of
+one (any smaller c is valid). Then as many of them are cut as it takes to move that much, and stage b pays at least
+
+    c ceil(sum of move(b, U) / w)  >=  c ceil(|run - owned| / w),
+
+where `run` and `owned` are the weights of tolled nodes that b runs and that it owns. Let R be the room of a stage for
+fluid and tolls, and phi the most it may run of fluid that is free of tolls. If R >= owned, it runs most by running
+what is owned, then what is free, then others, with a toll for each w or part of it. If R < owned, some y > 0 of what
+is owned is left, and with f >= 0 of free fluid beside the rest, owned - y + f + c ceil(y / w) <= R. So n = ceil(y / w)
+has n (w - c) >= owned - R + f >= owned - R, and all that the stage runs is R - c n at most, with the least such n.
+
+*The common tensor.* Let its producer e have a place in the core, its cost be f, and let it be in no net. A stage b
+after that of e cuts it if it has a core node that takes it, or runs any node that takes it: then b pays f, and R - f
+is its room. If b runs none of them, it cuts all the units it owns that they are in, which are at least (weight owned)
+/ w, and pays c for each. The better of the two bounds what b runs. Likewise for the stage of e: it pays f if a later
+stage has a core node that takes the tensor; and as for units that later stages own, if it runs all nodes of theirs
+that take it, it cuts all these units, and if not, it cuts the common tensor.
+
+Where a node alone takes a tensor in, or is the first to, its tensors rather go on to the nets: a node on a path is
+best merged. That choice is measured, not proven; any would be sound. Source: this project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.model.instance import Instance
+from framework.model.topology import IntArray, take_rows
+from framework.structure.poset.closure import BoolArray
+
+HIGHEST_RATE = 0.5
+"""A toll is counted as at most so much of the weight of a unit: leaving one has to make room."""
+JOINING_RATE = 0.02
+"""A node may lower the toll of the unit that it joins to so much per tick of their weight."""
+COMMON_SHARE, LEAST_SHARE = 0.1, 0.5
+"""Share of the fluid, by weight, that has to have tolls, with a common tensor and without.
+
+Below it all tensors go to the nets, as tolls take time in every step.
+"""
+LEAST_FED = 3
+"""Nodes that a common tensor feeds at least."""
+LEAST_RATE = 1e-4
+"""Tolls of less per tick are left to the nets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tolls:
+    """The units of some fluid.
+
+    Attributes
+    ----------
+    unit
+        ``[n]`` the unit of each node, -1 for none.
+    cost
+        ``[units]`` what a stage pays that cuts a unit, in ticks.
+    tensor_cost
+        ``[tensors]`` what is left for the nets.
+    feeder, takers
+        Producer and placed consumers of the common tensor; no node if there is none.
+    feeding_cost
+        What it costs; nothing of that is left.
+    fed
+        ``[n]`` which nodes are in units that take it.
+    """
+
+    unit: IntArray
+    cost: IntArray
+    tensor_cost: IntArray
+    feeder: IntArray
+    takers: IntArray
+    feeding_cost: int
+    fed: BoolArray
+
+
+def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls:
+    """Return the units of the fluid nodes.
+
+    Parameters
+    ----------
+    fluid
+        ``[n]`` which nodes are fluid.
+    placed
+        ``[n]`` which nodes have a place of their own in the core; chained ones have not.
+    """
+    top, weight_of = instance.topology, instance.work + instance.parameter_cost
+    unit, cost, weight, least_shared = _grow(instance, fluid, placed, weight_of)
+    cost[(cost < LEAST_RATE * weight) | (weight == 0)] = 0
+    _leave_out(unit, cost)
+    common = _common_tensor(instance, placed, unit >= 0, weight_of)
+    cost[_better_in_nets(instance, unit, least_shared, common)] = 0
+    _leave_out(unit, cost)
+    share = COMMON_SHARE if len(common) else LEAST_SHARE
+    if weight_of[unit >= 0].sum() < share * weight_of[fluid].sum():
+        unit[:], cost[:] = -1, 0
+    readers = take_rows(top.consumer_ptr, top.consumers, common)[1]
+    if not (unit[readers] >= 0).any():
+        common, readers = common[:0], readers[:0]
+    left = instance.tensor_cost.copy()
+    for v in np.flatnonzero(unit >= 0).tolist():
+        left[top.out_tensors[top.out_ptr[v] : top.out_ptr[v + 1]]] -= cost[unit[v]]
+    left[common] = 0
+    return Tolls(
+        unit=unit,
+        cost=cost,
+        tensor_cost=left,
+        feeder=top.producer[common],
+        takers=readers[placed[readers]],
+        feeding_cost=int(instance.tensor_cost[common].sum()),
+        fed=(unit >= 0) & np.isin(unit, unit[readers]),
+    )
+
+
+def _leave_out(unit: IntArray, cost: IntArray) -> None:
+    """Take the nodes of units that cost nothing out of them."""
+    member = unit >= 0
+    unit[member] = np.where(cost[unit[member]] > 0, unit[member], -1)
+
+
+def _grow(
+    instance: Instance, fluid: BoolArray, placed: BoolArray, weight_of: IntArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return ``[n]`` units, and ``[units]`` costs, weights and how many nodes have to share what they take in."""
+    top = instance.topology
+    unit = np.full(instance.n, -1, np.int64)
+    costs: list[int] = []
+    weights: list[int] = []
+    # What several nodes take is a net of theirs without its producer: dear to give up where nothing else is shared.
+    shared: list[int] = []
+    for v in np.flatnonzero(fluid)[::-1].tolist():
+        tensors = top.out_tensors[top.out_ptr[v] : top.out_ptr[v + 1]].tolist()
+        takers = [u for t in tensors for u in top.consumers[top.consumer_ptr[t] : top.consumer_ptr[t + 1]].tolist()]
+        if not takers:
+            continue
+        cost = int(instance.tensor_cost[tensors].min())
+        if placed[takers].all():
+            unit[v] = len(costs)
+            costs.append(cost)
+            weights.append(int(weight_of[v]))
+            shared.append(1 if len(takers) == 1 else LEAST_FED)
+        elif len(takers) == 1 and (there := int(unit[takers[0]])) >= 0:
+            together = weights[there] + int(weight_of[v])
+            if cost >= min(costs[there], JOINING_RATE * together):
+                unit[v] = there
+                costs[there], weights[there] = min(costs[there], cost), together
+    return unit, np.array(costs, np.int64), np.array(weights, np.int64), np.array(shared, np.int64)
+
+
+def _better_in_nets(instance: Instance, unit: IntArray, least_shared: IntArray, common: IntArray) -> BoolArray:
+    """Return ``[units]`` which take a tensor in alone, or as the first ones, or share too little."""
+    top = instance.topology
+    taken, exempt = np.zeros(len(top.producer), np.bool_), common.tolist()
+    most = np.ones(len(least_shared), np.int64)
+    better = np.zeros(len(least_shared), np.bool_)
+    for v in np.flatnonzero(unit >= 0).tolist():
+        for t in top.in_tensors[top.in_ptr[v] : top.in_ptr[v + 1]].tolist():
+            if unit[top.producer[t]] == unit[v]:
+                continue
+            readers = int(top.consumer_ptr[t + 1] - top.consumer_ptr[t])
+            most[unit[v]] = max(most[unit[v]], readers)
+            if t not in exempt and not (taken[t] and readers > 1):
+                taken[t] = True
+                better[unit[v]] = True
+    better |= least_shared > most
+    return better
+
+
+def _common_tensor(instance: Instance, placed: BoolArray, tolled: BoolArray, weight_of: IntArray) -> IntArray:
+    """Return the tensor of a placed node that feeds most weight of tolled nodes, some at least; or no tensor."""
+    top = instance.topology
+    tensors = np.repeat(np.arange(len(top.producer)), np.diff(top.consumer_ptr))
+    feeds = tolled[top.consumers] & placed[top.producer[tensors]] & (instance.tensor_cost[tensors] > 0)
+    count = np.bincount(tensors[feeds], minlength=len(top.producer))
+    weight = np.zeros(len(top.producer), np.int64)
+    np.add.at(weight, tensors[feeds], weight_of[top.consumers[feeds]])
+    weight[count < LEAST_FED] = -1
+    best = np.argsort(-weight, kind="stable")[:1]
+    return best[weight[best] >= 0]
+
+
+def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> tuple[BoolArray, int, int]:
+    """Return which fluid nodes to toll, the least toll of their units and the most weight of one; twice 0 if none are.
+
+    Those whose tolls come to most if all of them move, of the units that cost most for their weight.
+
+    Parameters
+    ----------
+    unit
+        ``[fluid]`` the unit of each fluid node, -1 for none.
+    cost
+        ``[units]``
+    weight
+        ``[fluid]`` what each weighs.
+    """
+    nodes = np.flatnonzero(unit >= 0)
+    total = np.zeros(len(cost), np.int64)
+    np.add.at(total, unit[nodes], weight[nodes])
+    heavy = np.flatnonzero((cost > 0) & (total > 0))
+    if not len(heavy):
+        return np.zeros(len(unit), np.bool_), 0, 0
+    order = heavy[np.argsort(-(cost[heavy] / total[heavy]), kind="stable")]
+    most = np.maximum.accumulate(total[order])
+    least = np.minimum(np.minimum.accumulate(cost[order]), (HIGHEST_RATE * most).astype(np.int64))
+    best = int(np.argmax(least / most * np.cumsum(total[order])))
+    if not least[best]:
+        return np.zeros(len(unit), np.bool_), 0, 0
+    mask = np.zeros(len(unit), np.bool_)
+    mask[nodes] = np.isin(unit[nodes], order[: best + 1])
+    return mask, int(least[best]), int(most[best])

@@ -1,0 +1,1 @@
+"""Mixed-integer, constraint and conic models of the whole problem, and what they share."""

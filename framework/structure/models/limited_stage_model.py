@@ -1,0 +1,64 @@
+"""The model of `framework.structure.models.stages_cp` with a hard limit on what a stage holds, exactly.
+
+One more row a stage: the sizes of the nodes in it sum to at most the limit L. Sizes are divided by their greatest
+common divisor d first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at most
+d floor(L / d). Where numbers are still too large for CP-SAT (see `stage_model`), the row is written in two digits as
+there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from framework.structure.models.stages_cp import SAFE_RESOLUTION, StageModel
+
+Terms = list[tuple[Any, int]]
+"""Literals, or True or False where a window decides, and their coefficients."""
+
+
+class LimitedStageModel(StageModel):
+    """A `StageModel` that keeps to `Instance.stage_limit`; the same model where there is none."""
+
+    def _add_limits(self) -> None:
+        super()._add_limits()
+        limit = self.problem.instance.stage_limit
+        if limit is None:
+            return
+        sizes = limit.sizes.tolist()
+        divisor = math.gcd(*sizes) or 1
+        most = limit.limit // divisor
+        rows: list[Terms] = [[] for _ in range(self.k)]
+        for v, size in enumerate(sizes):
+            # A node beyond the limit breaks any row it is in, by however much: clipping keeps numbers small.
+            clipped = min(size // divisor, most + 1)
+            if clipped:
+                for b in range(self.earliest[v], self.latest[v] + 1):
+                    rows[b] += [(self._literal(v, b), clipped), (self._literal(v, b - 1), -clipped)]
+        for terms in rows:
+            self._tick()
+            self._add_at_most(terms, most)
+
+    def _add_at_most(self, terms: Terms, most: int) -> None:
+        """Add that the terms sum to at most `most`, in two digits where that is large."""
+        base = max(1, -(-most // SAFE_RESOLUTION))
+        if base == 1:
+            self.model.add(_weighted(terms) <= most)
+            return
+        high = [(literal, int(math.copysign(abs(size) // base, size))) for literal, size in terms]
+        low = [(literal, size - base * digit) for (literal, size), (_, digit) in zip(terms, high, strict=True)]
+        limit, rest = divmod(most, base)
+        carry = self.model.new_int_var(0, len(terms) + 1, "")
+        full = self.model.new_bool_var("")
+        self.model.add(_weighted(low) <= base * carry + base - 1)
+        self.model.add(_weighted(high) + carry <= limit)
+        self.model.add(_weighted(high) + carry <= limit - 1).only_enforce_if(full.negated())
+        self.model.add(_weighted(low) <= base * carry + rest).only_enforce_if(full)
+
+
+def _weighted(terms: Terms) -> Any:
+    from ortools.sat.python import cp_model
+
+    constant = sum(size for literal, size in terms if literal is True)
+    free = [(literal, size) for literal, size in terms if not isinstance(literal, bool) and size]
+    return cp_model.LinearExpr.weighted_sum([literal for literal, _ in free], [size for _, size in free]) + constant

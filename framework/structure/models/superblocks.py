@@ -1,0 +1,388 @@
+"""The superblock model: the k stages in r groups of consecutive ones, as an integer linear model.
+
+Variables: y[j, v] = "v is in one of the first j groups", for 0 < j < r; x[s, v] = y[s, v] - y[s-1, v] is then "v is in
+group s". An edge u -> v gives y[j, v] <= y[j, u] (edges of the transitive reduction suffice). For a tensor t of u:
+
+    done[j, t] <= y[j, v]  for each last consumer v          everybody who reads t is in the first j groups
+    out[s, t] >= (y[s, u] - done[s, t]) - (y[s-1, u] - done[s-1, t])
+    in[s, t]  >= x[s, v] - x[s, u]  for each consumer v
+
+The difference y - done says whether t crosses a boundary. If u is in group s, t does not cross boundary s-1 and
+``out`` is 1 exactly if it crosses boundary s; otherwise it can only cross less than before. In the last group
+``in`` equals the crossing of the last boundary. A group of q stages pays
+
+    work + in + out + overflow <= q T,    overflow >= parameters - q capacity.
+
+Validity: take any partition with bottleneck at most T and put consecutive stages together. The q stages of a group cost
+at most q T together; of their transfers only those inside the group disappear; and max(0, p(S) - q capacity) is at most
+the sum of max(0, p(S_b) - capacity). So the partition is a point of the model, whatever the groups; with groups of one
+stage each the model is exact. Windows (`framework.structure.poset.stage_windows`) fix y where a threshold decides it.
+
+Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(capacity / g), which only lowers what a
+group pays (see `framework.structure.models.stages_cp`). Costs beyond what a group may pay are clipped to just that.
+
+Sources: Archer et al., ICML 2024 (exact and three-superblock models); any groups, the crossing form of ``out`` and
+windows: this project (methods.md C2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.problem import Partition, Windows
+from framework.model.topology import IntArray
+from framework.structure.poset.closure import closure, transitive_reduction
+from framework.structure.poset.last_consumers import last_consumers
+from framework.structure.poset.stage_windows import StageWindows
+from framework.structure.solvers.linear_model import ONE, OPEN, ZERO, LinearModel, ModelBuilder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TransferCut:
+    """Group `group` pays at least the sum of cost * (y[of] - y[minus]) for transfers, over pairs of (boundary, node).
+
+    Attributes
+    ----------
+    of, of_boundary, minus, minus_boundary
+        ``[terms]`` nodes and boundaries; boundary 0 is y = 0, the last one y = 1.
+    tensor
+        ``[terms]`` the tensor whose cost counts.
+    """
+
+    group: int
+    of: IntArray
+    of_boundary: IntArray
+    minus: IntArray
+    minus_boundary: IntArray
+    tensor: IntArray
+
+
+class SuperblockParts:
+    """What all models of one instance share: direct edges, last consumers, windows.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` strikes while they are computed.
+    """
+
+    def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self.instance = instance
+        self.windows = StageWindows(instance, should_stop)
+        self.tails, self.heads = transitive_reduction(instance)
+        self.last = last_consumers(instance, closure(instance, should_stop=should_stop))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How stages are grouped, and what a group may cost.
+
+    Attributes
+    ----------
+    sizes
+        Stages in each group, in order.
+    joined
+        Two groups of unknown sizes that share one limit, with the sum of their sizes known; such a layout has no
+        windows, since nobody knows which stages lie before a boundary.
+    unlimited
+        Groups that may cost anything; for models of a single stage and what surrounds it.
+    """
+
+    sizes: tuple[int, ...]
+    joined: tuple[int, int] | None = None
+    unlimited: tuple[int, ...] = ()
+
+    def boundaries(self) -> tuple[int, ...]:
+        """Return the number of stages before each boundary between groups."""
+        return tuple(np.cumsum(self.sizes)[:-1].tolist())
+
+
+class SuperblockModel:
+    """One model: minimise T, or allow a given T.
+
+    Parameters
+    ----------
+    parts
+        Of the instance.
+    layout
+        The groups.
+    upper
+        Ticks: the largest T of interest; every partition looked for costs at most this.
+    minimise
+        Whether T is a column to minimise, or fixed at `upper`.
+    lower
+        Ticks: a dual bound, for the column T.
+    unit
+        Ticks per coarse tick.
+    windows
+        Stages each node may be in under `upper`; None for all of them.
+    prefix_work
+        ``[k + 1]`` pairs of limits (ticks) on the work of the first stages, where something tighter than the
+        limit of the groups is known.
+    least_work_of
+        Groups whose work is to be minimised; only with T fixed.
+    transfer_cuts
+        If given, transfers are not modelled: each group has a column for them that these cuts alone bound from below.
+
+    Attributes
+    ----------
+    model
+        The linear model.
+    before
+        ``[r + 1, n]`` column of y[j, v], or `ZERO` or `ONE`.
+    unit
+        As given.
+    """
+
+    def __init__(
+        self,
+        parts: SuperblockParts,
+        layout: Layout,
+        *,
+        upper: int,
+        minimise: bool,
+        lower: int = 0,
+        unit: int = 1,
+        windows: Windows | None = None,
+        prefix_work: tuple[IntArray, IntArray] | None = None,
+        least_work_of: tuple[int, ...] = (),
+        transfer_cuts: Sequence[TransferCut] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if minimise and least_work_of:
+            raise ValueError("either T or work is minimised")
+        instance = parts.instance
+        self.parts, self.layout, self.unit, self.upper = parts, layout, unit, upper // unit
+        self._should_stop = should_stop
+        if layout.joined is not None and (windows is not None or prefix_work is not None):
+            raise ValueError("a layout with joined groups has no windows")
+        dearest = (self.upper + 1) * sum(layout.sizes)
+        self._work = np.minimum(instance.work // unit, dearest)
+        self._tensor_cost = np.minimum(instance.tensor_cost // unit, dearest)
+        self._capacity = -(-instance.capacity // unit)
+        self._parameters = instance.parameter_cost // unit
+        if int(self._parameters.sum()) <= self._capacity * min(layout.sizes):
+            self._parameters = np.zeros(instance.n, np.int64)
+        # Beyond what a group may cost and hold, more parameters change nothing.
+        enough = dearest + min(self._capacity, 1 << 46) * sum(layout.sizes)
+        self._parameters = np.minimum(self._parameters, min(enough, 1 << 60))
+        self._builder = ModelBuilder()
+        self._bottleneck: IntArray | None = None
+        objective: IntArray | None = None
+        if minimise:
+            self._bottleneck = self._builder.add_columns(
+                1, lower=min(lower // unit, self.upper), upper=self.upper, weighed=True
+            )
+            objective = self._bottleneck
+        self.before = self._add_nodes(windows)
+        self._transfers: IntArray | None = None
+        if transfer_cuts is None:
+            self._done = self._add_done()
+        else:
+            self._transfers = self._add_cuts(transfer_cuts)
+        self._add_limits()
+        if prefix_work is not None:
+            self._add_prefixes(*prefix_work)
+        if least_work_of:
+            objective = self._add_work(least_work_of)
+        self.model: LinearModel = self._builder.build(None if objective is None else int(objective[0]))
+
+    def groups(self, values: NDArray[np.float64]) -> IntArray:
+        """Read the group of each node off a solution, ``[n]``."""
+        padded = np.concatenate((values, [1.0, 0.0]))  # index -1 is ZERO, -2 is ONE
+        return np.asarray((padded[self.before[1:-1]] < 0.5).sum(axis=0), np.int64)
+
+    def partition(self, values: NDArray[np.float64]) -> Partition | None:
+        """Read a partition off a solution, if every group is one stage."""
+        if max(self.layout.sizes) > 1:
+            return None
+        return Partition(stage_of=self.groups(values))
+
+    def _add_nodes(self, windows: Windows | None) -> IntArray:
+        """Add y and the order of the groups and of the edges."""
+        n, groups = self.parts.instance.n, len(self.layout.sizes)
+        before = np.full((groups + 1, n), ZERO, np.int64)
+        before[groups] = ONE
+        for j, stage in enumerate(self.layout.boundaries(), start=1):
+            free = np.ones(n, np.bool_)
+            if windows is not None:
+                before[j, windows.latest < stage] = ONE
+                free = (windows.earliest < stage) & (windows.latest >= stage)
+            before[j, free] = self._builder.add_columns(int(free.sum()), integer=True)
+        for j in range(1, groups):
+            if j > 1:
+                self._builder.add_rows([(before[j - 1], 1), (before[j], -1)], upper=0)
+            self._builder.add_rows([(before[j][self.parts.heads], 1), (before[j][self.parts.tails], -1)], upper=0)
+        return before
+
+    def _add_done(self) -> IntArray:
+        """Add done[j, t] and return its columns, ``[r + 1, m]``: y itself where a tensor has one last consumer."""
+        top, groups = self.parts.instance.topology, len(self.layout.sizes)
+        tensor = np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))[self.parts.last]
+        consumer = top.consumers[self.parts.last]
+        done = np.full((groups + 1, top.m), ONE, np.int64)
+        done[0] = ZERO
+        paid = self._tensor_cost > 0
+        for j in range(1, groups):
+            self._check()
+            column = self.before[j][consumer]
+            blocked = np.zeros(top.m, np.bool_)
+            blocked[tensor[column == ZERO]] = True
+            free = column >= 0
+            count = np.bincount(tensor[free], minlength=top.m)
+            done[j, blocked] = ZERO
+            single = free & ~blocked[tensor] & (count[tensor] == 1)
+            done[j, tensor[single]] = column[single]
+            several = paid & ~blocked & (count > 1)
+            done[j, several] = self._builder.add_columns(int(several.sum()))
+            pin = free & several[tensor]
+            self._builder.add_rows([(done[j][tensor[pin]], 1), (column[pin], -1)], upper=0)
+        return done
+
+    def _add_cuts(self, cuts: Sequence[TransferCut]) -> IntArray:
+        """Add a column for the transfers of each group, and the cuts; return the columns."""
+        most = (self.upper + 1) * sum(self.layout.sizes)
+        columns = self._builder.add_columns(len(self.layout.sizes), upper=most, weighed=True)
+        for cut in cuts:
+            cost = self._tensor_cost[cut.tensor]
+            self._add_row(
+                [
+                    self.before[cut.of_boundary, cut.of],
+                    self.before[cut.minus_boundary, cut.minus],
+                    columns[[cut.group]],
+                ],
+                [cost, -cost, np.array([-1])],
+                upper=0,
+            )
+        return columns
+
+    def _group_terms(self, s: int) -> tuple[IntArray, IntArray]:
+        """Return columns and factors of what group s pays without overflow."""
+        self._check()
+        top, before = self.parts.instance.topology, self.before
+        columns = [before[s + 1], before[s]]
+        factors = [self._work, -self._work]
+        if self._transfers is not None:
+            return np.concatenate([*columns, self._transfers[s : s + 1]]), np.concatenate(
+                [*factors, np.ones(1, np.int64)]
+            )
+        groups, tensors = len(self.layout.sizes), np.flatnonzero(self._tensor_cost > 0)
+        producer, cost = top.producer[tensors], self._tensor_cost[tensors]
+        if s < groups - 1:
+            crossing = [(before[s + 1][producer], 1), (self._done[s + 1][tensors], -1)]
+            if s > 0:
+                out = self._builder.add_columns(len(tensors))
+                earlier = [(before[s][producer], -1), (self._done[s][tensors], 1)]
+                self._builder.add_rows([*crossing, *earlier, (out, -1)], upper=0)
+                crossing = [(out, 1)]
+            columns += [column for column, _ in crossing]
+            factors += [sign * cost for _, sign in crossing]
+        if s > 0:
+            if s == groups - 1:
+                columns += [before[s][producer], self._done[s][tensors]]
+                factors += [cost, -cost]
+            else:
+                inward = np.full(top.m, ZERO, np.int64)
+                inward[tensors] = self._builder.add_columns(len(tensors))
+                tensor = np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))
+                pin = self._tensor_cost[tensor] > 0
+                u, v = top.producer[tensor[pin]], top.consumers[pin]
+                here, away = [(before[s + 1][v], 1), (before[s][v], -1)], [(before[s + 1][u], -1), (before[s][u], 1)]
+                self._builder.add_rows([*here, *away, (inward[tensor[pin]], -1)], upper=0)
+                columns.append(inward[tensors])
+                factors.append(cost)
+        return np.concatenate(columns), np.concatenate(factors)
+
+    def _add_limits(self) -> None:
+        shared: tuple[int, ...] = self.layout.joined or ()
+        others = [s for s in range(len(self.layout.sizes)) if s not in shared + self.layout.unlimited]
+        for row in [*((s,) for s in others), *([shared] if shared else [])]:
+            size = sum(self.layout.sizes[s] for s in row)
+            terms = [self._group_terms(s) for s in row]
+            columns = [column for column, _ in terms]
+            factors = [factor for _, factor in terms]
+            overflow = self._overflow(row, size)
+            if overflow is not None:
+                columns.append(overflow)
+                factors.append(np.ones(1, np.int64))
+            limit = size * self.upper
+            if self._bottleneck is not None:
+                columns.append(self._bottleneck)
+                factors.append(np.array([-size]))
+                limit = 0
+            self._add_row(columns, factors, upper=limit)
+
+    def _overflow(self, row: tuple[int, ...], size: int) -> IntArray | None:
+        """Add the column and the row of what some groups pay for parameters, if they can pay any."""
+        total, held = int(self._parameters.sum()), size * self._capacity
+        if total <= held:
+            return None
+        column = self._builder.add_columns(1, upper=total - held, weighed=True)
+        self._add_row(
+            [*(self.before[s + 1] for s in row), *(self.before[s] for s in row), column],
+            [*(self._parameters for _ in row), *(-self._parameters for _ in row), np.array([-1])],
+            upper=held,
+        )
+        return column
+
+    def _add_prefixes(self, least: IntArray, most: IntArray) -> None:
+        for j, stage in enumerate(self.layout.boundaries(), start=1):
+            # Floors lower what a prefix and what a suffix weighs: the lower limit is one on the suffix.
+            self._add_row([self.before[j]], [self._work], upper=int(most[stage]) // self.unit)
+            rest = int(self.parts.instance.work.sum()) - int(least[stage])
+            self._add_row([self.before[-1], self.before[j]], [self._work, -self._work], upper=rest // self.unit)
+
+    def _add_work(self, groups: tuple[int, ...]) -> IntArray:
+        """Add a column for the work of some groups and return it."""
+        column = self._builder.add_columns(1, upper=int(self._work.sum()), weighed=True)
+        self._add_row(
+            [*(self.before[s + 1] for s in groups), *(self.before[s] for s in groups), column],
+            [*(self._work for _ in groups), *(-self._work for _ in groups), np.array([-1])],
+            upper=0,
+        )
+        return column
+
+    def _add_row(self, columns: Sequence[IntArray], factors: Sequence[IntArray], *, upper: int) -> None:
+        column, factor = np.concatenate(columns), np.concatenate(factors)
+        self._builder.add_sparse_rows(
+            np.zeros(len(column), np.int64),
+            column,
+            factor,
+            lower=np.array([-OPEN]),
+            upper=np.array([upper]),
+            weighed=True,
+        )
+
+    def _check(self) -> None:
+        if self._should_stop():
+            raise OutOfTimeError("stopped while building the model")
+
+
+def even_layout(stages: int, groups: int) -> Layout:
+    """Return `groups` groups of nearly equal size, the larger ones in the middle."""
+    groups = min(stages, groups)
+    size, rest = divmod(stages, groups)
+    larger = sorted(range(groups), key=lambda s: (abs(2 * s - (groups - 1)), s))[:rest]
+    return Layout(sizes=tuple(size + (s in larger) for s in range(groups)))
+
+
+def bottleneck_layout(stages: int) -> Layout:
+    """Return the groups "stages before the bottleneck, it, stages after it" with its position open."""
+    return Layout(sizes=(stages - 1, 1, 0), joined=(0, 2))
+
+
+def guess_layout(stages: int, guess: int) -> Layout:
+    """Return the groups "stages before `guess`, it, stages after it", without empty ones; `guess` from 0."""
+    return Layout(sizes=tuple(size for size in (guess, 1, stages - 1 - guess) if size))
+
+
+def estimated_entries(instance: Instance, groups: int) -> int:
+    """Return roughly how many matrix entries a model has."""
+    top = instance.topology
+    return groups * (4 * instance.n + 2 * top.edges + 8 * top.m + 5 * top.pins)

@@ -1,0 +1,1 @@
+"""The nested-cut relaxation: one minimum cut over all stages, branching, and rounding."""

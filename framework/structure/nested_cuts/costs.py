@@ -1,0 +1,194 @@
+"""Costs of groups of stages: the tensors that matter, capacities of the nested network, exact prices of groupings.
+
+What the capacities stand for is proven in `framework.structure.nested_cuts.network`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.model.graph import FloatArray
+from framework.model.instance import Instance
+from framework.model.topology import IntArray, take_rows
+from framework.structure.flow.max_flow import INFINITE
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import Closure
+from framework.structure.poset.last_consumers import last_consumers
+
+
+class Tensors(NamedTuple):
+    """The tensors that cost something, and which of their consumers can be the last one.
+
+    Attributes
+    ----------
+    producer, cost
+        ``[tensors]``.
+    ptr, consumers
+        ``[tensors + 1]``, ``[pins]`` all consumers.
+    last_ptr, last
+        ``[tensors + 1]``, ``[last pins]`` the consumers without another one among their descendants.
+    """
+
+    producer: IntArray
+    cost: IntArray
+    ptr: IntArray
+    consumers: IntArray
+    last_ptr: IntArray
+    last: IntArray
+
+
+def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
+    """Return the tensors of an instance that cost something."""
+    top = instance.topology
+    kept = np.flatnonzero(instance.tensor_cost > 0)
+    ptr, consumers = take_rows(top.consumer_ptr, top.consumers, kept)
+    _, marks = take_rows(top.consumer_ptr, last_consumers(instance, reach).astype(np.int64), kept)
+    running = np.concatenate((np.zeros(1, np.int64), np.cumsum(marks)))
+    return Tensors(
+        producer=top.producer[kept],
+        cost=instance.tensor_cost[kept],
+        ptr=ptr,
+        consumers=consumers,
+        last_ptr=running[ptr],
+        last=consumers[marks > 0],
+    )
+
+
+@kernel
+def set_capacities(
+    loads: IntArray,
+    overflow: IntArray,
+    work: IntArray,
+    parameters: IntArray,
+    tensors: Tensors,
+    earliest: IntArray,
+    latest: IntArray,
+    priority: FloatArray,
+    from_source: IntArray,
+    to_sink: IntArray,
+    tensor_arcs: IntArray,
+    residual: IntArray,
+) -> int:
+    """Write the capacities of all finite and fixing arcs; return the constant of the relaxed sum of costs."""
+    groups, n = len(loads), len(work)
+    copies = groups - 1
+    base = 0
+    # Coefficient of x[v, j].
+    linear = np.empty((copies, n), np.int64)
+    for v in range(n):
+        base += loads[copies] * work[v] + overflow[copies] * parameters[v]
+        for j in range(copies):
+            linear[j, v] = (loads[j] - loads[j + 1]) * work[v] + (overflow[j] - overflow[j + 1]) * parameters[v]
+    floor = np.empty(groups, np.int64)
+    beta = np.empty(copies, np.int64)
+    read = np.empty(groups, np.bool_)
+    for t in range(len(tensors.cost)):
+        u, cost = tensors.producer[t], tensors.cost[t]
+        first_p, last_p = earliest[u], latest[u]
+        first_q = last_q = 0
+        for i in range(tensors.last_ptr[t], tensors.last_ptr[t + 1]):
+            first_q = max(first_q, earliest[tensors.last[i]])
+            last_q = max(last_q, latest[tensors.last[i]])
+        if first_q > first_p + 1:
+            read[:] = False
+            for i in range(tensors.ptr[t], tensors.ptr[t + 1]):
+                v = tensors.consumers[i]
+                if earliest[v] == latest[v]:
+                    read[earliest[v]] = True
+            for b in range(first_p + 1, first_q):
+                if read[b]:
+                    linear[b - 1, u] += loads[b] * cost
+        if first_q > last_p:
+            base += loads[copies] * cost
+            for j in range(copies):
+                linear[j, u] += (loads[j] - loads[j + 1]) * cost
+            if tensors.last_ptr[t + 1] - tensors.last_ptr[t] == 1:
+                v = tensors.last[tensors.last_ptr[t]]
+                base += loads[copies] * cost
+                for j in range(copies):
+                    linear[j, v] += (loads[j] - loads[j + 1]) * cost
+                continue
+            floor[last_q] = loads[last_q]
+            for q in range(last_q - 1, first_q - 1, -1):
+                floor[q] = min(loads[q], floor[q + 1])
+            base += floor[first_q] * cost
+            for j in range(first_q, last_q):
+                residual[tensor_arcs[j, t]] += (floor[j + 1] - floor[j]) * cost
+            continue
+        beta[:] = 0
+        for _ in range(first_p, last_q):
+            j = -1
+            for other in range(first_p, last_q):
+                if beta[other] == 0 and (j < 0 or priority[t, other] > priority[t, j]):
+                    j = other
+            _give_beta(j, first_p, last_p, first_q, last_q, loads, beta)
+            residual[tensor_arcs[j, t]] += max(beta[j], 0) * cost
+    for j in range(copies):
+        for v in range(n):
+            coefficient = linear[j, v]
+            if j < earliest[v]:
+                residual[to_sink[j, v]] = INFINITE
+            elif j >= latest[v]:
+                residual[from_source[j, v]] = INFINITE
+                base += coefficient
+            elif coefficient > 0:
+                residual[to_sink[j, v]] = coefficient
+            else:
+                residual[from_source[j, v]] = -coefficient
+                base += coefficient
+    return base
+
+
+@kernel
+def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loads: IntArray, beta: IntArray) -> None:
+    """Give boundary j the most that the pairs (p, q) across it leave; -1 stands for nothing, but seen."""
+    most = INFINITE
+    for p in range(first_p, min(j, last_p) + 1):
+        spent = 0
+        for i in range(p, j):
+            spent += max(beta[i], 0)
+        for q in range(j + 1, last_q + 1):
+            if q >= first_q:
+                most = min(most, loads[p] + loads[q] - spent)
+            if q < last_q:
+                spent += max(beta[q], 0)
+    beta[j] = most if 0 < most < INFINITE else -1
+
+
+@kernel
+def groups_of(inside: NDArray[np.bool_], n: int, copies: int) -> IntArray:
+    """Return the first boundary that holds each node, ``[n]``, given which vertices are on the source side."""
+    group_of = np.zeros(n, np.int64)
+    for v in range(n):
+        while group_of[v] < copies and not inside[group_of[v] * n + v]:
+            group_of[v] += 1
+    return group_of
+
+
+@kernel
+def group_costs(
+    group_of: IntArray, work: IntArray, parameters: IntArray, tensors: Tensors, capacities: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Return the cost and the parameters of each group as one stage with the group's capacity, ``[groups]`` ticks."""
+    groups = len(capacities)
+    costs, held = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+    charged = np.full(groups, -1, np.int64)
+    for v in range(len(work)):
+        costs[group_of[v]] += work[v]
+        held[group_of[v]] += parameters[v]
+    for t in range(len(tensors.cost)):
+        home = group_of[tensors.producer[t]]
+        for i in range(tensors.ptr[t], tensors.ptr[t + 1]):
+            b = group_of[tensors.consumers[i]]
+            if b != home and charged[b] != t:
+                charged[b] = t
+                costs[b] += tensors.cost[t]
+                if charged[home] != t:
+                    charged[home] = t
+                    costs[home] += tensors.cost[t]
+    for b in range(groups):
+        costs[b] += max(0, held[b] - capacities[b])
+    return costs, held

@@ -1,0 +1,35 @@
+"""The consumers of a tensor that come last: those that are no ancestors of another consumer of it.
+
+In a partition, a tensor has been read by everyone exactly when its last consumers have read it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import BitArray, BoolArray, Closure
+
+
+def last_consumers(instance: Instance, reach: Closure) -> BoolArray:
+    """Return which pins are last consumers: ``[pins]``, aligned with ``topology.consumers``."""
+    top = instance.topology
+    last = np.ones(top.pins, np.bool_)
+    _mark(top.consumer_ptr, top.consumers, reach.descendants, last)
+    return last
+
+
+@kernel
+def _mark(ptr: IntArray, consumers: IntArray, descendants: BitArray, last: BoolArray) -> None:
+    one = np.uint64(1)
+    for t in range(len(ptr) - 1):
+        for i in range(ptr[t], ptr[t + 1]):
+            row = descendants[consumers[i]]
+            # Descendants have larger indices, and rows are ascending.
+            for j in range(i + 1, ptr[t + 1]):
+                v = consumers[j]
+                if row[v >> 6] >> np.uint64(v & 63) & one:
+                    last[i] = False
+                    break

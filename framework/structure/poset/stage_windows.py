@@ -1,0 +1,113 @@
+"""Stage windows: where each node can be when no stage may cost more than a threshold T.
+
+Every stage costs at least its work, and at least its work plus its parameters minus the capacity. So with weights
+a = w and limit T, or a = w + p and limit T + capacity, a stage weighs at most the limit, and j stages at most j
+times the limit. If v is in stage j (counted from 1), its ancestors and v fill the first j stages in part, and its
+descendants and v the last k - j + 1: hence
+
+    ceil(a(anc(v) + v) / limit) <= j <= k + 1 - ceil(a(desc(v) + v) / limit).
+
+A hard limit on what a stage holds is a third weight, with a limit that no T changes.
+
+An empty window refutes T. Source: windows on prefixes as in Archer et al., ICML 2024; both weights: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.problem import Windows
+from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import BitArray, closure
+
+_ROWS_A_CALL = 512
+
+
+class StageWindows:
+    """Windows of one instance for any threshold; the reachable weights are summed once.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` strikes while they are summed.
+    """
+
+    def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:
+        reach = closure(instance, should_stop=should_stop)
+        # (weight, multiple of T in its limit, what the limit exceeds that by)
+        weights = [(instance.work, 1, 0)]
+        if instance.can_overflow:
+            weights.append((instance.work + instance.parameter_cost, 1, instance.capacity))
+        if instance.stage_limit is not None:
+            weights.append((instance.stage_limit.sizes, 0, instance.stage_limit.limit))
+        # The weight of ancestors and self, of descendants and self in place of the weight.
+        self._sides = [
+            (
+                weight + _reachable_weight(reach.ancestors, weight, should_stop),
+                weight + _reachable_weight(reach.descendants, weight, should_stop),
+                times,
+                allowance,
+            )
+            for weight, times, allowance in weights
+        ]
+
+    def at(self, stages: int, threshold: int) -> Windows | None:
+        """Return the windows for a threshold in ticks; None if some window is empty, which refutes it."""
+        earliest = np.zeros(len(self._sides[0][0]), np.int64)
+        latest = np.full(len(earliest), stages - 1, np.int64)
+        for before, after, times, allowance in self._sides:
+            limit = times * threshold + allowance
+            if limit <= 0:
+                if before.any():
+                    return None
+                continue
+            earliest = np.maximum(earliest, -(-before // limit) - 1)
+            latest = np.minimum(latest, stages + after // -limit)
+        return Windows.unless_empty(earliest, latest)
+
+    def between(self, least: IntArray, most: IntArray) -> Windows | None:
+        """Return the windows for limits on the work of the first stages; None if some window is empty.
+
+        If v is in stage b, its ancestors and v fit into the first b + 1 stages, and all but v and its descendants
+        fill the first b.
+
+        Parameters
+        ----------
+        least, most
+            ``[stages + 1]`` ticks, both never falling, from 0 to the total work.
+        """
+        before, after, *_ = self._sides[0]
+        total = int(most[-1])
+        earliest = np.searchsorted(most[1:], before)
+        latest = np.searchsorted(least[:-1], total - after, side="right") - 1
+        return Windows.unless_empty(earliest, latest)
+
+
+def _reachable_weight(rows: BitArray, weight: IntArray, should_stop: Callable[[], bool]) -> IntArray:
+    sums = np.zeros(len(rows), np.int64)
+    for start in range(0, len(rows), _ROWS_A_CALL):
+        if should_stop():
+            raise OutOfTimeError("stopped while summing windows")
+        _weigh(rows, weight, start, min(len(rows), start + _ROWS_A_CALL), sums)
+    return sums
+
+
+@kernel
+def _weigh(rows: BitArray, weight: IntArray, start: int, stop: int, sums: IntArray) -> None:
+    one = np.uint64(1)
+    for v in range(start, stop):
+        total = 0
+        for word in range(rows.shape[1]):
+            bits = rows[v, word]
+            node = word << 6
+            while bits:
+                if bits & one:
+                    total += weight[node]
+                bits >>= one
+                node += 1
+        sums[v] = total

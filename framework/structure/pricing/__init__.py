@@ -1,0 +1,1 @@
+"""Pricing one stage: the cheapest or most valuable convex set that holds given nodes."""

@@ -1,0 +1,346 @@
+"""Branch and bound on the worth of a stage: whether pi(S) <= theta for every convex S with f(S) <= T.
+
+Every non-empty S has a first member in a given order of the nodes, its *anchor*: so the question splits into one for
+each node v, where v is in and the nodes before it in the order are out. Each is settled by a tree of the vertices of
+`framework.structure.pricing.vertex_bound`. A leaf is a multiplier num / den with its share of parameters, whose bound
+is at most theta; ``den = 0`` says that no S costs at most T at all.
+
+What cannot happen at T is ruled out beforehand: u and v share no stage if the cheapest convex set that holds both costs
+more than T, and a stage of v does not cover a net if the cheapest set with v and all its pins does (`ForcedCosts`).
+
+The trees are recorded, and `StagePricer.verify` walks through the record: one cut a leaf, no search. On the way
+sets are met that are worth more than theta: these refute the claim, and are columns for a master problem.
+
+The order matters much: hubs first, whose trees are large, because with them out all other trees are small. To postpone
+what turns out to be hard was tried, and is worse by an order of magnitude.
+
+Source: methods.md C6; exclusive anchors, rules and trees are this project's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.flow.max_flow import INFINITE
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import Closure
+from framework.structure.pricing.network import (
+    FREE,
+    IN,
+    Network,
+    RoleArray,
+    Shape,
+    build_network,
+    network_for,
+    shape_of,
+    solve_network,
+)
+from framework.structure.pricing.propagation import NO_RULES, Rules, close_roles, rules_of
+from framework.structure.pricing.query import ForcedCosts, Pricing, Question, Verdict
+from framework.structure.pricing.vertex_bound import (
+    BRANCHES,
+    FOUND,
+    MAGNITUDE,
+    OPEN,
+    Search,
+    bound_vertex,
+    branch,
+    new_search,
+    next_vertex,
+    open_anchor,
+    walk_tree,
+)
+
+_STEPS_A_CALL = 2_000_000
+"""Arcs built or scanned in one kernel call: some hundredths of a second."""
+_GLEANING = 32
+"""Vertices an anchor is given once another has failed, when only columns are still wanted."""
+_DONE, _PAUSED, _FULL = 0, 1, 2
+
+
+class StagePricer:
+    """Answers questions about the stages of one instance.
+
+    Attributes
+    ----------
+    largest_cost
+        What no set costs more than, in ticks; products stay in 64 bits for thresholds up to it.
+    """
+
+    def __init__(self, instance: Instance, reach: Closure) -> None:
+        self.instance = instance
+        self.shape = shape_of(instance, reach)
+        self.network = network_for(self.shape)
+        self.largest_cost = instance.total_work + instance.total_parameter_cost + int(self.shape.net_cost.sum())
+        self._shares = 2 if instance.can_overflow else 1
+
+    def forced_costs(self, ceiling: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> ForcedCosts:
+        """Compute forced costs: a minimum cut for each pair of nodes, and for each node and net where it matters.
+
+        Parameters
+        ----------
+        ceiling
+            Costs from here on, in ticks, need not be told apart: what two nodes cost is enough for a node and a net
+            if it is as much. Only that saves time; costs are lower bounds in any case.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes.
+        """
+        n, nets = self.instance.n, len(self.shape.net_cost)
+        pairs, covers = np.zeros((n, n), np.int64), np.zeros((n, nets), np.int64)
+        for force in (_force_pairs, _force_covers):
+            for v in range(n):
+                if should_stop():
+                    raise OutOfTimeError("stopped while forced costs were computed")
+                force(self.shape, NO_RULES, self.network, v, pairs, covers, ceiling)
+        return ForcedCosts(pairs=pairs, nets=covers)
+
+    def decide(
+        self,
+        question: Question,
+        *,
+        effort: int,
+        max_columns: int = 64,
+        log_size: int = 1 << 16,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Pricing:
+        """Search for a proof, and for columns.
+
+        Parameters
+        ----------
+        effort
+            Vertices that all trees together may have, about.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` strikes.
+        """
+        if question.theta < 0:
+            raise ValueError("theta must be at least 0: the empty stage is worth nothing")
+        if question.threshold > self.largest_cost:
+            raise ValueError("the threshold is above what any set costs")
+        prices, limits = question.prices, self.multiplier_limits(question.prices)
+        rules = rules_of(question.apart, question.uncovered)
+        search = new_search(question.order, max_columns=max_columns, log_size=log_size)
+        guess = max(1, int(np.maximum(prices, 0).sum())) / max(1.0, float(self.largest_cost))
+        while True:
+            status = _search(
+                self.shape,
+                rules,
+                self.network,
+                search,
+                prices,
+                question.threshold,
+                question.theta,
+                self._shares,
+                *limits,
+                guess,
+                effort,
+                _STEPS_A_CALL,
+            )
+            if status != _PAUSED:
+                break
+            if should_stop():
+                raise OutOfTimeError("stopped while pricing stages")
+        _, _, vertices, found, logged, failures, _ = search.numbers.tolist()
+        proven = status == _DONE and not failures
+        verdict = Verdict.PROVEN if proven else Verdict.EXCEEDED if found else Verdict.EXHAUSTED
+        return Pricing(
+            verdict=verdict,
+            columns=search.columns[:found].copy(),
+            log=search.log[:logged].copy() if proven and logged >= 0 else None,
+            vertices=vertices,
+        )
+
+    def verify(self, question: Question, log: IntArray) -> bool:
+        """Whether a log proves that the answer is yes; every leaf is one minimum cut."""
+        n = self.instance.n
+        if question.theta < 0 or not np.array_equal(np.sort(question.order), np.arange(n)):
+            return False
+        if log.ndim != 2 or log.shape[1] != 3 or not 0 <= question.threshold <= self.largest_cost:
+            return False
+        if question.theta > sum(abs(price) for price in question.prices.tolist()):
+            return False
+        return bool(
+            _verify(
+                self.shape,
+                rules_of(question.apart, question.uncovered),
+                self.network,
+                new_search(question.order, max_columns=1, log_size=1),
+                question.prices,
+                question.threshold,
+                question.theta,
+                self._shares,
+                *self.multiplier_limits(question.prices),
+                np.ascontiguousarray(log),
+            )
+        )
+
+    def multiplier_limits(self, prices: IntArray) -> tuple[int, int]:
+        """Return the largest numerator and denominator that keep all sums in 64 bits."""
+        worth = sum(abs(price) for price in prices.tolist())
+        if worth > MAGNITUDE >> 8:
+            raise ValueError(f"the prices add up to {worth}")
+        return max(1, MAGNITUDE // max(1, self.largest_cost)), max(1, MAGNITUDE // max(1, worth))
+
+
+@kernel
+def _search(
+    shape: Shape,
+    rules: Rules,
+    network: Network,
+    search: Search,
+    prices: IntArray,
+    threshold: int,
+    theta: int,
+    shares: int,
+    num_limit: int,
+    den_limit: int,
+    guess: float,
+    effort: int,
+    steps: int,
+) -> int:
+    """Go on with the trees of all anchors, depth first, in before out."""
+    numbers, start = search.numbers, search.start
+    n = len(search.order)
+    built = 0
+    first_step = network.state[3]
+    result = np.zeros(5, np.int64)
+    while numbers[0] < n:
+        if numbers[1] < 0:
+            open_anchor(search)
+            start[0] = 0.0
+            start[0, 0] = guess
+            numbers[1] = 0
+            numbers[6] = numbers[2]
+        depth = numbers[1]
+        numbers[2] += 1
+        outcome = bound_vertex(
+            shape,
+            rules,
+            network,
+            search,
+            prices,
+            threshold,
+            theta,
+            theta,
+            shares,
+            num_limit,
+            den_limit,
+            start[depth],
+            result,
+        )
+        built += n + 4 * network.sizes[2]
+        finished = outcome == FOUND
+        if outcome == FOUND:
+            search.columns[numbers[3]] = search.low
+            numbers[3] += 1
+            numbers[5] += 1
+        elif numbers[2] >= effort and not numbers[5]:
+            numbers[5] += 1
+            finished = True
+        elif outcome == OPEN and numbers[5] and numbers[2] - numbers[6] >= _GLEANING:
+            finished = True
+        elif outcome == OPEN:
+            _log(search, result[3], BRANCHES, 0)
+            branch(search, depth, result[3])
+        else:
+            guess = start[depth, 0] if start[depth, 0] > 0.0 and start[depth, 0] < np.inf else guess
+            _log(search, result[0], result[1], result[2])
+            numbers[1] = next_vertex(search, depth)
+            finished = numbers[1] == 0
+        if finished:
+            numbers[0] += 1
+            numbers[1] = -1
+            if numbers[3] == len(search.columns):
+                return _FULL
+        if built + network.state[3] - first_step > steps:
+            return _PAUSED
+    return _DONE
+
+
+@kernel
+def _log(search: Search, a: int, b: int, c: int) -> None:
+    at = search.numbers[4]
+    if at < 0:
+        return
+    if at == len(search.log):
+        search.numbers[4] = -1
+        return
+    search.log[at, 0], search.log[at, 1], search.log[at, 2] = a, b, c
+    search.numbers[4] = at + 1
+
+
+@kernel
+def _verify(
+    shape: Shape,
+    rules: Rules,
+    network: Network,
+    search: Search,
+    prices: IntArray,
+    threshold: int,
+    theta: int,
+    shares: int,
+    num_limit: int,
+    den_limit: int,
+    log: IntArray,
+) -> bool:
+    """Walk through the trees of a log; every leaf must be bounded by theta, and nothing may be left over."""
+    row = 0
+    for at in range(len(search.order)):
+        search.numbers[0] = at
+        open_anchor(search)
+        row = walk_tree(shape, rules, network, search, prices, threshold, theta, shares, num_limit, den_limit, log, row)
+        if row < 0:
+            return False
+    return row == len(log)
+
+
+@kernel
+def _force_pairs(
+    shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
+) -> None:
+    """Fill in the cheapest sets with v and each later node."""
+    roles = np.zeros(len(pairs), np.int8)
+    roles[v] = IN
+    for other in range(v, len(pairs)):
+        roles[other] = IN
+        pairs[v, other] = pairs[other, v] = _least_cost(shape, rules, network, roles)
+        if other != v:
+            roles[other] = FREE
+
+
+@kernel
+def _force_covers(
+    shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
+) -> None:
+    """Fill in the cheapest sets with v and a whole net; where two of these nodes cost the ceiling, that is enough."""
+    roles = np.zeros(len(pairs), np.int8)
+    for t in range(covers.shape[1]):
+        first, last = shape.net_ptr[t], shape.net_ptr[t + 1]
+        least = 0
+        for i in range(first, last):
+            least = max(least, pairs[v, shape.net_pins[i]], pairs[shape.net_pins[first], shape.net_pins[i]])
+        if least < ceiling:
+            roles[:] = FREE
+            roles[v] = IN
+            for i in range(first, last):
+                roles[shape.net_pins[i]] = IN
+            least = _least_cost(shape, rules, network, roles)
+        covers[v, t] = least
+
+
+@kernel
+def _least_cost(shape: Shape, rules: Rules, network: Network, roles: RoleArray) -> int:
+    """Return what a convex set with the given nodes costs at least, in ticks, overflow aside."""
+    close_roles(shape, rules, roles, network)
+    build_network(shape, 0, network)
+    return int(-solve_network(network, np.zeros(len(roles), np.int64), 1, 0, -INFINITE))

@@ -1,0 +1,155 @@
+"""Growing stages greedily: convex sets of cost at most T that are worth much, quickly and without proof.
+
+From a single node on, the set takes one more node at a time such that it stays convex, where the gain in worth per
+cost is best, with some noise. The cost of a set is not monotone, so it may run above T for a while; the most valuable
+set within T on the way is kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framework.model.instance import Instance
+from framework.model.topology import IntArray, row_pointers
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import BitArray
+from framework.structure.pricing.network import RoleArray, Shape, has
+
+OVERSHOOT = 1.25
+"""How far above T, as a factor, a set may grow on its way."""
+NOISE = 0.3
+
+
+class StageGrower:
+    """Grows stages of one instance."""
+
+    def __init__(self, instance: Instance, shape: Shape) -> None:
+        self._shape = shape
+        pins = shape.net_pins
+        net = np.repeat(np.arange(len(shape.net_cost), dtype=np.int64), np.diff(shape.net_ptr))
+        self._nets = net[np.argsort(pins, kind="stable")]
+        self._ptr = row_pointers(pins, instance.n)
+
+    def grow(self, prices: IntArray, threshold: int, theta: int, starts: IntArray, seed: int) -> RoleArray:
+        """Return the sets worth more than theta, ``[found, n]``, that were grown from the given nodes."""
+        found = np.zeros((len(starts), len(prices)), np.int8)
+        count = _grow_all(self._shape, self._ptr, self._nets, prices, threshold, theta, starts, seed, found)
+        return np.unique(found[:count], axis=0)
+
+
+@kernel
+def _grow_all(
+    shape: Shape,
+    ptr: IntArray,
+    nets: IntArray,
+    prices: IntArray,
+    threshold: int,
+    theta: int,
+    starts: IntArray,
+    seed: int,
+    found: RoleArray,
+) -> int:
+    np.random.seed(seed)  # noqa: NPY002  (numba supports no generator as an argument of cached kernels)
+    count = 0
+    for start in starts:
+        if _grow(shape, ptr, nets, prices, threshold, start, found[count]) > theta:
+            count += 1
+    return count
+
+
+@kernel
+def _grow(
+    shape: Shape, ptr: IntArray, nets: IntArray, prices: IntArray, threshold: int, start: int, best: RoleArray
+) -> int:
+    """Fill `best` with the most valuable set met and return its worth, -1 if none costs at most the threshold."""
+    n, words = len(prices), shape.ancestors.shape[1]
+    inside = np.zeros(n, np.int8)
+    pins = np.zeros(len(shape.net_cost), np.int64)
+    below = np.zeros(words, np.uint64)
+    above = np.zeros(words, np.uint64)
+    own = np.zeros(words, np.uint64)
+    score = np.zeros(n)
+    # By how much the cut grows when a node joins; kept up to date net by net.
+    cut = np.zeros(n, np.int64)
+    for v in range(n):
+        for i in range(ptr[v], ptr[v + 1]):
+            cut[v] += shape.net_cost[nets[i]]
+    ceiling = int(threshold * OVERSHOOT)
+    worth = cost = parameters = 0
+    best_worth = -1
+    node = start
+    while node >= 0:
+        cost += _added(shape, parameters, node) + cut[node]
+        if cost > ceiling:
+            break
+        inside[node] = 1
+        own[node >> 6] |= np.uint64(1) << np.uint64(node & 63)
+        parameters += shape.parameters[node]
+        worth += prices[node]
+        for i in range(ptr[node], ptr[node + 1]):
+            _cover(shape, nets[i], pins, cut)
+        for word in range(words):
+            below[word] |= shape.descendants[node, word]
+            above[word] |= shape.ancestors[node, word]
+        if cost <= threshold and worth > best_worth:
+            best_worth = worth
+            best[:] = inside
+        for v in range(n):
+            score[v] = 0.0
+            if inside[v]:
+                continue
+            added = _added(shape, parameters, v) + cut[v]
+            if cost + added > ceiling or (prices[v] <= 0 and added >= 0):
+                continue
+            score[v] = 1e18 - added if added <= 0 else prices[v] / added * (1.0 + NOISE * np.random.random())  # noqa: NPY002
+        # Few candidates are tested for convexity, the best first.
+        node = -1
+        while node < 0:
+            v = int(np.argmax(score))
+            if score[v] <= 0.0:
+                break
+            if _stays_convex(shape, below, above, own, v):
+                node = v
+            score[v] = 0.0
+    return best_worth
+
+
+@kernel
+def _cover(shape: Shape, net: int, pins: IntArray, cut: IntArray) -> None:
+    """Count one more pin of a net as inside."""
+    first, last = shape.net_ptr[net], shape.net_ptr[net + 1]
+    size = last - first
+    before = pins[net]
+    pins[net] += 1
+    change = _pays(pins[net], size) - _pays(before, size)
+    if change:
+        for i in range(first, last):
+            cut[shape.net_pins[i]] += change * shape.net_cost[net]
+
+
+@kernel
+def _pays(inside: int, size: int) -> int:
+    """Return 1 if one more pin makes a net pay, -1 if it makes it stop paying, else 0."""
+    if inside == 0:
+        return 1
+    return -1 if inside == size - 1 else 0
+
+
+@kernel
+def _added(shape: Shape, parameters: int, v: int) -> int:
+    """Return by how much work and overflow grow when a node joins."""
+    more = parameters + shape.parameters[v]
+    return int(shape.work[v] + max(0, more - shape.capacity) - max(0, parameters - shape.capacity))
+
+
+@kernel
+def _stays_convex(shape: Shape, below: BitArray, above: BitArray, own: BitArray, v: int) -> bool:
+    if has(below, v):
+        for word in range(len(own)):
+            if below[word] & shape.ancestors[v, word] & ~own[word]:
+                return False
+    if has(above, v):
+        for word in range(len(own)):
+            if above[word] & shape.descendants[v, word] & ~own[word]:
+                return False
+    return True

@@ -1,0 +1,1 @@
+"""Partitions found fast: cuts of one order, annealing, and the first interval of any run."""

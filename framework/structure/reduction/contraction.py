@@ -1,0 +1,192 @@
+"""Contraction: nodes that must share a stage become one node, and the result is an instance again.
+
+The partitions of the result are exactly the partitions of the given instance that keep every group in one
+stage, at the same cost. A group is one side of every cut, so a tensor between groups keeps its cost and a
+tensor inside a group is never paid; tensors that now agree in producer and consumers are cut by the same
+stages, so their costs add. Groups on a common cycle have to share a stage (stages never decrease along an
+edge), so strongly connected groups are condensed. A dependency of cost zero is dropped where a tensor with a
+cost or a longer path implies it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from framework.model.instance import Instance, StageLimit, merge_equal_tensors
+from framework.model.problem import Partition
+from framework.model.topology import IntArray, build_topology, ranks, row_pointers, stable_topological_order
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import redundant_arcs
+
+
+def contract(instance: Instance, group: IntArray) -> Instance:
+    """Merge all nodes that carry equal labels.
+
+    Parameters
+    ----------
+    group
+        ``[n]`` any labels. The result is numbered in ascending order of labels where that is topological;
+        otherwise cycles are condensed and the ready group with the smallest member always comes next.
+
+    Returns
+    -------
+    The contracted instance; its `node_of_input` maps the nodes of the given one to its own.
+    """
+    top = instance.topology
+    _, label = np.unique(np.asarray(group, np.int64), return_inverse=True)
+    tails = np.repeat(top.producer, np.diff(top.consumer_ptr))
+    node_of_input = _number_topologically(label.astype(np.int64), tails, top.consumers)
+    n = int(node_of_input.max()) + 1
+    producer, consumer_ptr, consumers, cost = _map_tensors(instance, node_of_input, n)
+    limit = instance.stage_limit
+    return replace(
+        instance,
+        work=_sum_by(node_of_input, instance.work, n),
+        parameter_cost=_sum_by(node_of_input, instance.parameter_cost, n),
+        tensor_cost=cost,
+        topology=build_topology(n, producer, consumer_ptr, consumers),
+        node_of_input=node_of_input,
+        stage_limit=None if limit is None else _contract_limit(limit, node_of_input, n),
+    )
+
+
+def with_arcs(instance: Instance, tails: IntArray, heads: IntArray) -> Instance:
+    """Return the instance with more arcs, as tensors of cost zero; their order need not be that of the numbers."""
+    top = instance.topology
+    return replace(
+        instance,
+        tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(tails), np.int64))),
+        topology=build_topology(
+            instance.n,
+            np.concatenate((top.producer, tails)),
+            np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(tails) + 1))),
+            np.concatenate((top.consumers, heads)),
+        ),
+    )
+
+
+def compose(first: Instance, second: Instance) -> Instance:
+    """Return `second`, a contraction of `first`, with the map from the instance that `first` was made from."""
+    return replace(second, node_of_input=second.node_of_input[first.node_of_input])
+
+
+def lift(partition: Partition, reduced: Instance) -> Partition:
+    """Turn a partition of `reduced` into the equally expensive one of the instance it was made from."""
+    return Partition(stage_of=partition.stage_of[reduced.node_of_input])
+
+
+def _contract_limit(limit: StageLimit, node_of_input: IntArray, n: int) -> StageLimit:
+    sizes = _sum_by(node_of_input, limit.sizes, n)
+    return StageLimit(sizes=sizes, limit=limit.limit, anchors=node_of_input[limit.anchors])
+
+
+def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> IntArray:
+    """Return the node of the result for each node, given dense labels and all edges."""
+    if np.all(label[tails] <= label[heads]):
+        return label
+    groups = int(label.max()) + 1
+    arcs = np.unique(label[tails] * groups + label[heads])
+    component = _strong_components(row_pointers(arcs // groups, groups), arcs % groups)
+    count = int(component.max()) + 1
+    smallest = np.full(count, len(label), np.int64)
+    np.minimum.at(smallest, component[label], np.arange(len(label), dtype=np.int64))
+    component = ranks(np.argsort(smallest))[component]
+    arcs = np.unique(component[arcs // groups] * count + component[arcs % groups])
+    arcs = arcs[arcs // count != arcs % count]
+    quotient = build_topology(count, arcs // count, np.arange(len(arcs) + 1, dtype=np.int64), arcs % count)
+    return ranks(stable_topological_order(quotient))[component[label]]
+
+
+def _map_tensors(instance: Instance, node_of_input: IntArray, n: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return producer, consumer_ptr, consumers and costs of the tensors between the nodes of the result."""
+    top = instance.topology
+    producer = node_of_input[top.producer]
+    tensor = np.repeat(np.arange(top.m, dtype=np.int64), np.diff(top.consumer_ptr))
+    head = node_of_input[top.consumers]
+    outside = head != producer[tensor]
+    pins = np.unique(tensor[outside] * n + head[outside])
+    tensor, head = pins // n, pins % n
+    free = instance.tensor_cost[tensor] == 0
+    arcs = _necessary_dependencies(n, producer[tensor] * n + head, free)
+    tensor, head = tensor[~free], head[~free]
+    kept = np.unique(tensor)
+    *paid, cost = merge_equal_tensors(
+        producer[kept], row_pointers(np.searchsorted(kept, tensor), len(kept)), head, instance.tensor_cost[kept]
+    )
+    if not len(arcs):
+        return paid[0], paid[1], paid[2], cost
+    # All dependencies of a node make one tensor of cost zero.
+    dependents = np.unique(arcs // n)
+    lengths = np.bincount(arcs // n, minlength=n)[dependents]
+    ptr = np.concatenate((paid[1], paid[1][-1] + np.cumsum(lengths)))
+    return (
+        np.concatenate((paid[0], dependents)),
+        ptr,
+        np.concatenate((paid[2], arcs % n)),
+        np.concatenate((cost, np.zeros(len(dependents), np.int64))),
+    )
+
+
+def _necessary_dependencies(n: int, arcs: IntArray, free: IntArray) -> IntArray:
+    """Return the arcs (as ``u * n + v``) of cost-zero tensors that nothing else implies, ascending."""
+    paid, wanted = np.unique(arcs[~free]), np.unique(arcs[free])
+    wanted = wanted[~np.isin(wanted, paid, assume_unique=True)]
+    if not len(wanted):
+        return wanted
+    every = np.union1d(paid, wanted)
+    redundant = redundant_arcs(n, row_pointers(every // n, n), every % n)
+    return wanted[~redundant[np.searchsorted(every, wanted)]]
+
+
+def _sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
+    sums = np.zeros(n, np.int64)
+    np.add.at(sums, keys, values)
+    return sums
+
+
+@kernel
+def _strong_components(ptr: IntArray, heads: IntArray) -> IntArray:
+    """Tarjan's algorithm without recursion: the strongly connected component of each node, numbered from 0."""
+    n = len(ptr) - 1
+    component = np.full(n, -1, np.int64)
+    found = np.full(n, -1, np.int64)
+    low = np.zeros(n, np.int64)
+    next_arc = ptr[:-1].copy()
+    path = np.empty(n, np.int64)
+    open_nodes = np.empty(n, np.int64)
+    depth = opened = count = clock = 0
+    for root in range(n):
+        if found[root] >= 0:
+            continue
+        path[0] = root
+        depth = 1
+        found[root] = low[root] = clock
+        clock += 1
+        open_nodes[opened] = root
+        opened += 1
+        while depth:
+            u = path[depth - 1]
+            if next_arc[u] < ptr[u + 1]:
+                v = heads[next_arc[u]]
+                next_arc[u] += 1
+                if found[v] < 0:
+                    found[v] = low[v] = clock
+                    clock += 1
+                    open_nodes[opened] = v
+                    opened += 1
+                    path[depth] = v
+                    depth += 1
+                elif component[v] < 0:
+                    low[u] = min(low[u], found[v])
+                continue
+            depth -= 1
+            if depth:
+                low[path[depth - 1]] = min(low[path[depth - 1]], low[u])
+            if low[u] == found[u]:
+                while component[u] < 0:
+                    opened -= 1
+                    component[open_nodes[opened]] = count
+                count += 1
+    return component

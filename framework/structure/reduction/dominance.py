@@ -1,0 +1,262 @@
+"""Reductions: nodes that some optimal partition keeps together are contracted.
+
+Notation: w, p, c are work, parameter cost and tensor cost; a tensor t has one producer and a set of consumers;
+in(v), out(v) are the tensors that v consumes, produces. p counts only where the instance can overflow at
+all. "Cost" is the cost of a stage. A *direct* edge is one of the transitive reduction.
+
+**Pull u down to v** (edge u -> v, every other successor of u is a descendant of v) if
+
+    w(u) + p(u) + c{t in in(u): v does not consume t} + c{t in out(u): v does not consume t}
+        <= c{t in out(u): v is the only consumer}.                                                      (1)
+
+Take any partition with u in stage a and v in stage b > a, and move u to b. Predecessors of u are in stages up to
+a, its successors in stages from b on (v, and descendants of v), so the partition stays feasible.
+
+* Stage b: work and overflow grow by at most w(u) + p(u). A tensor in in(u) is new in b only if v does not consume
+  it. A tensor in out(u): if only v consumes it, b paid it and does not any more; if v and others do, b paid it and
+  pays at most once now; if v does not, b pays at most c more. The sum is at most 0 by (1).
+* Stage a: work and overflow do not grow. No consumer of out(u) is in a, so a paid all of c(out(u)) and pays none of
+  it now. A tensor in in(u) produced outside a can only vanish; one produced in a is newly cut only if v does
+  not consume it (v is outside a). By (1) those cost at most c(out(u)).
+* Any other stage: it pays for a tensor in in(u) exactly as before (if it produces it, u is still outside; if it
+  consumes it, the producer did not move), and for one in out(u) as well (its consumers still lack the producer).
+
+**Push v up to u** (edge u -> v, every other predecessor of v is an ancestor of u) if
+
+    w(v) + p(v) + c(out(v)) + c{t in in(v): produced by another node than u, and u does not consume t}
+        <= c{t in out(u): v is the only consumer}.                                                      (2)
+
+Take any partition with u in a and v in b > a, and move v to a: feasible, as the predecessors of v are in stages up to
+a and its successors in stages from b on.
+
+* Stage a: work and overflow grow by at most w(v) + p(v), out(v) is new. A tensor in in(v) from u was cut (v outside
+  a) and vanishes if only v consumes it. One from another producer y: if y is in a it was cut already; otherwise
+  it is new in a only if u does not consume it. The sum is at most 0 by (2).
+* Stage b: work and overflow do not grow. No producer of in(v) is in b, so those tensors can only vanish, and the
+  ones with v as the only consumer do; a tensor in out(v) may now come in from outside, and by (2) all of out(v)
+  costs at most what vanished.
+* Any other stage: as for pulling.
+
+**Zero sinks** (no work, no parameters, no output, one predecessor) are the case of (2) whose left side is 0.
+
+*Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
+stages hold still does after the move. Only such nodes move; those with a size may be moved to.
+
+*Who can be v, who can be u.* Successors have larger indices than the node, and descendants of v larger ones than v:
+so in a pull, v is the first successor of u and the only direct one; in a push, u is the last predecessor
+of v and the only direct one. The flags of `redundant_edges` tell both.
+
+*Many at once.* (1) and (2) hold for every partition of the same instance. Let each node move at most once, to the
+stage of its target, and let no chain of targets return: process targets before the nodes that move to them;
+no move separates a pair made before, and no stage ever grows. So some optimal partition keeps all pairs together,
+and contracting a whole forest of pairs keeps the optimum. Applied to the partition with one node per stage in
+topological order, the same moves show that no cycle arises and that the trees, numbered like the roots that
+no node of them leaves, are in topological order.
+
+Source: the dominance rules and their relaxation are this project's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import MAX_TOTAL, Instance
+from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
+from framework.structure.poset.closure import BoolArray, redundant_edges
+from framework.structure.reduction.contraction import compose, contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reduction:
+    """A reduced instance, and what it gave up.
+
+    Attributes
+    ----------
+    instance
+        Its optimum is at most that of the given instance; any partition of it can be lifted.
+    lowered
+        Work in ticks that was taken away altogether; 0 means that the optimum is the same.
+    """
+
+    instance: Instance
+    lowered: int
+
+
+def reduce_exact(instance: Instance, *, should_stop: Callable[[], bool] | None = None) -> Instance:
+    """Contract dominated nodes to a fixed point; the optimum for any number of stages stays the same.
+
+    Parameters
+    ----------
+    should_stop
+        Asked between rounds; what has been contracted by then is returned, and is valid.
+
+    Returns
+    -------
+    The reduced instance; its `node_of_input` maps the nodes of the given one to its own.
+    """
+    return _reduce(instance, 0, should_stop).instance
+
+
+def reduce_relaxing(
+    instance: Instance, epsilon_share: float, *, should_stop: Callable[[], bool] | None = None
+) -> Reduction:
+    """Contract also nodes that are almost dominated, after lowering their work until they are.
+
+    Lowering work lowers no optimum but to a smaller one, and the contraction is exact on the lowered instance: so the
+    optimum of the result is a dual bound of the given instance. One contraction lowers the work of a node by
+    at most ``epsilon_share * total work / n`` ticks, all together at most ``epsilon_share`` of the total work.
+
+    Parameters
+    ----------
+    epsilon_share
+        At least 0; with 0 it is `reduce_exact`.
+    """
+    if not epsilon_share >= 0:
+        raise ValueError(f"epsilon_share must be at least 0, not {epsilon_share}")
+    return _reduce(instance, int(epsilon_share * instance.total_work / instance.n), should_stop)
+
+
+def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] | None) -> Reduction:
+    reduced = contract(instance, np.arange(instance.n, dtype=np.int64))
+    lowered = 0
+    while should_stop is None or not should_stop():
+        try:
+            redundant = redundant_edges(reduced, should_stop=should_stop)
+        except OutOfTimeError:
+            break
+        root, less = _dominated(reduced, redundant, tolerance)
+        if np.array_equal(root, np.arange(reduced.n)):
+            break
+        lowered += int(less.sum())
+        relaxed = replace(reduced, work=reduced.work - less) if tolerance else reduced
+        reduced = compose(reduced, contract(relaxed, root))
+    return Reduction(instance=reduced, lowered=lowered)
+
+
+def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray]:
+    """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
+    top = instance.topology
+    load = instance.work + instance.parameter_cost if instance.can_overflow else instance.work
+    if instance.stage_limit is not None:
+        # More than any tensors can make up for: such a node stays where it is.
+        load = load + np.where(instance.stage_limit.sizes > 0, 2 * MAX_TOTAL, 0)
+    root = np.arange(instance.n, dtype=np.int64)
+    lowered = np.zeros(instance.n, np.int64)
+    _find_dominated(
+        load,
+        np.minimum(instance.work, tolerance),
+        instance.tensor_cost,
+        top.producer,
+        top.consumer_ptr,
+        top.consumers,
+        top.in_ptr,
+        top.in_tensors,
+        top.out_ptr,
+        top.out_tensors,
+        top.succ_ptr,
+        top.succs,
+        top.pred_ptr,
+        top.preds,
+        redundant,
+        root,
+        lowered,
+    )
+    return root, lowered
+
+
+@kernel
+def _find_dominated(
+    load: IntArray,
+    slack: IntArray,
+    cost: IntArray,
+    producer: IntArray,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+    in_ptr: IntArray,
+    in_tensors: IntArray,
+    out_ptr: IntArray,
+    out_tensors: IntArray,
+    succ_ptr: IntArray,
+    succs: IntArray,
+    pred_ptr: IntArray,
+    preds: IntArray,
+    redundant: BoolArray,
+    root: IntArray,
+    lowered: IntArray,
+) -> None:
+    """Fill `root` with the root of the tree each node is in, and `lowered` with the excess of (1) or (2) over 0.
+
+    While it is built, `root` is a union-find whose links are the moves: a node without a target is the root of
+    its tree, and it may move to any node of another tree without closing a chain.
+    """
+    n = len(root)
+    direct_in = np.zeros(n, np.int64)
+    direct_out = np.zeros(n, np.int64)
+    for u in range(n):
+        for e in range(succ_ptr[u], succ_ptr[u + 1]):
+            if not redundant[e]:
+                direct_out[u] += 1
+                direct_in[succs[e]] += 1
+    for x in range(n):
+        target = -1
+        least = slack[x] + 1
+        if direct_out[x] == 1:
+            v = succs[succ_ptr[x]]
+            excess = load[x]
+            for i in range(out_ptr[x], out_ptr[x + 1]):
+                t = out_tensors[i]
+                if not _consumes(t, v, consumer_ptr, consumers):
+                    excess += cost[t]
+                elif consumer_ptr[t + 1] - consumer_ptr[t] == 1:
+                    excess -= cost[t]
+            for i in range(in_ptr[x], in_ptr[x + 1]):
+                if excess >= least:
+                    break
+                if not _consumes(in_tensors[i], v, consumer_ptr, consumers):
+                    excess += cost[in_tensors[i]]
+            if excess < least and _find(root, v) != x:
+                target, least = v, excess
+        if direct_in[x] == 1:
+            u = preds[pred_ptr[x + 1] - 1]
+            excess = load[x]
+            for i in range(out_ptr[x], out_ptr[x + 1]):
+                excess += cost[out_tensors[i]]
+            for i in range(in_ptr[x], in_ptr[x + 1]):
+                t = in_tensors[i]
+                if producer[t] == u:
+                    if consumer_ptr[t + 1] - consumer_ptr[t] == 1:
+                        excess -= cost[t]
+                elif not _consumes(t, u, consumer_ptr, consumers):
+                    excess += cost[t]
+            if excess < least and _find(root, u) != x:
+                target, least = u, excess
+        if target >= 0:
+            root[x] = target
+            lowered[x] = max(0, least)
+    for x in range(n):
+        root[x] = _find(root, x)
+
+
+@kernel
+def _consumes(t: int, v: int, consumer_ptr: IntArray, consumers: IntArray) -> bool:
+    low, high = consumer_ptr[t], consumer_ptr[t + 1]
+    while low < high:
+        middle = (low + high) >> 1
+        if consumers[middle] < v:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < consumer_ptr[t + 1] and consumers[low] == v)
+
+
+@kernel
+def _find(root: IntArray, x: int) -> int:
+    while root[x] != x:
+        root[x] = root[root[x]]
+        x = root[x]
+    return x

@@ -1,0 +1,159 @@
+"""Hard limits on stages, put into an instance: a limit on what a stage holds, and nodes pinned to stages.
+
+*A limit L on memory.* It replaces the capacity, so nothing streams in and no partition that obeys pays for overflow.
+Each node has a size, each stage a limit, and both are exact integers (`StageLimit`). Besides, overflow is put to a new
+use: with parameter costs floor(F size / L) and the capacity F, for any F >= 0, a stage that obeys overflows by nothing,
+since the sum of the floors is at most F. So the costs are right for all partitions that obey and only ever higher than
+those of the bare instance for others: the optimum of the instance without its limit is a dual bound of the one with it,
+and a better one than without the new overflow. That is what entries without `Feature.LIMITS` are given.
+
+*Pins.* A chain of anchors a_0 -> ... -> a_{k-1} is added, nodes without work whose tensors cost nothing; anchor j
+becomes one node with the nodes pinned to stage j. Each anchor has the size L + 1 and the limit grows to L + (L + 1)
+(L = 0 where there is no limit on memory): a stage that holds one anchor may hold L besides, two anchors are 2L + 2 and
+too many. So a partition that obeys has one anchor in each of k stages, and as the chain never goes back, anchor j is in
+stage j, and so are the nodes pinned to it. Every partition of the given instance that keeps the pins arises so, at the
+same cost. All k anchors are needed, also those of stages without pins: only a full chain leaves no stage free, so that
+the stage of every anchor is its number. For entries without `Feature.LIMITS`, where nothing overflows, anchors have the
+parameter cost H, all other nodes none, and the capacity is H: a stage with one anchor overflows by nothing, and a stage
+with two by H, which with H above the optimum no good partition has. Where something overflows, sets without an anchor
+would gain H of capacity, and bounds would lose more than they gain: overflow is left alone, and those entries bound the
+problem without the pins (but for nodes pinned to the same stage, which are one node).
+
+Anchors are numbered among the nodes where their stages may be expected, by work: slices of the order of the nodes have
+one anchor each then. That is a choice of numbers, and no proof rests on it.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, StageLimit
+from framework.model.topology import IntArray, build_topology
+from framework.structure.reduction.contraction import compose, contract
+
+_OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4
+"""F and H in units of the largest stage that cannot be avoided; larger ones coarsen what counts in few digits."""
+
+
+def limit_memory(instance: Instance, sizes: IntArray, limit: int, stages: int) -> Instance:
+    """Limit what each stage holds; parameters that do not fit in are no longer streamed.
+
+    Parameters
+    ----------
+    sizes
+        ``[n]`` what each node holds, in any unit, with a sum below 2^44.
+    limit
+        The most that a stage may hold, in the same unit.
+    """
+    held = sizes.tolist()
+    parameters, capacity = [0] * instance.n, UNLIMITED
+    bare = replace(instance, parameter_cost=np.zeros(instance.n, np.int64), capacity=UNLIMITED)
+    # Where the limit leaves no partition, nothing need be bounded.
+    if 0 < limit < sum(held) <= stages * limit:
+        capacity = min(_OVERFLOW_FACTOR * _unavoidable(bare, stages), _room(bare) // stages)
+        # Python integers: bytes times ticks leave 64 bits.
+        parameters = [size * capacity // limit for size in held]
+    return replace(
+        bare,
+        parameter_cost=np.array(parameters, np.int64),
+        capacity=capacity,
+        stage_limit=StageLimit(sizes=sizes, limit=min(limit, sum(held)), anchors=np.zeros(0, np.int64)),
+    )
+
+
+def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instance:
+    """Pin nodes to stages; they must allow a partition (see `earliest_stages`).
+
+    Parameters
+    ----------
+    stage_of
+        Stage of each pinned node, numbered from 0.
+
+    Returns
+    -------
+    An instance with anchors; its `node_of_input` maps the same nodes as that of the given one.
+    """
+    n, top, limit = instance.n, instance.topology, instance.stage_limit
+    most = 0 if limit is None else limit.limit
+    parameters, capacity, cost = instance.parameter_cost, instance.capacity, 0
+    if not instance.can_overflow:
+        cost = min(_ANCHOR_FACTOR * _unavoidable(instance, stages), _room(instance) // stages)
+        parameters, capacity = np.zeros(n, np.int64), cost
+    before = _places(instance, stage_of, stages)
+    anchors = before + np.arange(stages)
+    nodes = np.setdiff1d(np.arange(n + stages), anchors)
+    sizes, costs, work = (np.zeros(n + stages, np.int64) for _ in range(3))
+    work[nodes], costs[nodes], costs[anchors] = instance.work, parameters, cost
+    sizes[nodes], sizes[anchors] = 0 if limit is None else limit.sizes, most + 1
+    chain = anchors[:-1]
+    extended = replace(
+        instance,
+        work=work,
+        parameter_cost=costs,
+        tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(chain), np.int64))),
+        capacity=capacity,
+        topology=build_topology(
+            n + stages,
+            np.concatenate((nodes[top.producer], chain)),
+            np.concatenate((top.consumer_ptr, top.pins + np.arange(1, len(chain) + 1))),
+            np.concatenate((nodes[top.consumers], anchors[1:])),
+        ),
+        node_of_input=nodes[instance.node_of_input],
+        stage_limit=StageLimit(sizes=sizes, limit=2 * most + 1, anchors=anchors),
+    )
+    group = np.arange(n + stages, dtype=np.int64)
+    for v, b in stage_of.items():
+        group[nodes[v]] = anchors[b]
+    return compose(extended, contract(extended, group))
+
+
+def _places(instance: Instance, stage_of: Mapping[int, int], stages: int) -> IntArray:
+    """Return for each anchor the node to be numbered right after it, ``[stages]``, never falling.
+
+    The anchor of a stage with pins goes to the first of its nodes, the others in between, by work.
+    """
+    done = np.concatenate(([0], np.cumsum(instance.work)))
+    first: dict[int, int] = {}
+    for v in sorted(stage_of):
+        first.setdefault(stage_of[v], v)
+    pinned = sorted(first)
+    known = [0, *(int(done[first[b]]) for b in pinned), instance.total_work]
+    middles = [-0.5, *pinned, stages - 0.5]
+    expected = np.interp(np.arange(stages), middles, np.maximum.accumulate(known))
+    before = np.searchsorted(done[:-1], expected, side="left").astype(np.int64)
+    before[pinned] = [first[b] for b in pinned]
+    return np.maximum.accumulate(before)
+
+
+def earliest_stages(instance: Instance, stage_of: Mapping[int, int]) -> tuple[IntArray, IntArray]:
+    """Return the first stage that pins leave each node, and the pinned node that is why; both ``[n]``.
+
+    A node can be no earlier than any pinned ancestor. Where no pinned node has one pinned to a later stage than its
+    own, the first stages are a partition that keeps all pins. The node is -1 where there is no pin above.
+    """
+    top = instance.topology
+    ptr, preds = top.pred_ptr.tolist(), top.preds.tolist()
+    earliest, why = [0] * instance.n, [-1] * instance.n
+    for v in range(instance.n):
+        for u in preds[ptr[v] : ptr[v + 1]]:
+            if why[u] >= 0 and (why[v] < 0 or earliest[u] > earliest[v]):
+                earliest[v], why[v] = earliest[u], why[u]
+        if v in stage_of and stage_of[v] >= earliest[v]:
+            earliest[v], why[v] = stage_of[v], v
+    return np.array(earliest, np.int64), np.array(why, np.int64)
+
+
+def _unavoidable(instance: Instance, stages: int) -> int:
+    return max(1, int(instance.work.max()), -(-instance.total_work // stages))
+
+
+def _room(instance: Instance) -> int:
+    """Return how much all parameter costs may grow by; half of what is left, as both kinds of limit may want some."""
+    touches = 1 + np.diff(instance.topology.consumer_ptr)
+    charged = instance.total_work + instance.total_parameter_cost + int((instance.tensor_cost * touches).sum())
+    return max(0, MAX_TOTAL - charged) // 2

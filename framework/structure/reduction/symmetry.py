@@ -1,0 +1,239 @@
+"""Symmetry: branches that can be exchanged for one another, and arcs that put them in order.
+
+Validity: two disjoint branches are exchangeable if the map that exchanges them node by node, and leaves every other
+node, turns the instance into itself: work, parameter costs, and each tensor with its producer, consumers and cost. So
+it turns every partition into one of the same cost. Let B_1, ..., B_m be disjoint, each exchangeable for the next, and
+b_i the nodes of one place in them. Exchanging neighbours sorts any partition by the stages of b_1, ..., b_m, at the
+same cost: so the arcs b_1 -> b_2 -> ... -> b_m, which cost nothing, keep an optimal partition. Exchanges in one group
+of branches move no node of another group that is disjoint from it: all groups are put in order at once.
+
+*Where branches are looked for.* Nodes and tensors get colours that every such map preserves: a hash of their costs and
+of all that comes before and after them (colour refinement, in two passes a round as the graph is acyclic). What has a
+colour of its own stays in its place. What is left falls into components, and components of the same colours are tried
+as branches. Colours and components only suggest: each exchange is verified on the instance itself.
+
+Where it wins: what follows a reduction of thresholds (`framework.structure.filtering.rounds`). The modulations of
+blocks that share a stage, the experts of one layer, hang between the same two nodes then: m of them have 2^m ideals, in
+order m + 1. Source: this project; known as symmetry breaking, the colours as those of Weisfeiler and Leman.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance
+from framework.model.topology import IntArray
+from framework.structure.kernel import kernel
+from framework.structure.reduction.contraction import contract, with_arcs
+from framework.structure.scrambling import scrambled
+
+Colours = NDArray[np.uint64]
+
+
+def put_in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance | None:
+    """Return the instance with arcs that put exchangeable branches in order; None if there are none.
+
+    Its `node_of_input` maps the nodes of the given instance, whose tensors must differ in producer or consumers.
+    Branches of an instance with hard limits are left as they are.
+
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first.
+    """
+    if instance.stage_limit is not None:
+        return None
+    weight = instance.work + instance.parameter_cost
+    arcs = []
+    for branches in _candidates(instance):
+        place = int(weight[branches[0]].argmax())
+        for one, other in pairwise(branches):
+            if should_stop():
+                raise OutOfTimeError("stopped while branches were being exchanged")
+            if exchangeable(instance, one, other):
+                arcs.append((one[place], other[place]))
+    if not arcs:
+        return None
+    tails, heads = np.array(arcs, np.int64).T
+    return contract(with_arcs(instance, tails, heads), np.arange(instance.n, dtype=np.int64))
+
+
+def exchangeable(instance: Instance, one: IntArray, other: IntArray) -> bool:
+    """Whether exchanging two disjoint sets of nodes, place by place, turns an instance into itself."""
+    if not np.array_equal(instance.work[one], instance.work[other]):
+        return False
+    if not np.array_equal(instance.parameter_cost[one], instance.parameter_cost[other]):
+        return False
+    top = instance.topology
+    image = np.arange(instance.n, dtype=np.int64)
+    image[one], image[other] = other, one
+    moved = np.concatenate((one, other))
+    return bool(
+        _maps_tensors(
+            image,
+            moved,
+            instance.tensor_cost,
+            top.producer,
+            top.consumer_ptr,
+            top.consumers,
+            top.in_ptr,
+            top.in_tensors,
+            top.out_ptr,
+            top.out_tensors,
+        )
+    )
+
+
+def _candidates(instance: Instance) -> list[IntArray]:
+    """Return groups of what may be exchangeable: ``[branches, places]`` nodes."""
+    top = instance.topology
+    nodes, tensors = _colours(instance)
+    _, node_colour, node_count = np.unique(nodes, return_inverse=True, return_counts=True)
+    _, tensor_colour, tensor_count = np.unique(tensors, return_inverse=True, return_counts=True)
+    loose = node_count[node_colour] > 1
+    component = _components(loose, tensor_count[tensor_colour] > 1, top.producer, top.consumer_ptr, top.consumers)
+    members = np.flatnonzero(loose)
+    members = members[np.lexsort((members, node_colour[members], component[members]))]
+    if not len(members):
+        return []
+    starts = np.flatnonzero(np.diff(component[members], prepend=-1))
+    alike: dict[bytes, list[IntArray]] = {}
+    for branch in np.split(members, starts[1:]):
+        alike.setdefault(node_colour[branch].tobytes(), []).append(branch)
+    # Branches come in the order of their components, which are numbered by a node of theirs.
+    return [np.stack(group) for group in alike.values() if len(group) > 1]
+
+
+def _colours(instance: Instance) -> tuple[Colours, Colours]:
+    """Return hashes of nodes and tensors that are the same where a map of the instance onto itself leads."""
+    top = instance.topology
+    nodes = instance.work.astype(np.uint64) * np.uint64(3) + instance.parameter_cost.astype(np.uint64)
+    tensors = instance.tensor_cost.astype(np.uint64)
+    count = 0
+    while True:
+        _recolour(
+            nodes,
+            tensors,
+            top.consumer_ptr,
+            top.consumers,
+            top.in_ptr,
+            top.in_tensors,
+            top.out_ptr,
+            top.out_tensors,
+        )
+        before, count = count, len(np.unique(nodes)) + len(np.unique(tensors))
+        if count == before:
+            return nodes, tensors
+
+
+@kernel
+def _recolour(
+    nodes: Colours,
+    tensors: Colours,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+    in_ptr: IntArray,
+    in_tensors: IntArray,
+    out_ptr: IntArray,
+    out_tensors: IntArray,
+) -> None:
+    """Hash into each colour those of all that comes before, then those of all that comes after."""
+    n = len(nodes)
+    for v in range(n):
+        total = np.uint64(0)
+        for i in range(in_ptr[v], in_ptr[v + 1]):
+            total += scrambled(tensors[in_tensors[i]])
+        nodes[v] = scrambled(scrambled(nodes[v]) + total)
+        for i in range(out_ptr[v], out_ptr[v + 1]):
+            t = out_tensors[i]
+            tensors[t] = scrambled(scrambled(tensors[t]) + nodes[v])
+    for v in range(n - 1, -1, -1):
+        total = np.uint64(0)
+        for i in range(out_ptr[v], out_ptr[v + 1]):
+            t = out_tensors[i]
+            after = np.uint64(0)
+            for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
+                after += scrambled(nodes[consumers[x]])
+            tensors[t] = scrambled(scrambled(tensors[t]) + after)
+            total += scrambled(tensors[t])
+        nodes[v] = scrambled(scrambled(nodes[v]) + total)
+
+
+@kernel
+def _components(
+    loose: NDArray[np.bool_],
+    loose_tensor: NDArray[np.bool_],
+    producer: IntArray,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+) -> IntArray:
+    """Return the component of each node, by loose tensors between loose nodes."""
+    n = len(loose)
+    parent = np.arange(n)
+    for t in range(len(producer)):
+        if not loose_tensor[t]:
+            continue
+        root = -1
+        for x in range(consumer_ptr[t] - 1, consumer_ptr[t + 1]):
+            v = producer[t] if x < consumer_ptr[t] else consumers[x]
+            if not loose[v]:
+                continue
+            while parent[v] != v:
+                parent[v] = parent[parent[v]]
+                v = parent[v]
+            if root < 0:
+                root = v
+            elif root != v:
+                parent[v] = root
+    for v in range(n):
+        root = v
+        while parent[root] != root:
+            root = parent[root]
+        parent[v] = root
+    return parent
+
+
+@kernel
+def _maps_tensors(
+    image: IntArray,
+    moved: IntArray,
+    tensor_cost: IntArray,
+    producer: IntArray,
+    consumer_ptr: IntArray,
+    consumers: IntArray,
+    in_ptr: IntArray,
+    in_tensors: IntArray,
+    out_ptr: IntArray,
+    out_tensors: IntArray,
+) -> bool:
+    """Whether a map of nodes turns every tensor of those it moves into a tensor of the same cost."""
+    asked = np.full(len(image), -1, np.int64)
+    for v in moved:
+        ins = in_ptr[v + 1] - in_ptr[v]
+        for i in range(ins + out_ptr[v + 1] - out_ptr[v]):
+            t = in_tensors[in_ptr[v] + i] if i < ins else out_tensors[out_ptr[v] + i - ins]
+            for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
+                asked[image[consumers[x]]] = t
+            source = image[producer[t]]
+            found = False
+            for j in range(out_ptr[source], out_ptr[source + 1]):
+                other = out_tensors[j]
+                if tensor_cost[other] != tensor_cost[t]:
+                    continue
+                if consumer_ptr[other + 1] - consumer_ptr[other] != consumer_ptr[t + 1] - consumer_ptr[t]:
+                    continue
+                found = True
+                for x in range(consumer_ptr[other], consumer_ptr[other + 1]):
+                    if asked[consumers[x]] != t:
+                        found = False
+                        break
+                if found:
+                    break
+            if not found:
+                return False
+    return True

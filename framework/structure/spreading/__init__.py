@@ -1,0 +1,1 @@
+"""Spreading metrics: a linear program over distances, by cutting planes."""

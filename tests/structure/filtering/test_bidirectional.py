@@ -1,0 +1,210 @@
+"""Survivors: what all partitions of bottleneck at most a threshold have in common, held against all of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from framework.errors import OutOfTimeError
+from framework.model.instance import Instance, instance_from_lists
+from framework.model.problem import Problem
+from framework.model.topology import IntArray
+from framework.structure.filtering import bidirectional as survivors
+from framework.structure.filtering import rounds as fixing
+from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways
+from framework.structure.filtering.rounds import FixedProblems
+from framework.structure.fluid.core import FluidCore, build_core
+from framework.structure.fluid.memory_bound import crowded_nodes
+from framework.structure.fluid.selection import FluidChoice
+from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
+from framework.structure.poset.closure import closure, unpack_sets
+from framework.testing.brute_force import brute_force_optimum, stage_cost
+from framework.testing.instances import (
+    random_branches,
+    random_cross_attention,
+    random_instance,
+    random_layered_instance,
+)
+
+SEEDS = 80
+
+
+def _never() -> bool:
+    return False
+
+
+def _problem(seed: int) -> Problem:
+    rng = np.random.default_rng([seed, 7])
+    kind = seed % 4
+    if kind == 0:
+        instance = random_instance(seed, 9)
+    elif kind == 1:
+        instance = random_layered_instance(seed, 9, capacity_share=float(rng.choice([0.1, 0.3, 2.0])))
+    elif kind == 2:
+        instance = random_cross_attention(seed)[0].instance
+    else:
+        instance = random_branches(seed)[0]
+    return Problem(instance=instance, stages=int(rng.choice([2, 3, 4, 4, 12])))
+
+
+def _boundaries(problem: Problem, threshold: int) -> list[list[int]]:
+    """Return, per boundary, the ideals (bit masks) that some partition within the threshold has there."""
+    instance, k = problem.instance, problem.useful_stages
+    top, n = instance.topology, instance.n
+    needs = [sum(1 << int(u) for u in top.preds[start:stop]) for start, stop in pairwise(top.pred_ptr.tolist())]
+    ideals = [s for s in range(1 << n) if all(not s >> v & 1 or needs[v] & ~s == 0 for v in range(n))]
+    costs = {0: 0}
+
+    def fits(stage: int) -> bool:
+        if stage not in costs:
+            costs[stage] = stage_cost(instance, stage)
+        return costs[stage] <= threshold
+
+    ahead, behind = [{0}], [{(1 << n) - 1}]
+    for _ in range(k):
+        ahead.append({j for j in ideals if any(j & i == i and fits(j ^ i) for i in ahead[-1])})
+        behind.append({i for i in ideals if any(j & i == i and fits(j ^ i) for j in behind[-1])})
+    return [sorted(ahead[b] & behind[k - b]) for b in range(1, k)]
+
+
+def _core(instance: Instance, rng: np.random.Generator) -> tuple[FluidCore, IdealLattice]:
+    mask = rng.random(instance.n) < rng.choice([0.0, 0.2, 0.5, 0.8])
+    mask[rng.integers(instance.n)] = False
+    core = build_core(instance, mask)
+    return core, enumerate_ideals(core.order, max_ideals=1 << 14)
+
+
+def _small(problem: Problem) -> bool:
+    return 2 <= problem.instance.n <= 12
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_every_partition_within_the_threshold_survives(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = _problem(seed)
+    if not _small(problem):
+        pytest.skip("too large for brute force")
+    instance, rng = problem.instance, np.random.default_rng(seed)
+    threshold = int(brute_force_optimum(problem) * rng.choice([1.0, 1.0, 1.1, 1.5]))
+    truth = _boundaries(problem, threshold)
+    monkeypatch.setattr(survivors, "FIRST_TRIAL", int(rng.choice([1, 10, 10_000])))
+    for _ in range(3):
+        core, lattice = _core(instance, rng)
+        crowded = crowded_nodes(instance, closure(instance), threshold)
+        sides = read_both_ways(core, lattice, crowded, _never)
+        variants = rng.permutation(4)[: rng.integers(4)].tolist()
+        alive = find_survivors(sides, problem.useful_stages, threshold, variants, _never)
+        assert alive is not None
+        assert variants
+        assert set(variants) <= set(range(sides.forwards.variants))
+        number = {row.tobytes(): i for i, row in enumerate(unpack_sets(lattice.bits, core.order.n))}
+        for b, ideals in enumerate(truth):
+            assert {number[_flags(i, core.nodes).tobytes()] for i in ideals} <= set(alive[b].tolist())
+        left = impose(instance, closure(instance), core, lattice, alive, _never)
+        for ideal in [] if left is None else [i for ideals in truth for i in ideals]:
+            _assert_ideal(left, _flags(ideal, np.arange(instance.n)))
+
+
+def _flags(ideal: int, nodes: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.array([bool(ideal >> v & 1) for v in nodes.tolist()], np.bool_)
+
+
+def _assert_ideal(left: Instance | None, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    """Assert that a set of nodes is a set of nodes of what is left, and closed under what comes first there."""
+    assert left is not None
+    held = np.zeros(left.n, np.bool_)
+    held[left.node_of_input[inside]] = True
+    assert np.array_equal(held[left.node_of_input], inside)
+    top = left.topology
+    for v in np.flatnonzero(held).tolist():
+        assert held[top.preds[top.pred_ptr[v] : top.pred_ptr[v + 1]]].all()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_all_partitions_within_the_threshold_keep_to_the_windows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = _problem(seed)
+    if not _small(problem):
+        pytest.skip("too large for brute force")
+    rng = np.random.default_rng([seed, 1])
+    choose, most = FluidChoice.choose, int(rng.integers(2, 40))
+    monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
+    problems, optimum = FixedProblems(problem), brute_force_optimum(problem)
+    for factor in (1.3, 1.1, 1.0):
+        threshold = int(optimum * factor)
+        problems.fix(threshold)
+        left = problems.at(threshold)
+        assert left is not None
+        if left is problem or left.windows is None:
+            continue
+        assert problems.choices(threshold) == (left.windows.latest - left.windows.earliest).sum()
+        for b, ideals in enumerate(_boundaries(left, threshold), start=1):
+            for ideal in ideals:
+                inside = _flags(ideal, np.arange(left.instance.n))
+                assert (left.windows.earliest[inside] < b).all()
+                assert (left.windows.latest[~inside] >= b).all()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_fixing_keeps_the_optimum_and_nothing_better(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = _problem(seed)
+    if not _small(problem):
+        pytest.skip("too large for brute force")
+    optimum, most = brute_force_optimum(problem), 2 + seed % 7
+    choose = FluidChoice.choose
+    monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
+    problems = FixedProblems(problem)
+    for threshold in (2 * optimum, optimum + 3, optimum, optimum + 1, 2 * optimum):
+        assert not problems.fix(threshold, seed % 2)
+        left = problems.at(threshold)
+        assert left is not None
+        assert brute_force_optimum(left) == optimum
+    if not problems.fix(optimum - 1):
+        left = problems.at(optimum - 1)
+        assert left is not None
+        assert brute_force_optimum(left) >= optimum
+
+
+def test_a_chain_is_fixed_wholly() -> None:
+    """Four equal nodes in a row leave two stages one choice: what is left has two nodes."""
+    problem = Problem(instance=instance_from_lists([5, 5, 5, 5], [(v, 1, [v + 1]) for v in range(3)]), stages=2)
+    problems = FixedProblems(problem)
+    assert not problems.fix(11)
+    left = problems.at(11)
+    assert left is not None
+    assert left.instance.node_of_input.tolist() == [0, 0, 1, 1]
+    assert problems.fix(10)
+    assert problems.at(10) is None
+    assert problems.fix(9), "what is refuted is refuted below as well"
+
+
+def test_untouched_problems_are_the_same_object() -> None:
+    problem = _problem(1)
+    problems = FixedProblems(problem)
+    assert not problems.fix(10 * problem.instance.largest_cost)
+    assert problems.at(10 * problem.instance.largest_cost) is problem
+
+
+def test_time_is_kept_and_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(instance=random_layered_instance(4, 40), stages=3)
+    problems = FixedProblems(problem)
+    assert not problems.fix(problem.instance.largest_cost, should_stop=lambda: True)
+    assert problems.at(problem.instance.largest_cost) is problem
+    calls = 0
+
+    def interrupted(*_: object, **__: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise OutOfTimeError("stopped")
+
+    monkeypatch.setattr(fixing, "find_survivors", interrupted)
+    assert not problems.fix(problem.instance.total_work // 2)
+    assert calls == 1
+    assert problems.at(problem.instance.total_work // 2) is problem
+
+
+def test_single_stages_are_left_alone() -> None:
+    problem = Problem(instance=random_layered_instance(3, 9), stages=1)
+    problems = FixedProblems(problem)
+    assert not problems.fix(problem.instance.largest_cost)
+    assert problems.at(problem.instance.largest_cost) is problem
