@@ -38,6 +38,6 @@ def test_every_entry_has_its_proof_and_parameters() -> None:
 
 def test_the_structure_behind_a_proof_is_there() -> None:
     page = methods_page()
-    for module in ("core_fluid", "fluid_core", "ideal_chains", "reductions", "cuts"):
+    for module in ("fluid.chain_dp", "fluid.core", "ideals.chain_dp", "reduction.dominance", "flow.convex_cuts"):
         assert f"\n### framework.structure.{module}\n" in page
     assert "in + done" in page

@@ -9,7 +9,7 @@ leave_to_parent()
 # Importing allocates much and frees nothing; collecting on the way is a tenth of the start-up time.
 gc.disable()
 
-from framework.portfolio.processes.numba_start import initialise_numba  # noqa: E402
+from framework.structure.numba_start import initialise_numba  # noqa: E402
 
 initialise_numba()
 
