@@ -39,7 +39,7 @@ KERNEL = "framework.structure.kernel"
 ONNX_TYPES = ["framework.formats.onnx.tensor_types", "framework.formats.onnx.wiring", "framework.formats.onnx.dims"]
 ROOMS: dict[str, list[str]] = {
     "framework.structure.poset": [KERNEL],
-    "framework.structure.ideals.lattice": [KERNEL],
+    "framework.structure.ideals": [KERNEL],
     "framework.structure.primal": [KERNEL, "framework.structure.scrambling"],
     "framework.structure.solvers": [],
     "framework.structure.flow": [KERNEL, "framework.structure.poset"],
@@ -50,7 +50,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.structure.flow",
     ],
     "framework.structure.pricing": [KERNEL, "framework.structure.poset", "framework.structure.flow"],
-    "framework.structure.nested_cuts.network": [
+    "framework.structure.nested_cuts": [
         KERNEL,
         "framework.structure.poset",
         "framework.structure.flow",
@@ -68,7 +68,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.structure.poset",
         "framework.structure.flow",
     ],
-    "framework.structure.spreading.paths": [
+    "framework.structure.spreading": [
         KERNEL,
         "framework.structure.pricing",
         "framework.structure.poset",
@@ -77,39 +77,39 @@ ROOMS: dict[str, list[str]] = {
     "framework.structure.fluid": [
         KERNEL,
         "framework.structure.poset",
-        "framework.structure.ideals.lattice",
+        "framework.structure.ideals",
         "framework.structure.primal",
         "framework.structure.reduction",
     ],
     "framework.structure.filtering": [
         KERNEL,
         "framework.structure.fluid",
-        "framework.structure.ideals.lattice",
+        "framework.structure.ideals",
         "framework.structure.reduction",
         "framework.structure.poset",
         "framework.structure.primal",
     ],
     "framework.portfolio.context": [],
     "framework.portfolio.processes": [],
-    "framework.deploy.split.split": [
+    "framework.deploy.split": [
         "framework.deploy.onnx_model",
         "framework.deploy.runtime",
         "framework.deploy.weights",
     ],
-    "framework.deploy.pipeline.pipeline": [
+    "framework.deploy.pipeline": [
         "framework.deploy.onnx_model",
         "framework.deploy.randomness",
         "framework.deploy.runnable",
         "framework.deploy.runtime",
-        "framework.deploy.split.split",
+        "framework.deploy.split",
     ],
     "framework.deploy.tuning": ["framework.deploy"],
     "framework.report.plots": ["framework.report.escape", "framework.report.numbers", "framework.report.tables"],
     "framework.report.study": ["framework.report"],
-    "framework.formats.onnx.reader": ["framework.formats.builder", "framework.formats.source"],
+    "framework.formats.onnx": ["framework.formats.builder", "framework.formats.source"],
     "framework.formats.onnx.operators": ONNX_TYPES,
     "framework.formats.onnx.shapes": [*ONNX_TYPES, "framework.formats.onnx.operators"],
-    "framework.formats.torch.reader": ["framework.formats.builder"],
+    "framework.formats.torch": ["framework.formats.builder"],
     "framework.study.analysis": ["framework.study"],
 }
 MOST_MODULES = 16
