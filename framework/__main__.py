@@ -1,11 +1,25 @@
 """The command ``pipebound``, also as ``python -m framework``."""
 
+import os
+import signal
 import sys
 
-try:
-    from framework.signals import command_is_done, end_at_signals, standard_streams
-except KeyboardInterrupt:
-    sys.exit(130)
+_EXIT_CODE = 130
+
+
+def _end_at_once(signum: int, frame: object) -> None:
+    """Say one line and end, as `framework.signals` does once it is imported."""
+    os.write(2, b"pipebound: interrupted\n")
+    os._exit(_EXIT_CODE)
+
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    try:  # noqa: SIM105 - contextlib would be one import more
+        # Before anything else is imported: meanwhile Python's own handler would answer Ctrl-C with a traceback.
+        signal.signal(signal.SIGINT, _end_at_once)
+    except ValueError:
+        # Not in the main thread, which alone may do so: this is no command then.
+        pass
 
 
 def main() -> None:
@@ -16,6 +30,8 @@ def main() -> None:
         # Known without importing anything.
         print(f"pipebound {__version__}")
         return
+    from framework.signals import command_is_done, end_at_signals, standard_streams
+
     end_at_signals()
     standard_streams()
     if len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare", "recommend") and "--help" not in sys.argv:

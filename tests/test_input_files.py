@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from framework import input_files
+from framework.cli import app
 from framework.errors import UserError
-from framework.formats import read_graph
+from framework.formats import read_graph, text_proto
 from framework.formats.source import parse_json
 from framework.formats.text_proto import Document
 from framework.input_files import LIMIT_VARIABLE, read_bytes, read_text, reading_deadline, reading_until
@@ -100,6 +102,36 @@ def test_a_small_file_is_read_however_late_the_run_is() -> None:
     assert reading_deadline(now, 600) == now + 600
     assert reading_deadline(now - 100, 0.5) >= now + 2
     assert reading_deadline(now - 100, 60) <= time.monotonic() + 4
+
+
+@pytest.mark.parametrize("command", ["solve -k 2", "recommend -k 1..2", "compare simple -k 2"])
+def test_every_command_with_a_budget_reads_within_it(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    deadlines: list[float] = []
+
+    def read(path: str, *, deadline: float, **options: object) -> None:
+        deadlines.append(deadline)
+        raise UserError("enough")
+
+    monkeypatch.setattr("framework.formats.read_graph", read)
+    name, *rest = command.split()
+    now = time.monotonic()
+    ended = CliRunner().invoke(app, [name, "g.json", *rest, "--budget", "50s"])
+    assert isinstance(ended.exception, UserError)
+    assert now + 50 <= deadlines[0] <= time.monotonic() + 50
+
+
+def test_a_text_is_parsed_with_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(text_proto, "check_deadline", looks.append)
+    long_list = Document("a: [" + "1, " * 100_000 + "1]", "f")
+    many_fields = Document("a { " + "b: 1 " * 100_000 + "}", "f")
+    for document in (long_list, many_fields):
+        looks.clear()
+        assert len(list(document)) > 0
+        assert len(looks) > 40
+        looks.clear()
+        assert document.place(100_000) == "f, line 1"
+        assert len(looks) > 20
 
 
 def test_reading_ends_at_the_deadline(tmp_path: Path) -> None:

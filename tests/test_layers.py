@@ -28,6 +28,7 @@ LAYERS = [
     "framework.model",
     "framework.fields",
     "framework.input_files",
+    "framework.output_files",
     "framework.units",
     "framework.signals",
     "framework.errors",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import signal
 import subprocess
 import sys
@@ -138,3 +140,16 @@ def test_a_second_signal_ends_a_run_that_is_ending() -> None:
 def test_a_command_that_is_done_has_its_exit_code() -> None:
     done = run("end_at_signals()\ncommand_is_done(3)\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)")
     assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_ctrl_c_during_the_first_imports_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr(os, "write", lambda descriptor, text: ended.append((descriptor, text)))
+    monkeypatch.setattr(os, "_exit", ended.append)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        importlib.reload(importlib.import_module("framework.__main__"))
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended == [(2, b"pipebound: interrupted\n"), 130]

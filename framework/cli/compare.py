@@ -36,31 +36,38 @@ def command(
     above it is a bug: it is shown and the command exits with 1. Ctrl-C, SIGTERM and SIGHUP end the run under way and
     leave out those that have not begun; the command shows what there is and exits with 130.
     """
+    started = time.monotonic()
+    from framework.portfolio.settings import Settings
     from framework.portfolio.solve import check_entries
     from framework.report.comparison import Comparison, comparison_document, print_comparison, run_comparison
     from framework.report.live import live_display
     from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
-    check_entries(entries, stages, opt.plugin_paths(plugin))
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
+    plugins = opt.plugin_paths(plugin)
+    check_entries(entries, stages, plugins)
+    model, source = opt.read_input(
+        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
+    )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    settings = Settings(
+        device=priced_by,
+        budget=seconds,
+        seed=seed,
+        workers=workers,
+        memory_bytes=opt.memory_bytes(memory),
+        presolve=presolve,
+        plugin_files=plugins,
+    )
     with Interrupt().watch(from_begin=True) as interrupt:
         rows: list[Comparison] = run_comparison(
             model,
             entries,
             stages,
-            device=priced_by,
-            budget=seconds,
-            seed=seed,
-            workers=workers,
-            memory_bytes=None if memory is None else int(opt.parse_bytes(memory)),
-            presolve=presolve,
-            plugin_files=opt.plugin_paths(plugin),
+            settings=settings,
             graph_input=source,
             interrupt=interrupt,
             display=lambda title, k: live_display(title, k, seconds, quiet=json_output),
-            clock=time.monotonic,
         )
         if json_output:
             typer.echo(json.dumps(comparison_document(model, rows), indent=1))

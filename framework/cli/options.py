@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framework.errors import UserError
+from framework.output_files import is_special
 from framework.report.escape import terminal
 from framework.units import parse_bytes as parse_bytes
 from framework.units import parse_seconds as parse_seconds
@@ -21,8 +23,6 @@ if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.model.graph import ModelGraph
     from framework.portfolio.constraints import Constraints
     from framework.portfolio.result import GraphInput
-
-DEFAULT_DEVICE = "reference"
 
 GraphArgument = Annotated[
     str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
@@ -123,6 +123,10 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | 
             continue
         if output.is_dir():
             raise UserError("this is a folder", where=str(output), mend="give the name of a file")
+        if is_special(output):
+            if not os.access(output, os.W_OK):
+                raise UserError("this cannot be written to", where=str(output), mend="give a file")
+            continue
         if not output.absolute().parent.is_dir():
             raise UserError("there is no such folder", where=str(output.parent), mend="make it, or write elsewhere")
         if not os.access(output.absolute().parent, os.W_OK):
@@ -145,12 +149,15 @@ def read_input(
     dims: list[str] | None,
     training: bool,
     drop_unused: bool = False,
-    deadline: float | None = None,
+    started: float | None = None,
+    budget: float | None = None,
 ) -> tuple[ModelGraph, GraphInput]:
-    """Read a graph as the options say; `deadline` as for `framework.formats.read_graph`."""
+    """Read a graph as the options say, within the budget of the command that began at `started`, if it has one."""
     from framework.formats import read_graph
+    from framework.input_files import reading_deadline
     from framework.portfolio.result import GraphInput
 
+    deadline = None if budget is None else reading_deadline(time.monotonic() if started is None else started, budget)
     values = parse_dims(dims)
     graph = read_graph(path, format=format, dims=values, training=training, drop_unused=drop_unused, deadline=deadline)
     return graph, GraphInput(path=path, format=format, dims=values, training=training, drop_unused=drop_unused)
@@ -163,7 +170,8 @@ def choose_device(
 
     A profile states how fast tensors are handed over where it was measured, which counts unless the options say else.
     """
-    from framework.model.device import Device, load_device
+    from framework.formats.profile_note import measured_device
+    from framework.model.device import DEFAULT_DEVICE, Device, load_device
     from framework.model.graph import PhysicalCosts
     from framework.model.pricing import needs_device
 
@@ -175,10 +183,10 @@ def choose_device(
                 mend="drop --device, --bandwidth, --fast-memory",
             )
         return None
-    stated = None if device is not None or needs_device(graph) else _stated_bandwidth(path)
-    if stated is not None and bandwidth is None:
-        base = Device(name="measured", link_bandwidth=stated, source="what `pipebound profile` measured")
-    elif device is None and (stated is not None or bandwidth is not None) and not needs_device(graph):
+    measured = None if device is not None or bandwidth is not None else measured_device(graph, path)
+    if measured is not None:
+        base = measured
+    elif device is None and bandwidth is not None and not needs_device(graph):
         base = Device(name="measured")
     else:
         base = load_device(device or DEFAULT_DEVICE)
@@ -186,13 +194,6 @@ def choose_device(
         link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
         fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
     )
-
-
-def _stated_bandwidth(path: str) -> float | None:
-    """Return how fast tensors are handed over on the machine that a graph was measured on; None if it does not say."""
-    from framework.deploy.split.assignment import read_note, stated_bandwidth
-
-    return stated_bandwidth(read_note(path), path)
 
 
 def read_constraints(
@@ -246,6 +247,11 @@ def _parse_limit(text: str) -> int:
     if not limit < 1 << 60:
         raise UserError(f"--memory-limit {text!r} is more than can be counted", mend="drop it")
     return int(limit)
+
+
+def memory_bytes(text: str | None) -> int | None:
+    """Read --memory."""
+    return None if text is None else int(parse_bytes(text))
 
 
 def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:

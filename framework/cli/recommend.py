@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,9 @@ def command(
     pin, are left out; it exits with 3 if no partition is left. Ctrl-C, SIGTERM and SIGHUP end it; it recommends from
     the numbers of stages solved by then, and exits with 130.
     """
+    started = time.monotonic()
     from framework.deploy.tuning.recommend import recommend
+    from framework.portfolio.settings import Session, Settings
     from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.console import open_console
     from framework.report.deployment import print_recommendation
@@ -58,11 +61,12 @@ def command(
     from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
-    memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    model, source = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
+    model, source = opt.read_input(
+        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
+    )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     free = opt.read_constraints(graph, keep_fused=keep_fused)
     limited = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
@@ -70,30 +74,33 @@ def command(
     # What speed-ups are over; nothing is open about one stage.
     runs = {BASE: Run(stages=1, entry="simple", constraints=free)} if limited.pins or memory_limit is not None else {}
     runs |= {k: Run(stages=k, entry=with_entry, constraints=limited) for k in (numbers if runs else {1, *numbers})}
-    plugins = opt.plugin_paths(plugin)
-    priced = check_runs(model, runs.values(), device=priced_by, plugin_files=plugins, workers=workers)
+    settings = Settings(
+        device=priced_by,
+        budget=seconds,
+        seed=seed,
+        workers=workers,
+        memory_bytes=opt.memory_bytes(memory),
+        plugin_files=opt.plugin_paths(plugin),
+    )
+    priced = check_runs(model, runs.values(), settings=settings)
     results = {}
     with Interrupt().watch(from_begin=True) as interrupt:
         for key in sorted(runs):
             run = runs[key]
             with live_display(model.name, run.stages, seconds, quiet=json_output) as display:
-                results[key] = solve(
-                    model,
-                    run.stages,
-                    device=priced_by,
-                    entry=run.entry,
-                    budget=seconds,
-                    seed=seed,
-                    workers=workers,
-                    memory_bytes=memory_bytes,
-                    constraints=run.constraints,
-                    plugin_files=plugins,
-                    started=time.monotonic(),
+                session = Session(
                     graph_input=source,
+                    priced=priced,
                     on_change=display,
                     on_compile=display.on_compile,
                     interrupt=interrupt,
-                    priced=priced,
+                )
+                results[key] = solve(
+                    model,
+                    run.stages,
+                    settings=replace(settings, entry=run.entry),
+                    constraints=run.constraints,
+                    session=session,
                 )
             if interrupt.happened:
                 break

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framework.cli import options as opt
+from framework.output_files import is_special
 
 if TYPE_CHECKING:
     from framework.portfolio.result import Result
@@ -56,24 +58,33 @@ def command(
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
-    from framework.input_files import reading_deadline
     from framework.portfolio.reading import read_result
+    from framework.portfolio.settings import Session, Settings
     from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.live import live_display
     from framework.report.tables import print_results
     from framework.signals import Interrupt
 
-    seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin)
-    memory_bytes = None if memory is None else int(opt.parse_bytes(memory))
+    seconds = opt.parse_seconds(budget)
+    settings = Settings(
+        entry=with_entry,
+        budget=seconds,
+        gap=gap,
+        seed=seed,
+        workers=workers,
+        memory_bytes=opt.memory_bytes(memory),
+        presolve=presolve,
+        plugin_files=opt.plugin_paths(plugin),
+    )
     opt.check_plot(plot)
     opt.check_outputs(
         [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
     )
-    reads_until = reading_deadline(started, seconds)
     model, source = opt.read_input(
-        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, deadline=reads_until
+        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
     )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    settings = replace(settings, device=priced_by)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit
     )
@@ -81,33 +92,21 @@ def command(
     priced = None
     if len(stages) > 1:
         runs = (Run(stages=k, entry=with_entry, constraints=constraints) for k in stages)
-        priced = check_runs(model, runs, device=priced_by, start=first, plugin_files=plugins, workers=workers)
+        priced = check_runs(model, runs, settings=settings, start=first)
     results = []
     with Interrupt().watch(from_begin=True) as interrupt:
         for i, k in enumerate(stages):
             with live_display(model.name, k, seconds, quiet=json_output) as display:
-                result = solve(
-                    model,
-                    k,
-                    device=priced_by,
-                    entry=with_entry,
-                    budget=seconds,
-                    gap=gap,
-                    seed=seed,
-                    workers=workers,
-                    memory_bytes=memory_bytes,
-                    presolve=presolve,
-                    constraints=constraints,
-                    start=first,
-                    plugin_files=plugins,
+                session = Session(
                     # The first run pays for reading the graph; each has the whole budget otherwise.
                     started=started if i == 0 else time.monotonic(),
                     graph_input=source,
+                    priced=priced,
                     on_change=display,
                     on_compile=display.on_compile,
                     interrupt=interrupt,
-                    priced=priced,
                 )
+                result = solve(model, k, settings=settings, constraints=constraints, start=first, session=session)
             results.append(result)
             _write(result, output, plot, len(stages))
             if interrupt.happened:
@@ -142,5 +141,5 @@ def _write(result: Result, output: Path | None, plot: Path | None, runs: int) ->
 
 
 def _numbered(path: Path, k: int, runs: int) -> Path:
-    """Give each of several runs a file of its own: out.json becomes out-k8.json."""
-    return path if runs == 1 else path.with_name(f"{path.stem}-k{k}{path.suffix}")
+    """Give each of several runs a file of its own: out.json becomes out-k8.json; a device takes all of them."""
+    return path if runs == 1 or is_special(path) else path.with_name(f"{path.stem}-k{k}{path.suffix}")

@@ -26,11 +26,13 @@ from framework.fields import shown
 from framework.formats.builder import GraphBuilder, float_column
 from framework.formats.source import PathLike, graph_name
 from framework.formats.text_proto import Document, Message, unquote
-from framework.input_files import decode_text, read_bytes
+from framework.input_files import check_deadline, decode_text, read_bytes
 from framework.model.graph import ModelGraph, PhysicalCosts
 
 _MICROSECONDS = 1e6
 _CONTROL_PORT = -1
+_CHECKED_EVERY = 1 << 12
+"""Edges between two looks at the clock."""
 _INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|\d+)")
 
 
@@ -111,7 +113,9 @@ class _Reader:
         builder, document = self.builder, self.document
         readers: dict[tuple[int, int], set[int]] = {}
         inputs = iter(self.inputs)
-        for consumer, key, port, token in zip(inputs, inputs, inputs, inputs, strict=True):
+        for i, (consumer, key, port, token) in enumerate(zip(inputs, inputs, inputs, inputs, strict=True)):
+            if i % _CHECKED_EVERY == 0:
+                check_deadline(document.where)
             try:
                 producer = builder.node(key, place="")
                 if producer == consumer:

@@ -28,6 +28,8 @@ _TOKEN = re.compile(
       | \S                                                  # punctuation, or an error""",
     re.VERBOSE,
 )
+_LOOK_EVERY = 1 << 12
+"""Tokens between two looks at the clock."""
 _BLOCK = 1 << 20
 _BYTES_PER_TOKEN = 64
 _CLOSING = {"{": "}", "<": ">"}
@@ -66,14 +68,13 @@ class Document:
 
     def __init__(self, text: str, where: str) -> None:
         self._text = text
-        self._where = where
+        self.where = where
         self._tokens = _tokens(text, where)
-        if "#" in text:
-            self._tokens = [token for token in self._tokens if token[0] != "#"]
         # A sentinel spares every look at the next token a look at the length.
         self._end = len(self._tokens)
         self._tokens += ["", ""]
         self._at = 0
+        self._look = 0
 
     def __iter__(self) -> Iterator[tuple[str, int, Value]]:
         """Iterate over the top-level fields: name, position of the value's token, value.
@@ -83,7 +84,7 @@ class Document:
         UserError
             With the line, where the text breaks the grammar.
         """
-        self._at = 0
+        self._at = self._look = 0
         while self._at < self._end:
             field: dict[str, list[tuple[int, Value]]] = {}
             self._field(field, 0)
@@ -93,9 +94,18 @@ class Document:
 
     def place(self, token: int) -> str:
         """Return the file and line of a token (of the last line, past the end), as the place of an error."""
-        starts = [match.start() for match in _TOKEN.finditer(self._text) if match[0][0] != "#"]
-        line = self._text.count("\n", 0, starts[token] if token < len(starts) else len(self._text.rstrip())) + 1
-        return f"{self._where}, line {line}"
+        start, seen = len(self._text.rstrip()), 0
+        for match in _TOKEN.finditer(self._text):
+            if match[0][0] == "#":
+                continue
+            if seen == token:
+                start = match.start()
+                break
+            seen += 1
+            if seen % _LOOK_EVERY == 0:
+                check_deadline(self.where)
+        line = self._text.count("\n", 0, start) + 1
+        return f"{self.where}, line {line}"
 
     def error(self, token: int, what: str, mend: str) -> UserError:
         """Return an error that names the line of a token."""
@@ -110,6 +120,9 @@ class Document:
 
     def _field(self, fields: dict[str, list[tuple[int, Value]]], depth: int) -> None:
         tokens, at = self._tokens, self._at
+        if at >= self._look:
+            self._look = at + _LOOK_EVERY
+            check_deadline(self.where)
         name = tokens[at]
         if name == "[":
             name = self._extension_name()
@@ -155,6 +168,9 @@ class Document:
             return
         while True:
             token = self._at
+            if token >= self._look:
+                self._look = token + _LOOK_EVERY
+                check_deadline(self.where)
             value = self._message(depth) if tokens[token] in _CLOSING else self._scalar()
             occurrences.append((token, value))
             if tokens[self._at] not in (",", "]"):
@@ -195,7 +211,8 @@ def _tokens(text: str, where: str) -> list[str]:
     start = 0
     while start < len(text):
         end = text.find("\n", min(start + _BLOCK, len(text))) + 1 or len(text)
-        tokens += _TOKEN.findall(text, start, end)
+        found = _TOKEN.findall(text, start, end)
+        tokens += [token for token in found if token[0] != "#"] if "#" in text[start:end] else found
         start = end
         check_deadline(where)
         if len(tokens) * _BYTES_PER_TOKEN > size_limit():

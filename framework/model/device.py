@@ -16,6 +16,9 @@ from framework.input_files import read_text
 
 _NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "fast_memory")
 
+DEFAULT_DEVICE = "reference"
+"""Prices graphs that hold FLOPs and bytes where nobody names another."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:

@@ -19,6 +19,7 @@ from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
 from framework.model.pricing import check_rounding
 from framework.model.topology import IntArray
+from framework.output_files import replacing
 from framework.portfolio.context.board import Board, TrajectoryPoint
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import MemberReport, RunRecord
@@ -145,9 +146,8 @@ class Result:
         """Write the document so that a reader sees the old file or the whole new one, never a part."""
         path = Path(path)
         try:
-            temporary = path.with_name(path.name + ".tmp")
-            temporary.write_text(self.to_json() + "\n", encoding="utf-8")
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                temporary.write_text(self.to_json() + "\n", encoding="utf-8")
         except OSError as error:
             raise UserError(f"cannot write the result: {error.strerror}", where=str(path)) from error
 

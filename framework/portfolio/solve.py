@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from framework.bounds import Reason, Termination
 from framework.contracts import Feature
 from framework.errors import UserError
-from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, quantise
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.compilation import OnCompile, compile_for, say_plainly
+from framework.portfolio.compilation import compile_for
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
-from framework.portfolio.context.board import Board
 from framework.portfolio.members import Member, Portfolio
-from framework.portfolio.result import GraphInput, Result, build_result
-from framework.portfolio.run_options import RunOptions
+from framework.portfolio.result import Result, build_result
 from framework.portfolio.runner import MemberReport, Runner
+from framework.portfolio.settings import Session, Settings
 from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
-from framework.signals import Interrupt
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 
@@ -30,89 +27,49 @@ def solve(
     graph: ModelGraph,
     stages: int,
     *,
-    device: Device | None = None,
-    entry: str = "default",
-    budget: float = 30.0,
-    gap: float = 0.0,
-    seed: int = 0,
-    workers: int | None = None,
-    memory_bytes: int | None = None,
-    presolve: bool = True,
+    settings: Settings | None = None,
     constraints: Constraints | None = None,
     start: Result | None = None,
-    plugin_files: tuple[str, ...] = (),
-    started: float | None = None,
-    graph_input: GraphInput | None = None,
-    on_change: Callable[[Board, str, str], None] = lambda board, label, words: None,
-    on_compile: OnCompile | None = say_plainly,
-    interrupt: Interrupt | None = None,
-    priced: Quantised | None = None,
+    session: Session | None = None,
 ) -> Result:
     """Bound and partition a graph.
 
     Parameters
     ----------
-    graph, device
-        What to split, and what prices it (None for graphs that carry their prices).
+    graph
+        What to split.
     stages
         Number of stages k, at least 1.
-    entry
-        A registered portfolio, formulation or strategy, as ``name:param=value``.
-    budget
-        Seconds for everything but compilation, from `started` on.
-    gap
-        Relative gap at which to stop.
-    workers
-        Processes at a time; the number of cores by default.
-    memory_bytes
-        Limit of each member.
-    presolve
-        Whether to apply exact reductions first.
+    settings
+        How, and for how long; `Settings` says what holds by default.
     constraints
         What is fixed beforehand.
     start
         An earlier result whose partition to start from.
-    started
-        Beginning of the run on the clock of `time.monotonic`; now by default.
-    on_change
-        Called with the board, who spoke, and their words after every report.
-    on_compile
-        Told how far it is when kernels are compiled, which happens once and is not part of the budget; None to leave
-        that to the members, within the budget.
-    interrupt
-        Notes the signals that end the run; its watch begins once everything is checked.
-    priced
-        What `check_runs` returned for the graph; priced anew by default.
+    session
+        What surrounds the run, for programs that watch it.
 
     Raises
     ------
     UserError
         For anything the caller can mend.
     """
-    started = time.monotonic() if started is None else started
-    _load(plugin_files)
-    options = RunOptions(
-        started=started,
-        budget=budget,
-        gap=gap,
-        seed=seed,
-        memory_bytes=memory_bytes,
-        presolve=presolve,
-        plugin_files=plugin_files,
-        **({} if workers is None else {"workers": workers}),
-    )
+    settings, session = settings or Settings(), session or Session()
+    options = settings.options(time.monotonic() if session.started is None else session.started)
+    _load(settings.plugin_files)
     constraints = constraints or Constraints()
-    priced = quantise(graph, device) if priced is None else priced
-    run = _prepare(Run(stages=stages, entry=entry, constraints=constraints), graph, priced, start, options.workers)
-    with (interrupt or Interrupt()).watch() as watched:
+    priced = quantise(graph, settings.device) if session.priced is None else session.priced
+    wanted = Run(stages=stages, entry=settings.entry, constraints=constraints)
+    run = _prepare(wanted, graph, priced, start, options.workers)
+    with session.interrupt.watch() as watched:
         runner = Runner(
             run.problem,
             run.members,
             options,
             start=run.start,
-            on_change=on_change,
+            on_change=session.on_change,
             interrupted=lambda: watched.happened,
-            compile_for=compile_for(on_compile),
+            compile_for=compile_for(session.on_compile),
         )
         record = runner.run()
         if record.termination.reason is Reason.INFEASIBLE:
@@ -122,13 +79,13 @@ def solve(
         record = replace(record, members=record.members + run.skipped)
         return build_result(
             graph=graph,
-            graph_input=graph_input,
-            device=device,
+            graph_input=session.graph_input,
+            device=settings.device,
             board=runner.board,
             rounding=priced.rounding,
             record=record,
             options=options,
-            portfolio=entry,
+            portfolio=settings.entry,
             constraints=constraints.as_dict() if constraints else None,
         )
 
@@ -146,22 +103,22 @@ def check_runs(
     graph: ModelGraph,
     runs: Iterable[Run],
     *,
-    device: Device | None = None,
+    settings: Settings,
     start: Result | None = None,
-    plugin_files: tuple[str, ...] = (),
-    workers: int | None = None,
 ) -> Quantised:
     """Refuse before the first run what `solve` would refuse at the last one; return the graph, priced, for `solve`.
+
+    Entries are those of the runs, whatever the settings say.
 
     Raises
     ------
     UserError
         For anything the caller can mend.
     """
-    _load(plugin_files)
-    priced = quantise(graph, device)
+    _load(settings.plugin_files)
+    priced = quantise(graph, settings.device)
     for run in runs:
-        _prepare(run, graph, priced, start, workers or 1)
+        _prepare(run, graph, priced, start, settings.workers or 1)
     return priced
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.portfolio.result import GraphInput, Result
+from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import Run, check_runs, solve
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
@@ -99,17 +99,10 @@ def run_comparison(
     entries: Sequence[str],
     stages: Sequence[int],
     *,
-    device: Device | None,
-    budget: float,
-    seed: int,
-    workers: int | None,
-    memory_bytes: int | None,
-    presolve: bool,
-    plugin_files: tuple[str, ...],
+    settings: Settings,
     graph_input: GraphInput | None,
     interrupt: Interrupt,
     display: Callable[[str, int], AbstractContextManager[Quiet | Display]],
-    clock: Callable[[], float],
 ) -> list[Comparison]:
     """Run every entry for every number of stages, each with the whole budget, one after the other.
 
@@ -119,31 +112,21 @@ def run_comparison(
         For a mistake in any of them, before the first one runs.
     """
     checked = (Run(stages=k, entry=entry) for k in stages for entry in entries)
-    priced = check_runs(graph, checked, device=device, plugin_files=plugin_files, workers=workers)
+    priced = check_runs(graph, checked, settings=settings)
     runs: list[tuple[str, Result]] = []
     for k in stages:
         for entry in entries:
             if interrupt.happened:
                 break
             with display(f"{graph.name} {entry}", k) as shown:
-                result = solve(
-                    graph,
-                    k,
-                    device=device,
-                    entry=entry,
-                    budget=budget,
-                    seed=seed,
-                    workers=workers,
-                    memory_bytes=memory_bytes,
-                    presolve=presolve,
-                    plugin_files=plugin_files,
-                    started=clock(),
+                session = Session(
                     graph_input=graph_input,
+                    priced=priced,
                     on_change=shown,
                     on_compile=shown.on_compile,
                     interrupt=interrupt,
-                    priced=priced,
                 )
+                result = solve(graph, k, settings=replace(settings, entry=entry), session=session)
             runs.append((entry, result))
     best: dict[int, int] = {}
     for _, result in runs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,9 @@ from typing import TypeVar
 
 from framework.errors import UserError
 from framework.formats import BUNDLED_SCHEME, read_graph
+from framework.formats.profile_note import measured_device
+from framework.input_files import reading_deadline
+from framework.model.device import Device
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.study.spec import GraphChoice, StudySpec
 from framework.testbed import catalogue
@@ -38,6 +42,8 @@ class StudyGraph:
         From the catalogue; for files the family is what the spec says, or the graph's name.
     priced
         Whether it carries its own prices, so that no device applies.
+    measured
+        What hands tensors over as fast as the machine that a profile was measured on; None for any other graph.
     """
 
     choice: GraphChoice
@@ -49,6 +55,7 @@ class StudyGraph:
     nodes: int
     tensors: int
     priced: bool
+    measured: Device | None = None
 
 
 def graphs_of_subset(name: str) -> list[str]:
@@ -76,7 +83,11 @@ def choose_graphs(spec: StudySpec) -> list[tuple[str, GraphChoice]]:
 
 
 def describe_graphs(
-    choices: Iterable[tuple[str, GraphChoice]], *, is_priced: Callable[[str], bool | None], say: Callable[[str], None]
+    choices: Iterable[tuple[str, GraphChoice]],
+    *,
+    is_priced: Callable[[str], bool | None],
+    say: Callable[[str], None],
+    budget: float,
 ) -> list[StudyGraph]:
     """Find out what a plan must know of every graph; reads files, and bundled graphs only where it must.
 
@@ -86,17 +97,21 @@ def describe_graphs(
         What an earlier plan found out about the graph of a digest; None if nothing.
     say
         Called with the name of every graph that is read.
+    budget
+        Seconds that reading a graph may take.
     """
     rows = {f"{BUNDLED_SCHEME}{row.name}": row for row in catalogue.bundled_graphs()}
     graphs = []
     for collection, choice in choices:
         row = rows.get(choice.path)
         priced = None if row is None else is_priced(row.sha256)
+        measured = None
         if row is not None and priced is not None:
             sha256, name, nodes, tensors = row.sha256, row.name, row.nodes, row.tensors
         else:
             say(choice.path)
-            graph = _at(choice.where, partial(read_choice, choice))
+            graph = _at(choice.where, partial(read_choice, choice, budget))
+            measured = _at(choice.where, partial(measured_device, graph, choice.path))
             priced = isinstance(graph.costs, PricedCosts)
             sha256, name, nodes, tensors = graph.named_sha256(), graph.name, graph.topology.n, graph.topology.m
         graphs.append(
@@ -110,19 +125,21 @@ def describe_graphs(
                 nodes=nodes,
                 tensors=tensors,
                 priced=priced,
+                measured=measured,
             )
         )
     return graphs
 
 
-def read_choice(choice: GraphChoice) -> ModelGraph:
-    """Read a graph as a spec says."""
+def read_choice(choice: GraphChoice, budget: float) -> ModelGraph:
+    """Read a graph as a spec says, within a budget."""
     return read_graph(
         choice.path,
         format=choice.format,
         dims=dict(choice.dims) or None,
         training=choice.training,
         drop_unused=choice.drop_unused,
+        deadline=reading_deadline(time.monotonic(), budget),
     )
 
 

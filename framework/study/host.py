@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, TextIO
 
@@ -62,6 +63,7 @@ class Host:
         from framework.model.device import Device
         from framework.model.pricing import price
         from framework.portfolio.result import GraphInput
+        from framework.portfolio.settings import Session, Settings
         from framework.portfolio.solve import solve
         from framework.study.code_version import code_version
         from framework.study.task import Finished
@@ -76,9 +78,7 @@ class Host:
         priced_as = (task.sha256, *sorted((task.device or {}).items()))
         if priced_as not in self._instances:
             self._instances[priced_as] = price(graph, device).sha256()
-        result = solve(
-            graph,
-            task.stages,
+        settings = Settings(
             device=device,
             entry=task.entry,
             budget=task.budget,
@@ -88,6 +88,8 @@ class Host:
             memory_bytes=task.memory_bytes,
             presolve=task.presolve,
             plugin_files=task.plugin_files,
+        )
+        session = Session(
             # All of it is compiled before the host is ready, unless the user said --no-warm.
             on_compile=None,
             graph_input=GraphInput(
@@ -98,6 +100,7 @@ class Host:
                 drop_unused=task.drop_unused,
             ),
         )
+        result = solve(graph, task.stages, settings=settings, session=session)
         return Finished(
             key=task.key,
             document=dict(result.document),
@@ -108,6 +111,7 @@ class Host:
 
     def _read(self, task: Task) -> ModelGraph:
         from framework.formats import read_graph
+        from framework.input_files import reading_deadline
 
         place = (task.sha256, task.path, task.format, *sorted(task.dims.items()), task.training, task.drop_unused)
         if place not in self._graphs:
@@ -117,6 +121,7 @@ class Host:
                 dims=task.dims or None,
                 training=task.training,
                 drop_unused=task.drop_unused,
+                deadline=reading_deadline(time.monotonic(), task.budget),
             )
             if graph.named_sha256() != task.sha256:
                 raise UserError("the graph has changed since the study was planned", where=task.path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from framework.errors import UserError
-from framework.model.device import Device, load_device
+from framework.model.device import DEFAULT_DEVICE, Device, load_device
 from framework.portfolio.solve import check_entries
 from framework.registry import load_plugin_file, load_plugins, registry
 from framework.study.code_version import code_version
@@ -81,13 +81,14 @@ def make_plan(
         load_plugin_file(path)
     parameters = {choice.label: entry_parameters(choice, spec.stages) for choice in spec.entries}
     devices = [_device(where, name) for where, name in spec.devices]
-    graphs = describe_graphs(choose_graphs(spec), is_priced=is_priced, say=say)
+    longest = max(budget for choice in spec.entries for budget in choice.budgets)
+    graphs = describe_graphs(choose_graphs(spec), is_priced=is_priced, say=say, budget=longest)
     graphs = _unique(graphs)
     code = code_version(spec.run.plugin_files)
     runs: dict[str, PlannedRun] = {}
     left_out = 0
     for graph in sorted(graphs, key=lambda graph: graph.sha256):
-        for device in [None] if graph.priced else devices:
+        for device in _devices_of(graph, devices):
             for stages in spec.stages:
                 if stages > graph.nodes and not spec.run.more_stages_than_nodes:
                     left_out += 1
@@ -161,6 +162,13 @@ def _planned(
         seed=seed,
         budget=budget,
     )
+
+
+def _devices_of(graph: StudyGraph, named: Sequence[Device]) -> Sequence[Device | None]:
+    """Return what prices a graph: nothing, what the spec names, or what `solve` takes by default."""
+    if graph.priced:
+        return [None]
+    return named or [graph.measured or load_device(DEFAULT_DEVICE)]
 
 
 def _unique(graphs: list[StudyGraph]) -> list[StudyGraph]:

@@ -30,7 +30,6 @@ from framework.model.instance import MAX_STAGES
 from framework.units import parse_bytes, parse_seconds
 
 DEFAULT_BUDGET = 10.0
-DEFAULT_DEVICE = "reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,8 @@ class StudySpec:
     store
         The SQLite file that takes the results.
     graphs, subsets, devices
-        With their places in the spec.
+        With their places in the spec. Without devices, graphs are priced as `solve` prices them: a profile with the
+        bandwidth that it states, others with the reference device.
     slurm
         Arguments of `dask_jobqueue.SLURMCluster`, and ``jobs``.
     text
@@ -180,7 +180,7 @@ def read_spec(path: Path) -> StudySpec:
         subsets=subsets,
         devices=tuple(
             (fields.where(key), _device(fields, key, item, path.parent))
-            for key, item in fields.items("devices", (DEFAULT_DEVICE,))
+            for key, item in (fields.items("devices") if fields.has("devices") else [])
         ),
         stages=stages,
         entries=entries,

@@ -29,6 +29,7 @@ from framework.formats import read_graph
 from framework.model.device import Device
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import GraphInput
+from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -43,10 +44,9 @@ def measure(path: Path, folder: Path, stages: int, budget: float, rounds: int, *
     result = solve(
         read_graph(graph_file),
         stages,
-        device=Device(name="measured", link_bandwidth=profile.link_bandwidth),
-        budget=budget,
+        settings=Settings(device=Device(name="measured", link_bandwidth=profile.link_bandwidth), budget=budget),
         constraints=Constraints(same_stage=fused_groups(str(graph_file))),
-        graph_input=GraphInput(path=str(graph_file)),
+        session=Session(graph_input=GraphInput(path=str(graph_file))),
     )
     assignment = assign(model, result)
     manifest = split_model(

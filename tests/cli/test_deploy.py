@@ -17,6 +17,7 @@ from framework.deploy.tuning.solved import read_solved
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.device import load_device
+from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from tests.cli.conftest import Run
 from tests.deploy.models import functions, residual, transformer, write
@@ -152,7 +153,7 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(residual(), folder / "model.onnx")
     write(functions(), folder / "other.onnx")
     graph, k = read_graph(folder / "model.onnx"), 2
-    result = solve(graph, k, device=load_device("reference"), entry="slice-graph", budget=5.0)
+    result = solve(graph, k, settings=Settings(device=load_device("reference"), entry="slice-graph", budget=5.0))
     result.write(folder / "r.json")
     return folder
 

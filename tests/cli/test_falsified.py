@@ -13,6 +13,7 @@ from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.graph import ModelGraph
 from framework.portfolio.result import GraphInput, Result
+from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.portfolio.verification import NOT_CHECKED, verify_result
 from tests import mutations
@@ -33,7 +34,8 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> ModelGraph:
 
 @pytest.fixture(scope="module")
 def document(graph: ModelGraph) -> dict[str, Any]:
-    found = solve(graph, 3, entry="counting", budget=120, graph_input=GraphInput(path="braid.graph.json"))
+    settings = Settings(entry="counting", budget=120)
+    found = solve(graph, 3, settings=settings, session=Session(graph_input=GraphInput(path="braid.graph.json")))
     loaded: dict[str, Any] = json.loads(found.to_json())
     assert loaded["status"] == "optimal"
     assert len(loaded["bounds"]) == 2

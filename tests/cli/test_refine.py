@@ -23,6 +23,7 @@ from framework.formats import read_graph
 from framework.model.device import Device, load_device
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import GraphInput
+from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.report import console
 from tests.cli.conftest import Run
@@ -37,9 +38,7 @@ def make_split(folder: Path, constraints: Constraints | None = None, k: int = 2)
     result = solve(
         read_graph(folder / "model.onnx"),
         k,
-        device=load_device("reference"),
-        entry="ideal-dp",
-        budget=10.0,
+        settings=Settings(device=load_device("reference"), entry="ideal-dp", budget=10.0),
         constraints=constraints,
     )
     assigned = assign(model, result)
@@ -69,10 +68,9 @@ def test_from_a_profile_to_a_refined_split(pipebound: Run, tmp_path: Path) -> No
     result = solve(
         read_graph(graph_path),
         2,
-        device=Device(name="measured", link_bandwidth=5e9),
-        entry="ideal-dp",
+        settings=Settings(device=Device(name="measured", link_bandwidth=5e9), entry="ideal-dp"),
         constraints=Constraints(same_stage=fused_groups(graph_path)),
-        graph_input=GraphInput(path=graph_path),
+        session=Session(graph_input=GraphInput(path=graph_path)),
     )
     assigned = assign(model, result)
     split_model(model, assigned.stage_of, tmp_path / "stages", dims=assigned.dims, predicted=assigned.predicted)

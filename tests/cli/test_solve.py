@@ -163,8 +163,9 @@ def test_a_script_without_a_main_guard_can_solve(graph_file: Path, tmp_path: Pat
     script = tmp_path / "script.py"
     script.write_text(
         "from framework.formats import read_graph\n"
+        "from framework.portfolio.settings import Settings\n"
         "from framework.portfolio.solve import solve\n"
-        f"print(solve(read_graph({str(graph_file)!r}), 3, budget=20).status)\n"
+        f"print(solve(read_graph({str(graph_file)!r}), 3, settings=Settings(budget=20)).status)\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "optimal\n", done.stderr

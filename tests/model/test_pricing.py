@@ -15,6 +15,7 @@ from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED
 from framework.model.pricing import TARGET_WORK, needs_device, price, quantise
 from framework.model.topology import build_topology
+from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 
 
@@ -120,7 +121,7 @@ def test_parameters_that_always_fit_do_not_coarsen_the_tick(large: float) -> Non
 
 def test_costs_that_ticks_cannot_tell_apart_are_refused() -> None:
     with pytest.raises(UserError, match=r"^here: the costs span too many orders of magnitude.*check their units\)$"):
-        solve(priced([1e-9, 1e-9], [0], [1e9, 1e9], 1.5e9), 2, entry="ideal-dp", budget=300)
+        solve(priced([1e-9, 1e-9], [0], [1e9, 1e9], 1.5e9), 2, settings=Settings(entry="ideal-dp", budget=300))
 
 
 @pytest.mark.parametrize("magnitude", [1e-280, 1e-200, 1e-9, 1.0, 1e9, 1e200, 1e300])

@@ -25,6 +25,7 @@ from framework.model.topology import IntArray
 from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
+from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.portfolio.verification import verify_result
 from framework.registry import load_plugins, registry
@@ -189,7 +190,7 @@ def test_solve_finds_the_optimum_and_verify_believes_nothing(tmp_path: Path) -> 
         graph, k = graph_of(seed, 7), 3
         constraints = constraints_of(graph, k, seed)
         expected = exhaustive(graph, k, constraints)
-        result = solve(graph, k, constraints=constraints, budget=20.0)
+        result = solve(graph, k, constraints=constraints, settings=Settings(budget=20.0))
         again = Result(json.loads(result.to_json()))
         assert not result.faults
         assert not result.contradictions

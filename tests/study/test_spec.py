@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from framework.errors import UserError
+from framework.model.device import load_device
 from framework.study.code_version import code_version
 from framework.study.graphs import choose_graphs
 from framework.study.plan import make_plan
@@ -74,6 +76,29 @@ def test_a_device_decides_a_run_by_its_figures_only(write_spec: WriteSpec, tmp_p
         keys.append({run.key for run in make_plan(read_spec(spec)).runs})
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
+
+
+def test_profiles_are_priced_with_the_bandwidth_that_they_state(write_spec: WriteSpec, tmp_path: Path) -> None:
+    document = {
+        "format": "pipebound-graph",
+        "version": 1,
+        "profile": {"copy_bandwidth": 6e9},
+        "nodes": [{"seconds": s, "parameter_bytes": 0} for s in (0.1, 0.2, 0.3)],
+        "tensors": [{"producer": 0, "bytes": 3e6, "consumers": [1, 2]}],
+    }
+    (tmp_path / "p.graph.json").write_text(json.dumps(document))
+    found = {}
+    for name, changes in (("own", {}), ("named", {"devices": ["reference"]})):
+        spec = write_spec(graphs=["p.graph.json", "testbed:squeezenet"], **changes)
+        for run in make_plan(read_spec(spec)).runs:
+            assert run.device is not None
+            found[name, run.graph.nodes] = (run.device.name, run.device.link_bandwidth)
+    reference = load_device("reference")
+    by_default = ("reference", reference.link_bandwidth)
+    # Handing a tensor over takes three passes over it.
+    assert found.pop(("own", 3)) == ("measured", 2e9)
+    assert set(found.values()) == {by_default}
+    assert len(found) == 3
 
 
 def test_subsets_come_from_the_testbed(write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch) -> None:

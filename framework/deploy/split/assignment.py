@@ -11,19 +11,14 @@ import numpy as np
 
 from framework.deploy.onnx_model import ModelFile
 from framework.errors import UserError
-from framework.fields import Fields, check_values
 from framework.formats import BUNDLED_SCHEME, read_graph
-from framework.formats.source import parse_json
-from framework.input_files import read_bytes
+from framework.formats.profile_note import read_note
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import price
 from framework.model.topology import IntArray
 from framework.portfolio.result import Result, stages_of
-
-NOTE = "profile"
-"""Field of a native graph in which `pipebound profile` notes how it measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,56 +105,6 @@ def assign(
             "constraints": result.document.get("constraints"),
         },
     )
-
-
-def read_note(path: str) -> dict[str, Any]:
-    """Return what `pipebound profile` noted in a native graph; empty for any other file.
-
-    Raises
-    ------
-    UserError
-        If there is a note, and a field of it is not of the type it may be.
-    """
-    try:
-        top = parse_json(read_bytes(path), path)
-    except UserError:
-        return {}
-    if not isinstance(top, dict) or top.get(NOTE) is None:
-        return {}
-    note = Fields(top[NOTE], path, NOTE)
-    check_values(top[NOTE], path)
-    dims = note.table("dims")
-    for name in dims.everything():
-        dims.integer(name, least=0)
-    if not note.null("operators"):
-        for row in note.rows("operators"):
-            row.texts("nodes")
-    return note.everything()
-
-
-HAND_OVER_PASSES = 3
-"""Handing a tensor over costs about as many passes over it: it is read from another core's cache, and onnxruntime
-changes its layout for the stage's operators, both ways."""
-
-
-def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
-    """Return the link bandwidth that follows from a note, in bytes per second; None if there is no note.
-
-    Raises
-    ------
-    UserError
-        If the note states no positive number.
-    """
-    refined = note.get("refined")
-    if isinstance(refined, Mapping):
-        field, passes, value = "refined.link_bandwidth", 1, refined.get("link_bandwidth")
-    else:
-        field, passes, value = "copy_bandwidth", HAND_OVER_PASSES, note.get("copy_bandwidth")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
-        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give --bandwidth")
-    return value / passes
 
 
 def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:

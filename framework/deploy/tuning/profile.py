@@ -25,13 +25,14 @@ import onnx
 from framework.deploy.onnx_model import ModelFile
 from framework.deploy.runnable import runnable
 from framework.deploy.runtime import Feed, Optimization, open_session, random_feed, run_session
-from framework.deploy.split.assignment import HAND_OVER_PASSES, NOTE
 from framework.deploy.tuning.fusion import groups, spread_times
 from framework.deploy.tuning.neighbours import busy_neighbours
 from framework.deploy.tuning.profile_times import OperatorTimes, operator_times
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.errors import UserError
 from framework.formats.native import native_text
+from framework.formats.profile_note import HAND_OVER_PASSES, NOTE
+from framework.input_files import reading_deadline, reading_until
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.wording import counted
 
@@ -97,7 +98,7 @@ class Profile:
 
     @property
     def link_bandwidth(self) -> float:
-        """What the graph is priced with by default: see `framework.deploy.split.assignment.stated_bandwidth`."""
+        """What the graph is priced with by default: see `framework.formats.profile_note.stated_bandwidth`."""
         return self.copy_bandwidth / HAND_OVER_PASSES
 
     def note(self) -> dict[str, Any]:
@@ -158,7 +159,8 @@ def profile_model(
         raise UserError("too few repetitions", mend="give at least --repetitions 3 and --warm-up 0")
     deadline = time.monotonic() + budget
     sizes = dict(dims or {})
-    graph = model.read_graph(sizes, drop_unused=drop_unused)
+    with reading_until(reading_deadline(time.monotonic(), budget)):
+        graph = model.read_graph(sizes, drop_unused=drop_unused)
     if drop_unused:
         model = model.without_unused()
     remarks: list[str] = []

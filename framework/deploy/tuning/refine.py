@@ -18,7 +18,6 @@ import numpy as np
 from framework.deploy.onnx_model import ModelFile, open_model
 from framework.deploy.pipeline.turns import FEWEST, Unsplit
 from framework.deploy.runtime import Optimization, random_feed
-from framework.deploy.split.assignment import NOTE
 from framework.deploy.split.folder import check_target, origin_of
 from framework.deploy.split.manifest import GRAPH, WHOLE, Manifest
 from framework.deploy.split.split import split_model
@@ -29,8 +28,11 @@ from framework.deploy.tuning.solved import Solved, read_solved
 from framework.deploy.weights import WEIGHTS_SUFFIX
 from framework.errors import UserError
 from framework.formats.native import native_text
+from framework.formats.profile_note import NOTE
+from framework.input_files import reading_deadline, reading_until
 from framework.model.graph import PhysicalCosts
 from framework.model.topology import IntArray
+from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.signals import Interrupt
 from framework.wording import counted
@@ -165,8 +167,9 @@ def refine_split(
     interrupt = interrupt or Interrupt()
     deadline = time.monotonic() + (1 - WRITING_SHARE) * budget
     with interrupt.watch():
-        model = _opened(manifest, output, model_path, force)
-        problem = read_solved(manifest, model)
+        with reading_until(reading_deadline(time.monotonic(), budget)):
+            model = _opened(manifest, output, model_path, force)
+            problem = read_solved(manifest, model)
         given = _partition(manifest, model, problem.stages)
         feed = random_feed(model, manifest.dims, seed)
         say("starting the unsplit model")
@@ -232,15 +235,15 @@ def _propose(
     corrected: Solved, *, bench: PipelineBench, seed: int, workers: int | None, interrupt: Interrupt
 ) -> IntArray | None:
     """Return the best partition of the corrected costs that is found in the time that the bench allows."""
+    settings = Settings(
+        device=corrected.device, budget=bench.solve_seconds(MOST_SOLVE_SECONDS), seed=seed, workers=workers
+    )
     result = solve(
         corrected.graph,
         corrected.stages,
-        device=corrected.device,
-        budget=bench.solve_seconds(MOST_SOLVE_SECONDS),
-        seed=seed,
-        workers=workers,
+        settings=settings,
         constraints=corrected.constraints,
-        interrupt=interrupt,
+        session=Session(interrupt=interrupt),
     )
     found = result.document["stage_of"]
     return None if found is None else np.array(found, np.int64)

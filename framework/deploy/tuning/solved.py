@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from framework.deploy.onnx_model import ModelFile
-from framework.deploy.split.assignment import fused_groups, read_note
+from framework.deploy.split.assignment import fused_groups
 from framework.deploy.split.manifest import Manifest
 from framework.deploy.tuning.correction import Correction
 from framework.errors import UserError
 from framework.formats import read_graph
+from framework.formats.profile_note import read_note
 from framework.model.device import Device
 from framework.model.exact import exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts

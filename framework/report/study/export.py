@@ -15,6 +15,7 @@ from framework.errors import UserError
 from framework.fields import check_values
 from framework.formats.source import parse_json
 from framework.input_files import size_limit
+from framework.output_files import replacing
 from framework.report.escape import csv_cell, file_name
 from framework.study.analysis.data import reading
 
@@ -61,9 +62,8 @@ def export_table(store: Path, table: str, output: Path) -> int:
         )
     with reading(store) as connection:
         try:
-            temporary = output.with_name(f"{output.name}.tmp")
-            rows = writers[output.suffix](connection.execute(TABLES[table]), temporary)
-            temporary.replace(output)
+            with replacing(output) as temporary:
+                rows = writers[output.suffix](connection.execute(TABLES[table]), temporary)
         except OSError as error:
             raise UserError(f"cannot write it: {error.strerror or error}", where=str(output)) from error
     return rows

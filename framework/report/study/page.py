@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from framework.errors import UserError
+from framework.output_files import replacing
 from framework.report.escape import html
 from framework.report.numbers import percent
 from framework.report.study.columns import BRIEF, COLUMNS, INTEGRALS, Column, columns_for, is_best
@@ -30,9 +31,8 @@ def write_page(report: StudyReport, path: Path) -> None:
         If it cannot be written.
     """
     try:
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text(page(report), encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(page(report), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write the page: {error.strerror}", where=str(path)) from error
 

@@ -23,6 +23,7 @@ from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext
+from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.registry import load_plugins, registry
 from framework.structure.filtering.rounds import FixedProblems
@@ -61,7 +62,7 @@ def main() -> None:
 def _cells(name: str, stages: int, below: float, seconds: float) -> list[str]:
     """Return nodes, nodes left, the time of fixing, and the four decisions."""
     graph, device = read_graph(f"testbed:{name}"), load_device("reference")
-    found = solve(graph, stages, device=device, budget=seconds, workers=1)
+    found = solve(graph, stages, settings=Settings(device=device, budget=seconds, workers=1))
     problem = Problem(instance=reduce_exact(price(graph, device)), stages=stages)
     threshold = int(found.incumbent_ticks * (1 - below))
     problems, started = FixedProblems(problem), time.perf_counter()

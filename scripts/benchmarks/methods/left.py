@@ -27,6 +27,7 @@ from framework.model.problem import Problem
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.contracted_decisions import ContractedDecisions
 from framework.portfolio.context.local import LocalContext, run_entry
+from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.registry import load_plugins, registry
 from framework.structure.filtering.rounds import FixedProblems
@@ -58,7 +59,8 @@ def main() -> None:
     for pair in arguments.pairs:
         name, stages = pair.rsplit("@", 1)
         graph, device = read_graph(f"testbed:{name}"), load_device("reference")
-        best = solve(graph, int(stages), device=device, budget=arguments.seconds, workers=1).incumbent_ticks or 1
+        settings = Settings(device=device, budget=arguments.seconds, workers=1)
+        best = solve(graph, int(stages), settings=settings).incumbent_ticks or 1
         problem = Problem(instance=reduce_exact(price(graph, device)), stages=int(stages))
         decided.add_row(name, stages, *_decisions(problem, int(best * (1 - BELOW)), arguments.seconds))
         found.add_row(name, stages, *(f"{value / best:.5f}" for value in _searches(problem)))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from framework.deploy.split.assignment import read_note
 from framework.deploy.split.manifest_fields import check_manifest
 from framework.errors import UserError
 from framework.fields import Fields
+from framework.formats.profile_note import read_note
 from framework.model.device import Device
 from framework.portfolio.constraints import Constraints
 from tests.mutations import odd_ones, replaced

@@ -13,12 +13,12 @@ from onnx import helper
 
 from framework.deploy.onnx_model import ModelFile, open_model
 from framework.deploy.runtime import Optimization, open_session
-from framework.deploy.split.assignment import read_note
 from framework.deploy.tuning.fusion import groups, spread_times
 from framework.deploy.tuning.profile import _Runs, _warnings, profile_model, write_profile
 from framework.deploy.tuning.profile_times import operator_times
 from framework.errors import UserError
 from framework.formats import read_graph
+from framework.formats.profile_note import read_note
 from framework.model.graph import PhysicalCosts
 from tests.deploy.models import DIMS, MODELS, residual, transformer, write
 from tests.deploy.odd_models import unused

@@ -1,0 +1,97 @@
+"""What a caller of `solve` may choose, and what it lends to the run: one value each, handed on whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from framework.model.device import Device
+from framework.model.pricing import Quantised
+from framework.portfolio.compilation import OnCompile, say_plainly
+from framework.portfolio.context.board import Board
+from framework.portfolio.result import GraphInput
+from framework.portfolio.run_options import RunOptions
+from framework.signals import Interrupt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a graph is bounded and partitioned.
+
+    Attributes
+    ----------
+    device
+        What prices the graph; None for a graph that carries its prices.
+    entry
+        A registered portfolio, formulation or strategy, as ``name:param=value``.
+    budget
+        Seconds for everything but compilation.
+    gap
+        Relative gap at which to stop.
+    seed
+        Seed of every member.
+    workers
+        Processes at a time; None for the number of cores.
+    memory_bytes
+        Limit of each member; None for a fair share of the machine.
+    presolve
+        Whether to apply exact reductions first.
+    plugin_files
+        Files that register entries.
+    """
+
+    device: Device | None = None
+    entry: str = "default"
+    budget: float = 30.0
+    gap: float = 0.0
+    seed: int = 0
+    workers: int | None = None
+    memory_bytes: int | None = None
+    presolve: bool = True
+    plugin_files: tuple[str, ...] = ()
+
+    def options(self, started: float) -> RunOptions:
+        """Return the limits and targets of a run that began at `started`, on the clock of `time.monotonic`."""
+        return RunOptions(
+            started=started,
+            budget=self.budget,
+            gap=self.gap,
+            seed=self.seed,
+            memory_bytes=self.memory_bytes,
+            presolve=self.presolve,
+            plugin_files=self.plugin_files,
+            **({} if self.workers is None else {"workers": self.workers}),
+        )
+
+
+def _ignore(board: Board, label: str, words: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What surrounds a run: its clock, who watches it, who may end it, and what is known of its graph.
+
+    Attributes
+    ----------
+    started
+        Beginning of the run on the clock of `time.monotonic`; None for now.
+    graph_input
+        Where the graph came from, for the result file.
+    priced
+        What `check_runs` returned for the graph; None to price it.
+    on_change
+        Called with the board, who spoke, and their words after every report.
+    on_compile
+        Told how far it is when kernels are compiled, which happens once and is not part of the budget; None to leave
+        that to the members, within the budget.
+    interrupt
+        Notes the signals that end the run; its watch begins once everything is checked.
+    """
+
+    started: float | None = None
+    graph_input: GraphInput | None = None
+    priced: Quantised | None = None
+    on_change: Callable[[Board, str, str], None] = _ignore
+    on_compile: OnCompile | None = say_plainly
+    interrupt: Interrupt = field(default_factory=Interrupt)
