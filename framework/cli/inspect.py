@@ -31,6 +31,7 @@ def command(
     from framework.report.inspection import inspect_graph, print_inspection
 
     opt.check_plot(plot)
+    opt.check_outputs([plot], [graph])
     model, _ = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     instance = price(model, priced_by)

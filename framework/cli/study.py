@@ -187,6 +187,7 @@ def report(
     from framework.study.analysis.report import make_report
 
     path = _store_of(store)
+    opt.check_outputs([html, latex], [store, path])
     if live:
         from framework.report.study.following import follow
 
@@ -227,6 +228,7 @@ def export(
     if output is None and results is None:
         raise UserError("nothing to write", mend="give a .csv or .parquet file, or --results FOLDER")
     path = _store_of(store)
+    opt.check_outputs([output], [store, path])
     say = open_console(stderr=True).print
     if output is not None:
         say(f"{counted(export_table(path, table.value, output), 'row')} in {output}")

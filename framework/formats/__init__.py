@@ -47,6 +47,8 @@ class Format:
         Whether (decompressed) content looks like this format.
     options
         Options of `read_graph` that it understands.
+    module
+        The module that parses it, in this package; by default that of its name.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Format:
     patterns: tuple[str, ...]
     sniff: Callable[[bytes], bool]
     options: frozenset[str] = frozenset()
+    module: str = ""
 
 
 def _starts_like_json(data: bytes) -> bool:
@@ -97,6 +100,7 @@ FORMATS: tuple[Format, ...] = (
         patterns=("*.onnx",),
         sniff=_looks_like_onnx,
         options=frozenset({"dims", "drop_unused"}),
+        module="onnx.reader",
     ),
     Format(
         name="dnn-partitioning",
@@ -174,7 +178,7 @@ def _read(path: PathLike, format: str | None, given: Mapping[str, Any]) -> Model
     if chosen is None:
         chosen = detect(data, path)
     _check_options(options, chosen.options, f"{chosen.name} file", where)
-    module = import_module(f"framework.formats.{chosen.name.replace('-', '_')}")
+    module = import_module(f"framework.formats.{chosen.module or chosen.name.replace('-', '_')}")
     graph: ModelGraph = module.parse(data, path, **options)
     return graph
 

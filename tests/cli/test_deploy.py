@@ -172,6 +172,8 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["profile", "model.onnx", "-o", "model.onnx"], "this would replace what is read"),
         (["profile", "model.onnx", "-o", "gone/p.json"], "there is no such folder"),
         (["profile", "model.onnx", "-o", "."], "this is a folder"),
+        (["inspect", "model.onnx", "--plot", "gone/x.svg"], "there is no such folder"),
+        (["study", "report", "r.json", "--html", "r.json"], "this would replace what is read"),
         (["solve", "model.onnx", "-k", "2", "-o", "model.onnx"], "this would replace what is read"),
         (["split", "model.onnx", "r.json", "-o", "out", "--plot", "gone/x.svg"], "there is no such folder"),
         (["split", "model.onnx", "r.json", "-o", "r.json"], "this is not a folder"),

@@ -2,7 +2,7 @@
 
 ::
 
-    from framework.formats.torch import reader as torch_format
+    from framework.formats import torch as torch_format
 
     graph = torch_format.read(lambda: MyModel(config), (torch.empty(1, 3, 224, 224, device="meta"),))
 

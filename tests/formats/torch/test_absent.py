@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from framework.errors import UserError
+from framework.formats import torch as torch_package
 from framework.formats.torch import reader as torch_format
 from tests.conftest import REPOSITORY
 
@@ -16,6 +17,10 @@ def test_reading_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match=r"model: torch is not installed \(pip install 'pipebound\[torch\]'\)"):
         torch_format.read(lambda: None, (), name="model")
+
+
+def test_the_package_has_what_the_pages_call() -> None:
+    assert torch_package.read is torch_format.read
 
 
 def test_importing_the_readers_imports_no_torch() -> None:
