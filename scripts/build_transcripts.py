@@ -1,0 +1,96 @@
+"""Run the commands that the pages show, and put what they print in the place of what the pages show.
+
+    python scripts/build_transcripts.py [--models FOLDER] [PAGE ...]
+
+A block of a page that begins with ``    $ pipebound ...`` and shows output is a transcript. Its command runs at 80
+columns in a scratch folder, after those before it on the page; transcripts that need a model of `--models` (see
+scripts/testbed/export_examples.py) are left alone without it. Figures that these commands draw go to docs/images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/deploy.md")
+PROMPT = "    $ pipebound "
+COLUMNS = 80
+FIGURES = {
+    "solve testbed:inception_v1 -k 8": ("--plot inception_v1.svg", "inception_v1.svg"),
+    "split resnet18.onnx resnet18.result.json -o resnet18.stages --plot resnet18.svg": ("", "deploy_resnet18.svg"),
+    "split bert_6.onnx bert_6.result.json -o bert_6.stages --plot bert_6.svg": ("", "deploy_bert_6.svg"),
+}
+"""By command: what is added to it to draw a figure, and the name of the figure under docs/images."""
+
+
+def transcripts(lines: list[str]) -> list[tuple[int, int]]:
+    """Return first and last line (exclusive) of each command with its output."""
+    found = []
+    for first, line in enumerate(lines):
+        if not line.startswith(PROMPT):
+            continue
+        end = first + 1
+        while end < len(lines) and not lines[end].startswith(PROMPT) and (not lines[end] or lines[end][:4] == "    "):
+            end += 1
+        while not lines[end - 1]:
+            end -= 1
+        if end > first + 1:
+            found.append((first, end))
+    return found
+
+
+def run(command: str, folder: Path) -> list[str]:
+    """Return what a command prints, errors included, in lines."""
+    extra, _ = FIGURES.get(command, ("", ""))
+    environment = {**os.environ, "COLUMNS": str(COLUMNS), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "framework", *shlex.split(f"{command} {extra}")]
+    done = subprocess.run(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    print(f"{command}: exit code {done.returncode}", file=sys.stderr)
+    return done.stdout.strip("\n").splitlines()
+
+
+def rebuild(page: Path, folder: Path) -> None:
+    """Run the commands of a page in a folder and write the page again."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    names = ("resnet18", "bert_6")
+    absent = [name for name in names if not (folder / f"{name}.onnx").exists()]
+    shown: list[str] = []
+    last = 0
+    for first, end in transcripts(lines):
+        command = lines[first].removeprefix(PROMPT)
+        if any(name in command for name in absent):
+            continue
+        printed = [f"    {line}".rstrip() for line in run(command, folder)]
+        shown += [*lines[last:first], lines[first], *([""] if len(printed) > 1 else []), *printed]
+        last = end
+    page.write_text("\n".join([*shown, *lines[last:]]) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, help="folder with resnet18.onnx and bert_6.onnx")
+    parser.add_argument("pages", nargs="*", default=PAGES)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pipebound-transcripts-") as name:
+        folder = Path(name)
+        for model in sorted(arguments.models.resolve().glob("*.onnx")) if arguments.models else []:
+            (folder / model.name).symlink_to(model)
+        for page in arguments.pages:
+            rebuild(ROOT / page, folder)
+        for command, (extra, figure) in FIGURES.items():
+            drawn = folder / shlex.split(f"{command} {extra}")[-1]
+            if drawn.exists():
+                shutil.copyfile(drawn, ROOT / "docs" / "images" / figure)
+
+
+if __name__ == "__main__":
+    main()
