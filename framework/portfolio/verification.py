@@ -25,6 +25,7 @@ from framework.portfolio.proofs import SIMPLE, Proof, proofs_of
 from framework.portfolio.reading import as_result
 from framework.portfolio.result import Result, rounding_row, stage_rows, stages_of, status_of
 from framework.portfolio.values import Values
+from framework.wording import counted
 
 NOT_CHECKED = (
     "graph.name",
@@ -291,7 +292,7 @@ def _check_trajectory(document: Mapping[str, Any], values: Values) -> Check:
         for who, said in ((movers[0], best), (movers[1], document["incumbent_source"])):
             if who != said:
                 return _failed(what, f"{said} is said to have moved it last, but it was {who}")
-    return Check(what=what, passed=True, detail=f"{len(points)} points")
+    return Check(what=what, passed=True, detail=counted(len(points), "point"))
 
 
 def _check_record(document: Mapping[str, Any], problem: Problem) -> Iterator[Check]:
@@ -313,7 +314,7 @@ def _check_record(document: Mapping[str, Any], problem: Problem) -> Iterator[Che
     elif order != sorted(order, reverse=True):
         yield _failed(what, "the bounds do not begin with the best")
     else:
-        yield Check(what=what, passed=True, detail=f"{len(names)} members")
+        yield Check(what=what, passed=True, detail=counted(len(names), "member"))
     faults = [member["name"] for member in document["members"] if member["reason"] == Reason.FAULT]
     listed = [row["member"] for row in document["faults"]]
     yield _equal("members that failed", listed[: len(faults)], faults)

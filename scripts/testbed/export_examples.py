@@ -1,4 +1,4 @@
-"""The two models of docs/deploy.md as ONNX files: ResNet-18 of torchvision, and six layers of BERT base of transformers.
+"""The two models of docs/deploy.md as ONNX files: ResNet-18 of torchvision, six layers of BERT base of transformers.
 
     python scripts/testbed/export_examples.py FOLDER
 

@@ -177,7 +177,11 @@ def _publish(temporary: Path, target: Target) -> None:
         if path.parent != folder and (path.parent.is_symlink() or os.path.lexists(path.parent) != path.parent.is_dir()):
             raise UserError("this is in the way", where=str(path.parent), mend="give another -o")
         if os.path.lexists(path) and name not in target.old:
-            raise UserError("a file that no split of this model wrote is in the way", where=str(path))
+            raise UserError(
+                "a file that no split of this model wrote is in the way",
+                where=str(path),
+                mend="--force replaces files of stages; or give another -o",
+            )
     if target.old:
         pending = json.loads((temporary / NAME).read_text(encoding="utf-8"))
         pending[PENDING] = [name for name in {*target.old, *names} if _STAGE_FILE.fullmatch(name)]
