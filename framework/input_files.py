@@ -31,6 +31,9 @@ SUSPECT_BYTES, SUSPECT_RATIO = 10**8, 400
 """Packed data that grows beyond both is refused while no limit is given: graphs are packed 10 to 100 times."""
 
 _CHUNK = 1 << 20
+READING_SHARE = 0.8
+"""Part of a budget that reading may take: what follows even if nothing is searched (pricing, checking, writing the
+result) takes about 0.4 times as long."""
 _LEAST_SECONDS = 2.0
 _XZ_MEMORY = 1 << 30
 _KINDS: tuple[tuple[Callable[[int], bool], str, str], ...] = (
@@ -49,7 +52,9 @@ def reading_deadline(started: float, budget: float) -> float:
 
     What passed before (imports on a busy machine) would otherwise end the run before its input was opened.
     """
-    return max(started + budget, time.monotonic() + max(_LEAST_SECONDS, min(budget, 2 * _LEAST_SECONDS)))
+    return max(
+        started + READING_SHARE * budget, time.monotonic() + max(_LEAST_SECONDS, min(budget, 2 * _LEAST_SECONDS))
+    )
 
 
 @contextmanager

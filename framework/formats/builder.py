@@ -46,9 +46,10 @@ def column(values: Sequence[object], field: str, place: Callable[[int], str], wh
     Raises
     ------
     UserError
-        If an entry is missing, is no number, or is an integer beyond 64 bits. Sign and finiteness are left
-        to `ModelGraph`.
+        If an entry is missing, is no number, or is an integer beyond 64 bits, or if no time is left to read. Sign and
+        finiteness are left to `ModelGraph`.
     """
+    check_deadline(where)
     kinds = set(map(type, values))
     if kinds <= {int} or kinds == {float}:
         # An integer beyond 64 bits is named below.
@@ -158,12 +159,13 @@ class GraphBuilder:
 
     def add_nodes(self, names: Sequence[str], ops: Sequence[str]) -> bool:
         """Add all nodes of a file that calls them by their positions; if that fails, add none and return False."""
-        if self.names or len(set(names)) < len(names):
+        taken = set(names)
+        if self.names or len(taken) < len(names):
             return False
         check_deadline(self.where)
-        self.names, self._ops = list(names), list(ops)
-        self._index = {i: i for i in range(len(names))}
-        self._taken = set(names)
+        self.names, self._ops, self._taken = list(names), list(ops), taken
+        places = range(len(names))
+        self._index = dict(zip(places, places, strict=True))
         return True
 
     def add_tensors(self, producers: Sequence[object], consumers: Sequence[object]) -> bool:
@@ -273,6 +275,7 @@ class GraphBuilder:
         node_ids: Sequence[int | str] = (),
     ) -> ModelGraph:
         """Return the graph; raises `UserError` naming the file if it is empty, cyclic or has an impossible cost."""
+        check_deadline(self.where)
         pointers = np.zeros(len(self._producers) + 1, np.int64)
         np.cumsum(self._row_lengths, out=pointers[1:])
         try:

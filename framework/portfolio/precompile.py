@@ -65,12 +65,15 @@ def _more(name: str, small: Instance) -> list[Instance]:
         more.append(_reading())
     elif name == "fixing":
         more.append(_alike())
+    elif name == "multilevel":
+        # More nodes than it leaves: otherwise it coarsens nothing, and compiles that within a run's budget.
+        more.append(_small(capacity=0, length=200))
     return more
 
 
-def _small(*, capacity: int) -> Instance:
+def _small(*, capacity: int, length: int = 5) -> Instance:
     """Three parallel chains with skips: wide enough that nothing is decided before a kernel runs."""
-    chains, length = 3, 5
+    chains = 3
     tensors: list[tuple[int, int, list[int]]] = []
     for chain in range(chains):
         for step in range(length - 1):
