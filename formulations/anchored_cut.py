@@ -15,7 +15,7 @@ ends the search. A node of a convex set found for another anchor proves no more 
 The cheapest set found for the anchor that proves most is worth a stage of its own: orders that hold it in one piece
 are sliced for a partition, which meets the bound where one dear stage is all that matters.
 
-Certificate: anchor, theta, and a flow, whose value no cut can be below. Source: this project (methods.md C1).
+Certificate: anchor, theta, and a flow, whose value no cut can be below. Source: this project.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ pairs of nodes and covered nets at T. No linear program is involved.
 Where it wins: many stages (16 to 32 on graphs of 150 nodes), where one bound a node or a small tree is enough; most of
 its first seconds go into the minimum cuts that rule out pairs and nets. For few stages `spreading-metric` is ahead.
 
-Source: this project (methods.md C5).
+Source: this project.
 """
 
 from __future__ import annotations

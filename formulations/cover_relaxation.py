@@ -10,7 +10,7 @@ only where it is above T is a proof searched for (`StageCover.prove`, exact), wh
 Once T is refuted, the next one is tried; after too many steps at one, a lower one. Values of different thresholds do
 not compare: such points say `restart`.
 
-Source: Farley, 1990; methods.md C6 and D.
+Sources: Farley, 1990, for the bound; the prices as a relaxation to be driven: this project.
 """
 
 from __future__ import annotations

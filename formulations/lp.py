@@ -8,7 +8,7 @@ is `certified`, and `check` needs no solver.
 
 Without windows the relaxation hardly beats the simple bound, since x = 1/k everywhere cuts nothing; so thresholds are
 refuted one after the other, each with its own windows. Source: Archer et al., ICML 2024, for the model; windows and
-certificate: this project (methods.md C10).
+certificate: this project.
 """
 
 from __future__ import annotations

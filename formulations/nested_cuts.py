@@ -10,7 +10,7 @@ bounds for a few groups lift problems of many stages.
 By default trees for 2, 4, ... groups and for the stages themselves grow side by side, most effort going to the one
 that has proven most. The nested ideals of every cut are turned into an order and sliced: that finds partitions.
 
-Source: this project (methods.md C9).
+Source: this project.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ solved again, and the duals of that are evaluated exactly (`framework.structure.
 on either solver, and the soundness is `certified`. The certificate holds the vectors and the multipliers.
 
 The model has n^2 / 2 columns and some n rows for each edge, so it is for small graphs. Sources: Karisch and Rendl 1998;
-cvxpy; the exact repair: this project (methods.md C10).
+cvxpy; the exact repair: this project.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ and well above both where stages are few and graphs regular (ws-20, k = 4: .993 
 takes a tenth of a second where this takes up to 20: for small graphs that stay open otherwise.
 
 Sources: Karisch and Rendl 1998 (the semidefinite rows); cvxpy; the count as a cone, pairs apart, the exact repair: this
-project (methods.md C10).
+project.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ Where it wins: wide graphs, from a second of work on, most of all for 4 to 16 st
 longest. Where stages hold few nodes each (k = 32 of 150 nodes) `counting` goes further with more time.
 
 Source: spreading metrics (Even, Naor, Rao, Schieber 1999); tensors as hyperedges, steps by convexity,
-transfers of a stage, pairs apart, certificate: this project (methods.md C7).
+transfers of a stage, pairs apart, certificate: this project.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ neither is above max(0, p(S) - capacity).
 Certificate: T, prices, theta, the order of the anchors and the tree; `check` repeats one minimum cut a leaf, and
 those that rule out pairs of nodes and covered nets at T. No linear program is involved.
 
-Source: Farley's bound in column generation (Farley, 1990); the pricing: this project (methods.md C6).
+Source: Farley's bound in column generation (Farley, 1990); the pricing: this project.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ grouping, so its optimum is a dual bound, and where it has no solution T is refu
 soundly and its word is that of a solver in exact integers; with HiGHS and SCIP bounds are discounted
 (`framework.structure.solvers.mathopt`). Solutions become incumbents: as partitions where each group is one stage,
 otherwise by slicing an order that keeps the groups. Source: Archer et al., ICML 2024; groups of any number and fixed T:
-this project (methods.md C2).
+this project.
 """
 
 from __future__ import annotations

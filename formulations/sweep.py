@@ -5,7 +5,7 @@ they form an ideal whose work is at most the optimum of a program over pairs of 
 a, the difference costs at most T, the work of the outer one is to be maximised. The solver's dual bound on that (as
 the least work outside) is the limit for the next stage. If k stages do not reach all the work, T is refuted. With
 `surroundings` the stages before and after also keep their limits, as groups of a three-superblock model; without
-them the program is the same for every stage. Source: this project (methods.md C8).
+them the program is the same for every stage. Source: this project.
 """
 
 from __future__ import annotations

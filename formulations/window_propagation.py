@@ -6,7 +6,7 @@ three groups around stage b, the least work outside b limits what b holds. Dual 
 carry over between stages (`framework.structure.poset.prefix_work`), fix more nodes, and make the next program tighter;
 T is refuted when the limits contradict each other or some program has no solution.
 
-Source: this project (methods.md C3).
+Source: this project.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ def paper_page(report: StudyReport, figures: str, missing: list[str]) -> str:
     planned, done = sum(data.plan_counts.values()), int(data.planned.sum())
     parts = [
         f"# The paper's experiment on public graphs: {collection}",
+        "Terms are defined in the [glossary](glossary.md).",
         "Made by `scripts/reproduce_paper`; do not edit.",
         'Archer, Fahrbach, Liu and Prabhu, "Practical Performance Guarantees for Pipelined DNN Inference" (ICML 2024, '
         "arXiv 2311.03703), bound the bottleneck of 369 graphs that are private. Nobody outside can repeat their "

@@ -5,7 +5,7 @@ to anyone. Where it ends, and the best it met, are turned back into topological 
 taken (`framework.structure.primal.slicing`): that repairs what single moves cannot see, such as a shift of all
 boundaries. The length of a cooling is counted in moves, not in seconds, so the same seed gives the same result.
 
-Source: this project (methods.md B6).
+Source: this project.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ four stages on. Where not: its master stays far from partitions better than the 
 `stage-cover` or `spreading-metric` proves up to twice as much (docs/measurements.md).
 
 Sources: Hooker and Ottosson, Math. Programming 2003 (logic-based Benders decomposition); min-cut explanations: this
-project (methods.md D).
+project.
 """
 
 from __future__ import annotations

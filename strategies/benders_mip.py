@@ -11,7 +11,7 @@ Where it wins: with those of `lagrangian` its partitions are the best of the dec
 from four stages on it proves more than `lp`. Where not: the superblock program itself is weak for many stages; there
 the decompositions over `stage-cover` prove about twice as much (docs/measurements.md).
 
-Sources: Benders, Numerische Mathematik 1962; Archer et al., ICML 2024, for the program (methods.md D).
+Sources: Benders, Numerische Mathematik 1962; Archer et al., ICML 2024, for the program.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Validity: a refuted threshold T means that every partition costs at least T + 1,
 holds the optimum at every moment; a satisfied one comes with its partition. Undecided thresholds claim nothing: they
 form a band that later decisions, with more time, narrow from both ends. Source: bisection on the bottleneck as
 usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
-this project's (methods.md D).
+this project's.
 
 The formulation is asked about the instance contracted at T (`framework.portfolio.context.contracted_decisions`). That
 helps where tensors are dear beside a stage: on inception_v2 with links of 1e8 bytes/s `cp-sat` refutes .97 of the

@@ -8,7 +8,7 @@ looks for one below the incumbent, and the receiver prices what it finds.
 It wins over `simple` everywhere, and over `lp` from four stages on, on wide random graphs (docs/measurements.md).
 `stage-cover` alone climbs faster, since all its time goes into proofs; this one narrows the interval from both ends.
 
-Source: Dantzig and Wolfe, 1960; Farley, 1990; the thresholds: this project (methods.md C6, D).
+Source: Dantzig and Wolfe, 1960; Farley, 1990; the thresholds: this project.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ max(0, sum p_i - r c) <= sum max(0, p_i - c). So with r times the capacity the o
     optimum for k  >=  ceil(bound for m stages with capacity r c  /  r).
 
 With the plain capacity that would be wrong. A bound keeps the soundness it came with. Partitions into m stages are
-ordered by stage and sliced into k. Source: this project (methods.md C9).
+ordered by stage and sliced into k. Source: this project.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 Nodes that share a stage, and nodes whose results must not be cut: both say that certain nodes are in one stage, so both
 are contractions of the instance, made before presolve. The partitions of the contracted instance are exactly the ones
-that obey, at the same cost (`structure.contraction`). Every formulation therefore honours them without knowing of
-them, and every dual bound is one of the constrained problem.
+that obey, at the same cost (`framework.structure.reduction.contraction`). Every formulation therefore honours them
+without knowing of them, and every dual bound is one of the constrained problem.
 
-Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance (`structure.limits`). Entries
-with `Feature.LIMITS` keep to them; the others bound a relaxation. Memory counts the bytes of all parameters of the
+Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance
+(`framework.structure.reduction.hard_limits`). Entries with `Feature.LIMITS` keep to them; the others bound a relaxation. Memory counts the bytes of all parameters of the
 nodes of a stage, a tensor that several nodes share once for each. Bytes are exact integers (fractions are rounded up),
 never ticks.
 """

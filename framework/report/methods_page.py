@@ -21,6 +21,7 @@ _HEAD = """# Methods
 What `pipebound` can bound, solve and search with. This page is written by `scripts/build_docs` from the registry and
 the docstrings beside the code; do not edit it. `name:parameter=value` on the command line sets a parameter. An entry
 that is marked *exact* closes the gap given enough time; *decision* means that `bisection:over=NAME` can drive it.
+Terms are defined in the [glossary](glossary.md).
 """
 
 

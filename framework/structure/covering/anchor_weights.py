@@ -8,7 +8,7 @@ Each g_v is proven by a tree of the vertices of `framework.structure.pricing.ver
 nodes that share no stage with v at T are out, nets that no stage of v covers are open. A tree of one vertex is a
 Lagrangian bound: one minimum cut. `walk_anchor` repeats the cuts of a record, without search.
 
-Source: methods.md C5; trees with the node as their anchor: this project.
+Source: this project.
 """
 
 from __future__ import annotations

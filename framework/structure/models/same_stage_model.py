@@ -30,7 +30,7 @@ an excess e in [0, n], of which every partition has 0: k + e in place of k on th
 the left of semidefinite rows, where ``penalty e <= T``. A contradiction then shows as a large T.
 
 Sources: the semidefinite relaxation of graph partitioning (Karisch and Rendl 1998); rows for transfers, convexity and
-the bottleneck, and the count of stages as second-order rows: this project (methods.md C10).
+the bottleneck, and the count of stages as second-order rows: this project.
 """
 
 from __future__ import annotations

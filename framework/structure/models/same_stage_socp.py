@@ -6,8 +6,7 @@ x[s, v] = y[s, v] - y[s-1, v], and X[u, v] of `framework.structure.models.same_s
     X[u, v] <= 1 - (y[j, u] - y[j, v])        in the same stage, both are before a boundary or neither is
     X[u, v] >= x[s, u] + x[s, v] - 1          both in stage s share it
 
-Each model has its bottleneck; what the stages of X cost is at most the one that is minimised. Source: this project
-(methods.md C10).
+Each model has its bottleneck; what the stages of X cost is at most the one that is minimised. Source: this project.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(ca
 group pays (see `framework.structure.models.stages_cp`). Costs beyond what a group may pay are clipped to just that.
 
 Sources: Archer et al., ICML 2024 (exact and three-superblock models); any groups, the crossing form of ``out`` and
-windows: this project (methods.md C2).
+windows: this project.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ for each tensor t of producer u either nothing, or one of
 
 each of which bounds the transfer of t at any y, since out and in are at least each of them and at least 0. The best
 choice at the given y makes the sum over tensors equal to what the group really pays there, when y is 0/1. Source:
-Benders, Numerische Mathematik 1962; the dual of this program: this project (methods.md D).
+Benders, Numerische Mathematik 1962; the dual of this program: this project.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ parameters are linear in x. Let a tensor be produced in group p and consumed las
 Infinite arcs run from (v, j) to (v, j + 1), since ideals are nested, and from (v, j) to (u, j) for each edge u -> v of
 the transitive reduction. Windows fix vertices by infinite arcs from the source or to the sink.
 
-Multipliers are integers, so values are exact. Source: this project (methods.md C9).
+Multipliers are integers, so values are exact. Source: this project.
 """
 
 from __future__ import annotations

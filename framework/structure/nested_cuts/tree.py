@@ -13,7 +13,7 @@ a grouping of at most T turns up, T falls below its value, and the same holds fo
 Multipliers are tuned at every node, starting from the parent's. With two groups the value is concave in the one free
 multiplier and both ends of a minimum cut give slopes, so that is bisection; otherwise they grow or shrink by the
 exponential of their group's excess over T, in falling steps. Multipliers of overflow follow the sign of p(g) - r_g c.
-Source: this project (methods.md C9).
+Source: this project.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ sets are met that are worth more than theta: these refute the claim, and are col
 The order matters much: hubs first, whose trees are large, because with them out all other trees are small. To postpone
 what turns out to be hard was tried, and is worse by an order of magnitude.
 
-Source: methods.md C6; exclusive anchors, rules and trees are this project's.
+Sources: Farley, 1990, for the bound that prices give; exclusive anchors, rules and trees: this project.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ stages, which matters where stages hold few nodes. Per tensor and stage the numb
 is kept, so the change of both stages follows in O(degree). Stage costs are exact integers; only the energy is a float,
 and it only decides what to accept.
 
-Source: the neighbourhood and energy are this project's own (methods.md B6).
+Source: this project, for the neighbourhood and the energy.
 """
 
 from __future__ import annotations

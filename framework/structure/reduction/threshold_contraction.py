@@ -18,7 +18,7 @@ Most edges need no cut. A set with u that costs at most T and holds none of v an
 for every other head it avoids: such sets are remembered, the node by itself being the first. Where no node by itself
 costs more than T there is nothing to do.
 
-Source: methods.md B3, this project.
+Source: this project.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Costs are divided so that the bottleneck is about `MAGNITUDE`, and the tolerances of the solvers (about 1e-6) mean what
 they say. It must not be about 1: HiGHS then calls some integer programs of ten columns "optimal" at 1.13 to 1.29 times
-their optimum, or infeasible, for some seeds, with its presolve and without (tests/structure/test_mip.py).
+their optimum, or infeasible, for some seeds, with its presolve and without (tests/structure/solvers/test_mathopt.py).
 
 A bound is the solver's dual bound, never the objective of a solution, and taken only where the solver ended orderly; it
 is lowered by `DISCOUNT` and then rounded up to the next integer. A model without objective is
