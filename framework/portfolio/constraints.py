@@ -6,9 +6,9 @@ that obey, at the same cost (`framework.structure.reduction.contraction`). Every
 without knowing of them, and every dual bound is one of the constrained problem.
 
 Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance
-(`framework.structure.reduction.hard_limits`). Entries with `Feature.LIMITS` keep to them; the others bound a relaxation. Memory counts the bytes of all parameters of the
-nodes of a stage, a tensor that several nodes share once for each. Bytes are exact integers (fractions are rounded up),
-never ticks.
+(`framework.structure.reduction.hard_limits`). Entries with `Feature.LIMITS` keep to them; the others bound a
+relaxation. Memory counts the bytes of all parameters of the nodes of a stage, a tensor that several nodes share once
+for each. Bytes are exact integers (fractions are rounded up), never ticks.
 """
 
 from __future__ import annotations

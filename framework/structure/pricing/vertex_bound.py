@@ -1,8 +1,8 @@
 """One vertex of the tree that bounds what a stage is worth: bound it, choose how to branch, walk to the next one.
 
 A vertex is given by roles of nodes: in, out, free. It stands for the convex sets that keep the roles and the rules
-(`framework.structure.pricing.propagation.Rules`): every node in puts out the nodes that it shares no stage with at T, and
-opens the nets that no stage of it covers, which then cost as soon as one pin is in. The rules matter because f is
+(`framework.structure.pricing.propagation.Rules`): every node in puts out the nodes that it shares no stage with at T,
+and opens the nets that no stage of it covers, which then cost as soon as one pin is in. The rules matter because f is
 submodular: without them the cheapest way to be worth much, on average, is to take almost everything and cut nothing.
 Branching is on a node, in first; the dearest of those the two sides of the multiplier disagree on. Nets as a second
 kind of branch were tried, and make trees larger or as large.
