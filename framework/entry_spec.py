@@ -35,6 +35,25 @@ class EntrySpec:
         return f"{self.name}:{','.join(f'{key}={value}' for key, value in self.arguments)}"
 
 
+def split_entries(text: str) -> tuple[str, ...]:
+    """Return the entries of a list with commas, ``simple,cp-sat:x=1,y=2,ideal-dp``; one entry alone is such a list.
+
+    A part between commas is a parameter of the entry before it if it has the form ``param=value``, else an entry.
+    """
+    entries: list[str] = []
+    for part in map(str.strip, _split_outside_brackets(text)):
+        key, equals, _ = part.partition("=")
+        if not equals or ":" in key:
+            entries.append(part)
+        elif entries and ":" in entries[-1]:
+            entries[-1] += f",{part}"
+        else:
+            raise UserError(f"{part!r} is a parameter of no entry", where=text, mend="write name:param=value")
+    if not all(entries):
+        raise UserError("an entry has no name", where=text, mend="write name,name or name:param=value,name")
+    return tuple(entries)
+
+
 def convert(text: str, annotation: Any, where: str) -> Any:
     """Return the value that a text stands for, of the type of a parameter; `where` is its place, for errors."""
     options = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()

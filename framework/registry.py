@@ -30,6 +30,7 @@ from framework.contracts import (
 )
 from framework.entry_spec import EntrySpec as EntrySpec
 from framework.entry_spec import convert
+from framework.entry_spec import split_entries as split_entries
 from framework.errors import UserError
 from framework.model.problem import Problem
 

@@ -23,16 +23,14 @@ def command(
     """
     from framework.portfolio.compilation import compile_beforehand, names_for
     from framework.portfolio.members import Member
-    from framework.registry import load_plugin_file, load_plugins
+    from framework.portfolio.portfolio_file import load_entries
     from framework.report.conformance import print_checks
     from framework.report.console import status_line
     from framework.report.live import compilation_display
     from framework.signals import Interrupt
     from framework.testing.conformance import run_conformance
 
-    load_plugins()
-    for path in plugin_paths(plugin):
-        load_plugin_file(path)
+    load_entries(plugin_paths(plugin))
     # Some checks hold the entry against a deadline.
     with Interrupt().watch() as interrupt, compilation_display() as tell:
         compile_beforehand(names_for([Member(entry=entry)]), tell, lambda: interrupt.happened)

@@ -13,7 +13,12 @@ from framework.cli import options as opt
 
 def command(
     graph: opt.GraphArgument,
-    entries: Annotated[list[str], typer.Argument(help="Formulations, strategies, portfolios: name:param=value.")],
+    entries: Annotated[
+        list[str],
+        typer.Argument(
+            help="Formulations, strategies, portfolios: name:param=value; several with commas run side by side, as one."
+        ),
+    ],
     stages: opt.StagesOption,
     budget: Annotated[str, typer.Option("--budget", help="Time for each entry and number of stages.")] = "10s",
     device: opt.DeviceOption = None,
@@ -28,6 +33,7 @@ def command(
     memory: opt.MemoryOption = None,
     presolve: opt.PresolveOption = True,
     plugin: opt.PluginOption = None,
+    portfolio: opt.PortfolioOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Run each entry on its own for each number of stages, and compare bounds, times and soundness.
@@ -44,7 +50,7 @@ def command(
     from framework.signals import Interrupt
 
     seconds = opt.parse_seconds(budget)
-    plugins = opt.plugin_paths(plugin)
+    plugins = opt.plugin_paths(plugin, portfolio)
     check_entries(entries, stages, plugins)
     model, source = opt.read_input(
         graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds

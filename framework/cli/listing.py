@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from framework.cli.options import JsonOption, PluginOption, plugin_paths
+from framework.cli.options import JsonOption, PluginOption, PortfolioOption, plugin_paths
 
 
 class Listable(StrEnum):
@@ -26,15 +26,14 @@ class Listable(StrEnum):
 def command(
     what: Annotated[Listable, typer.Argument(help="Which list.")] = Listable.ALL,
     plugin: PluginOption = None,
+    portfolio: PortfolioOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """List formulations, strategies, portfolios, devices, input formats and the testbed's subsets."""
-    from framework.registry import load_plugin_file, load_plugins
+    from framework.portfolio.portfolio_file import load_entries
     from framework.report.listings import listings, print_listings
 
-    load_plugins()
-    for path in plugin_paths(plugin):
-        load_plugin_file(path)
+    load_entries(plugin_paths(plugin, portfolio))
     chosen = [name for name in Listable if what in (Listable.ALL, name) and name is not Listable.ALL]
     tables = listings([str(name) for name in chosen])
     if json_output:

@@ -51,6 +51,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file that registers entries; repeatable.")
 ]
+PortfolioOption = Annotated[
+    list[Path] | None, typer.Option("--portfolio", help="A TOML file with portfolios of your own; repeatable.")
+]
+WithOption = Annotated[
+    str | None,
+    typer.Option(
+        "--with",
+        help="Portfolio, formulation or strategy, as name:param=value; several with commas. Default: the one of "
+        "--portfolio, or `default`.",
+        show_default=False,
+    ),
+]
 BudgetOption = Annotated[str, typer.Option("--budget", help="Time for each number of stages: 30s, 2m, 500ms.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]
@@ -254,6 +266,29 @@ def memory_bytes(text: str | None) -> int | None:
     return None if text is None else int(parse_bytes(text))
 
 
-def plugin_paths(plugins: list[Path] | None) -> tuple[str, ...]:
-    """Return absolute paths of plugin files."""
-    return tuple(str(path.resolve()) for path in plugins or [])
+def plugin_paths(plugins: list[Path] | None, portfolios: list[Path] | None = None) -> tuple[str, ...]:
+    """Return absolute paths of files that register entries and portfolios."""
+    for path in portfolios or []:
+        if path.suffix != ".toml":
+            raise UserError("portfolios stand in a .toml file", where=str(path), mend="--plugin takes Python files")
+    return tuple(str(path.resolve()) for path in [*(plugins or []), *(portfolios or [])])
+
+
+def choose_entry(given: str | None, portfolios: list[Path] | None, files: Sequence[str]) -> str:
+    """Return what is to run: what ``--with`` says, the one portfolio of ``--portfolio``, or `default`.
+
+    Parameters
+    ----------
+    files
+        All files that register entries and portfolios.
+    """
+    if given is not None or not portfolios:
+        return given or "default"
+    from framework.portfolio.portfolio_file import load_entries, load_portfolio_file
+
+    load_entries(files)
+    names = [name for path in portfolios for name in load_portfolio_file(path)]
+    if len(names) != 1:
+        where = ", ".join(map(str, portfolios))
+        raise UserError(f"there are the portfolios {', '.join(names)}", where=where, mend="choose one with --with NAME")
+    return names[0]

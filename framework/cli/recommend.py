@@ -23,7 +23,8 @@ def command(
     graph: opt.GraphArgument,
     stages: Annotated[str, typer.Option("-k", "--stages", help="Numbers of stages, as 1..8.")] = "1..8",
     budget: Annotated[str, typer.Option("--budget", help="Time for each number of stages.")] = "10s",
-    with_entry: Annotated[str, typer.Option("--with", help="Portfolio, formulation or strategy.")] = "default",
+    with_entry: opt.WithOption = None,
+    portfolio: opt.PortfolioOption = None,
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
     fast_memory: opt.FastMemoryOption = None,
@@ -60,7 +61,8 @@ def command(
     from framework.report.tables import verdict
     from framework.signals import Interrupt
 
-    seconds = opt.parse_seconds(budget)
+    seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
+    entry = opt.choose_entry(with_entry, portfolio, plugins)
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
@@ -73,14 +75,14 @@ def command(
     numbers, left_out = _without_pinned_stage(numbers, limited.pins)
     # What speed-ups are over; nothing is open about one stage.
     runs = {BASE: Run(stages=1, entry="simple", constraints=free)} if limited.pins or memory_limit is not None else {}
-    runs |= {k: Run(stages=k, entry=with_entry, constraints=limited) for k in (numbers if runs else {1, *numbers})}
+    runs |= {k: Run(stages=k, entry=entry, constraints=limited) for k in (numbers if runs else {1, *numbers})}
     settings = Settings(
         device=priced_by,
         budget=seconds,
         seed=seed,
         workers=workers,
         memory_bytes=opt.memory_bytes(memory),
-        plugin_files=opt.plugin_paths(plugin),
+        plugin_files=plugins,
     )
     priced = check_runs(model, runs.values(), settings=settings)
     results = {}

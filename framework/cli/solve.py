@@ -23,9 +23,8 @@ def command(
     stages: opt.StagesOption,
     budget: opt.BudgetOption = "30s",
     gap: Annotated[float, typer.Option("--gap", min=0.0, help="Stop at this relative gap.")] = 0.0,
-    with_entry: Annotated[
-        str, typer.Option("--with", help="Portfolio, formulation or strategy, as name:param=value.")
-    ] = "default",
+    with_entry: opt.WithOption = None,
+    portfolio: opt.PortfolioOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the result to this JSON file.")] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the stages and the gap over time (.svg, .png, .pdf).")
@@ -65,16 +64,17 @@ def command(
     from framework.report.tables import print_results
     from framework.signals import Interrupt
 
-    seconds = opt.parse_seconds(budget)
+    seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
+    entry = opt.choose_entry(with_entry, portfolio, plugins)
     settings = Settings(
-        entry=with_entry,
+        entry=entry,
         budget=seconds,
         gap=gap,
         seed=seed,
         workers=workers,
         memory_bytes=opt.memory_bytes(memory),
         presolve=presolve,
-        plugin_files=opt.plugin_paths(plugin),
+        plugin_files=plugins,
     )
     opt.check_plot(plot)
     opt.check_outputs(
@@ -91,7 +91,7 @@ def command(
     first = None if start is None else read_result(start)
     priced = None
     if len(stages) > 1:
-        runs = (Run(stages=k, entry=with_entry, constraints=constraints) for k in stages)
+        runs = (Run(stages=k, entry=entry, constraints=constraints) for k in stages)
         priced = check_runs(model, runs, settings=settings, start=first)
     results = []
     with Interrupt().watch(from_begin=True) as interrupt:

@@ -34,14 +34,12 @@ def command(
     The partition is priced again, every certificate is checked again. Exits with 1 if anything is false, with 4 if
     nothing is, but the dual bound has no certificate that proves it, and with 2 if the file cannot be read.
     """
+    from framework.portfolio.portfolio_file import load_entries
     from framework.portfolio.reading import read_result
     from framework.portfolio.verification import verify_result
-    from framework.registry import load_plugin_file, load_plugins
     from framework.report.verification import print_verification
 
-    load_plugins()
-    for path in opt.plugin_paths(plugin):
-        load_plugin_file(path)
+    load_entries(opt.plugin_paths(plugin))
     result = read_result(result_file)
     origin = result.document["graph"]
     sizes = {**origin.get("dims", {}), **opt.parse_dims(dim)}

@@ -25,7 +25,7 @@ class RunOptions:
     presolve
         Whether to reduce the instance first.
     plugin_files
-        Files with entries, loaded by every member.
+        Files with entries and portfolios, loaded by every member.
     """
 
     started: float

@@ -19,6 +19,7 @@ from framework.model.problem import Partition, Problem, obeys, project
 from framework.portfolio.clock import RunClock
 from framework.portfolio.context.board import Board
 from framework.portfolio.members import Member
+from framework.portfolio.portfolio_file import python_files
 from framework.portfolio.processes import wire
 from framework.portfolio.processes.member_process import MemberProcess
 from framework.portfolio.processes.shared_state import SharedState
@@ -252,7 +253,7 @@ class Runner:
             deadline=min(self.deadline, now + self._seconds_of(member, now)),
             seed=self.options.seed,
             threads=member.threads,
-            plugin_files=self.options.plugin_files,
+            plugin_files=python_files(self.options.plugin_files),
             memory_bytes=self.options.memory_bytes or default_memory_bytes(self.options.workers),
         )
         try:

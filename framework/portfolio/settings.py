@@ -23,7 +23,8 @@ class Settings:
     device
         What prices the graph; None for a graph that carries its prices.
     entry
-        A registered portfolio, formulation or strategy, as ``name:param=value``.
+        A registered portfolio, formulation or strategy, as ``name:param=value``; or formulations and strategies with
+        commas between them, which run side by side.
     budget
         Seconds for everything but compilation.
     gap

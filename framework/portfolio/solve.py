@@ -16,11 +16,13 @@ from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.compilation import compile_for
 from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
+from framework.portfolio.portfolio_file import check_member, load_entries
 from framework.portfolio.result import Result, build_result
 from framework.portfolio.runner import MemberReport, Runner
 from framework.portfolio.settings import Session, Settings
-from framework.registry import EntrySpec, Kind, load_plugin_file, load_plugins, registry
+from framework.registry import EntrySpec, Kind, registry, split_entries
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.wording import counted
 
 
 def solve(
@@ -56,7 +58,7 @@ def solve(
     """
     settings, session = settings or Settings(), session or Session()
     options = settings.options(time.monotonic() if session.started is None else session.started)
-    _load(settings.plugin_files)
+    load_entries(settings.plugin_files)
     constraints = constraints or Constraints()
     priced = quantise(graph, settings.device) if session.priced is None else session.priced
     wanted = Run(stages=stages, entry=settings.entry, constraints=constraints)
@@ -115,7 +117,7 @@ def check_runs(
     UserError
         For anything the caller can mend.
     """
-    _load(settings.plugin_files)
+    load_entries(settings.plugin_files)
     priced = quantise(graph, settings.device)
     for run in runs:
         _prepare(run, graph, priced, start, settings.workers or 1)
@@ -137,18 +139,18 @@ def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | Non
     if unsure and (value := bottleneck(problem, balanced_partition(problem))):
         check_rounding(priced.rounding, value, graph)
     first = None if start is None else starting_partition(problem, graph, start)
-    members, skipped = _able(portfolio_members(run.entry, problem, workers), problem)
+    chosen = portfolio_members(run.entry, problem, workers)
+    if not chosen:
+        raise UserError(
+            f"{run.entry} has no member for {counted(run.stages, 'stage')} and {counted(problem.instance.n, 'node')}",
+            mend="give a member without min_ and max_, or run another portfolio",
+        )
+    members, skipped = _able(chosen, problem)
     if not members:
         raise UserError(
             f"{run.entry} keeps to no pins and no memory limit", mend="see the feature `limits` in pipebound list"
         )
     return _Prepared(problem=problem, start=first, members=members, skipped=skipped)
-
-
-def _load(plugin_files: tuple[str, ...]) -> None:
-    load_plugins()
-    for path in plugin_files:
-        load_plugin_file(path)
 
 
 def _able(members: tuple[Member, ...], problem: Problem) -> tuple[tuple[Member, ...], tuple[MemberReport, ...]]:
@@ -181,14 +183,14 @@ def check_entries(entries: Sequence[str], stages: Sequence[int], plugin_files: t
     stages
         Numbers of stages they are to be run for.
     plugin_files
-        Files that register entries.
+        Files that register entries and portfolios.
 
     Raises
     ------
     UserError
         For the first name, parameter or value that is wrong.
     """
-    _load(plugin_files)
+    load_entries(plugin_files)
     for entry in entries:
         # Which members a portfolio has may depend on the number of stages.
         for k in stages:
@@ -197,10 +199,22 @@ def check_entries(entries: Sequence[str], stages: Sequence[int], plugin_files: t
 
 
 def portfolio_members(entry: str, problem: Problem, workers: int) -> tuple[Member, ...]:
-    """Return the members of a portfolio, or the one member that a formulation or strategy is.
+    """Return the members of a portfolio, or what a list of formulations and strategies names: one or several.
 
     Every member's entry is created once here, so that a mistake in a name or a parameter shows at once.
+
+    Raises
+    ------
+    UserError
+        For a wrong name, parameter or value, a portfolio within a list, or an entry that a list has twice.
     """
+    texts = split_entries(entry)
+    if len(texts) > 1:
+        for i, text in enumerate(texts):
+            check_member(text, where=entry)
+            if text in texts[:i]:
+                raise UserError(f"{text} is there twice", where=entry, mend="name it once")
+        return tuple(Member(entry=text) for text in texts)
     spec = EntrySpec.parse(entry)
     if registry.get(spec.name).kind is not Kind.PORTFOLIO:
         registry.create(spec)

@@ -11,8 +11,9 @@ from typing import Any
 
 from framework.errors import UserError
 from framework.model.device import DEFAULT_DEVICE, Device, load_device
+from framework.portfolio.portfolio_file import load_entries
 from framework.portfolio.solve import check_entries
-from framework.registry import load_plugin_file, load_plugins, registry
+from framework.registry import EntrySpec, registry, split_entries
 from framework.study.code_version import code_version
 from framework.study.graphs import StudyGraph, choose_graphs, describe_graphs
 from framework.study.spec import EntryChoice, RunSettings, StudySpec
@@ -76,9 +77,7 @@ def make_plan(
     UserError
         For the first entry, parameter, device, subset or graph that does not exist, with its place in the spec.
     """
-    load_plugins()
-    for path in spec.run.plugin_files:
-        load_plugin_file(path)
+    load_entries(spec.run.plugin_files)
     parameters = {choice.label: entry_parameters(choice, spec.stages) for choice in spec.entries}
     devices = [_device(where, name) for where, name in spec.devices]
     longest = max(budget for choice in spec.entries for budget in choice.budgets)
@@ -112,13 +111,17 @@ def entry_parameters(choice: EntryChoice, stages: tuple[int, ...]) -> str:
         If there is no such entry or parameter, or a portfolio has such a member, with its place in the spec.
     """
     try:
-        entry = registry.create(choice.entry)
         check_entries([choice.entry], stages)
+        described = [_described(text) for text in split_entries(choice.entry)]
     except UserError as error:
         raise UserError(str(error), where=choice.where) from error
-    name = choice.entry.partition(":")[0].strip()
+    return _canonical(described[0] if len(described) == 1 else {"members": described})
+
+
+def _described(text: str) -> dict[str, Any]:
+    entry = registry.create(text)
     values = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
-    return _canonical({"name": name, "parameters": values})
+    return {"name": EntrySpec.parse(text).name, "parameters": values}
 
 
 def device_figures(device: Device | None) -> dict[str, Any] | None:

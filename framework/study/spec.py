@@ -99,7 +99,7 @@ class RunSettings:
     more_stages_than_nodes
         Whether to run pairs with more stages than the graph has nodes, which say little.
     plugin_files
-        Absolute paths of Python files with entries.
+        Absolute paths of Python files with entries, and of TOML files with portfolios.
     """
 
     workers: int
@@ -211,19 +211,21 @@ def only_subsets(spec: StudySpec, names: Sequence[str]) -> StudySpec:
 
 def _run_settings(run: Fields, folder: Path) -> RunSettings:
     memory = run.read("memory", parse_bytes)
-    plugins = []
-    for key, item in _optional_items(run, "plugins"):
-        plugin = (folder / _name(run, key, item)).resolve()
-        if not plugin.is_file():
+    files = []
+    for key, item in [*_optional_items(run, "plugins"), *_optional_items(run, "portfolios")]:
+        file = (folder / _name(run, key, item)).resolve()
+        if not file.is_file():
             raise run.error(key, f"there is no file {item}", "paths are relative to the spec")
-        plugins.append(str(plugin))
+        if (file.suffix == ".toml") != key.startswith("portfolios"):
+            raise run.error(key, f"{item} is of the wrong kind", "plugins are Python files, portfolios TOML files")
+        files.append(str(file))
     settings = RunSettings(
         workers=run.integer("workers", 1, least=1),
         gap=run.number("gap", 0.0, least=0.0, below=1.0),
         memory_bytes=None if memory is None else int(memory),
         attempts=run.integer("attempts", 3, least=1),
         more_stages_than_nodes=run.flag("more_stages_than_nodes", False),
-        plugin_files=tuple(plugins),
+        plugin_files=tuple(files),
     )
     run.finish()
     return settings

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import Any
-
 import pytest
 
-from framework.errors import UserError
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.members import Portfolio
+from framework.portfolio.portfolio_file import read_portfolios
 from framework.registry import EntrySpec, Kind, load_plugins, registry
 from framework.testing.instances import random_layered_instance
-from strategies.portfolios import built_in_rows, read_rows
+from strategies.portfolios import BUILT_IN
 from tests.conftest import REPOSITORY
 
 load_plugins()
@@ -51,7 +48,7 @@ def instances() -> dict[int, Instance]:
 
 @pytest.mark.parametrize("name", ["default", "paper"])
 def test_every_row_is_chosen_somewhere_and_its_members_fit_together(name: str, instances: dict[int, Instance]) -> None:
-    rows = built_in_rows(name)
+    (rows,) = (table.rows for table in BUILT_IN if table.name == name)
     used = set()
     for n, instance in instances.items():
         for stages in STAGES:
@@ -66,32 +63,13 @@ def test_every_row_is_chosen_somewhere_and_its_members_fit_together(name: str, i
     assert used == set(range(len(rows)))
 
 
-@pytest.mark.parametrize(
-    ("row", "what"),
-    [
-        ({"entry": "simple", "after": ["slice-grpah"]}, "members[1].after: no row before this one is 'slice-grpah'"),
-        ({"entry": "simple", "after": ["slice-grpah"]}, "did you mean slice-graph?"),
-        ({"entry": "simple", "after": ["simple"]}, "no row before this one is 'simple'"),
-        ({"entry": "simpel"}, "did you mean simple"),
-        ({"entry": "bisection:over=mien"}, "nothing is registered as 'mien'"),
-        ({"entry": "simple", "shrae": 0.5}, "members[1].shrae: there is no such key (did you mean share?)"),
-        ({"entry": "simple", "share": 0}, "share must be in (0, 1]"),
-        ({"entry": "simple", "share": "all"}, "members[1].share"),
-        ({"entry": "simple", "threads": 1.5}, "members[1].threads"),
-        ({"entry": "simple", "space": "orginal"}, "did you mean original?"),
-        ({"entry": "simple", "nodes": [300, 0]}, "members[1].nodes"),
-        ({"entry": "simple", "stages": 3}, "members[1].stages"),
-        ({}, "members[1].entry: is missing"),
-    ],
-)
-def test_a_wrong_row_is_rejected_when_it_is_read(row: dict[str, Any], what: str) -> None:
-    with pytest.raises(UserError) as caught:
-        read_rows([{"entry": "slice-graph"}, row], "p.toml")
-    assert what in str(caught.value)
-
-
 def test_the_portfolios_of_the_tuning_studies_are_right() -> None:
-    tables = tomllib.loads((REPOSITORY / "studies" / "portfolio_variants.toml").read_text())
-    assert tables
-    for name, table in tables.items():
-        assert read_rows(table["members"], name)
+    for table in read_portfolios(REPOSITORY / "studies" / "portfolio_variants.toml"):
+        table.check_entries()
+
+
+def test_no_row_ends_at_a_size_that_only_stands_for_no_end() -> None:
+    for table in BUILT_IN:
+        for row in table.rows:
+            assert row.nodes.most is None or row.nodes.most < 100_000
+            assert row.stages.most is None or row.stages.most < 1000
