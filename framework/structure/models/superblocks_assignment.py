@@ -7,11 +7,13 @@ entries its matrix has. Source: Archer et al., ICML 2024, figure 3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.errors import OutOfTimeError
 from framework.structure.models.superblocks import SuperblockModel
 from framework.structure.solvers.linear_model import OPEN, LinearModel
 
@@ -19,13 +21,19 @@ from framework.structure.solvers.linear_model import OPEN, LinearModel
 class AssignmentModel:
     """A superblock model rewritten; x takes the column of the y with the same group and node.
 
+    Raises
+    ------
+    OutOfTimeError
+        If `should_stop` struck first: the rewritten model has up to `stages` times as many entries.
+
     Attributes
     ----------
     model
         The linear model.
     """
 
-    def __init__(self, superblocks: SuperblockModel) -> None:
+    def __init__(self, superblocks: SuperblockModel, *, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self._should_stop = should_stop
         model, before = superblocks.model, superblocks.before[1:-1]
         groups, nodes = np.nonzero(before >= 0)
         order = np.lexsort((groups, nodes))
@@ -46,6 +54,10 @@ class AssignmentModel:
         turned[self._sequence] = running - offset
         return turned
 
+    def _look(self) -> None:
+        if self._should_stop():
+            raise OutOfTimeError("stopped while a model was being rewritten")
+
     def _rewrite(self, model: LinearModel, fresh: NDArray[np.bool_]) -> LinearModel:
         place = np.full(model.columns, -1, np.int64)
         place[self._sequence] = np.arange(len(self._sequence))
@@ -54,6 +66,7 @@ class AssignmentModel:
         first = np.zeros(len(at), np.int64)
         first[cumulative] = self._start[at[cumulative]]
         count = np.where(cumulative, at - first + 1, 1)
+        self._look()
         entry = np.repeat(np.arange(len(at)), count)
         step = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count)
         column = model.column_of[entry]
@@ -64,9 +77,12 @@ class AssignmentModel:
         row_of = np.concatenate((model.row_of[entry], rows))
         column = np.concatenate((column, self._sequence))
         factor = np.concatenate((model.factor[entry], np.ones(len(self._sequence), np.int64)))
+        self._look()
         key, where = np.unique(row_of * max(1, model.columns) + column, return_inverse=True)
+        self._look()
         total = np.zeros(len(key), np.int64)
         np.add.at(total, where, factor)
+        self._look()
         kept = total != 0
         nodes = int(fresh.sum())
         return replace(

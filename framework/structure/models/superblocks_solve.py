@@ -124,7 +124,7 @@ def ask(
         transfer_cuts=question.transfer_cuts,
         should_stop=effort.should_stop,
     )
-    rewritten = AssignmentModel(model) if assignment else None
+    rewritten = AssignmentModel(model, should_stop=effort.should_stop) if assignment else None
 
     def answer(solution: Solution) -> Answer:
         bound = None if solution.bound is None else solution.bound * unit

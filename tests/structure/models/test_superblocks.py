@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.structure.models.superblocks import (
     Layout,
@@ -16,6 +17,7 @@ from framework.structure.models.superblocks import (
     even_layout,
     guess_layout,
 )
+from framework.structure.models.superblocks_assignment import AssignmentModel
 from framework.structure.models.superblocks_solve import Answer, Effort, Question, Solver, ask, partition_of_groups
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.solvers.linear_model import ONE, ZERO, ModelBuilder
@@ -105,6 +107,19 @@ def test_assignment_variables_have_the_same_solutions() -> None:
         assert plain.solution.bound == rewritten.solution.bound
         if rewritten.groups is not None:
             assert bottleneck(problem, Partition(stage_of=rewritten.groups)) <= upper // 2
+
+
+def test_rewriting_a_model_ends_with_the_time() -> None:
+    problem = Problem(instance=random_layered_instance(1, 12), stages=3)
+    upper = simple_bound(problem) * 3
+    model = SuperblockModel(SuperblockParts(problem.instance), even_layout(3, 3), upper=upper, minimise=True)
+    looks: list[None] = []
+    AssignmentModel(model, should_stop=lambda: bool(looks.append(None)))
+    for last in range(len(looks)):
+        answers = iter([False] * last + [True])
+        with pytest.raises(OutOfTimeError):
+            AssignmentModel(model, should_stop=lambda answers=answers: next(answers))  # type: ignore[misc]
+    assert len(looks) > 2
 
 
 def test_a_coarse_model_never_claims_more() -> None:
