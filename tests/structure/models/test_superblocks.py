@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,13 +115,20 @@ def test_rewriting_a_model_ends_with_the_time() -> None:
     problem = Problem(instance=random_layered_instance(1, 12), stages=3)
     upper = simple_bound(problem) * 3
     model = SuperblockModel(SuperblockParts(problem.instance), even_layout(3, 3), upper=upper, minimise=True)
-    looks: list[None] = []
-    AssignmentModel(model, should_stop=lambda: bool(looks.append(None)))
-    for last in range(len(looks)):
-        answers = iter([False] * last + [True])
+    looks = 0
+
+    def stops(last: int) -> bool:
+        nonlocal looks
+        looks += 1
+        return looks == last
+
+    AssignmentModel(model, should_stop=lambda: stops(0))
+    most, looks = looks, 0
+    assert most > 2
+    for last in range(1, most + 1):
+        looks = 0
         with pytest.raises(OutOfTimeError):
-            AssignmentModel(model, should_stop=lambda answers=answers: next(answers))  # type: ignore[misc]
-    assert len(looks) > 2
+            AssignmentModel(model, should_stop=partial(stops, last))
 
 
 def test_a_coarse_model_never_claims_more() -> None:
