@@ -18,6 +18,7 @@ from framework.bounds import Certificate, DualBound, Incumbent, Outcome, Reason,
 from framework.contracts import Context, Feature
 from framework.model.instance import UNLIMITED
 from framework.model.problem import Partition, Problem, bottleneck
+from framework.portfolio.context.delegating import DelegatingContext
 from framework.registry import FormulationName, register_strategy, registry
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -61,7 +62,7 @@ class Merged:
         return merged.outcome(outcome, self.over)
 
 
-class _MergedContext:
+class _MergedContext(DelegatingContext):
     """The context of the smaller problem: its interval is its own, and what it reports is lifted to the parent's.
 
     Attributes
@@ -74,7 +75,8 @@ class _MergedContext:
 
     def __init__(self, parent: Context, problem: Problem, into: int) -> None:
         instance, k = problem.instance, problem.useful_stages
-        self.parent, self.problem = parent, problem
+        super().__init__(parent)
+        self.problem = problem
         self.factor = -(-k // min(into, k))
         stages = -(-k // self.factor)
         capacity = UNLIMITED if instance.capacity >= UNLIMITED else min(UNLIMITED, instance.capacity * self.factor)
@@ -86,16 +88,6 @@ class _MergedContext:
         self._incumbent: int | None = None
         self._merge(parent.best_partition() or balanced_partition(problem))
         self._whole: Incumbent | None = None
-
-    @property
-    def seed(self) -> int:
-        """The parent's seed."""
-        return self.parent.seed
-
-    @property
-    def threads(self) -> int:
-        """The parent's threads."""
-        return self.parent.threads
 
     @property
     def dual(self) -> int | None:
@@ -110,10 +102,6 @@ class _MergedContext:
     def best_partition(self) -> Partition | None:
         """Return the best partition of the smaller problem."""
         return self._partition
-
-    def remaining(self) -> float:
-        """Return the parent's seconds left."""
-        return self.parent.remaining()
 
     def should_stop(self) -> bool:
         """Whether the parent stops, the smaller gap is closed, or closing it would not raise the parent's bound."""
@@ -147,10 +135,6 @@ class _MergedContext:
         if sliced is not None:
             self._whole = Incumbent(value=sliced.value, partition=sliced.partition, source=NAME)
             self.parent.report_partition(sliced.partition)
-
-    def progress(self, message: str) -> None:
-        """Pass a message on."""
-        self.parent.progress(message)
 
     def outcome(self, inner: Outcome, over: str) -> Outcome:
         """Say what was lifted, and why the formulation ended."""

@@ -16,7 +16,7 @@ dropped. Where nothing is contracted, which is the rule, the formulation sees th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from framework.contracts import (
 )
 from framework.model.problem import Partition, Problem, bottleneck, project
 from framework.portfolio.context.child import ChildContext
+from framework.portfolio.context.delegating import DelegatingContext
 
 if TYPE_CHECKING:
     from framework.structure.filtering.rounds import FixedProblems
@@ -117,35 +118,19 @@ class ContractedDecisions:
         return self._contracted.at(threshold, ChildContext(context, SHARE * context.remaining()).should_stop)
 
 
-class _ContractedContext:
+class _ContractedContext(DelegatingContext):
     """The context of a decision on a contracted problem: partitions and bounds are translated."""
 
+    __slots__ = ("_best", "_problem", "_threshold")
+
     def __init__(self, parent: Context, problem: Problem, threshold: int) -> None:
-        self._parent, self._problem, self._threshold = parent, problem, threshold
-        self.remaining: Callable[[], float] = parent.remaining
-        self.should_stop: Callable[[], bool] = parent.should_stop
-        self.progress: Callable[[str], None] = parent.progress
+        super().__init__(parent)
+        self._problem, self._threshold = problem, threshold
         self._best: tuple[int, Partition] | None = None
-
-    @property
-    def seed(self) -> int:
-        return self._parent.seed
-
-    @property
-    def threads(self) -> int:
-        return self._parent.threads
-
-    @property
-    def dual(self) -> int | None:
-        return self._parent.dual
-
-    @property
-    def incumbent(self) -> int | None:
-        return self._parent.incumbent
 
     def best_partition(self) -> Partition | None:
         """Return the parent's best partition if it is one of what is left, else the best one reported here."""
-        known = self._parent.best_partition()
+        known = self.parent.best_partition()
         best = None if known is None else project(known, self._problem.instance)
         if best is None and self._best is not None:
             return self._best[1]
@@ -153,7 +138,7 @@ class _ContractedContext:
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
         """Report what a bound of the contracted problem says of the given one: at most T + 1."""
-        self._parent.report_dual(min(value, self._threshold + 1), soundness)
+        self.parent.report_dual(min(value, self._threshold + 1), soundness)
 
     def report_partition(self, partition: Partition) -> None:
         """Keep a partition, and report it for the given problem if it is the best one known."""
@@ -161,7 +146,7 @@ class _ContractedContext:
         if self._best is None or value < self._best[0]:
             self._best = value, partition
         if self.incumbent is None or value < self.incumbent:
-            self._parent.report_partition(_lift(partition, self._problem))
+            self.parent.report_partition(_lift(partition, self._problem))
 
 
 def _lift(partition: Partition, problem: Problem) -> Partition:

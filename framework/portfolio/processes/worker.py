@@ -112,7 +112,7 @@ def run_job(job: Job, shared: SharedState, pipe: int) -> None:
     context = WorkerContext(job, shared, pipe)
     try:
         _limit_memory(job.memory_bytes)
-        outcome = _run_presolve(job, context) if not job.entry else _run_entry(job, context)
+        outcome = _run_presolve(job, context) if not job.entry else _run_registered(job, context)
         termination, details = outcome.termination, dict(outcome.details)
     except MemoryError:
         limit = f"{(job.memory_bytes or 0) / 2**20:.0f} MiB"
@@ -126,7 +126,7 @@ def run_job(job: Job, shared: SharedState, pipe: int) -> None:
     wire.send(pipe, wire.EndReport(termination, details, peak))
 
 
-def _run_entry(job: Job, context: WorkerContext) -> Outcome:
+def _run_registered(job: Job, context: WorkerContext) -> Outcome:
     from framework.registry import load_plugin_file, load_plugins, registry
 
     load_plugins()
