@@ -1,28 +1,71 @@
-"""Write docs/methods.md from the registry and the docstrings: scripts/build_docs [--check]."""
+"""Write docs/methods.md from the registry and the docstrings, and build the documentation site into build/site.
+
+scripts/build_docs            writes the page and builds the site: open build/site/index.html in a browser
+scripts/build_docs --check    writes no page; exits with 1 if one is not current or the site has a warning
+scripts/build_docs --pages    only writes the page, in seconds
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from pathlib import Path
 
 from framework.registry import load_plugins
 from framework.report.methods_page import methods_page
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "methods.md"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGE = DOCS / "methods.md"
+BUILD = ROOT / "build"
+LOADED = re.compile(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//[^>]*>")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is not current")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write no page; exit with 1 if something is not current")
+    parser.add_argument("--pages", action="store_true", help="do not build the site")
     arguments = parser.parse_args()
     faults = load_plugins()
     if faults:
         raise SystemExit(f"plugins failed to load: {faults}")
+    write_page(check=arguments.check)
+    if not arguments.pages:
+        build_site()
+
+
+def write_page(*, check: bool) -> None:
     page = methods_page()
-    current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page
-    if arguments.check:
-        raise SystemExit(0 if current else f"{PAGE.name} is not current: run scripts/build_docs")
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page:
+        return
+    if check:
+        raise SystemExit(f"{PAGE.name} is not current: run scripts/build_docs")
     PAGE.write_text(page, encoding="utf-8")
+
+
+def build_site() -> None:
+    """Build what has changed; every warning is an error."""
+    from sphinx.cmd.build import main as sphinx
+
+    target = BUILD / "site"
+    options = ["-q", "--fail-on-warning", "--keep-going", "--builder", "html"]
+    code = sphinx([*options, "--doctree-dir", str(BUILD / "doctrees"), str(DOCS), str(target)])
+    if code:
+        raise SystemExit("the site has warnings: see above")
+    check_offline(target)
+    print(f"{(target / 'index.html').relative_to(ROOT)} is current", file=sys.stderr)
+
+
+def check_offline(site: Path) -> None:
+    """Hold every page to what it needs: nothing from the network, so that a browser shows it from the disk."""
+    found = [
+        f"{page.relative_to(site)}: {tag}"
+        for page in sorted(site.rglob("*.html"))
+        for tag in LOADED.findall(page.read_text(encoding="utf-8"))
+    ]
+    if found:
+        raise SystemExit("pages load from the network:\n" + "\n".join(found))
 
 
 if __name__ == "__main__":

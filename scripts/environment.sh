@@ -1,5 +1,5 @@
 # Sourced by the scripts beside it: makes .venv with the pinned packages, once, and again only when they change.
-# Usage: prepare_environment EXTRAS   (EXTRAS: "" or "[test]")
+# Usage: prepare_environment [EXTRA...]   (extras of pyproject.toml, such as: test docs)
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -17,15 +17,23 @@ find_python() {
 }
 
 prepare_environment() {
-    local extras="$1" python stamp wanted
-    stamp="$root/.venv/.installed${extras//[^a-z]/}"
+    local python wanted extra list="" missing=""
+    # One stamp for each extra, and one for the package alone, says for which version of these files it was installed.
     wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
-    if [ -x "$root/.venv/bin/python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+    for extra in package "$@"; do
+        if [ "$(cat "$root/.venv/.installed-$extra" 2>/dev/null)" != "$wanted" ]; then
+            missing="$missing $extra"
+        fi
+    done
+    if [ -x "$root/.venv/bin/python" ] && [ -z "$missing" ]; then
         return
     fi
     python="$(find_python)" || exit 2
     [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
+    [ $# = 0 ] || list="[$(IFS=,; echo "$*")]"
     "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint "$root/constraints.txt" --editable "$root$extras"
-    echo "$wanted" >"$stamp"
+        --constraint "$root/constraints.txt" --editable "$root$list"
+    for extra in package "$@"; do
+        echo "$wanted" >"$root/.venv/.installed-$extra"
+    done
 }

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "glossary.md" and "_site" not in path.parts)
+PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "glossary.md")
 ROW = re.compile(r"^\| (?!term |word )([^|]+) \|.*\|$", re.MULTILINE)
 
 
