@@ -5,6 +5,9 @@ more. So what is compiled decides how long the first run takes:
 
 * A kernel that another kernel calls is compiled without the wrapper that unpacks Python objects. For a kernel with
   records of arrays as arguments the wrapper is larger than the kernel itself.
+* Of such a kernel only the code for linking is kept: machine code is made of the kernels that Python calls.
+* Most kernels make no arrays, so they count no references to them. Numba says so where one does (``NRT required``):
+  that one is an `allocating_kernel`.
 * Numba takes a constant argument for a type of its own. ``f(x, 0)``, ``f(x, 1)`` and ``f(x, n)`` would be three
   versions of `f`; here they are one.
 
@@ -19,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite.binding as llvm
 from numba import njit
 from numba.core import types
 from numba.core.caching import (
@@ -28,6 +32,8 @@ from numba.core.caching import (
     UserProvidedCacheLocator,
     _CacheLocator,
 )
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.dispatcher import Dispatcher
 
 from framework.kernel_cache import kernel_directory, kernel_state
@@ -36,12 +42,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile a function when it is first called, for Python and for other kernels apart."""
-    called = njit(cache=False, no_cfunc_wrapper=True)(function)
+    """Compile a function when it is first called, for Python and for other kernels apart; it makes no arrays.
+
+    Such a function counts no references to arrays, which is a good part of the code of one that does.
+    """
+    return _kernel(function, counts_references=False)
+
+
+def allocating_kernel(function: F) -> F:
+    """Compile a function that makes arrays, and may return them."""
+    return _kernel(function, counts_references=True)
+
+
+def _kernel(function: F, *, counts_references: bool) -> F:
+    options: dict[str, Any] = {"cache": False, "no_cfunc_wrapper": True, "_nrt": counts_references}
+    called = njit(**options)(function)
     if not isinstance(called, Dispatcher):
         # NUMBA_DISABLE_JIT: functions stay what they are.
         return function
-    inner = njit(cache=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function)
+    options |= {"no_cpython_wrapper": True, "pipeline_class": _LinkedCompiler}
+    inner = njit(**options)(function)
     called._cache = _cache_of(function, _KernelCache)
     inner._cache = _cache_of(function, _InnerKernelCache)
 
@@ -54,6 +74,42 @@ def kernel(function: F) -> F:
     called.get_call_template = call_template
     called.get_overload = inner.get_overload
     return cast(F, called)
+
+
+class _LinkedLibrary(JITCodeLibrary):
+    """Code that only other kernels take over: kept as bitcode, hardly optimised, never made into machine code.
+
+    In the place of the machine code is a module with nothing but the memory of environments, which numba asks for.
+    """
+
+    def _optimize_final_module(self) -> None:
+        """Simplify, and leave the rest to who takes the code over."""
+        manager, builder = self._codegen._module_pass_manager(
+            loop_vectorize=False, slp_vectorize=False, opt=1, cost="cheap"
+        )
+        manager.run(self._final_module, builder)
+
+    def _finalize_final_module(self) -> None:
+        linked = self._final_module
+        for function in linked.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                function.linkage = "linkonce_odr"
+        self._shared_module = linked
+        environments = [str(one) for one in linked.global_variables if one.linkage == llvm.Linkage.common]
+        bare = "\n".join([str(self._codegen._create_empty_module(self.name)), *environments])
+        self._final_module = llvm.parse_assembly(bare)
+        super()._finalize_final_module()
+
+
+class _LinkedCompiler(Compiler):
+    """Compiles into a `_LinkedLibrary`."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        if state.library is None:
+            state.library = _LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+        return super().define_pipelines()
 
 
 class _Place(_CacheLocator):

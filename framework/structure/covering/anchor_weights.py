@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.pricing.network import (
     Network,
     Shape,
@@ -38,7 +38,7 @@ from framework.structure.pricing.vertex_bound import (
 DONE, FOUND_SET, PAUSED, LOG_FULL = 0, 1, 2, 3
 
 
-@kernel
+@allocating_kernel
 def bound_roots(
     shape: Shape,
     rules: Rules,
@@ -65,8 +65,7 @@ def bound_roots(
     start = np.zeros(2)
     for at in range(len(anchors)):
         _open_only(search, anchors[at])
-        start[:] = 0.0
-        start[0] = guess
+        start[0], start[1] = guess, 0.0
         outcome = bound_vertex(
             shape,
             rules,
@@ -83,10 +82,11 @@ def bound_roots(
             result,
         )
         bounds[at] = max(0, result[4]) if outcome == OPEN else 0
-        leaves[at] = result[:3]
+        for column in range(3):
+            leaves[at, column] = result[column]
 
 
-@kernel
+@allocating_kernel
 def search_anchor(
     shape: Shape,
     rules: Rules,
@@ -112,8 +112,7 @@ def search_anchor(
     result = np.zeros(5, np.int64)
     if fresh:
         _open_only(search, anchor)
-        search.start[0] = 0.0
-        search.start[0, 0] = guess
+        search.start[0, 0], search.start[0, 1] = guess, 0.0
         numbers[1] = 0
         numbers[4] = 0
     for _ in range(patience):
@@ -138,13 +137,13 @@ def search_anchor(
         )
         if outcome == FOUND:
             return FOUND_SET
-        row = search.log[numbers[4]]
+        row = numbers[4]
         numbers[4] += 1
         if outcome == OPEN:
-            row[0], row[1], row[2] = result[3], BRANCHES, 0
+            search.log[row, 0], search.log[row, 1], search.log[row, 2] = result[3], BRANCHES, 0
             branch(search, depth, result[3])
             continue
-        row[0], row[1], row[2] = result[0], result[1], result[2]
+        search.log[row, 0], search.log[row, 1], search.log[row, 2] = result[0], result[1], result[2]
         numbers[1] = next_vertex(search, depth)
         if numbers[1] == 0:
             return DONE

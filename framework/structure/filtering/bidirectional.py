@@ -49,7 +49,7 @@ from framework.structure.fluid.core import FluidCore, without_tolls
 from framework.structure.fluid.kernels import NEVER
 from framework.structure.fluid.reversal import read_backwards
 from framework.structure.ideals.lattice import IdealLattice, SmallArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
 from framework.structure.reduction.contraction import contract, with_arcs
 
@@ -325,7 +325,7 @@ def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: Int
             latest[preds[i]] = min(latest[preds[i]], latest[v])
 
 
-@kernel
+@allocating_kernel
 def _boundaries(
     edge_ptr: IntArray,
     edge_node: SmallArray,
@@ -347,7 +347,7 @@ def _boundaries(
     return first, last
 
 
-@kernel
+@allocating_kernel
 def _implied(columns: BitArray, u: int) -> IntArray:
     """Return which other columns, as sets of rows, are part of column `u`."""
     n, words = columns.shape

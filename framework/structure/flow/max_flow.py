@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 SmallArray: TypeAlias = NDArray[np.int32]
@@ -292,7 +292,7 @@ def augment_flow(
             return _PAUSED
 
 
-@kernel
+@allocating_kernel
 def _search_back(
     first: IntArray, head: SmallArray, reverse: SmallArray, residual: IntArray, sink: int, mask: BoolArray
 ) -> None:

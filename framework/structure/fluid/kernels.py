@@ -27,7 +27,7 @@ from framework.structure.fluid.ideal_table import (
     most_fluid,
 )
 from framework.structure.ideals.lattice import BitArray, SmallArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 LEAST_ROWS = 5
 NEVER = 1 << 62
@@ -164,7 +164,7 @@ def carry(
     return count
 
 
-@kernel
+@allocating_kernel
 def walk(
     facts: IntArray,
     limits: IntArray,

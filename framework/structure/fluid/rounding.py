@@ -13,7 +13,7 @@ import numpy as np
 from framework.model.problem import Partition, Problem
 from framework.model.topology import IntArray
 from framework.structure.fluid.core import FluidCore
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 
 def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> Partition:
@@ -53,7 +53,7 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
     return Partition(stage_of=stage)
 
 
-@kernel
+@allocating_kernel
 def _place(
     work: IntArray,
     parameters: IntArray,

@@ -41,7 +41,7 @@ from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
 from framework.structure.ideals.lattice import BitArray, IdealLattice, SmallArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
@@ -142,7 +142,7 @@ class ChainSearch:
         return Partition(stage_of=stage_of)
 
 
-@kernel
+@allocating_kernel
 def _advance(
     work: IntArray,
     parameters: IntArray,
@@ -318,7 +318,7 @@ def _advance(
     return _REFUTED
 
 
-@kernel
+@allocating_kernel
 def _sort_by_promise(work: IntArray, cut: IntArray, queue: IntArray, low: int, high: int) -> None:
     """Sort a level so that what is likely to reach most comes first."""
     level = queue[low:high].copy()

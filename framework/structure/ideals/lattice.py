@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 BitArray = NDArray[np.uint64]
 SmallArray = NDArray[np.int32]
@@ -234,7 +234,7 @@ def _fill_table(hashes: BitArray, table: SmallArray, found: int) -> None:
         table[slot] = ideal
 
 
-@kernel
+@allocating_kernel
 def _expand(
     work: IntArray,
     parameter_cost: IntArray,
@@ -380,7 +380,7 @@ def _lookup(
     return -1
 
 
-@kernel
+@allocating_kernel
 def _sum_over_ideals(sizes: IntArray, edge_ptr: IntArray, edge_node: SmallArray, edge_ideal: SmallArray) -> IntArray:
     """Return the sum of sizes over each ideal; ideals come after the ones below them."""
     sums = np.zeros(len(edge_ptr) - 1, np.int64)

@@ -19,7 +19,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.topology import IntArray
 from framework.structure.flow.max_flow import INFINITE, FlowArrays, augment_flow
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.nested_cuts.network import NestedNetwork
 from framework.structure.nested_cuts.windows import Neighbours, restrict, score_choices, tighten, undo
 
@@ -188,7 +188,7 @@ def _open_arcs(j: int, later: bool, trail: IntArray, length: int, wiring: _Wirin
                 residual[wiring.from_source[t, u]] = INFINITE
 
 
-@kernel
+@allocating_kernel
 def _probe(
     flow: FlowArrays,
     wiring: _Wiring,
@@ -251,7 +251,8 @@ def _probe(
             return i
         if values[0] >= limit or values[1] >= limit:
             kept = 1 if values[0] >= limit else 0
-            residual[:] = copies[kept]
+            for a in range(len(residual)):
+                residual[a] = copies[kept, a]
             flow.state[0] = values[kept]
             restrict(v, j, kept == 1, earliest, latest, neighbours, trail[kept], stack)
             found[1] += 1

@@ -14,7 +14,7 @@ from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, take_rows
 from framework.structure.flow.max_flow import INFINITE
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure
 from framework.structure.poset.last_consumers import last_consumers
 
@@ -57,7 +57,7 @@ def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
     )
 
 
-@kernel
+@allocating_kernel
 def set_capacities(
     loads: IntArray,
     overflow: IntArray,
@@ -93,7 +93,8 @@ def set_capacities(
             first_q = max(first_q, earliest[tensors.last[i]])
             last_q = max(last_q, latest[tensors.last[i]])
         if first_q > first_p + 1:
-            read[:] = False
+            for i in range(len(read)):
+                read[i] = False
             for i in range(tensors.ptr[t], tensors.ptr[t + 1]):
                 v = tensors.consumers[i]
                 if earliest[v] == latest[v]:
@@ -118,7 +119,8 @@ def set_capacities(
             for j in range(first_q, last_q):
                 residual[tensor_arcs[j, t]] += (floor[j + 1] - floor[j]) * cost
             continue
-        beta[:] = 0
+        for i in range(len(beta)):
+            beta[i] = 0
         for _ in range(first_p, last_q):
             j = -1
             for other in range(first_p, last_q):
@@ -158,7 +160,7 @@ def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loa
     beta[j] = most if 0 < most < INFINITE else -1
 
 
-@kernel
+@allocating_kernel
 def groups_of(inside: NDArray[np.bool_], n: int, copies: int) -> IntArray:
     """Return the first boundary that holds each node, ``[n]``, given which vertices are on the source side."""
     group_of = np.zeros(n, np.int64)
@@ -168,7 +170,7 @@ def groups_of(inside: NDArray[np.bool_], n: int, copies: int) -> IntArray:
     return group_of
 
 
-@kernel
+@allocating_kernel
 def group_costs(
     group_of: IntArray, work: IntArray, parameters: IntArray, tensors: Tensors, capacities: IntArray
 ) -> tuple[IntArray, IntArray]:

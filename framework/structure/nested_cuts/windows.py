@@ -8,7 +8,7 @@ import numpy as np
 
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray
 
 DIFFERS = 4.0
@@ -78,7 +78,7 @@ def restrict(
     return length
 
 
-@kernel
+@allocating_kernel
 def tighten(
     earliest: IntArray,
     latest: IntArray,
@@ -95,9 +95,8 @@ def tighten(
     while changed:
         changed = False
         for row in range(len(weights)):
-            fixed[:] = 0
-            before[:] = 0
-            behind[:] = 0
+            for g in range(groups):
+                fixed[g] = before[g] = behind[g] = 0
             for v in range(n):
                 if earliest[v] == latest[v]:
                     fixed[latest[v]] += weights[row, v]
@@ -109,11 +108,13 @@ def tighten(
                 fixed[g] = limits[row, g] - fixed[g]
                 room += limits[row, g] - before[g]
                 before[g] = room
+                if fixed[g] < 0 or room < 0:
+                    return False
             for g in range(groups - 1, -1, -1):
                 room_behind += limits[row, g] - behind[g]
                 behind[g] = room_behind
-            if fixed.min() < 0 or before.min() < 0 or behind.min() < 0:
-                return False
+                if room_behind < 0:
+                    return False
             for v in range(n):
                 weight = weights[row, v]
                 while earliest[v] < latest[v] and min(fixed[earliest[v]], before[earliest[v]]) < weight:
@@ -135,7 +136,7 @@ def undo(later: bool, trail: IntArray, length: int, earliest: IntArray, latest: 
             latest[trail[i, 0]] = trail[i, 1]
 
 
-@kernel
+@allocating_kernel
 def score_choices(
     earliest: IntArray,
     latest: IntArray,
@@ -155,8 +156,8 @@ def score_choices(
     one = np.uint64(1)
     taken = 0
     for j in range(boundaries):
-        may_follow[:] = 0
-        may_precede[:] = 0
+        for word in range(words):
+            may_follow[word] = may_precede[word] = 0
         for v in range(n):
             if latest[v] > j:
                 may_follow[v >> 6] |= one << np.uint64(v & 63)

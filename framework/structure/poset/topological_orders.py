@@ -19,7 +19,7 @@ from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray, ranks
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure, indices
 
 _NODES_A_CALL = 200_000
@@ -157,7 +157,7 @@ def is_topological_order(instance: Instance, order: IntArray) -> bool:
     return bool(np.all(np.repeat(position[top.producer], np.diff(top.consumer_ptr)) < position[top.consumers]))
 
 
-@kernel
+@allocating_kernel
 def _order_by_readiness(
     deepest_first: bool,
     reverse: bool,
@@ -201,7 +201,7 @@ def _order_by_readiness(
                 fresh += 1
 
 
-@kernel
+@allocating_kernel
 def _order_by_rank(
     ranks: IntArray, succ_ptr: IntArray, succs: IntArray, predecessors: IntArray, orders: IntArray
 ) -> None:
@@ -227,7 +227,7 @@ def _order_by_rank(
                     size = _push(heap, place, size, u, rank, rank)
 
 
-@kernel
+@allocating_kernel
 def _order_by_cut(
     reverse: bool,
     cost: IntArray,

@@ -27,7 +27,7 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
 from framework.structure.flow.max_flow import INFINITE
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure
 from framework.structure.pricing.network import (
     FREE,
@@ -192,7 +192,7 @@ class StagePricer:
         return max(1, MAGNITUDE // max(1, self.largest_cost)), max(1, MAGNITUDE // max(1, worth))
 
 
-@kernel
+@allocating_kernel
 def _search(
     shape: Shape,
     rules: Rules,
@@ -217,8 +217,7 @@ def _search(
     while numbers[0] < n:
         if numbers[1] < 0:
             open_anchor(search)
-            start[0] = 0.0
-            start[0, 0] = guess
+            start[0, 0], start[0, 1] = guess, 0.0
             numbers[1] = 0
             numbers[6] = numbers[2]
         depth = numbers[1]
@@ -241,7 +240,8 @@ def _search(
         built += n + 4 * network.sizes[2]
         finished = outcome == FOUND
         if outcome == FOUND:
-            search.columns[numbers[3]] = search.low
+            for v in range(n):
+                search.columns[numbers[3], v] = search.low[v]
             numbers[3] += 1
             numbers[5] += 1
         elif numbers[2] >= effort and not numbers[5]:
@@ -304,7 +304,7 @@ def _verify(
     return row == len(log)
 
 
-@kernel
+@allocating_kernel
 def _force_pairs(
     shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
 ) -> None:
@@ -318,7 +318,7 @@ def _force_pairs(
             roles[other] = FREE
 
 
-@kernel
+@allocating_kernel
 def _force_covers(
     shape: Shape, rules: Rules, network: Network, v: int, pairs: IntArray, covers: IntArray, ceiling: int
 ) -> None:
@@ -330,7 +330,8 @@ def _force_covers(
         for i in range(first, last):
             least = max(least, pairs[v, shape.net_pins[i]], pairs[shape.net_pins[first], shape.net_pins[i]])
         if least < ceiling:
-            roles[:] = FREE
+            for i in range(len(roles)):
+                roles[i] = FREE
             roles[v] = IN
             for i in range(first, last):
                 roles[shape.net_pins[i]] = IN
@@ -338,7 +339,7 @@ def _force_covers(
         covers[v, t] = least
 
 
-@kernel
+@allocating_kernel
 def _least_cost(shape: Shape, rules: Rules, network: Network, roles: RoleArray) -> int:
     """Return what a convex set with the given nodes costs at least, in ticks, overflow aside."""
     close_roles(shape, rules, roles, network)

@@ -11,7 +11,7 @@ import numpy as np
 
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, row_pointers
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray
 from framework.structure.pricing.network import RoleArray, Shape, has
 
@@ -37,7 +37,7 @@ class StageGrower:
         return np.unique(found[:count], axis=0)
 
 
-@kernel
+@allocating_kernel
 def _grow_all(
     shape: Shape,
     ptr: IntArray,
@@ -57,7 +57,7 @@ def _grow_all(
     return count
 
 
-@kernel
+@allocating_kernel
 def _grow(
     shape: Shape, ptr: IntArray, nets: IntArray, prices: IntArray, threshold: int, start: int, best: RoleArray
 ) -> int:
@@ -93,7 +93,8 @@ def _grow(
             above[word] |= shape.ancestors[node, word]
         if cost <= threshold and worth > best_worth:
             best_worth = worth
-            best[:] = inside
+            for i in range(len(best)):
+                best[i] = inside[i]
         for v in range(n):
             score[v] = 0.0
             if inside[v]:

@@ -256,7 +256,8 @@ def _add_arc(network: Network, arcs: int, tail: int, head: int, cost: int, both:
 def _index_arcs(network: Network, vertices: int, arcs: int) -> None:
     """Fill the adjacency: the arcs of a vertex, forward and reverse, side by side."""
     first, tail, head = network.first, network.tail, network.head
-    first[: vertices + 1] = 0
+    for v in range(vertices + 1):
+        first[v] = 0
     for a in range(arcs):
         first[tail[a] + 1] += 1
         first[head[a] + 1] += 1

@@ -41,9 +41,8 @@ def close_roles(shape: Shape, rules: Rules, roles: RoleArray, network: Network) 
     """Fill `status` and `opened` with what roles and rules imply for convex sets; return False if no set fits."""
     below, above, blocked, status = network.below, network.above, network.blocked, network.status
     n, words = len(roles), len(below)
-    below[:] = 0
-    above[:] = 0
-    blocked[:] = 0
+    for word in range(words):
+        below[word] = above[word] = blocked[word] = 0
     for v in range(n):
         status[v] = roles[v]
         if roles[v] == IN:
@@ -76,9 +75,11 @@ def close_roles(shape: Shape, rules: Rules, roles: RoleArray, network: Network) 
 def _apply_rules(rules: Rules, network: Network) -> bool:
     """Put out what is apart from a node in, open what no stage of such a node covers; return False if they clash."""
     status, opened, ruled_out, bare = network.status, network.opened, network.ruled_out, network.bare
-    opened[:] = 0
+    for t in range(len(opened)):
+        opened[t] = 0
     if len(rules.apart):
-        ruled_out[:] = 0
+        for word in range(len(ruled_out)):
+            ruled_out[word] = 0
         for v in range(len(status)):
             if status[v] == IN:
                 for word in range(len(ruled_out)):
@@ -89,7 +90,8 @@ def _apply_rules(rules: Rules, network: Network) -> bool:
                     return False
                 status[v] = OUT
     if len(rules.uncovered):
-        bare[:] = 0
+        for word in range(len(bare)):
+            bare[word] = 0
         for v in range(len(status)):
             if status[v] == IN:
                 for word in range(len(bare)):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.pricing.network import (
     FREE,
     IN,
@@ -129,11 +129,13 @@ def bound_vertex(
         read_set(network, members)
         worth, cost, true_cost = _price_set(shape, members, network.opened, prices, share)
         if true_cost <= threshold and worth > wanted and _gap(shape, members) < 0:
-            search.low[:] = members
+            for i in range(len(search.low)):
+                search.low[i] = members[i]
             return FOUND
         if cost <= limit and true_cost > threshold:
             # The other share is the one that this set violates.
-            search.high[:] = members
+            for i in range(len(search.high)):
+                search.high[i] = members[i]
             high_known = True
             if switched:
                 break
@@ -149,13 +151,15 @@ def bound_vertex(
                 return OPEN
             low_known = True
             low_cost, low_worth = cost, worth
-            search.low[:] = members
+            for i in range(len(search.low)):
+                search.low[i] = members[i]
             if num == 0:
                 break
         else:
             high_known = True
             high_cost, high_worth = cost, worth
-            search.high[:] = members
+            for i in range(len(search.high)):
+                search.high[i] = members[i]
         if low_known and high_known:
             slope = (high_worth - low_worth) / (high_cost - low_cost)
             if slope <= 0.0 or abs(slope - multiplier) <= 1e-9 * multiplier:
@@ -192,7 +196,7 @@ def branch(search: Search, depth: int, v: int) -> None:
     search.variable[depth] = v
     search.side[depth] = 0
     search.roles[v] = IN
-    search.start[depth + 1] = search.start[depth]
+    search.start[depth + 1, 0], search.start[depth + 1, 1] = search.start[depth, 0], search.start[depth, 1]
     search.numbers[1] = depth + 1
 
 
@@ -212,7 +216,8 @@ def next_vertex(search: Search, depth: int) -> int:
 def open_anchor(search: Search) -> None:
     """Set the roles of the root of one anchor's tree."""
     at = search.numbers[0]
-    search.roles[:] = FREE
+    for i in range(len(search.roles)):
+        search.roles[i] = FREE
     for i in range(at):
         search.roles[search.order[i]] = OUT
     search.roles[search.order[at]] = IN
@@ -257,7 +262,7 @@ def _price_set(
     return worth, work + share * parameters + cut + extra, work + cut + max(0, parameters - shape.capacity)
 
 
-@kernel
+@allocating_kernel
 def _gap(shape: Shape, members: RoleArray) -> int:
     """Return a member above a node that is missing for convexity, -1 if the set is convex."""
     words = shape.ancestors.shape[1]
@@ -299,7 +304,7 @@ def walk_tree(
     """
     depth = 0
     while row < len(log):
-        a, b, c = log[row]
+        a, b, c = log[row, 0], log[row, 1], log[row, 2]
         row += 1
         if b == BRANCHES:
             if not 0 <= a < len(search.roles) or search.roles[a] != FREE:

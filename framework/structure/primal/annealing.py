@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from framework.model.problem import Partition, Problem, stage_costs
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.scrambling import STEP, scrambled
 
 HOTTEST, COLDEST = 0.5, 0.02
@@ -280,7 +280,7 @@ def _move(v: int, b: int, nodes: _Nodes, walk: _Walk) -> None:
     stage[v] = b
 
 
-@kernel
+@allocating_kernel
 def _anneal(
     nodes: _Nodes,
     walk: _Walk,
@@ -342,9 +342,14 @@ def _anneal(
         change = _energy(cost[a], reference) + _energy(cost[b], reference) - before
         fits = walk.held[a] <= nodes.size_limit and walk.held[b] <= nodes.size_limit
         if fits and (change <= 0 or _uniform(random) < np.exp(-change / temperature)):
-            if max(cost[a], cost[b]) < best[0] and cost.max() < best[0]:
-                best[0] = cost.max()
-                best_stage[:] = stage
+            if max(cost[a], cost[b]) < best[0]:
+                largest = 0
+                for x in range(k):
+                    largest = max(largest, cost[x])
+                if largest < best[0]:
+                    best[0] = largest
+                    for i in range(n):
+                        best_stage[i] = stage[i]
             continue
         if other >= 0:
             _move(other, b, nodes, walk)
@@ -388,7 +393,12 @@ def _collect(v: int, right: bool, nodes: _Nodes, walk: _Walk, mark: IntArray, st
                 mark[x] = stamp
                 group[size] = x
                 size += 1
-    group[:size].sort()
-    if right:
-        group[:size] = group[:size][::-1].copy()
+    # At most `LARGEST_GROUP`, so the simplest sort will do.
+    for i in range(1, size):
+        x = group[i]
+        j = i
+        while j > 0 and (group[j - 1] < x) == right:
+            group[j] = group[j - 1]
+            j -= 1
+        group[j] = x
     return size

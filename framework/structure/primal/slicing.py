@@ -37,7 +37,7 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 _STEPS_PER_CALL = 8_000_000
 """Nodes and pins joined to or dropped from segments in one kernel call: well below 0.1 s."""
@@ -221,7 +221,7 @@ class Slicer:
         return Partition(stage_of=stage_of)
 
 
-@kernel
+@allocating_kernel
 def _prepare(
     order: IntArray,
     node_work: IntArray,

@@ -20,7 +20,7 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.problem import Partition, project
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray
 from framework.structure.reduction.contraction import compose, contract
 
@@ -94,7 +94,7 @@ def _pair(instance: Instance, stage_of: IntArray, heaviest: int, pairs: int, ran
     )
 
 
-@kernel
+@allocating_kernel
 def _levels(pred_ptr: IntArray, preds: IntArray) -> IntArray:
     """Return the number of arcs of the longest path to each node of a topologically numbered graph."""
     level = np.zeros(len(pred_ptr) - 1, np.int64)
@@ -104,7 +104,7 @@ def _levels(pred_ptr: IntArray, preds: IntArray) -> IntArray:
     return level
 
 
-@kernel
+@allocating_kernel
 def _match(
     order: IntArray,
     stage_of: IntArray,

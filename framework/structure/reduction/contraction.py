@@ -17,7 +17,7 @@ import numpy as np
 from framework.model.instance import Instance, StageLimit, merge_equal_tensors
 from framework.model.problem import Partition
 from framework.model.topology import IntArray, build_topology, ranks, row_pointers, stable_topological_order
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel
 from framework.structure.poset.closure import redundant_arcs
 
 
@@ -146,7 +146,7 @@ def _sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
     return sums
 
 
-@kernel
+@allocating_kernel
 def _strong_components(ptr: IntArray, heads: IntArray) -> IntArray:
     """Tarjan's algorithm without recursion: the strongly connected component of each node, numbered from 0."""
     n = len(ptr) - 1

@@ -66,7 +66,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray, redundant_edges
 from framework.structure.reduction.contraction import compose, contract
 
@@ -169,7 +169,7 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     return root, lowered
 
 
-@kernel
+@allocating_kernel
 def _find_dominated(
     load: IntArray,
     slack: IntArray,

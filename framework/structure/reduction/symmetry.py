@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.topology import IntArray
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.reduction.contraction import contract, with_arcs
 from framework.structure.scrambling import scrambled
 
@@ -164,7 +164,7 @@ def _recolour(
         nodes[v] = scrambled(scrambled(nodes[v]) + total)
 
 
-@kernel
+@allocating_kernel
 def _components(
     loose: NDArray[np.bool_],
     loose_tensor: NDArray[np.bool_],
@@ -198,7 +198,7 @@ def _components(
     return parent
 
 
-@kernel
+@allocating_kernel
 def _maps_tensors(
     image: IntArray,
     moved: IntArray,

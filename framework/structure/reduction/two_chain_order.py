@@ -27,7 +27,7 @@ from framework.errors import OutOfTimeError
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.topology import IntArray, ranks
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray, BoolArray, closure
 from framework.structure.poset.width_reduction import PAIRS_A_CALL, peel
 from framework.structure.reduction.contraction import contract, with_arcs
@@ -121,7 +121,7 @@ def _weigh(comparable: BitArray, weight: IntArray, first: int, last: int, beside
         beside[v] = total
 
 
-@kernel
+@allocating_kernel
 def _deadlines(place: IntArray, wide: BoolArray, succ_ptr: IntArray, succs: IntArray) -> IntArray:
     """Return the first position of a node of the spine that each node comes before, or n."""
     n = len(place)

@@ -26,7 +26,7 @@ import numpy as np
 
 from framework.model.topology import IntArray
 from framework.structure.flow.max_flow import INFINITE
-from framework.structure.kernel import kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray
 from framework.structure.pricing.network import (
     FREE,
@@ -87,16 +87,16 @@ def incidence_of(shape: Shape) -> Incidence:
     )
 
 
-@kernel
+@allocating_kernel
 def grow_tree(
     shape: Shape, incidence: Incidence, lengths: FloatArray, root: int, tree: Tree, distance: FloatArray
 ) -> int:
     """Fill a tree with the nodes nearer than 1 and the nets longer than they are far; return its number of nodes."""
     parent, step, pin, order = tree
-    parent[:] = ABSENT
-    step[:] = FREE_STEP
-    pin[:] = ABSENT
-    distance[:] = np.inf
+    for v in range(len(parent)):
+        parent[v], step[v], distance[v] = ABSENT, FREE_STEP, np.inf
+    for t in range(len(pin)):
+        pin[t] = ABSENT
     distance[root] = 0.0
     parent[root] = root
     heap = [(0.0, root)]
@@ -153,8 +153,10 @@ def weigh_tree(shape: Shape, tree: Tree, share: int, weight: IntArray, row: IntA
     `weight` is memory, ``[n]``. All in ticks; no sum leaves 64 bits, since each counts every cost once for each node.
     """
     parent, step, pin, order = tree
-    row[:] = 0
-    weight[:] = 0
+    for t in range(len(row)):
+        row[t] = 0
+    for v in range(len(weight)):
+        weight[v] = 0
     constant = 0
     for v in order:
         weight[v] = shape.work[v] + share * shape.parameters[v]
@@ -217,11 +219,12 @@ def survey(
             demand[at, share] = total
 
 
-@kernel
+@allocating_kernel
 def pair_cost(shape: Shape, rules: Rules, network: Network, u: int, v: int, shares: int) -> int:
     """Return a lower bound on the cost of every convex set that holds both nodes, in ticks: one cut a share."""
     roles = np.zeros(len(shape.work), np.int8)
-    roles[:] = FREE
+    for x in range(len(roles)):
+        roles[x] = FREE
     roles[u] = IN
     roles[v] = IN
     prices = np.zeros(len(roles), np.int64)
@@ -234,7 +237,7 @@ def pair_cost(shape: Shape, rules: Rules, network: Network, u: int, v: int, shar
     return best
 
 
-@kernel
+@allocating_kernel
 def price_row(
     shape: Shape,
     rules: Rules,

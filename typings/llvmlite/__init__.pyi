@@ -1,0 +1,1 @@
+"""What `framework.structure.kernel` uses of llvmlite."""

@@ -1,0 +1,7 @@
+"""What `framework.structure.kernel` uses of llvmlite's modules of code."""
+
+from typing import Any
+
+Linkage: Any
+
+def parse_assembly(text: str) -> Any: ...

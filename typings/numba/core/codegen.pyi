@@ -1,0 +1,13 @@
+"""The part of numba's libraries of code that `framework.structure.kernel` builds on."""
+
+from typing import Any
+
+class JITCodeLibrary:
+    name: str
+    _codegen: Any
+    _final_module: Any
+    _shared_module: Any
+    def __init__(self, codegen: Any, name: str) -> None: ...
+    def enable_object_caching(self) -> None: ...
+    def _optimize_final_module(self) -> None: ...
+    def _finalize_final_module(self) -> None: ...

@@ -1,0 +1,7 @@
+"""The part of numba's compiler that `framework.structure.kernel` builds on."""
+
+from typing import Any
+
+class Compiler:
+    state: Any
+    def define_pipelines(self) -> Any: ...
