@@ -30,7 +30,7 @@ from framework.cli import (
 )
 from framework.errors import UserError
 from framework.input_files import LIMIT_VARIABLE, size_limit
-from framework.report.escape import terminal
+from framework.report.escape import short_words, terminal
 from framework.signals import EXIT_CODE, Interrupted
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def run() -> int:
         code = _run()
         sys.stdout.flush()
     except UserError as error:
-        print(f"pipebound: {terminal(str(error))}", file=sys.stderr)
+        print(f"pipebound: {terminal(short_words(str(error)))}", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt):
         print("pipebound: interrupted", file=sys.stderr)

@@ -59,6 +59,11 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 
 
+def short_words(text: str, most: int = 300) -> str:
+    """Return text whose words have at most so many characters: a damaged file may hold numbers of a million digits."""
+    return re.sub(rf"\S{{{most + 1},}}", lambda word: shortened(word[0], most), text)
+
+
 def mathtext(text: str) -> str:
     """Return text that matplotlib draws as it stands: no formulas, and no label that a legend leaves out."""
     plain = terminal(text).replace("$", r"\$")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import sys
 from html.parser import HTMLParser
 from io import StringIO
 
 import pytest
 
+from framework.cli import run
 from framework.report import escape
 from framework.report.console import PlainConsole, status_line, styled
 from tests.conftest import REPOSITORY
@@ -137,6 +139,18 @@ def test_one_place_makes_consoles_tables_and_escapes() -> None:
                     modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
                 for module in modules:
                     assert path.name in allowed.get(module, {path.name}), f"{path.name} imports {module}"
+
+
+def test_words_of_damaged_files_are_shortened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert escape.short_words(f"a {'9' * 300} b") == f"a {'9' * 300} b"
+    assert escape.short_words(f"a {'8' * 150}{'9' * 1000} b") == f"a {'8' * 149}…{'9' * 150} b"
+    monkeypatch.setattr(sys, "argv", ["pipebound", "inspect", "testbed:resnet50", "--budget", "9" * 5000])
+    assert run() == 2
+    line = capsys.readouterr().err
+    assert 300 < len(line) < 500
+    assert line.count("\n") == 1
 
 
 def test_commands_echo_nothing_that_was_not_cleaned() -> None:

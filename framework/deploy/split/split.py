@@ -200,7 +200,8 @@ def _write_stage(model: ModelFile, stage: Stage, folder: Path, inline_bytes: int
     write_pieces(pieces(proto, source_of), path)
     unsupported = check_stage(path)
     if unsupported is not None:
-        remarks.append(f"{path.name} was checked by onnx.checker only: {unsupported}")
+        reason = unsupported.replace(f"{folder}{os.sep}", "")
+        remarks.append(f"{path.name} was checked by onnx.checker only: {reason}")
     return {
         "stage": stage.number,
         "file": path.name,

@@ -137,6 +137,17 @@ def test_what_no_result_needs_is_not_shipped(tmp_path: Path) -> None:
     assert [row["left_out"] for row in kept.stages] == [[], []]
 
 
+def test_remarks_name_no_temporary_folder(tmp_path: Path) -> None:
+    made = unused()
+    made.graph.node[0].op_type, made.graph.node[0].domain = "Nonsense", "my.own"
+    made.opset_import.append(onnx.helper.make_opsetid("my.own", 1))
+    manifest = split_model(open_model(write(made, tmp_path / "m.onnx")), [0, 0, 0, 0], tmp_path / "out")
+    told = next(remark for remark in manifest.document["remarks"] if "checked by onnx.checker only" in remark)
+    assert "my.own:Nonsense" in told
+    assert str(tmp_path) not in told
+    assert "pipebound-" not in told
+
+
 def test_a_stage_that_onnxruntime_has_no_kernels_for_is_written(tmp_path: Path) -> None:
     """It may run elsewhere; here, one line says why it does not."""
     made = unused()
