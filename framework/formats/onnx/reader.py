@@ -250,7 +250,11 @@ class _Reader:
             )
         if unused:
             remarks.append(self._on_unused(labels, costs, sorted(unused)))
-        return [*remarks, *_on_bodies(nodes, labels, costs), *_on_findings(self._pricer.findings)]
+        return [
+            *remarks,
+            *_on_bodies(nodes, labels, costs, {value.name for value in self._graph.input}),
+            *_on_findings(self._pricer.findings),
+        ]
 
     def _on_unused(self, labels: Sequence[str], costs: Sequence[Cost], unused: Sequence[int]) -> str:
         what, names = counted(len(unused), "node leads", "nodes lead"), listed([repr(labels[i]) for i in unused])
@@ -270,7 +274,9 @@ def _share(flops: int, costs: Sequence[Cost]) -> str:
     return f"{100 * flops / total:.3g}% of all operations" if total else "none of the operations"
 
 
-def _on_bodies(nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost]) -> list[str]:
+def _on_bodies(
+    nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost], inputs: Set[str]
+) -> list[str]:
     """Say which nodes hold others, and whether one of them is most of the model."""
     with_bodies = [i for i, node in enumerate(nodes) if subgraphs(node)]
     if not with_bodies:
@@ -284,7 +290,9 @@ def _on_bodies(nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Se
         whole = "the whole model" if len(nodes) == 1 else f"{_share(costs[largest].flops, costs)}"
         hint = ""
         if node.op_type == "If" and node.input:
-            hint = f" (its branches are seen where its condition {node.input[0]!r} is constant)"
+            name = node.input[0]
+            way = f"store the input {name!r} as an initializer too" if name in inputs else f"make {name!r} a constant"
+            hint = f" (to see inside the branch that is taken, {way})"
         remarks.append(f"node {labels[largest]!r} ({node.op_type}) is {whole} and cannot be split{hint}")
     return remarks
 
