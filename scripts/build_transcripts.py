@@ -2,9 +2,10 @@
 
     python scripts/build_transcripts.py [--models FOLDER] [PAGE ...]
 
-A block of a page that begins with ``    $ pipebound ...`` and shows output is a transcript. Its command runs at 80
-columns in a scratch folder, after those before it on the page; transcripts that need a model of `--models` (see
-scripts/testbed/export_examples.py) are left alone without it. Figures that these commands draw go to docs/images.
+A block of a page that begins with ``    $ pipebound ...`` and shows output is a transcript; one whose output begins
+with ``...`` shows the last paragraph only. Its command runs at 80 columns in a scratch folder, after those before it on
+the page; transcripts that need a model of `--models` (see scripts/testbed/export_examples.py) are left alone without
+it. Figures that these commands draw go to docs/images. Run it on an idle machine: what is measured is shown as it is.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ def rebuild(page: Path, folder: Path) -> None:
         if any(name in command for name in absent):
             continue
         printed = [f"    {line}".rstrip() for line in run(command, folder)]
+        if "    ..." in lines[first + 1 : first + 3]:
+            last = max((i for i, line in enumerate(printed) if not line), default=-1)
+            printed = ["    ...", *printed[last + 1 :]]
         shown += [*lines[last:first], lines[first], *([""] if len(printed) > 1 else []), *printed]
         last = end
     page.write_text("\n".join([*shown, *lines[last:]]) + "\n", encoding="utf-8")

@@ -94,8 +94,8 @@ class Display:
         proved_by = found_by = Text()
         if self.board is not None:
             instance, interval = self.board.problem.instance, self.board.interval
-            best = 0 if interval.incumbent is None else interval.incumbent
-            unit, factor = scaled_unit(instance.unit, instance.in_units(best))
+            best = interval.dual if interval.incumbent is None else interval.incumbent
+            unit, factor = scaled_unit(instance.unit, instance.in_units(best or 0))
             if interval.dual is not None and self.board.dual is not None:
                 dual = f"{quantity(instance.in_units(interval.dual) * factor)} {unit}"
                 proved_by = styled(self.board.dual.source, "dim")

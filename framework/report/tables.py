@@ -104,7 +104,7 @@ def _overrun(result: Result) -> str:
 
 
 def _unit_of(result: Result) -> tuple[str, float]:
-    return scaled_unit(result.unit, result.incumbent or 0.0)
+    return scaled_unit(result.unit, result.incumbent or result.dual_bound or 0.0)
 
 
 def _summary_table(results: Sequence[Result]) -> FactTable:

@@ -43,7 +43,7 @@ def draw_result(result: Result, path: Path) -> None:
 
 def _draw_stages(axes: Any, result: Result) -> None:
     rows = result.document["stage_costs"]
-    unit, factor = scaled_unit(result.unit, result.incumbent or 0.0)
+    unit, factor = scaled_unit(result.unit, result.incumbent or result.dual_bound or 0.0)
     base = np.zeros(len(rows))
     for part, colour in _PARTS:
         heights = np.array([row[part] * factor for row in rows])
@@ -76,7 +76,7 @@ def _label_stages(axes: Any, sizes: IntArray) -> None:
 
 
 def _draw_trajectory(axes: Any, result: Result) -> None:
-    unit, factor = scaled_unit(result.unit, result.incumbent or 0.0)
+    unit, factor = scaled_unit(result.unit, result.incumbent or result.dual_bound or 0.0)
     points = result.document["trajectory"]
     times = [point[0] for point in points] + [result.seconds]
     for column, label, colour in ((2, "incumbent", _INCUMBENT), (1, "dual bound", _DUAL)):
