@@ -14,6 +14,7 @@ import framework
 from framework.formats import read_graph
 from framework.model.device import load_device
 from framework.portfolio.result import Result
+from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.report.tables import print_results
 from tests.cli.conftest import Run
@@ -53,7 +54,7 @@ def test_solve_lists_the_nodes_of_each_stage(pipebound: Run, graph_file: Path, t
 
 def test_without_a_partition_the_unit_fits_the_bound(capsys: pytest.CaptureFixture[str]) -> None:
     graph = read_graph("testbed:squeezenet")
-    done = solve(graph, 4, device=load_device("reference"), entry="simple", budget=20.0).document
+    done = solve(graph, 4, settings=Settings(device=load_device("reference"), entry="simple", budget=20.0)).document
     nothing = {"incumbent": None, "incumbent_ticks": None, "stage_of": None, "stage_costs": [], "relative_gap": None}
     print_results([Result({**done, **nothing, "ratio": None, "status": "time_limit", "incumbent_source": None})])
     shown = capsys.readouterr().out
