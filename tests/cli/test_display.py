@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,13 @@ def test_solve_lists_the_nodes_of_each_stage(pipebound: Run, graph_file: Path, t
 def test_without_a_partition_the_unit_fits_the_bound(capsys: pytest.CaptureFixture[str]) -> None:
     graph = read_graph("testbed:squeezenet")
     done = solve(graph, 4, settings=Settings(device=load_device("reference"), entry="simple", budget=20.0)).document
-    nothing = {"incumbent": None, "incumbent_ticks": None, "stage_of": None, "stage_costs": [], "relative_gap": None}
+    nothing: dict[str, Any] = {
+        "incumbent": None,
+        "incumbent_ticks": None,
+        "stage_of": None,
+        "stage_costs": [],
+        "relative_gap": None,
+    }
     print_results([Result({**done, **nothing, "ratio": None, "status": "time_limit", "incumbent_source": None})])
     shown = capsys.readouterr().out
     assert "values in us" in shown
