@@ -42,6 +42,8 @@ LARGE_PRESOLVE_SHARE = 0.5
 END_FACTOR = 8
 """Pricing the incumbent once more, writing the result and freeing memory take so many times as long as opening a run
 does, on a large instance; measured, so that a busy machine is given more. It is kept for the end of the budget."""
+START_FACTOR = 4
+"""On a large instance members are only started if so many times what opening the run took is left: each gets a copy."""
 LARGEST_END_SHARE = 0.25
 """The largest part of the budget that is kept for it."""
 
@@ -109,6 +111,7 @@ class Runner:
     _ended: set[str] = field(init=False, default_factory=set)
     _clock: RunClock = field(init=False)
     _end_seconds: float = field(init=False, default=0.0)
+    _start_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._clock = RunClock(self.options.started, self.options.budget)
@@ -125,8 +128,9 @@ class Runner:
         self._open_space("original", self.problem)
         self._start_from_scratch()
         if self._large:
-            taken = END_FACTOR * (time.monotonic() - opened)
-            self._end_seconds = min(taken, LARGEST_END_SHARE * self.options.budget)
+            taken = time.monotonic() - opened
+            self._end_seconds = min(END_FACTOR * taken, LARGEST_END_SHARE * self.options.budget)
+            self._start_seconds = START_FACTOR * taken
         waiting = list(self.members)
         if self.options.presolve:
             presolve = Member(entry="", name=PRESOLVE, space="original")
@@ -182,7 +186,7 @@ class Runner:
         settled = self._settled()
         if settled is not None:
             return settled
-        if time.monotonic() >= self.deadline:
+        if time.monotonic() >= self.deadline - (0.0 if self._running else self._start_seconds):
             return Termination(reason=Reason.LIMIT, limit=Limit.TIME)
         if not waiting and not self._running:
             return Termination(reason=Reason.FINISHED, detail="every member has ended")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.bounds import Reason
+from framework.bounds import Limit, Reason
 from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.portfolio import runner as runner_module
@@ -82,7 +82,21 @@ def test_large_instances_keep_a_part_of_the_budget_for_the_end(
 ) -> None:
     monkeypatch.setattr(runner_module, "LARGE_NODES", large)
     monkeypatch.setattr(runner_module, "END_FACTOR", 10**9)
+    monkeypatch.setattr(runner_module, "START_FACTOR", 0)
     options = RunOptions(started=time.monotonic(), budget=60.0, presolve=False)
     runner = Runner(Problem(instance=random_layered_instance(3, 20), stages=4), (), options)
     runner.run()
     assert runner.deadline == pytest.approx(options.started + (1 - kept) * options.budget)
+
+
+def test_no_member_is_started_on_a_large_instance_without_time_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_plugins()
+    monkeypatch.setattr(runner_module, "LARGE_NODES", 1)
+    monkeypatch.setattr(runner_module, "START_FACTOR", 10**9)
+    options = RunOptions(started=time.monotonic(), budget=60.0, presolve=False)
+    runner = Runner(Problem(instance=random_layered_instance(3, 20), stages=4), MEMBERS, options)
+    record = runner.run()
+    assert record.termination.limit is Limit.TIME
+    assert not record.members
+    assert runner.board.incumbent is not None
+    assert runner.board.dual is not None
