@@ -1,8 +1,10 @@
-"""Write docs/methods.md from the registry and the docstrings, and build the documentation site into build/site.
+"""Write the pages that are made from code and data, and build the documentation site into build/site.
 
-scripts/build_docs            writes the page and builds the site: open build/site/index.html in a browser
+scripts/build_docs            writes the pages and builds the site: open build/site/index.html in a browser
 scripts/build_docs --check    writes no page; exits with 1 if one is not current or the site has a warning
-scripts/build_docs --pages    only writes the page, in seconds
+scripts/build_docs --pages    only writes the pages, in seconds
+
+docs/methods.md is made from the registry and the docstrings, docs/measurements.md from the data in docs/measurements.
 """
 
 from __future__ import annotations
@@ -30,18 +32,26 @@ def main() -> None:
     faults = load_plugins()
     if faults:
         raise SystemExit(f"plugins failed to load: {faults}")
-    write_page(check=arguments.check)
+    write_methods(check=arguments.check)
+    write_measurements(check=arguments.check)
     if not arguments.pages:
         build_site()
 
 
-def write_page(*, check: bool) -> None:
+def write_methods(*, check: bool) -> None:
     page = methods_page()
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page:
         return
     if check:
         raise SystemExit(f"{PAGE.name} is not current: run scripts/build_docs")
     PAGE.write_text(page, encoding="utf-8")
+
+
+def write_measurements(*, check: bool) -> None:
+    sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+    from runner import write_page
+
+    write_page(check=check)
 
 
 def build_site() -> None:

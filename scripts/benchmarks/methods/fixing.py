@@ -1,20 +1,19 @@
 """What fixing leaves of a graph right below the best partition, and what that is worth to CP-SAT, as ratios.
 
-    python scripts/benchmarks/methods/fixing.py [--below 1e-4] [--seconds 20] [GRAPH@STAGES ...]
+    scripts/bench fixing [--set seconds=20]
 
 Each graph of the testbed is priced for the reference device and reduced; `default` finds a partition first, in
-`--seconds`. The threshold is so much below it. Columns: nodes before, nodes left, seconds that takes, and how CP-SAT
-decides the threshold, in at most `--seconds`: on the graph as it is, and on what is left with CP-SAT's own linear
+`seconds`. The threshold is so much below it. Columns: nodes before, nodes left, seconds that takes, and how CP-SAT
+decides the threshold, in at most `seconds`: on the graph as it is, and on what is left with CP-SAT's own linear
 program, none (0), and the fullest (2). Each of these on one core; what ran out of time has a `>`.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
+from figures import Figures
 
 from framework.contracts import Refuted, Satisfied
 from framework.formats import read_graph
@@ -42,21 +41,16 @@ PAIRS = (
 )
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--below", type=float, default=1e-4)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("pairs", nargs="*", default=PAIRS)
-    arguments = parser.parse_args()
+def measure(seconds: float, below: float = 1e-4, pairs: Sequence[str] = PAIRS) -> Sequence[Figures]:
+    """Return one row for each pair of a graph and a number of stages."""
     load_plugins()
-    table = Table(title=f"{arguments.below:g} below the best partition")
-    for heading in ("graph", "k", "nodes", "left", "seconds", "as it is", "left, own", "left, 0", "left, 2"):
-        table.add_column(heading, justify="left" if heading == "graph" else "right")
-    for pair in arguments.pairs:
+    rows = []
+    for pair in pairs:
         name, stages = pair.rsplit("@", 1)
-        table.add_row(name, stages, *_cells(name, int(stages), arguments.below, arguments.seconds))
-    Console(width=130).print(table)
+        rows.append((f"`{name}`", stages, *_cells(name, int(stages), below, seconds)))
+    columns = ("graph", "k", "nodes", "left", "seconds", "as it is", "left, own", "left, 0", "left, 2")
+    title = f"{below:g} below the best partition"
+    return (Figures(name="decisions", title=title, columns=columns, rows=tuple(rows)),)
 
 
 def _cells(name: str, stages: int, below: float, seconds: float) -> list[str]:
@@ -84,7 +78,3 @@ def _decide(spec: str, problem: Problem, threshold: int, seconds: float) -> str:
     took = time.perf_counter() - started
     word = {Refuted: "no", Satisfied: "yes"}.get(type(answer), ">")
     return f"{word} {took:.1f}"
-
-
-if __name__ == "__main__":
-    main()

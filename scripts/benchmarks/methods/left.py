@@ -1,23 +1,22 @@
 """What is left after fixing: what order and windows are worth to CP-SAT there, and what `weave` finds there, as ratios.
 
-    python scripts/benchmarks/methods/left.py [--seconds 10] [GRAPH@STAGES ...]
+    scripts/bench left [--set seconds=10]
 
-Each graph of the testbed is priced for the reference device and reduced. First table: a threshold 1e-4 below the best
-partition that `default` finds in `--seconds` is decided by `cp-sat:linearization=0+2` on what fixing leaves: without
-order and windows, with exchangeable branches in order, with windows as well; one core, at most `--seconds` each, the
-nodes left in brackets; `>` stands for no answer. Second table: bottlenecks, over that best partition, of `weave` after
+Each graph of the testbed is priced for the reference device and reduced. First columns: a threshold 1e-4 below the best
+partition that `default` finds in `seconds` is decided by `cp-sat:linearization=0+2` on what fixing leaves: without
+order and windows, with exchangeable branches in order, with windows as well; one core, at most `seconds` each, the
+nodes left in brackets; `>` stands for no answer. Last columns: bottlenecks, over that best partition, of `weave` after
 1 s, after 1 s more on the graph, and after 1 s more on what is left below the first one instead.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
-from rich.console import Console
-from rich.table import Table
+from figures import Figures
 
 from framework.contracts import Refuted, Satisfied
 from framework.formats import read_graph
@@ -47,26 +46,21 @@ LEVELS = "cp-sat:linearization=0+2"
 WEAVE = "weave:patience=100000"
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("pairs", nargs="*", default=PAIRS)
-    arguments = parser.parse_args()
+def measure(seconds: float, pairs: Sequence[str] = PAIRS) -> Sequence[Figures]:
+    """Return one row for each pair of a graph and a number of stages."""
     load_plugins()
-    decided = Table("graph", "k", "neither", "order", "order, windows", title=f"{BELOW:g} below the best partition")
-    found = Table("graph", "k", "weave", "on the graph", "on what is left", title="bottleneck / best")
-    for pair in arguments.pairs:
+    rows = []
+    for pair in pairs:
         name, stages = pair.rsplit("@", 1)
         graph, device = read_graph(f"testbed:{name}"), load_device("reference")
-        settings = Settings(device=device, budget=arguments.seconds, workers=1)
+        settings = Settings(device=device, budget=seconds, workers=1)
         best = solve(graph, int(stages), settings=settings).incumbent_ticks or 1
         problem = Problem(instance=reduce_exact(price(graph, device)), stages=int(stages))
-        decided.add_row(name, stages, *_decisions(problem, int(best * (1 - BELOW)), arguments.seconds))
-        found.add_row(name, stages, *(f"{value / best:.5f}" for value in _searches(problem)))
-    console = Console(width=110)
-    console.print(decided)
-    console.print(found)
+        decided = _decisions(problem, int(best * (1 - BELOW)), seconds)
+        rows.append((f"`{name}`", stages, *decided, *(f"{value / best:.5f}" for value in _searches(problem))))
+    columns = ("graph", "k", "neither", "order", "order, windows", "`weave`", "on the graph", "on what is left")
+    title = f"{BELOW:g} below the best partition; bottleneck / best"
+    return (Figures(name="decisions", title=title, columns=columns, rows=tuple(rows)),)
 
 
 def _decisions(problem: Problem, threshold: int, seconds: float) -> list[str]:
@@ -113,7 +107,3 @@ def _searches(problem: Problem) -> list[int]:
             decisions.improve([registry.create("slice-graph"), registry.create(WEAVE)], first - 1, context)
         values.append(board.interval.incumbent or first)
     return values
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What tolls add to the bounds of a core, and how many steps it takes to read one backwards, as ratios.
 
-    python scripts/benchmarks/methods/tolls.py [--ideals 30000] [GRAPH@STAGES ...]
+    scripts/bench tolls [--set ideals=30000]
 
 Each graph of the testbed is priced for the reference device and reduced. On one core of so many ideals, without tolls,
 with tolls, and without tolls backwards, bisection finds the highest threshold that any variant refutes, between the
@@ -10,10 +10,9 @@ bottleneck, in those it takes forwards without tolls. Where nothing has a toll, 
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
+from figures import Figures
 
 from framework.errors import OutOfTimeError
 from framework.formats import read_graph
@@ -50,22 +49,18 @@ MOST_STEPS = 300_000_000
 HEFT = 3.0
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ideals", type=int, default=30_000)
-    parser.add_argument("pairs", nargs="*", default=PAIRS)
-    arguments = parser.parse_args()
+def measure(ideals: int, pairs: Sequence[str] = PAIRS) -> Sequence[Figures]:
+    """Return one row for each pair of a graph and a number of stages."""
     load_plugins()
-    table = Table(title=f"cores of at most {arguments.ideals} ideals")
-    for heading in ("graph", "k", "plain", "tolls", "backwards", "steps with tolls", "steps backwards"):
-        table.add_column(heading, justify="left" if heading == "graph" else "right")
+    rows = []
     device = load_device("reference")
-    for pair in arguments.pairs:
+    for pair in pairs:
         name, stages = pair.rsplit("@", 1)
         problem = Problem(instance=reduce_exact(price(read_graph(f"testbed:{name}"), device)), stages=int(stages))
-        table.add_row(name, stages, *_cells(problem, arguments.ideals))
-    Console(width=120).print(table)
+        rows.append((f"`{name}`", stages, *_cells(problem, ideals)))
+    columns = ("graph", "k", "without", "with", "backwards", "steps", "steps backwards")
+    title = f"cores of at most {ideals} ideals"
+    return (Figures(name="thresholds", title=title, columns=columns, rows=tuple(rows)),)
 
 
 def _cells(problem: Problem, ideals: int) -> list[str]:
@@ -112,7 +107,3 @@ def _steps(search: FluidSearch, problem: Problem, threshold: int) -> int:
     for variant in range(search.variants):
         _refutes(search, problem, threshold, variant)
     return search.steps - before
-
-
-if __name__ == "__main__":
-    main()

@@ -1,19 +1,18 @@
 """What `weave`, `multilevel` and `annealing` make of the best slicing of a graph, as ratios.
 
-    python scripts/benchmarks/methods/weave.py [--seconds 4] [--stages 8 32] [GRAPH ...]
+    scripts/bench weave [--set seconds=4] [--set stages=8,32]
 
 Each graph of the testbed is priced for the reference device and reduced; each entry starts from the slicing that
 `slice-graph` finds and runs alone, with one seed. A cell is its bottleneck in units of the lowest of the row, so 1 is
-best; the last row has geometric means. Run it with nothing beside it.
+best; the first table has the geometric means. Run it with nothing beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-from math import exp, log
+from collections.abc import Sequence
+from statistics import geometric_mean
 
-from rich.console import Console
-from rich.table import Table
+from figures import Figures
 
 from framework.formats import read_graph
 from framework.model.device import load_device
@@ -42,29 +41,27 @@ GRAPHS = (
 )
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--stages", type=int, nargs="+", default=[8, 32])
-    parser.add_argument("graphs", nargs="*", default=GRAPHS)
-    arguments = parser.parse_args()
+def measure(seconds: float, stages: Sequence[int], graphs: Sequence[str] = GRAPHS) -> Sequence[Figures]:
+    """Return the geometric means, and one row for each pair of a graph and a number of stages."""
     load_plugins()
-    table = Table(title=f"bottleneck / lowest, {arguments.seconds:g} s each after slice-graph")
-    for heading in ("graph", "k", "slice-graph", *ENTRIES):
-        table.add_column(heading, justify="left" if heading == "graph" else "right")
-    logs: dict[str, list[float]] = {entry: [] for entry in ("slice-graph", *ENTRIES)}
+    rows = []
+    entries = ("slice-graph", *ENTRIES)
+    ratios: dict[str, list[float]] = {entry: [] for entry in entries}
     device = load_device("reference")
-    for name in arguments.graphs:
+    for name in graphs:
         instance = reduce_exact(price(read_graph(f"testbed:{name}"), device))
-        for stages in arguments.stages:
-            values = _values(Problem(instance=instance, stages=stages), arguments.seconds)
+        for k in stages:
+            values = _values(Problem(instance=instance, stages=k), seconds)
             least = min(values.values())
             for entry, value in values.items():
-                logs[entry].append(log(value / least))
-            table.add_row(name, str(stages), *(f"{value / least:.5f}" for value in values.values()))
-    table.add_row("geometric mean", "", *(f"{exp(sum(row) / len(row)):.5f}" for row in logs.values()))
-    Console(width=120).print(table)
+                ratios[entry].append(value / least)
+            rows.append((f"`{name}`", str(k), *(f"{value / least:.5f}" for value in values.values())))
+    title = f"bottleneck / lowest, {seconds:g} s each after slice-graph"
+    means = tuple(f"{geometric_mean(ratios[entry]):.5f}" for entry in entries)
+    return (
+        Figures(name="means", title=title, columns=tuple(f"`{entry}`" for entry in entries), rows=(means,)),
+        Figures(name="pairs", title=title, columns=("graph", "k", *entries), rows=tuple(rows)),
+    )
 
 
 def _values(problem: Problem, seconds: float) -> dict[str, int]:
@@ -80,7 +77,3 @@ def _values(problem: Problem, seconds: float) -> dict[str, int]:
         run_entry(registry.create(f"{entry}:patience={ENDLESS}"), problem, board=board, seconds=seconds)
         values[entry] = board.interval.incumbent
     return values
-
-
-if __name__ == "__main__":
-    main()

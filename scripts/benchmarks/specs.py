@@ -1,0 +1,139 @@
+"""The benchmarks: what each measures, with which parameters, and what makes its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A frozen benchmark.
+
+    Attributes
+    ----------
+    name
+        What `scripts/bench NAME` and the blocks of docs/measurements.md call it.
+    about
+        One line for `scripts/bench --list`.
+    measure
+        ``module:function`` of this folder, which returns tables; empty for the report of a study, whose
+        tables are taken from what `command` prints.
+    parameters
+        Arguments of that function. A kept measurement has these and no others.
+    command
+        What a reader types; by default ``scripts/bench NAME``.
+    """
+
+    name: str
+    about: str
+    measure: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+    def typed(self) -> str:
+        """Return the command that measures it."""
+        return self.command or f"scripts/bench {self.name}"
+
+
+def study(name: str) -> str:
+    """Return the command that runs a study and prints its report."""
+    return f".venv/bin/pipebound study run studies/{name}.toml && .venv/bin/pipebound study report studies/{name}.toml"
+
+
+STAGES = (2, 4, 8, 16, 32, 64)
+SPECS = (
+    Spec(
+        name="dnn",
+        about="dnn-partitioning inference inputs, k = 2 .. 32: optimal, and in how many seconds",
+        measure="claims:dnn",
+        parameters={"budget": 30.0},
+    ),
+    Spec(
+        name="pipedream",
+        about="PipeDream profiles at 1e9 B/s, k = 2 .. 32",
+        measure="claims:pipedream",
+        parameters={"budget": 20.0},
+    ),
+    Spec(
+        name="testbed",
+        about="the nine graphs from the onnx package on the reference device, k = 2 .. 32",
+        measure="claims:testbed",
+        parameters={"budget": 20.0},
+    ),
+    Spec(
+        name="regal",
+        about="16 wide random graphs of 150 nodes, 60 s a pair: dual bound / incumbent of `default`",
+        measure="claims:regal",
+        parameters={"budget": 60.0, "stages": STAGES},
+    ),
+    Spec(
+        name="regal-15",
+        about="the same with 15 s a pair",
+        measure="claims:regal",
+        parameters={"budget": 15.0, "stages": STAGES},
+    ),
+    Spec(
+        name="start",
+        about="`pipebound --help`; reading, and a budget of 10 s, on 12,000 nodes",
+        measure="claims:start",
+        parameters={"budget": 10.0},
+    ),
+    Spec(name="slicing", about="a slicing pass and a full solve on 20,000 nodes", measure="claims:slicing"),
+    Spec(name="anchored", about="anchored-cut on 12,000 nodes: time, memory, maximum flows", measure="claims:anchored"),
+    Spec(
+        name="solvers",
+        about="`default` beside the paper's method and plain solvers, 8 s a run on four wide random graphs",
+        measure="against:contest",
+        parameters={"field": "solvers", "budget": 8.0, "stages": STAGES},
+    ),
+    Spec(
+        name="decompositions",
+        about="decompositions beside `simple` and `lp`, 10 s a run on the same graphs",
+        measure="against:contest",
+        parameters={"field": "decompositions", "budget": 10.0, "stages": (2, 4, 8, 16, 32)},
+    ),
+    Spec(
+        name="decompositions-6",
+        about="the same with 6 s a run",
+        measure="against:contest",
+        parameters={"field": "decompositions", "budget": 6.0, "stages": (2, 8, 32)},
+    ),
+    Spec(
+        name="fixing",
+        about="what `fixing` leaves 1e-4 below the best partition, and what that is worth to CP-SAT",
+        measure="methods.fixing:measure",
+        parameters={"seconds": 8.0},
+    ),
+    Spec(
+        name="left",
+        about="what order and stage windows are worth on what `fixing` leaves",
+        measure="methods.left:measure",
+        parameters={"seconds": 8.0},
+    ),
+    Spec(
+        name="tolls",
+        about="what tolls add to the bounds of one core",
+        measure="methods.tolls:measure",
+        parameters={"ideals": 30_000},
+    ),
+    Spec(
+        name="weave",
+        about="partitions of `weave` beside those of the searches it replaced, 2 s each",
+        measure="methods.weave:measure",
+        parameters={"seconds": 2.0, "stages": (8, 32)},
+    ),
+    Spec(name="core", about="the 60 graphs of the subset `core`, 10 s and one core a pair", command=study("core")),
+    Spec(
+        name="tuning",
+        about="four ways of improving partitions, on the training half of the families",
+        command=study("tuning"),
+    ),
+    Spec(name="tuning-few", about="`cp-sat` early or late, for two and four stages", command=study("tuning-few")),
+)
+
+
+def spec_of(name: str) -> Spec | None:
+    """Return the benchmark of that name."""
+    return next((spec for spec in SPECS if spec.name == name), None)

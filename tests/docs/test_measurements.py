@@ -1,0 +1,126 @@
+"""The tables of docs/measurements.md are what the data files say; benchmarks have one runner."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+FOLDER = REPOSITORY / "scripts" / "benchmarks"
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("runner")
+
+
+def test_the_page_is_current(runner: Any) -> None:
+    page = runner.PAGE.read_text(encoding="utf-8")
+    assert runner.filled(page) == page, "run scripts/bench --page"
+
+
+def test_every_table_of_the_page_is_in_a_block(runner: Any) -> None:
+    """A table that somebody types by hand would be a figure without data."""
+    page = runner.PAGE.read_text(encoding="utf-8")
+    outside = re.sub(r"<!-- begin: ([^>]+) -->.*?<!-- end: \1 -->", "", page, flags=re.DOTALL)
+    assert "|---" not in outside
+    kept = {path.stem for path in runner.DATA.glob("*.json")}
+    assert kept == {label.split()[0] for label in re.findall(r"<!-- begin: ([^>]+) -->", page)}
+
+
+def test_a_changed_figure_shows(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = runner.PAGE.read_text(encoding="utf-8")
+    for path in runner.DATA.glob("*.json"):
+        text = path.read_text(encoding="utf-8").replace(".98806", ".98807")
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(runner, "DATA", tmp_path)
+    assert runner.filled(page) == page.replace(".98806", ".98807")
+    assert runner.filled(page) != page
+
+
+def test_blocks_without_figures_are_refused(runner: Any) -> None:
+    for label, complaint in [("nought", "no figures"), ("tolls nought", "no table nought")]:
+        with pytest.raises(SystemExit, match=complaint):
+            runner.filled(f"<!-- begin: {label} -->\n<!-- end: {label} -->")
+    with pytest.raises(SystemExit, match="no end"):
+        runner.filled("<!-- begin: tolls -->\n")
+
+
+def test_specs_name_functions_and_parameters_that_are_there(runner: Any) -> None:
+    assert len({spec.name for spec in runner.SPECS}) == len(runner.SPECS)
+    for spec in runner.SPECS:
+        if not spec.measure:
+            assert spec.command
+            continue
+        module, _, function = spec.measure.partition(":")
+        tree = ast.parse((FOLDER / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+        (found,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+        names = {argument.arg for argument in found.args.args}
+        without_default = {
+            argument.arg for argument in found.args.args[: len(found.args.args) - len(found.args.defaults)]
+        }
+        assert without_default <= set(spec.parameters) <= names, spec.name
+
+
+def test_kept_figures_are_of_the_frozen_parameters(runner: Any) -> None:
+    for path in runner.DATA.glob("*.json"):
+        spec = runner.spec_of(path.stem)
+        kept = runner.read_measurement(path)
+        assert {name: tuple(v) if isinstance(v, list) else v for name, v in kept.parameters.items()} == spec.parameters
+        assert re.match(r"\d{4}-\d{2}-\d{2}", kept.measured)
+        assert kept.machine
+
+
+def test_a_run_is_kept_and_read_again(runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = runner.Figures(name="means", columns=("a", "k"), rows=(("x | y", "1"), ("é", "2")))
+    monkeypatch.setattr(runner, "measure_of", lambda spec: lambda **parameters: (table,))
+    monkeypatch.setattr(runner, "DATA", tmp_path)
+    spec = runner.spec_of("weave")
+    runner.run(spec, spec.parameters, keep=True)
+    kept = runner.read_measurement(tmp_path / "weave.json")
+    assert kept.tables == (table,)
+    assert "means" in (tmp_path / "weave.json").read_text(encoding="utf-8")
+    assert runner.block("weave").startswith("    scripts/bench weave\n\n20")
+    with pytest.raises(ValueError, match="as many cells"):
+        runner.Figures(name="means", columns=("a", "k"), rows=(("x",),))
+
+
+def test_parameters_are_set_by_their_types(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(budget: float, stages: tuple[int, ...], graphs: int = 4) -> None: ...
+
+    monkeypatch.setattr(runner, "measure_of", lambda spec: measure)
+    spec = runner.spec_of("regal")
+    set_to = runner.settings(["budget=5", "stages=2,4", "graphs=1"], spec)
+    assert set_to == {"budget": 5.0, "stages": (2, 4), "graphs": 1}
+    with pytest.raises(SystemExit, match="no parameter budgt; it has budget, stages, graphs"):
+        runner.settings(["budgt=5"], spec)
+
+
+def test_scripts_import_what_is_there() -> None:
+    """Scripts are not type-checked, and most run in no test: their imports are resolved here."""
+    from tests.docs.test_names import inside_project, names_in
+
+    missing = []
+    for path in sorted((REPOSITORY / "scripts").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            for name in (alias.name for alias in node.names):
+                parts = [*node.module.split("."), name]
+                if parts[0] in ("framework", "formulations", "strategies", "tests"):
+                    there = inside_project(parts)
+                else:
+                    beside = [folder / f"{parts[0]}.py" for folder in (path.parent, path.parent.parent)]
+                    files = [file for file in beside if file.is_file()]
+                    bodies = [ast.parse(file.read_text(encoding="utf-8")).body for file in files]
+                    there = any(name in set(names_in(body)) for body in bodies) if files else parts[0] != "bench"
+                if not there:
+                    missing.append(f"{path.relative_to(REPOSITORY)}: {'.'.join(parts)}")
+    assert not missing
