@@ -19,7 +19,7 @@ PAGES = [
 ]
 DOTTED = re.compile(r"(?<!`)`([\w/-]+(?:\.[\w-]+)+)(?:\(\))?`(?!`)")
 FILE = re.compile(r"\b((?:docs|scripts|studies|tests|framework|formulations|strategies)/[\w/.-]+\w)")
-INVENTED = re.compile(r"\.sqlite$|/(test_)?my_")
+INVENTED = re.compile(r"\.sqlite$|/(test_)?my_|/NAME\b")
 """Files that are made by running something, or that the reader is to write."""
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -29,11 +29,21 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+def definitions(body: list[ast.stmt]) -> Iterator[Definition]:
+    """Return the classes and functions of a body, those inside others included."""
+    for node in body:
+        if isinstance(node, Definition):
+            yield node
+            yield from definitions(node.body)
+        elif isinstance(node, ast.If | ast.Try):
+            yield from definitions(node.body)
+
+
 @cache
 def classes() -> dict[str, list[ast.ClassDef]]:
     found: dict[str, list[ast.ClassDef]] = {}
     for path in PYTHON:
-        for node in ast.walk(tree_of(path)):
+        for node in definitions(tree_of(path).body):
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(node)
     return found
@@ -54,7 +64,8 @@ def names_in(body: list[ast.stmt]) -> Iterator[str]:
             yield from names_in(node.orelse)
 
 
-def attributes_of(definition: ast.ClassDef) -> set[str]:
+@cache
+def attributes_of(definition: ast.ClassDef) -> frozenset[str]:
     own = set(names_in(definition.body))
     own |= {
         node.attr
@@ -64,7 +75,7 @@ def attributes_of(definition: ast.ClassDef) -> set[str]:
     for base in definition.bases:
         if isinstance(base, ast.Name):
             own |= {name for parent in classes().get(base.id, []) for name in attributes_of(parent)}
-    return own
+    return frozenset(own)
 
 
 def inside_project(parts: list[str]) -> bool:
@@ -94,11 +105,14 @@ def exists(name: str, beside: Path) -> bool:
     return importlib.util.find_spec(parts[0]) is not None
 
 
-def docstrings() -> Iterator[tuple[Path, str]]:
-    for path in PYTHON:
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Module | Definition) and (text := ast.get_docstring(node)):
-                yield path, text
+@cache
+def docstrings() -> list[tuple[Path, str]]:
+    return [
+        (path, text)
+        for path in PYTHON
+        for node in (tree_of(path), *definitions(tree_of(path).body))
+        if (text := ast.get_docstring(node))
+    ]
 
 
 def test_names_in_docstrings_exist() -> None:
