@@ -1,4 +1,4 @@
-"""`core-fluid`: the ideals of a core, with the nodes that make the graph wide as a fluid that may run anywhere.
+"""`core-fluid`: destructive bound by a dynamic program over a narrow core, with the other nodes divisible.
 
 Validity: a threshold T is refuted only if no chain of at most k ideals of the core, with stages of cost at most T on
 the core's nets, leaves room for the work (or the work and parameters) of all fluid nodes between the earliest and the

@@ -1,4 +1,4 @@
-"""`counting`: every node takes a share of its stage, and at a low threshold the shares add up to more than k stages.
+"""`counting`: refutes T where the least shares that nodes take of any stage add up to more than k stages.
 
 Validity: at a threshold T take weights a > 0 on the nodes, and g_v at least the weight a(S) of every convex S that
 holds v and costs at most T. In a partition at T each stage S takes up

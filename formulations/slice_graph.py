@@ -1,4 +1,4 @@
-"""The optimal slicing of a few good topological orders.
+"""`slice-graph`: the optimal slicing into stages of a few good topological orders.
 
 Every partition into stages slices some topological order, and the best slicing of one order is found exactly and fast
 (`framework.structure.primal.slicing`). So the search is over orders: the one of the best partition known, the given

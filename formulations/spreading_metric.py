@@ -1,4 +1,4 @@
-"""`spreading-metric`: lengths of tensors that keep every stage small and every cut tensor paid for.
+"""`spreading-metric`: linear relaxation in lengths of tensors, by cutting planes, with an exact certificate.
 
 Validity: take a partition with bottleneck T, and d[t] = 1 for the tensors it cuts, else 0. Three kinds of rows hold:
 

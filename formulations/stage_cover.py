@@ -1,4 +1,4 @@
-"""`stage-cover`: refutes thresholds by prices on the nodes that no stage can be worth.
+"""`stage-cover`: refutes T by node prices whose total no k stages of cost at most T can reach (Farley's bound).
 
 Validity: let T be a threshold, pi integers on the nodes, and theta at least 0 such that pi(S) <= theta for every convex
 S with f(S) <= T. In a partition into k stages of cost at most T every stage is such an S or empty, so pi(V), which is

@@ -1,4 +1,4 @@
-"""`superblocks`: the stages in a few groups of consecutive ones, minimising T or refuting a given T.
+"""`superblocks`: the paper's relaxation with any number of groups of consecutive stages, minimising or deciding T.
 
 Validity: `framework.structure.models.superblocks`: any partition with bottleneck T is a point of the model of any
 grouping, so its optimum is a dual bound, and where it has no solution T is refuted. With CP-SAT the model is coarsened

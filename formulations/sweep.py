@@ -1,4 +1,4 @@
-"""`sweep`: how far one more stage can reach, from the first stage to the last.
+"""`sweep`: how much work the first j stages can hold at a threshold, one integer program after the other.
 
 Validity: let a be the most work that the first b stages can hold in a partition with bottleneck at most T. With stage b
 they form an ideal whose work is at most the optimum of a program over pairs of ideals: the inner one has work at most

@@ -1,4 +1,4 @@
-"""`column-generation`: thresholds are refuted by prices on the nodes, or met by stages put together.
+"""`column-generation`: refutes thresholds by node prices, and builds partitions from the stages that were priced.
 
 Validity: the formulation it drives refutes thresholds with proofs of its own, which hold whatever the prices are
 (`stage-cover`); a refuted T means that the optimum is at least T + 1. Where its columns hold all nodes fractionally

@@ -1,4 +1,4 @@
-"""`fixing`: what no good partition can do otherwise is fixed by cores; what is left is decided.
+"""`fixing`: cost-based filtering at a threshold, then an exact or corridor search of the filtered instance.
 
 Validity: a threshold T refuted by survivors (`framework.structure.filtering.bidirectional` has the proof), or on the
 instance that they leave, means that every partition costs at least T + 1; a partition of what is left is one of the

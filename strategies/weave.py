@@ -1,4 +1,4 @@
-"""`weave`: exact programs over a spine and a strand of the coarsened graph, woven anew around the best partition known.
+"""`weave`: corridor search: exact programs over interleavings of two chains, around the best partition known.
 
 Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition known
 among its own at the same cost (`framework.structure.reduction.coarsening`); woven, it is the same graph with more order

@@ -1,4 +1,4 @@
-"""Running one entry on small problems, so that numba has compiled every kernel it uses."""
+"""Runs an entry on small problems, so that numba compiles every kernel that the entry uses."""
 
 from __future__ import annotations
 

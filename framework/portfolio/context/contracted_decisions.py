@@ -1,4 +1,4 @@
-"""A threshold decided on the contracted instance: what serves every decision formulation at once.
+"""Deciding thresholds on the instance contracted at that threshold, for any decision formulation.
 
 Validity: the partitions of bottleneck at most T are those of the contracted instance, at the same costs
 (`framework.structure.reduction.threshold_contraction`). So what refutes T there refutes it here, a partition found

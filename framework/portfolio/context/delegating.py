@@ -1,4 +1,4 @@
-"""A context that hands everything on to the one it stands in front of: what drives another entry changes a part."""
+"""A context that hands every call on to a parent context; subclasses change what they need to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From decisions to a dual bound: climb from the bound in hand towards the incumbent, refuting on the way.
+"""The destructive improvement bound: refute a threshold, raise it, until the incumbent is near (Klein and Scholl 1999).
 
 What `bound` of a formulation does that can only decide thresholds. It ends at a relative gap of `resolution`; the
 strategy `bisection` goes on to the last tick, keeps the band of undecided thresholds, and tries them again with more

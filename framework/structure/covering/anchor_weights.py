@@ -1,4 +1,4 @@
-"""How many stages of cost at most T there must be, counted node by node.
+"""Covering bound with one weight per node: the least number of stages that a threshold T needs.
 
 With weights a > 0 on the nodes and g_v at least the weight a(S) of every convex S that holds v and costs at most T, a
 stage S of a partition at T has sum over v in S of a_v / g_v <= sum over v in S of a_v / a(S) = 1. So if the sum over

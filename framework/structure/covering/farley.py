@@ -1,4 +1,4 @@
-"""Refuting a threshold by a fractional cover: how many stages of cost at most T it takes to hold all nodes.
+"""Farley's bound from a fractional cover: refutes T if covering all nodes takes more than k stages.
 
 With prices pi and a bound theta on what any stage of cost at most T is worth, k stages hold nodes worth at most k
 theta; so ``k theta < pi(V)`` refutes T. The best prices are the dual of a linear program over all such stages. Of its

@@ -1,4 +1,4 @@
-"""Refuting a threshold by counting: weights that make the count large, and bounds as good as the effort allows.
+"""Destructive bound by shares: weights of nodes whose sum exceeds k, improved as far as time allows.
 
 Weights start as what nodes cost and are divided by their bounds a few times, which shifts weight to nodes that heavy
 stages do not hold. Then every bound is halved towards the heaviest set known, by trees of limited size.

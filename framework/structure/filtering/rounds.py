@@ -1,4 +1,4 @@
-"""Fixing: one problem at falling thresholds, each time what is left of it when all survivors are imposed.
+"""Rounds of filtering at falling thresholds: fixed nodes are contracted, and the smaller problem is filtered again.
 
 Rounds of `framework.structure.filtering.bidirectional`: a core, its survivors, the order they keep, and the next core
 on what is left of the instance, where branches that became exchangeable are put in order

@@ -1,4 +1,4 @@
-"""Why a stage pays for transfers: few nodes in it and few outside that alone force a minimum cut.
+"""Explanations of transfer costs (for Benders cuts): few nodes that alone force a minimum cut as large.
 
 If the nodes of A are in a stage and those of B are not, the stage pays at least the minimum cut between them, over sets
 that are convex around one node of A (`framework.structure.flow.convex_cuts`). An *explanation* is such a pair and its

@@ -1,4 +1,4 @@
-"""The core of an instance: what is left when some nodes, the *fluid* ones, lose their place.
+"""Cores: an instance in which some nodes (*fluid*) become divisible and placeless; a relaxation.
 
 Let R be the fluid nodes. The core keeps the nodes V - R, the order among them (paths through R included), their work,
 parameters, and *nets*: sets of core nodes with a cost that every stage pays which holds some of them but not all.

@@ -1,4 +1,4 @@
-"""Cores of growing size of one instance, each ready to decide thresholds, built as they are asked for.
+"""Cores of growing size of one instance, built on demand: larger ones bound better and take longer.
 
 The smallest cores are chosen in several ways (`framework.structure.fluid.selection`), of which the best goes on; larger
 ones are also tried with one more kind of heavy fluid nodes as a chain (`framework.structure.fluid.interchangeable`).

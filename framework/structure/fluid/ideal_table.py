@@ -1,4 +1,4 @@
-"""What is known of each ideal of a core, and what a stage between two of them has room for.
+"""Per ideal of a core: its work, cut and parameters, and the room that a stage between two ideals has.
 
 Rows of ``facts``: WORK, PARAMETERS, CUT (the nets that cross), WEIGHT (what counts in the variant: work, or work and
 parameters), MOST and LEAST (fluid weight that may, must be done: Mx, Mn), MOST_WORK and MOST_PARAMETERS (Mx in work, in

@@ -1,4 +1,4 @@
-"""Interchangeable nodes of a core: equal ones, without their tensors, take their places in one order.
+"""Symmetry breaking in a core: equal nodes without tensors take their places in one fixed order.
 
 Let C be m nodes of equal work and equal parameters whose tensors are left out, and s_1 <= ... <= s_m the stages they
 have in a partition, sorted. What stages weigh depends on these numbers alone, so c_(1), ..., c_(m) may stand for the

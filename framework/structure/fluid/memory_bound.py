@@ -1,4 +1,4 @@
-"""The parts of a graph where parameters, rather than work, decide how many stages there must be.
+"""Sections of a graph in which the number of stages is limited by memory, not by work.
 
 Nodes comparable to all others cut a graph into *sections*: every partition takes one section after the other. A section
 of work w and parameters p needs about w / T stages for the one and p / capacity for the other. It is *crowded* if the

@@ -1,4 +1,4 @@
-"""A core read backwards: its last node first.
+"""A core with all edges reversed, for the backward pass of the dynamic program.
 
 What a stage costs does not depend on the direction, and a chain of ideals of the reversed order is, complement by
 complement, one of the order itself: so a threshold is refuted in either direction with equal right. (Only heads of nets

@@ -1,4 +1,4 @@
-"""A place for the fluid nodes of a core partition: each where it fits best, one after the other.
+"""Rounding a solution of the chain relaxation: each divisible node goes to the stage where it fits best.
 
 A fluid node may be in any stage from the last one of its predecessors, placed before it, to the first one of its core
 descendants. It takes the stage that costs least with it: its work, what it adds to overflow, and the tensors it makes

@@ -1,4 +1,4 @@
-"""Which nodes to make fluid, so that the core has few ideals and loses little.
+"""Choosing which nodes become divisible, so that the core has few ideals and its bound stays strong.
 
 Ideals multiply where many nodes are incomparable, and what is lost with a fluid node is the cost of its tensors, its
 place, and that it is whole: stages of 5 or 6 equal nodes are not the same as any mixture, which counts where nodes

@@ -1,4 +1,4 @@
-"""Tolls: what it costs to run fluid nodes apart from the core nodes that they feed.
+"""Separation costs (*tolls*): lower bounds on transfers of divisible nodes apart from the core nodes they feed.
 
 *Units.* A unit U is a tree of fluid nodes: each hands all it makes to one other node of U, but for the last, whose
 tensors go to core nodes D only, at least one, which are no stand-ins of a chain but have a place of their own. Let c

@@ -1,4 +1,4 @@
-"""Which tangents matter: the second-order program over "same stage" solved through cvxpy, round by round.
+"""Second-order rows for the same-stage model, found by solving it round by round through cvxpy.
 
 The program is the linear part of `framework.structure.models.same_stage_model` with its second-order rows for some
 weights: work, one for each node, and work with transfers. After each solution X the weights are changed as in

@@ -1,4 +1,4 @@
-"""Who shares a stage with whom: a model in X[u, v] = "u and v are in the same stage", without stages themselves.
+"""The same-stage model: a relaxation in X[u, v] = "u and v share a stage", without numbered stages.
 
 Rows, for a partition into k stages with bottleneck at most T:
 

@@ -1,4 +1,4 @@
-"""Who is in which stage and who shares one: the models of `lp` and of "same stage" in one.
+"""The assignment model and the same-stage model coupled in one program.
 
 With y[j, v] = "v is in one of the first j stages" of `framework.structure.models.superblocks`, groups of one stage,
 x[s, v] = y[s, v] - y[s-1, v], and X[u, v] of `framework.structure.models.same_stage_model`, every partition satisfies

@@ -1,4 +1,4 @@
-"""Partitions put together from known stages: each node in exactly one of at most k of them, in some order.
+"""The set-partitioning model: choose at most k known stages that cover each node once, in a valid order.
 
 A boolean z_c says that stage c is taken; each node is in exactly one. Every node has a rank, all nodes of a stage the
 same, and along an edge between two different stages the rank grows. So the stages taken are in an order that respects

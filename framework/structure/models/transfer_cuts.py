@@ -1,4 +1,4 @@
-"""Classical Benders cuts for the superblock model: what transfers cost, as a linear function of y, tight at one y.
+"""Classical Benders cuts for the superblock model: transfer costs bounded by a linear function, tight at one y.
 
 With y fixed, what group s pays for transfers is a linear program that falls apart by tensors, and its dual is at hand:
 for each tensor t of producer u either nothing, or one of

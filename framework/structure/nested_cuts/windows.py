@@ -1,4 +1,4 @@
-"""Windows of groups closed under precedence: restricting them, tightening them, scoring the choices they leave."""
+"""Domains of nodes in the branch and bound (windows of groups), closed under precedence, and scores of branchings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the first stages can hold at a threshold: limits on the work of each prefix, tightened stage by stage.
+"""Limits on the work of each prefix of stages at a threshold, propagated from stage to stage.
 
 Every stage costs at least its work. So at threshold T the first j of k stages hold at most j T, and at least
 W - (k - j) T, since the others hold no more. Any better limit h_b on the work of stage b, wherever it comes from,

@@ -1,4 +1,4 @@
-"""Taking nodes out of an order one by one, always one with much beside it, until little is left beside any.
+"""Greedy width reduction: repeatedly remove the node with the most incomparable nodes until few are left.
 
 What a node has *beside* it is a weight of the nodes incomparable to it. It is weighed anew with each node that goes, as
 the others have less beside them then. Source: this project.

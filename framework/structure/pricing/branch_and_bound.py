@@ -1,4 +1,4 @@
-"""Branch and bound on the worth of a stage: whether pi(S) <= theta for every convex S with f(S) <= T.
+"""Pricing by branch and bound: proves pi(S) <= theta for every convex S with f(S) <= T.
 
 Every non-empty S has a first member in a given order of the nodes, its *anchor*: so the question splits into one for
 each node v, where v is in and the nodes before it in the order are out. Each is settled by a tree of the vertices of

@@ -1,4 +1,4 @@
-"""Growing stages greedily: convex sets of cost at most T that are worth much, quickly and without proof.
+"""Greedy pricing: convex sets of cost at most T with large total price, quickly and without proof.
 
 From a single node on, the set takes one more node at a time such that it stays convex, where the gain in worth per
 cost is best, with some noise. The cost of a set is not monotone, so it may run above T for a while; the most valuable

@@ -1,4 +1,4 @@
-"""Small networks for the question how much a stage can be worth when it may cost at most T.
+"""Pricing networks: minimum cuts that bound the total price of a stage of cost at most T.
 
 With prices pi on nodes of either sign, a share theta in {0, 1} of the parameters and a multiplier num / den >= 0,
 

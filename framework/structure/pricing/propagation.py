@@ -1,4 +1,4 @@
-"""What is decided about the nodes of a stage, and what follows: from convexity, and from what cannot happen at T.
+"""Constraint propagation for one stage: closes a partial in/out assignment under convexity and exclusions at T.
 
 A node between two nodes in is in; a node that a node out separates from a node in is out. If u and v share no stage
 at T and u is in, v is out; a net that no stage of u covers at T is *open* once u is in: some pin is outside, so it

@@ -1,4 +1,4 @@
-"""Questions about what stages are worth at a threshold, and their answers.
+"""Questions to the pricing search (which prices, which threshold) and their answers.
 
 They are answered by `framework.structure.pricing.branch_and_bound`.
 """

@@ -1,4 +1,4 @@
-"""One vertex of the tree that bounds what a stage is worth: bound it, choose how to branch, walk to the next one.
+"""One vertex of the pricing tree: its Lagrangian bound, its branching choice, and the walk to the next vertex.
 
 A vertex is given by roles of nodes: in, out, free. It stands for the convex sets that keep the roles and the rules
 (`framework.structure.pricing.propagation.Rules`): every node in puts out the nodes that it shares no stage with at T,

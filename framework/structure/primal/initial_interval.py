@@ -1,4 +1,4 @@
-"""Both sides of the interval in numpy alone, so that a run has something from its first moment on."""
+"""The first interval of a run: the simple bound and a balanced partition, in numpy alone."""
 
 from __future__ import annotations
 

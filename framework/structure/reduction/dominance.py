@@ -1,4 +1,4 @@
-"""Reductions: nodes that some optimal partition keeps together are contracted.
+"""Dominance: contracts nodes that some optimal partition keeps together.
 
 Notation: w, p, c are work, parameter cost and tensor cost; a tensor t has one producer and a set of consumers;
 in(v), out(v) are the tensors that v consumes, produces. p counts only where the instance can overflow at

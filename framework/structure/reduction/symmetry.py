@@ -1,4 +1,4 @@
-"""Symmetry: branches that can be exchanged for one another, and arcs that put them in order.
+"""Symmetry breaking: exchangeable branches are found, verified, and put in order by added arcs.
 
 Validity: two disjoint branches are exchangeable if the map that exchanges them node by node, and leaves every other
 node, turns the instance into itself: work, parameter costs, and each tensor with its producer, consumers and cost. So

@@ -1,4 +1,4 @@
-"""Fewer orders, so that an exact program can search all that are left: graphs woven from a spine and a strand.
+"""Restrict the search to interleavings of two chains, few enough for an exact dynamic program (corridor method).
 
 Any order added to a graph leaves fewer partitions, each at the cost it had; with both halves of a topological order
 added as chains, a *spine* and a *strand* of wide nodes, the ideals are pairs of positions, some ten thousand of them

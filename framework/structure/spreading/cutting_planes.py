@@ -1,4 +1,4 @@
-"""The spreading program by cutting planes: lengths of tensors that minimise T, and exact proofs of its value.
+"""Cutting planes for the spreading metric: lengths of tensors that minimise T, with an exact dual bound.
 
 At a threshold, some pairs of nodes are known to share no stage: their windows do not meet, or the cheapest convex set
 that holds both costs more. The program minimises T over lengths in [0, 1] subject to the rows of

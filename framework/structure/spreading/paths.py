@@ -1,4 +1,4 @@
-"""Lengths of tensors, and what they say of a stage: shortest-path trees and the rows that come of them.
+"""Shortest paths in the spreading metric, and the valid inequalities that shortest-path trees give.
 
 Take a partition and let d[t] be 1 for each tensor that it cuts, else 0. For a node r with stage S, let len(v) be the
 length of a shortest path from r, where a step between two pins of t costs d[t], and a step is free from x to a

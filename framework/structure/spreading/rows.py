@@ -1,4 +1,4 @@
-"""Rows of the spreading program, kept as the paths they come from, and what nonnegative multipliers on them prove.
+"""Rows of the spreading program, kept as paths, and the bound that nonnegative multipliers on them prove.
 
 All rows read  share T + sum of factor[t] d[t] >= least  in integers, and hold for every partition with a bottleneck T
 of at most the threshold, if T is its bottleneck and d[t] says which tensors it cuts. With multipliers y >= 0,
