@@ -1,9 +1,10 @@
 """Cost-based filtering: what forward and backward values of the chain relaxation rule out at a threshold.
 
 Take any partition of bottleneck at most T into k stages; let J_b be the core nodes of its first b stages and y_b the
-weight of its fluid there, out of X. Read forwards, y_b is at most the value F_b(J_b) of `framework.structure.fluid.chain_dp`. Read
-backwards, the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b). Both bound the same y_b in the same
-weights, so that tolls may count in one direction only. So J_b *survives*: both values exist, and
+weight of its fluid there, out of X. Read forwards, y_b is at most the value F_b(J_b) of
+`framework.structure.fluid.chain_dp`. Read backwards, the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b).
+Both bound the same y_b in the same weights, so that tolls may count in one direction only. So J_b *survives*: both
+values exist, and
 
     F_b(J_b) + B_(k-b)(V - J_b) >= X.                                                                         (1)
 
