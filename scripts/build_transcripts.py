@@ -72,8 +72,8 @@ def rebuild(page: Path, folder: Path) -> None:
             continue
         printed = [f"    {line}".rstrip() for line in run(command, folder)]
         if "    ..." in lines[first + 1 : first + 3]:
-            last = max((i for i, line in enumerate(printed) if not line), default=-1)
-            printed = ["    ...", *printed[last + 1 :]]
+            blank = max((i for i, line in enumerate(printed) if not line), default=-1)
+            printed = ["    ...", *printed[blank + 1 :]]
         shown += [*lines[last:first], lines[first], *([""] if len(printed) > 1 else []), *printed]
         last = end
     page.write_text("\n".join([*shown, *lines[last:]]) + "\n", encoding="utf-8")
