@@ -112,6 +112,11 @@ class Interval:
     dual: int | None = None
     incumbent: int | None = None
 
+    def __repr__(self) -> str:
+        low, high = ("-" if side is None else str(side) for side in (self.dual, self.incumbent))
+        gap = "" if self.relative_gap is None else f", gap {100 * self.relative_gap:.3g}%"
+        return f"<Interval [{low}, {high}] ticks{gap}>"
+
     @property
     def closed(self) -> bool:
         """Whether the incumbent is proven optimal."""

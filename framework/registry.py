@@ -26,7 +26,6 @@ from framework.contracts import (
     Feature,
     Formulation,
     LagrangianFormulation,
-    Strategy,
 )
 from framework.entry_spec import EntrySpec as EntrySpec
 from framework.entry_spec import convert
@@ -35,6 +34,7 @@ from framework.errors import UserError
 from framework.model.problem import Problem
 
 PLUGIN_GROUP = "pipebound.plugins"
+_PLUGIN_PREFIX = "pipebound_plugin_"
 
 T = TypeVar("T", bound=type)
 
@@ -255,10 +255,6 @@ class Registry:
         """Instantiate an entry that must be a formulation."""
         return typing.cast(Formulation, self._create_kind(spec, Kind.FORMULATION))
 
-    def create_strategy(self, spec: EntrySpec | str) -> Strategy:
-        """Instantiate an entry that must be a strategy."""
-        return typing.cast(Strategy, self._create_kind(spec, Kind.STRATEGY))
-
     def create_decision(self, spec: EntrySpec | str) -> DecisionFormulation:
         """Instantiate an entry that must support `Feature.DECISION`."""
         name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
@@ -371,6 +367,24 @@ def _fault(error: BaseException, file: str = "") -> tuple[str, str]:
     return place, words if isinstance(error, UserError) else f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
+def _file_of(entry: Entry) -> str:
+    """Return the file of the module that registered an entry; empty where there is none."""
+    file = getattr(sys.modules.get(entry.factory.__module__), "__file__", None)
+    return "" if file is None else str(Path(file).resolve())
+
+
+def files_of_callers() -> tuple[str, ...]:
+    """Return the files of entries whose modules somebody imported: processes of members must load them as plugins."""
+    known = {point.value.partition(".")[0] for point in metadata.entry_points(group=PLUGIN_GROUP)}
+    known |= {"framework", "__main__"}
+    modules = {entry.factory.__module__: entry for entry in registry.entries()}
+    return tuple(
+        file
+        for name, entry in modules.items()
+        if name.partition(".")[0] not in known and not name.startswith(_PLUGIN_PREFIX) and (file := _file_of(entry))
+    )
+
+
 def import_modules(package: str, path: Iterable[str]) -> None:
     """Import every module of a package, so that adding a file is all it takes to register an entry."""
     for module in pkgutil.iter_modules(path):
@@ -386,8 +400,8 @@ def load_plugin_file(path: str | Path) -> None:
         If the file is missing or fails while it runs.
     """
     path = Path(path).resolve()
-    module_name = f"pipebound_plugin_{path.stem}_{abs(hash(str(path))):x}"
-    if str(path) in _loaded:
+    module_name = f"{_PLUGIN_PREFIX}{path.stem}_{abs(hash(str(path))):x}"
+    if str(path) in _loaded or str(path) in {_file_of(entry) for entry in registry.entries()}:
         return
     if not path.is_file():
         raise UserError("no such file", where=str(path), mend="give --plugin FILE.py")

@@ -10,7 +10,7 @@ import pytest
 
 from framework.cli.options import check_outputs
 from framework.output_files import is_special, replacing
-from framework.portfolio.result import Result
+from tests.results import made_result
 
 
 def fail_half_way(path: Path) -> None:
@@ -47,9 +47,9 @@ def test_special_files_are_written_through(tmp_path: Path) -> None:
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
     reader.start()
-    Result({"format": "x"}).write(pipe)
+    made_result().write(pipe)
     reader.join(10)
-    assert read == ['{\n "format": "x"\n}\n']
+    assert read == [made_result().to_json() + "\n"]
     assert os.listdir(tmp_path) == ["pipe"]
     assert pipe.is_fifo()
 

@@ -43,9 +43,10 @@ def command(
     leave out those that have not begun; the command shows what there is and exits with 130.
     """
     started = time.monotonic()
+    from framework.portfolio.comparison import run_comparison
     from framework.portfolio.settings import Settings
     from framework.portfolio.solve import check_entries
-    from framework.report.comparison import Comparison, comparison_document, print_comparison, run_comparison
+    from framework.report.comparison import comparison_document, print_comparison
     from framework.report.live import live_display
     from framework.signals import Interrupt
 
@@ -66,20 +67,20 @@ def command(
         plugin_files=plugins,
     )
     with Interrupt().watch(from_begin=True) as interrupt:
-        rows: list[Comparison] = run_comparison(
+        comparison = run_comparison(
             model,
             entries,
             stages,
             settings=settings,
             graph_input=source,
             interrupt=interrupt,
-            display=lambda title, k: live_display(title, k, seconds, quiet=json_output),
+            watch=lambda title, k: live_display(title, k, seconds, quiet=json_output),
         )
         if json_output:
-            typer.echo(json.dumps(comparison_document(model, rows), indent=1))
+            typer.echo(json.dumps(comparison_document(comparison), indent=1))
         else:
-            print_comparison(model, rows)
-    if any(row.contradicted for row in rows):
+            print_comparison(comparison)
+    if comparison.contradicted:
         raise typer.Exit(1)
     if interrupt.happened:
         raise typer.Exit(130)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.model.device import Device
     from framework.model.graph import ModelGraph
     from framework.portfolio.constraints import Constraints
-    from framework.portfolio.result import GraphInput
+    from framework.portfolio.records import GraphInput
 
 GraphArgument = Annotated[
     str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
@@ -167,7 +167,7 @@ def read_input(
     """Read a graph as the options say, within the budget of the command that began at `started`, if it has one."""
     from framework.formats import read_graph
     from framework.input_files import reading_deadline
-    from framework.portfolio.result import GraphInput
+    from framework.portfolio.records import GraphInput
 
     deadline = None if budget is None else reading_deadline(time.monotonic() if started is None else started, budget)
     values = parse_dims(dims)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +12,6 @@ import typer
 
 from framework.cli import options as opt
 from framework.errors import UserError
-from framework.wording import counted
-
-BASE = 0
-"""Key of the run that speed-ups are over, below all numbers of stages."""
 
 
 def command(
@@ -52,13 +47,11 @@ def command(
     the numbers of stages solved by then, and exits with 130.
     """
     started = time.monotonic()
-    from framework.deploy.tuning.recommend import recommend
+    from framework.api.recommend import survey
     from framework.portfolio.settings import Session, Settings
-    from framework.portfolio.solve import Run, check_runs, solve
     from framework.report.console import open_console
     from framework.report.deployment import print_recommendation
     from framework.report.live import live_display
-    from framework.report.tables import verdict
     from framework.signals import Interrupt
 
     seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
@@ -69,77 +62,43 @@ def command(
     model, source = opt.read_input(
         graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
     )
-    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    free = opt.read_constraints(graph, keep_fused=keep_fused)
-    limited = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
-    numbers, left_out = _without_pinned_stage(numbers, limited.pins)
-    # What speed-ups are over; nothing is open about one stage.
-    runs = {BASE: Run(stages=1, entry="simple", constraints=free)} if limited.pins or memory_limit is not None else {}
-    runs |= {k: Run(stages=k, entry=entry, constraints=limited) for k in (numbers if runs else {1, *numbers})}
     settings = Settings(
-        device=priced_by,
+        device=opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory),
+        entry=entry,
         budget=seconds,
         seed=seed,
         workers=workers,
         memory_bytes=opt.memory_bytes(memory),
         plugin_files=plugins,
     )
-    priced = check_runs(model, runs.values(), settings=settings)
-    results = {}
+    constraints = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
     with Interrupt().watch(from_begin=True) as interrupt:
-        for key in sorted(runs):
-            run = runs[key]
-            with live_display(model.name, run.stages, seconds, quiet=json_output) as display:
-                session = Session(
-                    graph_input=source,
-                    priced=priced,
-                    on_change=display,
-                    on_compile=display.on_compile,
-                    interrupt=interrupt,
-                )
-                results[key] = solve(
-                    model,
-                    run.stages,
-                    settings=replace(settings, entry=run.entry),
-                    constraints=run.constraints,
-                    session=session,
-                )
-            if interrupt.happened:
-                break
-        solved = [results[k] for k in numbers if k in results]
-        wanted = [result for result in solved if result.incumbent_ticks is not None]
-        left_out |= {result.stages: verdict(result) for result in solved if result.incumbent_ticks is None}
-        for why in left_out.values() if not json_output else []:
-            open_console().print(why)
-        if wanted:
-            answer = recommend(wanted, results[min(results)])
+        found = survey(
+            model,
+            numbers,
+            settings=settings,
+            constraints=constraints,
+            session=Session(graph_input=source, interrupt=interrupt),
+            watch=lambda title, k: live_display(title, k, seconds, quiet=json_output),
+        )
+        if found.answer is None:
+            for why in found.left_out.values() if not json_output else []:
+                open_console().print(why)
+        else:
             if json_output:
-                rows = [{"stages": k, "why": why} for k, why in sorted(left_out.items())]
-                typer.echo(json.dumps(answer.as_dict() | {"left_out": rows}, indent=1))
+                typer.echo(json.dumps(found.answer.as_dict(), indent=1))
             else:
-                print_recommendation(model, answer, wanted)
+                print_recommendation(found.answer)
             if plot is not None:
                 from framework.report.plots.recommendation import draw_recommendation
 
-                draw_recommendation(model.name, answer, plot)
-    if any(result.contradictions for result in results.values()):
+                draw_recommendation(found.answer, plot)
+    if found.contradicted:
         raise typer.Exit(1)
     if interrupt.happened:
         raise typer.Exit(130)
-    if not wanted:
+    if found.answer is None:
         raise typer.Exit(3)
-
-
-def _without_pinned_stage(numbers: list[int], pins: tuple[tuple[str, int], ...]) -> tuple[list[int], dict[int, str]]:
-    """Return the numbers of stages that have the stage of every pin, and why the others are left out."""
-    name, last = max(pins, key=lambda pair: pair[1], default=("", 0))
-    able = [k for k in numbers if k > last]
-    if not able:
-        raise UserError(
-            f"node {name!r} is pinned to stage {last}, and --stages ends at {numbers[-1]}",
-            mend=f"stages are counted from 0: give at least {counted(last + 1, 'stage')}",
-        )
-    return able, {k: f"Left out k = {k}: node {name!r} is pinned to stage {last}." for k in numbers if k <= last}
 
 
 def _parse_stages(text: str) -> list[int]:

@@ -127,7 +127,7 @@ def _print_json(results: Sequence[Result], runs: int) -> None:
     if runs == 1:
         typer.echo(results[0].to_json())
     else:
-        typer.echo(json.dumps([result.document for result in results], indent=1))
+        typer.echo(json.dumps([result.as_dict() for result in results], indent=1))
 
 
 def _write(result: Result, output: Path | None, plot: Path | None, runs: int) -> None:

@@ -35,13 +35,13 @@ def command(
     nothing is, but the dual bound has no certificate that proves it, and with 2 if the file cannot be read.
     """
     from framework.portfolio.portfolio_file import load_entries
-    from framework.portfolio.reading import read_result
-    from framework.portfolio.verification import verify_result
+    from framework.portfolio.reading import read_result_document
+    from framework.portfolio.verification import verify_document
     from framework.report.verification import print_verification
 
     load_entries(opt.plugin_paths(plugin))
-    result = read_result(result_file)
-    origin = result.document["graph"]
+    document = read_result_document(result_file)
+    origin = document["graph"]
     sizes = {**origin.get("dims", {}), **opt.parse_dims(dim)}
     model, _ = opt.read_input(
         graph or _path(origin, result_file),
@@ -50,15 +50,14 @@ def command(
         training=bool(origin.get("training", False)),
         drop_unused=bool(origin.get("drop_unused", False)),
     )
-    checks = verify_result(result, model)
+    found = verify_document(document, model)
     if json_output:
-        typer.echo(json.dumps([check.as_dict() for check in checks], indent=1))
+        typer.echo(json.dumps([check.as_dict() for check in found.checks], indent=1))
     else:
-        print_verification(checks)
-    states = {check.state for check in checks}
-    if "failed" in states:
+        print_verification(found)
+    if found.failed:
         raise typer.Exit(1)
-    if "unproven" in states and not allow_unproven:
+    if found.unproven and not allow_unproven:
         raise typer.Exit(4)
 
 

@@ -24,8 +24,12 @@ def read_document(path: PathLike, *, format: str, version: int, mend: str) -> Fi
     UserError
         If the file cannot be read, is not JSON, or is a document of another format or version.
     """
-    where = os.fspath(path)
-    document = parse_json(read_bytes(path), where)
+    return parse_document(read_bytes(path), os.fspath(path), format=format, version=version, mend=mend)
+
+
+def parse_document(data: bytes, where: str, *, format: str, version: int, mend: str) -> Fields:
+    """Return the fields of a document of ours that is in memory; as `read_document`."""
+    document = parse_json(data, where)
     fields = Fields(document, where)
     found, number = fields.value("format"), fields.value("version")
     if found != format:

@@ -103,6 +103,11 @@ class ModelGraph:
     remarks: tuple[str, ...] = ()
     node_ids: tuple[int | str, ...] = ()
 
+    def __repr__(self) -> str:
+        size = f"{counted(self.topology.n, 'node')}, {counted(self.topology.m, 'tensor')}"
+        costs = "FLOPs and bytes" if isinstance(self.costs, PhysicalCosts) else f"costs in {self.costs.unit}"
+        return f"<ModelGraph {self.name}: {size}, {costs}>"
+
     def __post_init__(self) -> None:
         n = self.topology.n
         if n == 0:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +26,10 @@ from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.topology import IntArray
-from framework.portfolio.result import Result, stages_of
 from framework.wording import counted
+
+if TYPE_CHECKING:
+    from framework.portfolio.result import Result
 
 MOST_MEMORY = (1 << 60) - 1
 """The largest memory limit."""
@@ -201,7 +203,7 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
     UserError
         If it holds no partition, or one that this problem does not allow.
     """
-    if start.document["stage_of"] is None:
+    if start.stage_of is None:
         raise UserError("the result to start from holds no partition", where=where)
     of_input = stages_of(start, graph.topology.n)
     stage, apart = on_instance(problem, of_input)
@@ -232,6 +234,13 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
             mend="drop --start, or the constraint",
         ) from None
     return partition
+
+
+def stages_of(result: Result, nodes: int) -> IntArray:
+    """Return the stage of each input node, ``[nodes]``; a UserError if the result holds none or too few."""
+    if result.stage_of is None or len(result.stage_of) != nodes:
+        raise UserError(f"stage_of is not a list of {nodes} stages")
+    return np.array(result.stage_of, dtype=np.int64)
 
 
 def _sizes(graph: ModelGraph) -> IntArray:

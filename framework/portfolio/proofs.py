@@ -9,7 +9,7 @@ from framework.bounds import Certificate, Soundness
 from framework.contracts import CertificateChecker
 from framework.errors import UserError
 from framework.model.problem import Problem
-from framework.portfolio.result import Result, bounds_of
+from framework.portfolio.result import Result
 from framework.registry import EntrySpec, registry
 
 SIMPLE = "simple"
@@ -39,11 +39,12 @@ class Proof:
 
 def proofs_of(result: Result, problem: Problem) -> list[Proof]:
     """Check the certificate of every bound of a result, in its order."""
-    bounds = bounds_of(result)
-    problems = _problems_by_digest(problem, [certificate for *_, certificate in bounds if certificate is not None])
-    entries = {member["name"]: member["entry"] for member in result.document["members"]}
+    certificates = [bound.certificate for bound in result.bounds if bound.certificate is not None]
+    problems = _problems_by_digest(problem, certificates)
+    entries = {member.name: member.entry for member in result.members}
     proofs = []
-    for claimed, source, soundness, certificate in bounds:
+    for bound in result.bounds:
+        claimed, source, soundness, certificate = bound.ticks, bound.source, bound.soundness.value, bound.certificate
         proved: int | None = None
         if certificate is None:
             fault = _why_certificate_is_missed(source, soundness, entries)

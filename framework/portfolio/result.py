@@ -1,128 +1,150 @@
-"""The result of a run: the document `solve` writes and `verify` re-checks (pipebound-result, version 1)."""
+"""The result of a run: what `solve` returns, and the document of a result file (pipebound-result, version 1)."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from framework.bounds import Certificate, DualBound, Interval, Limit, Reason, Termination
+from framework.bounds import DualBound, Interval, Limit, Reason, Termination
 from framework.environment import environment
 from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
 from framework.model.pricing import check_rounding
-from framework.model.topology import IntArray
 from framework.output_files import replacing
-from framework.portfolio.context.board import Board, TrajectoryPoint
+from framework.portfolio.constraints import Constraints
+from framework.portfolio.context.board import Board, Contradiction, TrajectoryPoint
+from framework.portfolio.records import (
+    BoundRecord,
+    ContradictedBound,
+    Fault,
+    GraphInput,
+    GraphRecord,
+    Moment,
+    ReducedInstance,
+    StageCost,
+    Status,
+    ending_row,
+    member_row,
+)
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import MemberReport, RunRecord
 from framework.portfolio.values import Values
+from framework.shown import Shown
 
 _LONG = 10_000
 """Items of a list that is written on one line."""
 
 FORMAT, VERSION = "pipebound-result", 1
-STATUSES = ("optimal", "gap_reached", "feasible", "infeasible", "time_limit", "interrupted", "unknown")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class GraphInput:
-    """Where a graph came from and how it was read, so that `verify` can read it again."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Result(Shown):
+    """What a run proved and found.
 
-    path: str
-    format: str | None = None
-    dims: Mapping[str, int] = field(default_factory=dict)
-    training: bool = False
-    drop_unused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A result document with typed access to what tables need.
+    Values are in `unit`: dual bounds rounded down, costs of partitions priced exactly and rounded up. Beside them stand
+    the integers that everything was computed in, called ticks.
 
     Attributes
     ----------
-    document
-        The JSON object as specified; values in `unit` beside exact ticks.
+    graph, device, stages, entry, constraints
+        What was solved, for which number of stages k, by what, and what was fixed beforehand; a graph that carries its
+        prices has no device.
+    unit, rounding
+        Unit of the values, and how ticks and the unit differ.
+    dual_bound, dual_ticks
+        No partition has a bottleneck below this; None while nothing is proved.
+    incumbent, incumbent_ticks
+        Bottleneck of the best partition; None while there is none.
+    relative_gap, ratio
+        ``(incumbent - dual) / incumbent`` and ``dual / incumbent``; None while one side is unknown.
+    status, termination
+        How the run ended, in one word, and in full.
+    stage_of
+        The stage of each node, numbered from 0; None without a partition.
+    node_names, node_ids
+        Of the graph, in the order of `stage_of`; empty where a file of an earlier version lacks them.
+    stage_costs
+        Of each stage; empty without a partition.
+    bounds
+        The best dual bound of each source, best first.
+    incumbent_source
+        Who found the partition; None without one.
+    trajectory
+        The interval over time.
+    presolve
+        The reduced instance, if there was one.
+    members
+        How each member fared.
+    faults
+        Members that failed, with the reason.
+    over_limit
+        How many partitions that break a hard limit each source reported.
+    contradictions
+        Dual bounds that were claimed above a verified incumbent; any is a bug.
+    remarks
+        What the reader of the graph wants the user to know.
+    seed, budget, seconds
+        Seed, budget and wall-clock time of the run.
+    environment
+        Versions of packages, and the machine.
+    earlier
+        Whether it was read from a file of an earlier version, which noted neither rounding nor names.
     """
 
-    document: Mapping[str, Any]
+    graph: GraphRecord
+    device: Device | None
+    stages: int
+    entry: str
+    constraints: Constraints
+    unit: str
+    rounding: Rounding
+    dual_bound: float | None
+    dual_ticks: int | None
+    incumbent: float | None
+    incumbent_ticks: int | None
+    relative_gap: float | None
+    ratio: float | None
+    status: Status
+    termination: Termination
+    stage_of: tuple[int, ...] | None
+    node_names: tuple[str, ...]
+    node_ids: tuple[int | str, ...]
+    stage_costs: tuple[StageCost, ...]
+    bounds: tuple[BoundRecord, ...]
+    incumbent_source: str | None
+    trajectory: tuple[Moment, ...]
+    presolve: ReducedInstance | None
+    members: tuple[MemberReport, ...]
+    faults: tuple[Fault, ...]
+    over_limit: Mapping[str, int]
+    contradictions: tuple[ContradictedBound, ...]
+    remarks: tuple[str, ...]
+    seed: int
+    budget: float
+    seconds: float
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    earlier: bool = False
+
+    def __repr__(self) -> str:
+        sides = (self.dual_bound, self.incumbent)
+        low, high = ("-" if side is None else f"{side:.6g}" for side in sides)
+        return f"<Result {self.graph.name}, k = {self.stages}: {self.status}, [{low}, {high}] {self.unit}>"
 
     @property
-    def stages(self) -> int:
-        """Number of stages k."""
-        return int(self.document["stages"])
+    def interval(self) -> Interval:
+        """Dual bound and incumbent in ticks."""
+        return Interval(dual=self.dual_ticks, incumbent=self.incumbent_ticks)
 
     @property
-    def status(self) -> str:
-        """One of `STATUSES`."""
-        return str(self.document["status"])
-
-    @property
-    def unit(self) -> str:
-        """Unit of the values."""
-        return str(self.document["unit"])
-
-    @property
-    def dual_ticks(self) -> int | None:
-        """Best dual bound in ticks."""
-        value = self.document["dual_bound_ticks"]
-        return None if value is None else int(value)
-
-    @property
-    def incumbent_ticks(self) -> int | None:
-        """Best bottleneck found, in ticks."""
-        value = self.document["incumbent_ticks"]
-        return None if value is None else int(value)
-
-    @property
-    def dual_bound(self) -> float | None:
-        """Best dual bound in the unit, rounded down."""
-        value = self.document["dual_bound"]
-        return None if value is None else float(value)
-
-    @property
-    def incumbent(self) -> float | None:
-        """Best bottleneck found, in the unit: priced exactly from the graph, and rounded up."""
-        value = self.document["incumbent"]
-        return None if value is None else float(value)
-
-    @property
-    def rounding(self) -> Rounding:
-        """How ticks and the unit differ; files of before it was noted count as exact."""
-        stored = self.document.get("rounding")
-        scale = float(self.document["ticks_per_unit"])
-        if stored is None:
-            return Rounding(ticks_per_unit=scale, exact=True)
-        return Rounding(ticks_per_unit=scale, **stored)
-
-    @property
-    def relative_gap(self) -> float | None:
-        """``(incumbent - dual) / incumbent``."""
-        value = self.document["relative_gap"]
-        return None if value is None else float(value)
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock seconds of the run."""
-        return float(self.document["seconds"])
-
-    @property
-    def faults(self) -> list[Mapping[str, str]]:
-        """Members that failed, with the reason."""
-        return list(self.document["faults"])
-
-    @property
-    def contradictions(self) -> list[Mapping[str, Any]]:
-        """Dual bounds that were claimed above a verified incumbent; any is a bug."""
-        return list(self.document["contradictions"])
+    def stage_of_name(self) -> dict[str, int]:
+        """The stage of each node by its name; empty without a partition."""
+        return {} if self.stage_of is None else dict(zip(self.node_names, self.stage_of, strict=True))
 
     def dual_in_units(self, ticks: int | None) -> float | None:
         """Convert a dual bound from ticks to the unit, rounded down; the best one is `dual_bound`."""
@@ -137,10 +159,65 @@ class Result:
             return None if ticks is None else self.incumbent
         return self.rounding.upper(ticks)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the document of the result file: JSON-compatible data."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "graph": self.graph.as_dict(),
+            "device": None if self.device is None else self.device.as_dict(),
+            "stages": self.stages,
+            "portfolio": self.entry,
+            "constraints": self.constraints.as_dict() if self.constraints else None,
+            "unit": self.unit,
+            "ticks_per_unit": self.rounding.ticks_per_unit,
+            "rounding": rounding_row(self.rounding),
+            "dual_bound": self.dual_bound,
+            "dual_bound_ticks": self.dual_ticks,
+            "incumbent": self.incumbent,
+            "incumbent_ticks": self.incumbent_ticks,
+            "relative_gap": self.relative_gap,
+            "ratio": self.ratio,
+            "status": self.status.value,
+            "termination": ending_row(self.termination),
+            "stage_of": None if self.stage_of is None else list(self.stage_of),
+            "node_names": list(self.node_names),
+            "node_ids": list(self.node_ids) or None,
+            "stage_costs": [row.as_dict() for row in self.stage_costs],
+            "bounds": [bound.as_dict() for bound in self.bounds],
+            "incumbent_source": self.incumbent_source,
+            "trajectory": [moment.as_list() for moment in self.trajectory],
+            "presolve": None if self.presolve is None else self.presolve.as_dict(),
+            "members": [member_row(member) for member in self.members],
+            "faults": [fault.as_dict() for fault in self.faults],
+            "over_limit": dict(self.over_limit),
+            "contradictions": [bug.as_dict() for bug in self.contradictions],
+            "remarks": list(self.remarks),
+            "seed": self.seed,
+            "budget_seconds": self.budget,
+            "seconds": self.seconds,
+            "environment": dict(self.environment),
+        }
+        if self.earlier:
+            del document["rounding"], document["node_names"], document["node_ids"]
+        return document
+
     def to_json(self) -> str:
         """Return the document as JSON text; what there is for each node of a large graph stands on one line."""
-        fields = [f" {json.dumps(name)}: {_indented(value)}" for name, value in self.document.items()]
-        return "{\n" + ",\n".join(fields) + "\n}"
+        return json_text(self.as_dict())
+
+    @staticmethod
+    def from_json(text: str) -> Result:
+        """Return the result that `to_json` wrote.
+
+        Raises
+        ------
+        UserError
+            As `framework.portfolio.reading.read_result`.
+        """
+        from framework.portfolio.reading import parse_result
+
+        return parse_result(text)
 
     def write(self, path: str | Path) -> None:
         """Write the document so that a reader sees the old file or the whole new one, never a part."""
@@ -150,6 +227,12 @@ class Result:
                 temporary.write_text(self.to_json() + "\n", encoding="utf-8")
         except OSError as error:
             raise UserError(f"cannot write the result: {error.strerror}", where=str(path)) from error
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return a document as JSON text, indented; a long list stands on one line."""
+    fields = [f" {json.dumps(name)}: {_indented(value)}" for name, value in document.items()]
+    return "{\n" + ",\n".join(fields) + "\n}"
 
 
 def _indented(value: object) -> str:
@@ -168,10 +251,10 @@ def build_result(
     rounding: Rounding,
     record: RunRecord,
     options: RunOptions,
-    portfolio: str,
-    constraints: Mapping[str, Any] | None = None,
+    entry: str,
+    constraints: Constraints,
 ) -> Result:
-    """Assemble the document of a finished run; the incumbent is priced once more on the way, from the graph.
+    """Assemble the result of a finished run; the incumbent is priced once more on the way, from the graph.
 
     Raises
     ------
@@ -184,129 +267,96 @@ def build_result(
     values = Values.of(interval, rounding, costs)
     if interval.incumbent is not None and values.incumbent:
         check_rounding(rounding, interval.incumbent, graph)
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "version": VERSION,
-        "graph": {"name": graph.name, "sha256": graph.sha256(), "nodes": graph.topology.n, **_origin(graph_input)},
-        "device": None if device is None else device.as_dict(),
-        "stages": board.problem.stages,
-        "portfolio": portfolio,
-        "constraints": constraints,
-        "unit": instance.unit,
-        "ticks_per_unit": instance.ticks_per_unit,
-        "rounding": rounding_row(rounding),
-        "dual_bound": values.dual_bound,
-        "dual_bound_ticks": interval.dual,
-        "incumbent": values.incumbent,
-        "incumbent_ticks": interval.incumbent,
-        "relative_gap": values.relative_gap,
-        "ratio": values.ratio,
-        "status": status_of(
+    return Result(
+        graph=GraphRecord(name=graph.name, sha256=graph.sha256(), nodes=graph.topology.n, input=graph_input),
+        device=device,
+        stages=board.problem.stages,
+        entry=entry,
+        constraints=constraints,
+        unit=instance.unit,
+        rounding=rounding,
+        dual_bound=values.dual_bound,
+        dual_ticks=interval.dual,
+        incumbent=values.incumbent,
+        incumbent_ticks=interval.incumbent,
+        relative_gap=values.relative_gap,
+        ratio=values.ratio,
+        status=status_of(
             closed=interval.closed and values.within_rounding,
             infeasible=board.infeasible,
             reason=record.termination.reason,
             limit=record.termination.limit,
             found=board.incumbent is not None,
         ),
-        "termination": _ending(record.termination),
-        "stage_of": None if stage_of is None else stage_of.tolist(),
-        "node_names": list(graph.node_names),
-        "node_ids": list(graph.node_ids) or None,
-        "stage_costs": stage_rows(costs),
-        "bounds": [_bound_row(bound, rounding) for bound in board.bounds],
-        "incumbent_source": None if board.incumbent is None else board.incumbent.source,
-        "trajectory": [_trajectory_row(point, interval, values, rounding) for point in board.trajectory],
-        "presolve": _presolve_row(record),
-        "members": [_member_row(member) for member in record.members],
-        "faults": [
-            {"member": member.name, "detail": member.termination.detail}
-            for member in record.members
-            if member.termination.reason is Reason.FAULT
-        ]
-        + [{"member": source, "detail": f"reported no valid partition: {why}"} for source, why in board.rejected],
-        "over_limit": dict(Counter(board.over_limit)),
-        "contradictions": [
-            {
-                "source": contradiction.bound.source,
-                "dual_bound_ticks": contradiction.bound.value,
-                "incumbent_ticks": contradiction.incumbent,
-                "incumbent_source": contradiction.incumbent_source,
-            }
-            for contradiction in board.contradictions
-        ],
-        "remarks": [*graph.remarks, *values.remarks()],
-        "seed": options.seed,
-        "budget_seconds": options.budget,
-        "seconds": round(record.seconds, 6),
-        "environment": environment(),
-    }
-    return Result(document)
+        termination=record.termination,
+        stage_of=None if stage_of is None else tuple(stage_of.tolist()),
+        node_names=graph.node_names,
+        node_ids=graph.node_ids,
+        stage_costs=tuple(map(StageCost.of, costs)),
+        bounds=tuple(_bound(bound, rounding) for bound in board.bounds),
+        incumbent_source=None if board.incumbent is None else board.incumbent.source,
+        trajectory=tuple(_moment(point, interval, values, rounding) for point in board.trajectory),
+        presolve=_reduced(record),
+        members=tuple(replace(member, seconds=round(member.seconds, 6)) for member in record.members),
+        faults=tuple(_faults(board, record)),
+        over_limit=dict(Counter(board.over_limit)),
+        contradictions=tuple(map(_contradicted, board.contradictions)),
+        remarks=(*graph.remarks, *values.remarks()),
+        seed=options.seed,
+        budget=options.budget,
+        seconds=round(record.seconds, 6),
+        environment=environment(),
+    )
 
 
-def _ending(termination: Termination) -> dict[str, Any]:
-    return {
-        "reason": termination.reason.value,
-        "limit": None if termination.limit is None else termination.limit.value,
-        "detail": termination.detail,
-    }
-
-
-def _member_row(member: MemberReport) -> dict[str, Any]:
-    return {
-        "name": member.name,
-        "entry": member.entry,
-        "seconds": round(member.seconds, 6),
-        **_ending(member.termination),
-        "peak_bytes": member.peak_bytes,
-        "details": member.details,
-    }
-
-
-def _trajectory_row(point: TrajectoryPoint, interval: Interval, values: Values, rounding: Rounding) -> list[Any]:
-    found = None if point.incumbent is None else rounding.upper(point.incumbent)
-    return [
-        round(point.seconds, 6),
-        None if point.dual is None else rounding.lower(point.dual),
-        values.incumbent if point.incumbent == interval.incumbent else found,
-        point.source,
+def _faults(board: Board, record: RunRecord) -> list[Fault]:
+    crashed = [
+        Fault(member=member.name, detail=member.termination.detail)
+        for member in record.members
+        if member.termination.reason is Reason.FAULT
+    ]
+    return crashed + [
+        Fault(member=source, detail=f"reported no valid partition: {why}") for source, why in board.rejected
     ]
 
 
-def bounds_of(result: Result) -> list[tuple[int, str, str, Certificate | None]]:
-    """Return (ticks, source, soundness, certificate) of every dual bound of a result file."""
-    rows = []
-    for row in result.document["bounds"]:
-        stored = row.get("certificate")
-        certificate = None
-        if stored is not None:
-            certificate = Certificate(
-                kind=str(stored["kind"]), data=stored.get("data", {}), instance=str(stored.get("instance", ""))
-            )
-        rows.append((int(row["ticks"]), str(row["source"]), str(row["soundness"]), certificate))
-    return rows
+def _contradicted(contradiction: Contradiction) -> ContradictedBound:
+    return ContradictedBound(
+        source=contradiction.bound.source,
+        ticks=contradiction.bound.value,
+        incumbent_source=contradiction.incumbent_source,
+        incumbent_ticks=contradiction.incumbent,
+    )
 
 
-def stages_of(result: Result, nodes: int) -> IntArray:
-    """Return the stage of each input node, ``[nodes]``; a UserError if the file holds none or too few."""
-    stages = result.document["stage_of"]
-    if not isinstance(stages, list) or len(stages) != nodes or not all(type(stage) is int for stage in stages):
-        raise UserError(f"stage_of is not a list of {nodes} stages")
-    return np.array(stages, dtype=np.int64)
+def _moment(point: TrajectoryPoint, interval: Interval, values: Values, rounding: Rounding) -> Moment:
+    found = None if point.incumbent is None else rounding.upper(point.incumbent)
+    return Moment(
+        seconds=round(point.seconds, 6),
+        dual_bound=None if point.dual is None else rounding.lower(point.dual),
+        incumbent=values.incumbent if point.incumbent == interval.incumbent else found,
+        source=point.source,
+    )
 
 
-def _origin(graph_input: GraphInput | None) -> dict[str, Any]:
-    if graph_input is None:
-        return {}
-    return {
-        "path": graph_input.path,
-        "format": graph_input.format,
-        "dims": dict(graph_input.dims),
-        "training": graph_input.training,
-        "drop_unused": graph_input.drop_unused,
-    }
+def _bound(bound: DualBound, rounding: Rounding) -> BoundRecord:
+    return BoundRecord(
+        source=bound.source,
+        value=rounding.lower(bound.value),
+        ticks=bound.value,
+        soundness=bound.soundness,
+        seconds=round(bound.seconds, 6),
+        certificate=bound.certificate,
+    )
 
 
-def status_of(*, closed: bool, infeasible: bool, reason: Reason, limit: Limit | None, found: bool) -> str:
+def _reduced(record: RunRecord) -> ReducedInstance | None:
+    if record.reduced is None:
+        return None
+    return ReducedInstance(nodes=record.reduced.n, tensors=record.reduced.m, sha256=record.reduced.sha256())
+
+
+def status_of(*, closed: bool, infeasible: bool, reason: Reason, limit: Limit | None, found: bool) -> Status:
     """Return the status of a run.
 
     Parameters
@@ -319,30 +369,21 @@ def status_of(*, closed: bool, infeasible: bool, reason: Reason, limit: Limit | 
         Whether there is an incumbent.
     """
     if closed:
-        return "optimal"
+        return Status.OPTIMAL
     if infeasible:
-        return "infeasible"
+        return Status.INFEASIBLE
     if limit is Limit.GAP:
-        return "gap_reached"
+        return Status.GAP_REACHED
     if limit is Limit.TIME:
-        return "time_limit"
+        return Status.TIME_LIMIT
     if reason is Reason.INTERRUPTED:
-        return "interrupted"
-    return "feasible" if found else "unknown"
+        return Status.INTERRUPTED
+    return Status.FEASIBLE if found else Status.UNKNOWN
 
 
 def stage_rows(costs: Sequence[ExactStage]) -> list[dict[str, float]]:
-    """Return the parts of every stage's cost in the unit, rounded up."""
-    return [
-        {
-            "work": stage.work.rounded_up(),
-            "in": stage.inbound.rounded_up(),
-            "out": stage.outbound.rounded_up(),
-            "overflow": stage.overflow.rounded_up(),
-            "total": stage.total.rounded_up(),
-        }
-        for stage in costs
-    ]
+    """Return the parts of every stage's cost in the unit, rounded up, as result files hold them."""
+    return [StageCost.of(stage).as_dict() for stage in costs]
 
 
 def rounding_row(rounding: Rounding) -> dict[str, Any]:
@@ -350,24 +391,3 @@ def rounding_row(rounding: Rounding) -> dict[str, Any]:
     row = asdict(rounding)
     del row["ticks_per_unit"]
     return row
-
-
-def _bound_row(bound: DualBound, rounding: Rounding) -> dict[str, Any]:
-    certificate = bound.certificate
-    return {
-        "source": bound.source,
-        "kind": "dual",
-        "value": rounding.lower(bound.value),
-        "ticks": bound.value,
-        "soundness": bound.soundness.value,
-        "seconds": round(bound.seconds, 6),
-        "certificate": None
-        if certificate is None
-        else {"kind": certificate.kind, "instance": certificate.instance, "data": dict(certificate.data)},
-    }
-
-
-def _presolve_row(record: RunRecord) -> dict[str, Any] | None:
-    if record.reduced is None:
-        return None
-    return {"nodes": record.reduced.n, "tensors": record.reduced.m, "sha256": record.reduced.sha256()}

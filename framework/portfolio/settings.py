@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from framework.model.device import Device
 from framework.model.pricing import Quantised
 from framework.portfolio.compilation import OnCompile, say_plainly
 from framework.portfolio.context.board import Board
-from framework.portfolio.result import GraphInput
+from framework.portfolio.records import GraphInput
 from framework.portfolio.run_options import RunOptions
 from framework.signals import Interrupt
 
@@ -63,6 +65,21 @@ class Settings:
             plugin_files=self.plugin_files,
             **({} if self.workers is None else {"workers": self.workers}),
         )
+
+
+class Watcher(Protocol):
+    """Told of a run while it lasts."""
+
+    @property
+    def on_compile(self) -> OnCompile | None:
+        """As in a `Session`."""
+
+    def __call__(self, board: Board, label: str, words: str) -> None:
+        """Take a report: the board, who spoke, and their words."""
+
+
+Watch = Callable[[str, int], AbstractContextManager[Watcher]]
+"""Opens the watcher of a run, given its title and its number of stages."""
 
 
 def _ignore(board: Board, label: str, words: str) -> None:

@@ -87,8 +87,8 @@ def solve(
             rounding=priced.rounding,
             record=record,
             options=options,
-            portfolio=settings.entry,
-            constraints=constraints.as_dict() if constraints else None,
+            entry=settings.entry,
+            constraints=constraints,
         )
 
 

@@ -20,11 +20,12 @@ from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
-from framework.portfolio.constraints import Constraints, constrain, on_instance
+from framework.portfolio.constraints import Constraints, constrain, on_instance, stages_of
 from framework.portfolio.proofs import SIMPLE, Proof, proofs_of
 from framework.portfolio.reading import as_result
-from framework.portfolio.result import Result, rounding_row, stage_rows, stages_of, status_of
+from framework.portfolio.result import Result, rounding_row, stage_rows, status_of
 from framework.portfolio.values import Values
+from framework.shown import Shown
 from framework.wording import counted
 
 NOT_CHECKED = (
@@ -88,8 +89,48 @@ class Check:
         return {**asdict(self), "state": self.state}
 
 
-def verify_result(result: Result, graph: ModelGraph) -> list[Check]:
-    """Check everything that a result claims.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification(Shown):
+    """What became of everything that a result claims.
+
+    Attributes
+    ----------
+    checks
+        In the order in which they were made.
+    """
+
+    checks: tuple[Check, ...]
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self.verdict}>"
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The claims that are false."""
+        return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def unproven(self) -> tuple[Check, ...]:
+        """The claims that nothing speaks against, and nothing proves."""
+        return tuple(check for check in self.checks if check.passed and not check.checked)
+
+    @property
+    def verdict(self) -> str:
+        """``proven``, ``unproven`` (nothing is false, but a bound has no proof) or ``false``."""
+        return "false" if self.failed else "unproven" if self.unproven else "proven"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-compatible data."""
+        return {"verdict": self.verdict, "checks": [check.as_dict() for check in self.checks]}
+
+
+def verify_result(result: Result, graph: ModelGraph) -> Verification:
+    """Check everything that a result claims, as `verify_document` does with a file."""
+    return verify_document(result.as_dict(), graph)
+
+
+def verify_document(document: Mapping[str, Any], graph: ModelGraph) -> Verification:
+    """Check everything that a result document claims, as it stands in a file.
 
     Raises
     ------
@@ -97,14 +138,17 @@ def verify_result(result: Result, graph: ModelGraph) -> list[Check]:
         If a field is not of the type it may be, or the problem cannot be posed again (no device for a physical graph,
         constraints on nodes that the graph does not have).
     """
-    result = as_result(result.document, "the result")
-    document = result.document
+    return Verification(checks=tuple(_checks(document, graph)))
+
+
+def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
+    result = as_result(document, "the result")
     checks = [_check_graph(document, graph), _check_nodes(document, graph)]
     device = _device(graph, document)
     if device is None and document["device"] is not None:
         checks.append(_failed("the device", "the graph carries its own prices, and the file names a device"))
     quantised = quantise(graph, device)
-    constraints = Constraints.from_dict(document.get("constraints"))
+    constraints = result.constraints
     problem = Problem(instance=constrain(quantised.instance, graph, constraints, result.stages), stages=result.stages)
     scale = _check_scale(document, quantised.rounding, problem)
     checks.append(scale)

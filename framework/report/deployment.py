@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
 import numpy as np
+from rich.console import Console
 
 from framework.deploy.split.manifest import GRAPH, Manifest
 from framework.deploy.tuning.profile import Profile
@@ -14,8 +14,7 @@ from framework.deploy.tuning.recommend import Recommendation
 from framework.deploy.tuning.refine import Refinement
 from framework.deploy.tuning.search import EXPLORING
 from framework.deploy.tuning.trial import SPLIT, Trial
-from framework.model.graph import FloatArray, ModelGraph
-from framework.portfolio.result import Result
+from framework.model.graph import FloatArray
 from framework.report.console import open_console
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
@@ -189,11 +188,13 @@ def _ran(seconds: FloatArray) -> list[float]:
     return [float(value) for value in seconds if np.isfinite(value)]
 
 
-def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Sequence[Result]) -> None:
-    """Print the table by number of stages, the knee and the advice."""
-    console = open_console()
+def print_recommendation(answer: Recommendation, console: Console | None = None) -> None:
+    """Print what was left out, the table by number of stages, the knee and the advice."""
+    console = console or open_console()
+    for why in answer.left_out.values():
+        console.print(why)
     unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
-    table = FactTable(f"{graph.name}: {counted(graph.topology.n, 'node')}, values in {unit}")
+    table = FactTable(f"{answer.name}: {counted(answer.nodes, 'node')}, values in {unit}")
     table.numbers("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage")
     table.texts("status")
     for choice in answer.choices:
@@ -215,5 +216,5 @@ def print_recommendation(graph: ModelGraph, answer: Recommendation, results: Seq
         f"{answer.knee.speedup:.2f}x, at least 95% of the best above.",
     )
     console.print(f"Is it worth optimising further? {answer.advice}")
-    for line in notes(results):
+    for line in notes(answer.results):
         console.print(line, style="yellow")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from framework.portfolio.constraints import Constraints
+from rich.console import Console
+
+from framework.bounds import Soundness
+from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
 from framework.portfolio.values import NOTEWORTHY
 from framework.report.console import open_console, styled
@@ -22,7 +23,13 @@ _NAMES_WIDTH = 100
 _STATUS_STYLE = {"optimal": "green", "gap_reached": "green", "interrupted": "red", "infeasible": "red"}
 
 
-def print_results(results: Sequence[Result], *, names: Sequence[str] = (), everything: bool = False) -> None:
+def print_results(
+    results: Sequence[Result],
+    *,
+    names: Sequence[str] = (),
+    everything: bool = False,
+    console: Console | None = None,
+) -> None:
     """Print one row a run, then, for a single run, its stages, and what went wrong in any.
 
     Parameters
@@ -31,14 +38,16 @@ def print_results(results: Sequence[Result], *, names: Sequence[str] = (), every
         Names of the graph's nodes, to list those of each stage; empty to list none.
     everything
         Whether to list all nodes of a stage, however many.
+    console
+        What to print on; standard output by default.
     """
-    console = open_console()
-    first = results[0].document
+    console = console or open_console()
+    first = results[0]
     console.print(_summary_table(results))
-    if len(results) == 1 and first["stage_costs"]:
+    if len(results) == 1 and first.stage_costs:
         console.print(_stage_table(results[0]))
     for result in results if names else []:
-        if result.document["stage_of"] is not None:
+        if result.stage_of is not None:
             console.print(_node_table(result, names, everything))
     for result in results:
         if len(results) == 1 or result.status == "infeasible":
@@ -53,9 +62,9 @@ def verdict(result: Result) -> str:
     gap, k = shown_gap(result), result.stages
     into = counted(k, "stage")
     if result.status == "infeasible":
-        return f"Infeasible for k = {k}: {result.document['termination']['detail']}."
+        return f"Infeasible for k = {k}: {result.termination.detail}."
     dual, incumbent = result.dual_bound, result.incumbent
-    given = str(Constraints.from_dict(result.document.get("constraints")))
+    given = str(result.constraints)
     if given:
         into += f" that obeys {given}"
     if incumbent is None and given:
@@ -63,7 +72,7 @@ def verdict(result: Result) -> str:
     if gap is None or dual is None or incumbent is None:
         return "No statement is possible: one side of the interval is unknown."
     best = f"{quantity(incumbent * factor)} {unit}"
-    if result.status == "optimal" and len(result.document["stage_of"] or ()) == 1:
+    if result.status == "optimal" and len(result.stage_of or ()) == 1:
         return f"The graph is one node, which cannot be split: every partition has the bottleneck {best}."
     if result.status == "optimal":
         return f"Proven optimal: no partition into {into} has a bottleneck below {best}."
@@ -86,18 +95,18 @@ def notes(results: Sequence[Result]) -> list[str]:
     for result in results:
         for bug in result.contradictions:
             lines.append(
-                f"CONTRADICTION at k = {result.stages}: {bug['source']} claimed {bug['dual_bound_ticks']} ticks, above "
-                f"the verified {bug['incumbent_ticks']} of {bug['incumbent_source']}. Please report this as a bug."
+                f"CONTRADICTION at k = {result.stages}: {bug.source} claimed {bug.ticks} ticks, above "
+                f"the verified {bug.incumbent_ticks} of {bug.incumbent_source}. Please report this as a bug."
             )
-        lines += [f"k = {result.stages}: {fault['member']}: {fault['detail']}" for fault in result.faults]
+        lines += [f"k = {result.stages}: {fault.member}: {fault.detail}" for fault in result.faults]
         lines += [f"k = {result.stages}: {_overrun(result)}"] if _overrun(result) else []
-        lines += [f"note: {remark}" for remark in result.document["remarks"]]
+        lines += [f"note: {remark}" for remark in result.remarks]
     return list(dict.fromkeys(lines))
 
 
 def _overrun(result: Result) -> str:
     """Say by how much a run took longer than its budget allows; empty if it did not."""
-    budget = float(result.document.get("budget_seconds", math.inf))
+    budget = result.budget
     if result.seconds <= OVERRUN_SHARE * budget + OVERRUN_SECONDS:
         return ""
     return f"the run took {seconds(result.seconds)}, {seconds(result.seconds - budget)} more than its budget"
@@ -108,63 +117,63 @@ def _unit_of(result: Result) -> tuple[str, float]:
 
 
 def _summary_table(results: Sequence[Result]) -> FactTable:
-    first = results[0].document
+    first = results[0]
     unit, factor = _unit_of(next((result for result in results if result.incumbent_ticks is not None), results[0]))
-    device = first["device"]
-    priced = "its own prices" if device is None else f"device {device['name']}"
-    nodes = counted(first["graph"]["nodes"], "node")
-    table = FactTable(f"{first['graph']['name']}: {nodes}, {priced}, values in {unit}")
+    device = first.device
+    priced = "its own prices" if device is None else f"device {device.name}"
+    nodes = counted(first.graph.nodes, "node")
+    table = FactTable(f"{first.graph.name}: {nodes}, {priced}, values in {unit}")
     table.numbers("k")
     table.texts("status")
     table.numbers("dual bound", "incumbent", "gap", "ratio", "time")
     table.texts("bound by", "found by")
     for result in results:
         dual, incumbent = result.dual_bound, result.incumbent
-        best = result.document["bounds"][:1]
+        best = result.bounds[:1]
         table.row(
             str(result.stages),
             styled(result.status.replace("_", " "), _STATUS_STYLE.get(result.status, "yellow")),
             quantity(None if dual is None or result.status == "infeasible" else dual * factor),
             quantity(None if incumbent is None else incumbent * factor),
             percent(shown_gap(result)),
-            ratio(1.0 if shown_gap(result) == 0 else result.document["ratio"]),
+            ratio(1.0 if shown_gap(result) == 0 else result.ratio),
             seconds(result.seconds),
             with_soundness(best[0]) if best else "-",
-            str(result.document["incumbent_source"] or "-"),
+            str(result.incumbent_source or "-"),
         )
     return table
 
 
-def with_soundness(bound: Mapping[str, Any]) -> str:
+def with_soundness(bound: BoundRecord) -> str:
     """Name what proved a bound, and why to believe it unless it is exact arithmetic of our own."""
-    return str(bound["source"]) if bound["soundness"] == "exact" else f"{bound['source']} ({bound['soundness']})"
+    return bound.source if bound.soundness is Soundness.EXACT else f"{bound.source} ({bound.soundness})"
 
 
 def _stage_table(result: Result) -> FactTable:
     unit, factor = _unit_of(result)
     table = FactTable(f"stages, in {unit}")
     table.numbers("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck")
-    rows = result.document["stage_costs"]
+    rows = result.stage_costs
     sizes = [0] * len(rows)
-    for stage in result.document["stage_of"]:
+    for stage in result.stage_of or ():
         sizes[stage] += 1
-    largest = max(row["total"] for row in rows) or 1.0
+    largest = max(row.total for row in rows) or 1.0
     empty = sizes.count(0)
     if empty:
         table.caption = counted(empty, "more stage is empty", "more stages are empty")
     for b, row in enumerate(rows):
         if not sizes[b]:
             continue
-        values = [quantity(row[part] * factor, 5) for part in ("work", "in", "out", "overflow", "total")]
-        style = "bold" if row["total"] == largest else ""
-        table.row(str(b), str(sizes[b]), *values, f"{100 * row['total'] / largest:.1f}%", style=style)
+        values = [quantity(value * factor, 5) for value in row.as_dict().values()]
+        style = "bold" if row.total == largest else ""
+        table.row(str(b), str(sizes[b]), *values, f"{100 * row.total / largest:.1f}%", style=style)
     return table
 
 
 def _node_table(result: Result, names: Sequence[str], everything: bool) -> FactTable:
     """Return a table of the nodes in each stage that has any."""
     members: dict[int, list[str]] = {}
-    for name, stage in zip(names, result.document["stage_of"], strict=True):
+    for name, stage in zip(names, result.stage_of or (), strict=True):
         members.setdefault(stage, []).append(name)
     table = FactTable(f"nodes of the stages, k = {result.stages}")
     table.numbers("stage", "nodes")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from rich.console import Console
 
-from framework.portfolio.verification import NOT_CHECKED, Check
+from framework.portfolio.verification import NOT_CHECKED, Verification
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.wording import choose, counted
@@ -12,31 +12,29 @@ from framework.wording import choose, counted
 _MARKS = {"ok": ("ok", "green"), "unproven": ("unproven", "yellow"), "failed": ("FAILED", "bold red")}
 
 
-def print_verification(checks: Sequence[Check]) -> None:
+def print_verification(found: Verification, console: Console | None = None) -> None:
     """Print one row a check, what nobody checks, and the verdict."""
-    console = open_console()
+    console = console or open_console()
     table = FactTable()
     table.texts("", "claim")
     table.texts("finding", most=80)
-    for check in checks:
+    for check in found.checks:
         table.row(styled(*_MARKS[check.state]), check.what, check.detail)
     console.print(table)
     console.print(f"Taken as told: {', '.join(NOT_CHECKED)}.", style="dim")
-    states = [check.state for check in checks]
-    style = "bold red" if "failed" in states else "yellow" if "unproven" in states else "green"
-    console.print(summary(checks), style=style)
+    style = {"false": "bold red", "unproven": "yellow", "proven": "green"}[found.verdict]
+    console.print(summary(found), style=style)
 
 
-def summary(checks: Sequence[Check]) -> str:
+def summary(found: Verification) -> str:
     """Say in one sentence how many checks passed, failed, and how many bounds nothing proves."""
-    failed = sum(check.state == "failed" for check in checks)
-    unproven = sum(check.state == "unproven" for check in checks)
-    if failed:
-        return f"{failed} of {counted(len(checks), 'check')} failed."
+    checks, unproven = found.checks, len(found.unproven)
+    if found.failed:
+        return f"{len(found.failed)} of {counted(len(checks), 'check')} failed."
     passed = f"{counted(len(checks) - unproven, 'check')} passed"
     if not unproven:
         return f"{passed}; everything claimed is proven."
-    bounds = sum(check.state == "unproven" and check.what.startswith("dual bound") for check in checks)
+    bounds = sum(check.what.startswith("dual bound") for check in found.unproven)
     if bounds < unproven:
         return f"{passed}; the file is of an earlier version, and its bounds are not checked."
     verb = choose(bounds, "is", "are")

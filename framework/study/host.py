@@ -62,7 +62,7 @@ class Host:
     def _solve(self, task: Task) -> Finished:
         from framework.model.device import Device
         from framework.model.pricing import price
-        from framework.portfolio.result import GraphInput
+        from framework.portfolio.records import GraphInput
         from framework.portfolio.settings import Session, Settings
         from framework.portfolio.solve import solve
         from framework.study.code_version import code_version
@@ -103,7 +103,7 @@ class Host:
         result = solve(graph, task.stages, settings=settings, session=session)
         return Finished(
             key=task.key,
-            document=dict(result.document),
+            document=result.as_dict(),
             instance=self._instances[priced_as],
             host=socket.gethostname(),
             environment=self._environment,

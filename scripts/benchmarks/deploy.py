@@ -28,7 +28,7 @@ from framework.deploy.tuning.trial import run_trial
 from framework.formats import read_graph
 from framework.model.device import Device
 from framework.portfolio.constraints import Constraints
-from framework.portfolio.result import GraphInput
+from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 

@@ -76,9 +76,9 @@ def test_every_number_is_whole_in_a_narrow_terminal(
     solve = ("solve", graph_file, "-k", "3", "--with", "ideal-dp", "--budget", "60s", "-o", "r.json")
     assert pipebound(*solve).returncode == 0
     code = (
-        "from framework.portfolio.result import Result\nimport json\n"
+        "from framework.portfolio.reading import read_result\n"
         "from framework.report.tables import print_results\n"
-        "print_results([Result(json.load(open('r.json')))])"
+        "print_results([read_result('r.json')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -12,10 +12,10 @@ import pytest
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.graph import ModelGraph
-from framework.portfolio.result import GraphInput, Result
+from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
-from framework.portfolio.verification import NOT_CHECKED, verify_result
+from framework.portfolio.verification import NOT_CHECKED, verify_document
 from tests import mutations
 
 # Besides what `verify` says it takes as told: another certificate that proves as much is as good.
@@ -45,7 +45,7 @@ def document(graph: ModelGraph) -> dict[str, Any]:
 def states(document: Any, graph: ModelGraph) -> set[str]:
     """Return the states of all checks; ``unreadable`` where there is one line instead."""
     try:
-        return {check.state for check in verify_result(Result(document), graph)}
+        return {check.state for check in verify_document(document, graph).checks}
     except UserError:
         return {"unreadable"}
 

@@ -22,7 +22,7 @@ from framework.deploy.tuning.profile import profile_model, write_profile
 from framework.formats import read_graph
 from framework.model.device import Device, load_device
 from framework.portfolio.constraints import Constraints
-from framework.portfolio.result import GraphInput
+from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.report import console

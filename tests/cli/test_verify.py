@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from framework.formats import read_graph
-from framework.portfolio.result import Result
-from framework.portfolio.verification import verify_result
+from framework.portfolio.verification import verify_document
 from framework.registry import load_plugins
 from tests.cli.conftest import Run
 
@@ -26,7 +25,7 @@ def document(pipebound: Run, graph_file: Path, tmp_path: Path) -> dict[str, Any]
 
 def failures(document: dict[str, Any], graph_file: Path) -> list[str]:
     load_plugins()
-    return [check.what for check in verify_result(Result(document), read_graph(graph_file)) if not check.passed]
+    return [check.what for check in verify_document(document, read_graph(graph_file)).checks if not check.passed]
 
 
 def test_a_true_result_passes(pipebound: Run, document: dict[str, Any], graph_file: Path, tmp_path: Path) -> None:

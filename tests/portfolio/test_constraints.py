@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.constraints import Constraints, constrain, starting_partition
 from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
-from framework.portfolio.verification import verify_result
+from framework.portfolio.verification import verify_document
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance
@@ -124,11 +125,11 @@ def test_solve_and_verify_honour_them(pipebound: Run, graph_file: Path, tmp_path
         assert result["stage_of"][cut] == result["stage_of"][cut + 1]
         assert result["status"] == "optimal"
         assert result["incumbent_ticks"] >= free["incumbent_ticks"]
-        assert all(check.passed for check in verify_result(Result(result), graph))
-        checks = verify_result(Result(result | {"stage_of": free["stage_of"]}), graph)
+        assert all(check.passed for check in verify_document(result, graph).checks)
+        checks = verify_document(result | {"stage_of": free["stage_of"]}, graph).checks
         assert any(not check.passed and "keep together" in check.detail for check in checks)
         # The bounds are those of the constrained problem: without the constraints they need not hold.
-        unbound = verify_result(Result(result | {"constraints": None}), graph)
+        unbound = verify_document(result | {"constraints": None}, graph).checks
         assert any(not check.passed and "another instance" in check.detail for check in unbound)
 
 
@@ -137,7 +138,7 @@ def test_an_unknown_constraint_in_a_file_is_not_ignored(pipebound: Run, graph_fi
     result = json.loads(pipebound("solve", graph_file, "-k", "2", "--json").stdout)
     assert result["constraints"] is None
     with pytest.raises(UserError, match=r"constraints\.pin: there is no such key"):
-        verify_result(Result(result | {"constraints": {"pin": {"v0": 1}}}), read_graph(graph_file))
+        verify_document(result | {"constraints": {"pin": {"v0": 1}}}, read_graph(graph_file))
 
 
 def test_a_run_starts_from_an_earlier_result(pipebound: Run, tmp_path: Path) -> None:
@@ -178,13 +179,14 @@ def test_mistakes_are_told(pipebound: Run, graph_file: Path, tmp_path: Path, arg
 
 def test_a_start_must_obey(pipebound: Run, graph_file: Path) -> None:
     graph = read_graph(graph_file)
-    free = Result(json.loads(pipebound("solve", graph_file, "-k", "3", "--json").stdout))
-    stage_of = free.document["stage_of"]
+    free = Result.from_json(pipebound("solve", graph_file, "-k", "3", "--json").stdout)
+    stage_of = free.stage_of
+    assert stage_of is not None
     cut = next(v for v in range(11) if stage_of[v] != stage_of[v + 1])
     constraints = Constraints(same_stage=((graph.node_names[cut], graph.node_names[cut + 1]),))
     problem = Problem(instance=constrain(price(graph), graph, constraints, 3), stages=3)
     with pytest.raises(UserError, match="separates"):
         starting_partition(problem, graph, free)
-    backward = Result({**free.document, "stage_of": stage_of[::-1]})
+    backward = replace(free, stage_of=stage_of[::-1])
     with pytest.raises(UserError, match="not of this graph"):
         starting_partition(Problem(instance=price(graph), stages=3), graph, backward)

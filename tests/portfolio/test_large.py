@@ -14,7 +14,7 @@ from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.portfolio import runner as runner_module
 from framework.portfolio.members import Member
-from framework.portfolio.result import Result
+from framework.portfolio.result import json_text
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import PRESOLVE, Runner, RunRecord
 from framework.registry import load_plugin_file, load_plugins
@@ -69,11 +69,11 @@ def test_nothing_is_done_twice_where_nothing_was_reduced(run: Callable[[Instance
 
 def test_long_lists_are_one_line_of_a_result() -> None:
     document = {"name": 'a "line\nbreak"', "nested": {"a": [1, {"b": None}], "c": []}, "stage_of": list(range(10_000))}
-    text = Result(document).to_json()
+    text = json_text(document)
     assert json.loads(text) == document
     assert len(text.splitlines()) < 20
     short = {**document, "stage_of": [0, 1, 2]}
-    assert Result(short).to_json() == json.dumps(short, indent=1)
+    assert json_text(short) == json.dumps(short, indent=1)
 
 
 @pytest.mark.parametrize(("large", "kept"), [(1, runner_module.LARGEST_END_SHARE), (10**6, 0.0)])

@@ -27,7 +27,7 @@ from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
 from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
-from framework.portfolio.verification import verify_result
+from framework.portfolio.verification import verify_document, verify_result
 from framework.registry import load_plugins, registry
 from framework.structure.reduction.dominance import reduce_exact
 from framework.structure.reduction.hard_limits import limit_memory
@@ -191,27 +191,28 @@ def test_solve_finds_the_optimum_and_verify_believes_nothing(tmp_path: Path) -> 
         constraints = constraints_of(graph, k, seed)
         expected = exhaustive(graph, k, constraints)
         result = solve(graph, k, constraints=constraints, settings=Settings(budget=20.0))
-        again = Result(json.loads(result.to_json()))
+        again = Result.from_json(result.to_json())
+        assert again.as_dict() == result.as_dict()
         assert not result.faults
         assert not result.contradictions
-        assert all(check.passed for check in verify_result(again, graph)), verify_result(again, graph)
+        assert all(check.passed for check in verify_result(again, graph).checks), verify_result(again, graph).checks
         if expected is None:
             assert result.status == "infeasible"
-            cheaper = Result({**again.document, "dual_bound_ticks": 1, "bounds": []})
-            assert any(not check.passed for check in verify_result(cheaper, graph))
+            cheaper = {**again.as_dict(), "dual_bound_ticks": 1, "bounds": []}
+            assert any(not check.passed for check in verify_document(cheaper, graph).checks)
             continue
         assert result.status == "optimal"
         assert result.incumbent_ticks == expected
         changes: list[dict[str, object]] = [{"pins": []}, {"memory_limit": None}]
         for change in changes:
             if constraints.as_dict() | change != constraints.as_dict():
-                other = Result({**again.document, "constraints": constraints.as_dict() | change})
-                assert any(not check.passed for check in verify_result(other, graph))
+                other = {**again.as_dict(), "constraints": constraints.as_dict() | change}
+                assert any(not check.passed for check in verify_document(other, graph).checks)
         for name, stage in constraints.pins:
-            moved = list(again.document["stage_of"])
+            moved = list(again.stage_of or ())
             moved[graph.node_names.index(name)] = (stage + 1) % k
-            tampered = Result({**again.document, "stage_of": moved})
-            assert any(not check.passed for check in verify_result(tampered, graph))
+            tampered = {**again.as_dict(), "stage_of": moved}
+            assert any(not check.passed for check in verify_document(tampered, graph).checks)
 
 
 def chain(sizes: list[int]) -> dict[str, object]:
@@ -234,8 +235,8 @@ def test_a_result_that_breaks_the_limit_fails(command: Command, tmp_path: Path) 
     assert result["status"] == "optimal"
     assert result["stage_of"] == [0, 0, 1, 1, 1]
     graph = read_graph(file)
-    assert all(check.passed for check in verify_result(Result(result), graph))
-    checks = verify_result(Result(result | {"stage_of": [0, 0, 0, 1, 1]}), graph)
+    assert all(check.passed for check in verify_document(result, graph).checks)
+    checks = verify_document(result | {"stage_of": [0, 0, 0, 1, 1]}, graph).checks
     assert any(not check.passed and "more than its limit 8" in check.detail for check in checks)
     free = json.loads(command("solve", file, "-k", "2", "-o", out, "--json")[1])
     assert free["stage_of"] == [0, 0, 0, 1, 1]

@@ -18,7 +18,9 @@ from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import price
 from framework.model.topology import IntArray
-from framework.portfolio.result import Result, stages_of
+from framework.portfolio.constraints import stages_of
+from framework.portfolio.records import GraphInput
+from framework.portfolio.result import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,12 +72,14 @@ def assign(
     UserError
         If the result holds no partition, or is of a graph with other nodes.
     """
-    origin = result.document["graph"]
-    if result.document["stage_of"] is None:
-        raise UserError("the result holds no partition", where=str(origin.get("name", "")))
-    path = graph_path or origin.get("path")
-    sizes = {**origin.get("dims", {}), **(dims or {})}
-    graph = _same_model(model, sizes, origin)
+    origin = result.graph
+    if result.stage_of is None:
+        raise UserError("the result holds no partition", where=origin.name)
+    read = origin.input
+    path = graph_path or (None if read is None else read.path)
+    sizes = {**({} if read is None else read.dims), **(dims or {})}
+    drop_unused = read is not None and read.drop_unused
+    graph = _same_model(model, sizes, origin.sha256, drop_unused=drop_unused)
     if graph is not None:
         # The model itself has the graph, wherever it is moved.
         path = None
@@ -98,11 +102,11 @@ def assign(
             "dual_bound": result.dual_bound,
             "status": result.status,
             "stages": result.stages,
-            "stage_costs": list(result.document["stage_costs"]),
+            "stage_costs": [row.as_dict() for row in result.stage_costs],
             "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else os.path.abspath(path),
-            "device": result.document["device"],
-            "drop_unused": bool(origin.get("drop_unused", False)),
-            "constraints": result.document.get("constraints"),
+            "device": None if result.device is None else result.device.as_dict(),
+            "drop_unused": drop_unused,
+            "constraints": result.constraints.as_dict() if result.constraints else None,
         },
     )
 
@@ -124,25 +128,19 @@ def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(sets))
 
 
-def _same_model(model: ModelFile, dims: Mapping[str, int], origin: Mapping[str, Any]) -> ModelGraph | None:
+def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str, *, drop_unused: bool) -> ModelGraph | None:
     try:
-        graph = model.read_graph(dims, drop_unused=bool(origin.get("drop_unused", False)))
+        graph = model.read_graph(dims, drop_unused=drop_unused)
     except UserError:
         # Open dimensions, for instance: the solved graph may still name the same nodes.
         return None
-    return graph if graph.is_called(str(origin.get("sha256"))) else None
+    return graph if graph.is_called(sha256) else None
 
 
 def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
-    origin = result.document["graph"]
-    graph = read_graph(
-        path,
-        format=origin.get("format"),
-        dims=origin.get("dims"),
-        training=bool(origin.get("training", False)),
-        drop_unused=bool(origin.get("drop_unused", False)),
-    )
-    if not graph.is_called(str(origin.get("sha256"))):
+    read = result.graph.input or GraphInput(path=path)
+    graph = read_graph(path, format=read.format, dims=read.dims, training=read.training, drop_unused=read.drop_unused)
+    if not graph.is_called(result.graph.sha256):
         raise UserError("this is not the graph that was solved", where=path, mend="give --graph FILE, or solve again")
     if graph.node_names != model.node_names:
         ours, theirs = set(model.node_names), set(graph.node_names)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import Result
+from framework.shown import Shown
 from framework.wording import counted
 
 NEARLY = 0.95
@@ -51,24 +51,36 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
+class Recommendation(Shown):
     """A table of choices, ascending, and what to make of it.
 
     Attributes
     ----------
+    name
+        The graph's.
     knee
         The fewest stages with at least `NEARLY` of the best speed-up in the table.
     given
         The constraints that all partitions obey, in words; empty for none.
     nodes
         Nodes of the graph, which are never split.
+    results
+        What the table is made of, ascending.
+    left_out
+        Why there is no row for some numbers of stages, by number.
     """
 
+    name: str
     unit: str
     nodes: int
     choices: tuple[Choice, ...]
     knee: Choice
+    results: tuple[Result, ...]
     given: str = ""
+    left_out: Mapping[int, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Recommendation {self.name}: {counted(self.knee.stages, 'stage')}, {self.knee.speedup:.2f}x>"
 
     @property
     def advice(self) -> str:
@@ -87,7 +99,7 @@ class Recommendation:
             return f"No: no partition into {into}{that} is better by more than {100 * gap:.2g}%."
         return (
             f"Perhaps: up to {100 * gap:.2g}% could still be gained at {into}; whether it can is open "
-            "(a larger --budget may tell)."
+            "(a larger budget may tell)."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,10 +122,11 @@ class Recommendation:
                 }
                 for c in self.choices
             ],
+            "left_out": [{"stages": k, "why": why} for k, why in sorted(self.left_out.items())],
         }
 
 
-def recommend(results: Sequence[Result], single: Result) -> Recommendation:
+def recommend(results: Sequence[Result], single: Result, left_out: Mapping[int, str] | None = None) -> Recommendation:
     """Make a table of results for different numbers of stages.
 
     More stages can do no worse, so a partition into fewer serves where it is better; and fewer can do no better, so a
@@ -125,6 +138,8 @@ def recommend(results: Sequence[Result], single: Result) -> Recommendation:
         One for each number of stages, all of the same problem, each with both sides of its interval.
     single
         The result for one stage, that speed-ups are over.
+    left_out
+        Why there is no result for some numbers of stages.
     """
     ordered = sorted(results, key=lambda result: result.stages)
     values = [_both(result) for result in ordered]
@@ -144,14 +159,23 @@ def recommend(results: Sequence[Result], single: Result) -> Recommendation:
                 most=base / bounds[i] if bounds[i] else 1.0,
                 gap=max(0.0, 1 - bounds[i] / best[i]) if best[i] else 0.0,
                 status="optimal" if bounds[i] >= best[i] else result.status,
-                used=len(set(donor.document["stage_of"])),
+                used=len(set(donor.stage_of or ())),
             )
         )
     fastest = max(choice.speedup for choice in choices)
     knee = next(choice for choice in choices if choice.speedup >= NEARLY * fastest)
-    given = str(Constraints.from_dict(ordered[0].document.get("constraints")))
-    nodes = max(len(result.document["stage_of"] or ()) for result in ordered)
-    return Recommendation(unit=ordered[0].unit, nodes=nodes, choices=tuple(choices), knee=knee, given=given)
+    given = str(ordered[0].constraints)
+    nodes = max(len(result.stage_of or ()) for result in ordered)
+    return Recommendation(
+        name=ordered[0].graph.name,
+        unit=ordered[0].unit,
+        nodes=nodes,
+        choices=tuple(choices),
+        knee=knee,
+        results=tuple(ordered),
+        given=given,
+        left_out=left_out or {},
+    )
 
 
 def _both(result: Result) -> tuple[int, int]:

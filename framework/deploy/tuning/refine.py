@@ -245,7 +245,7 @@ def _propose(
         constraints=corrected.constraints,
         session=Session(interrupt=interrupt),
     )
-    found = result.document["stage_of"]
+    found = result.stage_of
     return None if found is None else np.array(found, np.int64)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ TYPE: Any = {
 }
 _TITLE_LINES = 3
 _MOST_PIXELS = 6e6
+_NOTEBOOK_DPI = 80
 
 
 def check_suffix(path: Path) -> None:
@@ -41,10 +44,21 @@ def title_text(text: str, columns: int) -> str:
 
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Any:
-    """Return an empty figure of a size in inches."""
+    """Return an empty figure of a size in inches, which a notebook shows without pyplot."""
+    return _figure_class()(figsize=(width, height), layout="constrained" if constrained else None)
+
+
+@cache
+def _figure_class() -> Any:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained" if constrained else None)
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            data = io.BytesIO()
+            self.savefig(data, format="png", dpi=_NOTEBOOK_DPI)
+            return data.getvalue()
+
+    return ShownFigure
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -15,35 +15,38 @@ _BOUND, _FOUND, _KNEE = "#228833", "#4477aa", "#ee6677"
 _TITLE = 70
 
 
-def draw_recommendation(name: str, answer: Recommendation, path: Path) -> None:
+def draw_recommendation(answer: Recommendation, path: Path) -> None:
     """Draw bottleneck and speed-up by number of stages, each with its bound and the room between.
 
     Parameters
     ----------
-    name
-        The graph's.
     path
         ``.svg``, ``.png`` or ``.pdf``.
     """
+    check_suffix(path)
+    save_figure(recommendation_figure(answer), path)
+
+
+def recommendation_figure(answer: Recommendation) -> Any:
+    """Return the figure that `draw_recommendation` writes."""
     import matplotlib as mpl
 
-    check_suffix(path)
     with mpl.rc_context(TYPE):
         figure = new_figure(11.0, 4.2)
         bottleneck, speedup = figure.subplots(1, 2)
-        _draw_bottleneck(bottleneck, name, answer)
+        _draw_bottleneck(bottleneck, answer)
         _draw_speedup(speedup, answer)
-    save_figure(figure, path)
+    return figure
 
 
-def _draw_bottleneck(axes: Any, name: str, answer: Recommendation) -> None:
+def _draw_bottleneck(axes: Any, answer: Recommendation) -> None:
     unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
     found = [choice.bottleneck * factor for choice in answer.choices]
     bounds = [choice.bound * factor for choice in answer.choices]
     _draw_pair(axes, answer, found, bounds, "best partition", "no partition is below")
     axes.set_ylabel(f"bottleneck [{mathtext(unit)}]")
     axes.set_ylim(bottom=0)
-    axes.set_title(title_text(name, _TITLE))
+    axes.set_title(title_text(answer.name, _TITLE))
 
 
 def _draw_speedup(axes: Any, answer: Recommendation) -> None:

@@ -14,7 +14,12 @@ from framework.report.numbers import percent, quantity, scaled_unit
 from framework.report.plots.canvas import TYPE, check_suffix, new_figure, save_figure, title_text
 from framework.report.tables import shown_gap
 
-_PARTS = (("work", "#4477aa"), ("in", "#66ccee"), ("out", "#ccbb44"), ("overflow", "#ee6677"))
+_PARTS = (
+    ("work", "work", "#4477aa"),
+    ("inbound", "in", "#66ccee"),
+    ("outbound", "out", "#ccbb44"),
+    ("overflow", "overflow", "#ee6677"),
+)
 _DUAL, _INCUMBENT = "#228833", "#aa3377"
 _TITLE = 70
 _MOST_LABELLED = 20
@@ -30,33 +35,38 @@ def draw_result(result: Result, path: Path) -> None:
     path
         ``.svg``, ``.png`` or ``.pdf``.
     """
+    check_suffix(path)
+    save_figure(result_figure(result), path)
+
+
+def result_figure(result: Result) -> Any:
+    """Return the figure that `draw_result` writes."""
     import matplotlib as mpl
 
-    check_suffix(path)
     with mpl.rc_context(TYPE):
         figure = new_figure(11.0, 4.2)
         stages, trajectory = figure.subplots(1, 2)
         _draw_stages(stages, result)
         _draw_trajectory(trajectory, result)
-    save_figure(figure, path)
+    return figure
 
 
 def _draw_stages(axes: Any, result: Result) -> None:
-    rows = result.document["stage_costs"]
+    rows = result.stage_costs
     unit, factor = scaled_unit(result.unit, result.incumbent or result.dual_bound or 0.0)
     base = np.zeros(len(rows))
-    for part, colour in _PARTS:
-        heights = np.array([row[part] * factor for row in rows])
+    for part, label, colour in _PARTS:
+        heights = np.array([getattr(row, part) * factor for row in rows])
         if heights.any():
-            axes.bar(range(len(rows)), heights, bottom=base, label=part, color=colour, width=0.8)
+            axes.bar(range(len(rows)), heights, bottom=base, label=label, color=colour, width=0.8)
             base += heights
     dual = result.dual_bound
     if dual is not None:
         label = f"dual bound {quantity(dual * factor)}"
         axes.axhline(dual * factor, color=_DUAL, linestyle="--", linewidth=1.4, label=label)
-    _label_stages(axes, np.bincount(result.document["stage_of"], minlength=len(rows)))
+    _label_stages(axes, np.bincount(result.stage_of or (), minlength=len(rows)))
     axes.set_ylabel(f"cost [{mathtext(unit)}]")
-    title = f"{result.document['graph']['name']}, k = {result.stages}: gap {percent(shown_gap(result))}"
+    title = f"{result.graph.name}, k = {result.stages}: gap {percent(shown_gap(result))}"
     axes.set_title(title_text(title, _TITLE))
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])
     axes.legend(loc="upper center", ncols=3, fontsize="small", frameon=False)
@@ -77,10 +87,10 @@ def _label_stages(axes: Any, sizes: IntArray) -> None:
 
 def _draw_trajectory(axes: Any, result: Result) -> None:
     unit, factor = scaled_unit(result.unit, result.incumbent or result.dual_bound or 0.0)
-    points = result.document["trajectory"]
-    times = [point[0] for point in points] + [result.seconds]
-    for column, label, colour in ((2, "incumbent", _INCUMBENT), (1, "dual bound", _DUAL)):
-        values = [point[column] for point in points]
+    points = result.trajectory
+    times = [point.seconds for point in points] + [result.seconds]
+    for side, label, colour in (("incumbent", "incumbent", _INCUMBENT), ("dual_bound", "dual bound", _DUAL)):
+        values = [getattr(point, side) for point in points]
         heights = [float("nan") if value is None else value * factor for value in [*values, values[-1]]]
         axes.step(times, heights, where="post", label=label, color=colour, marker="o", markersize=3)
     axes.set_xlim(0, 1.02 * max(times[-1], 1e-3))

@@ -6,7 +6,7 @@ import csv
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -72,21 +72,26 @@ def export_table(store: Path, table: str, output: Path) -> int:
 def export_results(store: Path, folder: Path) -> int:
     """Write the result document of every run, as `pipebound verify` reads it, and return how many."""
     written = 0
-    with reading(store) as connection:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            rows = connection.execute(
-                "SELECT graphs.name, stages, entry, runs.key, document FROM documents JOIN runs ON runs.id = run_id"
-                " JOIN graphs ON graphs.id = graph_id JOIN entries ON entries.id = entry_id"
-            )
-            for graph, stages, entry, key, packed in rows:
-                name = file_name(f"{graph}-k{stages}-{entry}")
-                document = json.dumps(_unpacked(packed, store, key), indent=1)
-                (folder / f"{name}-{file_name(key[:8])}.json").write_text(document + "\n", encoding="utf-8")
-                written += 1
-        except OSError as error:
-            raise UserError(f"cannot write the results: {error.strerror}", where=str(folder)) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, key, document in stored_documents(store):
+            file = folder / f"{file_name(name)}-{file_name(key[:8])}.json"
+            file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            written += 1
+    except OSError as error:
+        raise UserError(f"cannot write the results: {error.strerror}", where=str(folder)) from error
     return written
+
+
+def stored_documents(store: Path) -> Iterator[tuple[str, str, Any]]:
+    """Yield graph, stages and entry in one word, the key, and the result document of every run."""
+    with reading(store) as connection:
+        rows = connection.execute(
+            "SELECT graphs.name, stages, entry, runs.key, document FROM documents JOIN runs ON runs.id = run_id"
+            " JOIN graphs ON graphs.id = graph_id JOIN entries ON entries.id = entry_id"
+        )
+        for graph, stages, entry, key, packed in rows:
+            yield f"{graph}-k{stages}-{entry}", key, _unpacked(packed, store, key)
 
 
 def _unpacked(packed: bytes, store: Path, key: str) -> Any:

@@ -33,6 +33,11 @@ def report_document(report: StudyReport) -> dict[str, Any]:
     }
 
 
+def summary_rows(groups: list[Group]) -> list[dict[str, Any]]:
+    """Return the summary of each entry in each group as one row."""
+    return [{"group": group.title, **dataclasses.asdict(row)} for group in groups for row in group.summaries]
+
+
 def _groups(groups: list[Group]) -> list[dict[str, Any]]:
     return [
         {

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from framework.shown import Shown
 from framework.study.analysis.crosscheck import Contradiction, cross_check
 from framework.study.analysis.data import StudyData, load, reading
 from framework.study.analysis.profiles import Profile, gap_profiles, time_profiles
 from framework.study.analysis.summary import Group, by_family, by_size, by_stages, everything, summarise
 from framework.study.analysis.trajectories import Curve, curves, integrals, read_trajectories
+from framework.wording import counted
 
 LISTED_FAULTS = 200
 
@@ -27,8 +29,8 @@ class Fault:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StudyReport:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class StudyReport(Shown):
     """A study's results.
 
     Attributes
@@ -55,6 +57,10 @@ class StudyReport:
     faults: list[Fault]
     fault_count: int
     overhead: float | None
+
+    def __repr__(self) -> str:
+        done, planned = int(self.data.planned.sum()), sum(self.data.plan_counts.values())
+        return f"<StudyReport {self.data.name}: {done} of {counted(planned, 'run')}>"
 
 
 def make_report(path: Path, collection: str | None = None) -> StudyReport:

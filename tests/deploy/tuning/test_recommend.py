@@ -7,23 +7,25 @@ from typing import Any
 import pytest
 
 from framework.deploy.tuning.recommend import recommend
+from framework.model.exact import Rounding
+from framework.portfolio.records import Status
 from framework.portfolio.result import Result
 from framework.report.tables import verdict
+from tests.results import made_result
 
 
 def result(stages: int, dual: int, incumbent: int, **more: Any) -> Result:
-    return Result(
-        {
+    return made_result(
+        **{
             "stages": stages,
-            "unit": "ms",
-            "ticks_per_unit": 10.0,
+            "rounding": Rounding(ticks_per_unit=10.0, exact=True),
             "dual_bound": dual / 10.0,
-            "dual_bound_ticks": dual,
+            "dual_ticks": dual,
             "incumbent": incumbent / 10.0,
             "incumbent_ticks": incumbent,
             "relative_gap": 1 - dual / incumbent,
-            "status": "optimal" if dual == incumbent else "time_limit",
-            "stage_of": list(range(stages)),
+            "status": Status.OPTIMAL if dual == incumbent else Status.TIME_LIMIT,
+            "stage_of": tuple(range(stages)),
             **more,
         }
     )

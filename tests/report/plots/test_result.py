@@ -15,6 +15,7 @@ import pytest
 
 from framework.errors import UserError
 from framework.model.instance import instance_from_lists
+from framework.portfolio.records import GraphRecord, Moment, StageCost
 from framework.portfolio.result import Result
 from framework.report.plots.canvas import title_text
 from framework.report.plots.graph import draw_graph
@@ -23,6 +24,7 @@ from framework.report.study.figures import draw, figure_names, write_figures
 from framework.study.analysis.report import StudyReport, make_report
 from framework.study.analysis.summary import Group
 from tests.report.test_study_page import make
+from tests.results import made_result
 
 NASTY = ["[/red]", "$\\frac", "a\nb", "_x", "层", "<&\"'>", "x$y$", r"\write18{id}"]
 
@@ -89,24 +91,15 @@ def test_names_and_numbers_do_not_overlap(tmp_path: Path) -> None:
 
 
 def result(unit: str = r"\write18{id}$") -> Result:
-    row = {"work": 4.0, "in": 0.0, "out": 1.0, "overflow": 0.0, "total": 5.0}
-    return Result(
-        {
-            "graph": {"name": "[/x] $y$"},
-            "stages": 2,
-            "unit": unit,
-            "ticks_per_unit": 1.0,
-            "dual_bound": 4.0,
-            "dual_bound_ticks": 4,
-            "incumbent": 5.0,
-            "incumbent_ticks": 5,
-            "relative_gap": 0.2,
-            "status": "time_limit",
-            "seconds": 1.0,
-            "stage_of": [0, 0, 1],
-            "stage_costs": [row, row],
-            "trajectory": [[0.1, 3.0, 5.0, "x"], [0.5, 4.0, 5.0, "y"]],
-        }
+    row = StageCost(work=4.0, inbound=0.0, outbound=1.0, overflow=0.0, total=5.0)
+    return made_result(
+        graph=GraphRecord(name="[/x] $y$", sha256="0", nodes=3),
+        unit=unit,
+        stage_costs=(row, row),
+        trajectory=(
+            Moment(seconds=0.1, dual_bound=3.0, incumbent=5.0, source="x"),
+            Moment(seconds=0.5, dual_bound=4.0, incumbent=5.0, source="y"),
+        ),
     )
 
 

@@ -1,0 +1,86 @@
+"""`solve`, as a program calls it: any graph, settings that travel whole, progress if it is wanted."""
+
+from __future__ import annotations
+
+import time
+
+from framework.api.inputs import GraphLike, complete_settings, refuse_entries_of_script, take_graph
+from framework.api.progress import ProgressLike, watch_for
+from framework.errors import UserError
+from framework.input_files import reading_deadline
+from framework.model.instance import MAX_STAGES
+from framework.model.pricing import quantise
+from framework.portfolio.constraints import Constraints
+from framework.portfolio.result import Result
+from framework.portfolio.settings import Session, Settings
+from framework.portfolio.solve import check_entries
+from framework.portfolio.solve import solve as run_portfolio
+
+
+def solve(
+    graph: GraphLike,
+    stages: int,
+    *,
+    settings: Settings | None = None,
+    constraints: Constraints | None = None,
+    start: Result | None = None,
+    progress: ProgressLike = False,
+) -> Result:
+    """Prove a dual bound of a graph, and find a partition.
+
+    Ctrl-C ends the run, and returns what is proved and found by then.
+
+    Parameters
+    ----------
+    graph
+        A `ModelGraph`; the path of a graph file, or ``testbed:NAME``; a ``networkx.DiGraph`` (see `from_networkx`); a
+        torch module or ``ExportedProgram`` that needs no example inputs (see `from_torch`).
+    stages
+        Number of stages k, at least 1.
+    settings
+        How, and for how long; `Settings` says what holds by default. Without a device, a graph of FLOPs and bytes is
+        priced by the measured bandwidth of its profile, or by the device ``reference``.
+    constraints
+        What is fixed beforehand.
+    start
+        An earlier result whose partition to start from.
+    progress
+        True shows the run while it lasts; a function is called with a `Progress` after every report.
+
+    Raises
+    ------
+    UserError
+        For anything the caller can mend.
+    """
+    started = time.monotonic()
+    settings, constraints = settings or Settings(), constraints or Constraints()
+    check_stages([stages])
+    model, source = take_graph(graph, reading_deadline(started, settings.budget))
+    settings = complete_settings(settings, model, source)
+    check_entries([settings.entry], [stages], settings.plugin_files)
+    refuse_entries_of_script(settings.entry)
+    priced = quantise(model, settings.device)
+    with watch_for(progress, settings.budget, priced.rounding)(model.name, stages) as watcher:
+        session = Session(
+            started=started,
+            graph_input=source,
+            priced=priced,
+            on_change=watcher,
+            on_compile=watcher.on_compile,
+        )
+        return run_portfolio(model, stages, settings=settings, constraints=constraints, start=start, session=session)
+
+
+def check_stages(stages: list[int]) -> None:
+    """Refuse numbers of stages that are none.
+
+    Raises
+    ------
+    UserError
+        For the first one.
+    """
+    if not stages:
+        raise UserError("`stages` is empty", mend="name at least one number of stages")
+    for k in stages:
+        if type(k) is not int or not 1 <= k <= MAX_STAGES:
+            raise UserError(f"{k!r} is no number of stages", mend=f"give integers from 1 to {MAX_STAGES} for `stages`")
