@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from framework.bounds import relative_gap
 from framework.model.exact import Rounding
 from framework.portfolio.compilation import OnCompile, say_plainly
 from framework.portfolio.context.board import Board
@@ -29,8 +28,8 @@ class Progress:
     seconds
         Since the run began, compilation left out.
     dual_bound, incumbent, relative_gap
-        What is proved and found so far, in `unit`: rounded down and up, so that the optimum is between them. None while
-        unknown.
+        What is proved and found so far, in `unit`: rounded down and up, so that the optimum is between them; the gap is
+        that of the integers behind them. None while unknown.
     source, words
         Who reported, and what they say of themselves; may be empty.
     """
@@ -94,7 +93,7 @@ class _Teller:
                 unit=board.problem.instance.unit,
                 dual_bound=dual,
                 incumbent=incumbent,
-                relative_gap=None if dual is None or incumbent is None else relative_gap(dual, incumbent),
+                relative_gap=interval.relative_gap,
                 source=label,
                 words=words,
             )
