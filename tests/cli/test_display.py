@@ -6,15 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import framework
 from framework.formats import read_graph
 from framework.model.device import load_device
-from framework.portfolio.result import Result
+from framework.portfolio.records import Status
 from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.report.tables import print_results
@@ -55,18 +55,22 @@ def test_solve_lists_the_nodes_of_each_stage(pipebound: Run, graph_file: Path, t
 
 def test_without_a_partition_the_unit_fits_the_bound(capsys: pytest.CaptureFixture[str]) -> None:
     graph = read_graph("testbed:squeezenet")
-    done = solve(graph, 4, settings=Settings(device=load_device("reference"), entry="simple", budget=20.0)).document
-    nothing: dict[str, Any] = {
-        "incumbent": None,
-        "incumbent_ticks": None,
-        "stage_of": None,
-        "stage_costs": [],
-        "relative_gap": None,
-    }
-    print_results([Result({**done, **nothing, "ratio": None, "status": "time_limit", "incumbent_source": None})])
+    done = solve(graph, 4, settings=Settings(device=load_device("reference"), entry="simple", budget=20.0))
+    empty = replace(
+        done,
+        incumbent=None,
+        incumbent_ticks=None,
+        stage_of=None,
+        stage_costs=(),
+        relative_gap=None,
+        ratio=None,
+        status=Status.TIME_LIMIT,
+        incumbent_source=None,
+    )
+    print_results([empty])
     shown = capsys.readouterr().out
     assert "values in us" in shown
-    assert f"{1e6 * done['dual_bound']:.6g}" in shown
+    assert f"{1e6 * (done.dual_bound or 0.0):.6g}" in shown
 
 
 @pytest.mark.parametrize("width", ["40", "60", "80"])
