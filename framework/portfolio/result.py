@@ -29,12 +29,12 @@ from framework.portfolio.records import (
     ReducedInstance,
     StageCost,
     Status,
+    Values,
     ending_row,
     member_row,
 )
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import MemberReport, RunRecord
-from framework.portfolio.values import Values
 from framework.shown import Shown
 
 _LONG = 10_000

@@ -23,8 +23,8 @@ from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.portfolio.constraints import Constraints, constrain, on_instance, stages_of
 from framework.portfolio.proofs import SIMPLE, Proof, proofs_of
 from framework.portfolio.reading import as_result
+from framework.portfolio.records import Values
 from framework.portfolio.result import Result, rounding_row, stage_rows, status_of
-from framework.portfolio.values import Values
 from framework.shown import Shown
 from framework.wording import counted
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from framework.bounds import Soundness
-from framework.portfolio.records import BoundRecord
+from framework.portfolio.records import NOTEWORTHY, BoundRecord
 from framework.portfolio.result import Result
-from framework.portfolio.values import NOTEWORTHY
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
