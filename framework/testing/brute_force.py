@@ -28,6 +28,20 @@ def brute_force_optimum(problem: Problem) -> int:
     ValueError
         If the instance has more than `MAX_NODES` nodes.
     """
+    key = problem.instance.sha256(), problem.stages
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = _exhaust(problem)
+    return _KNOWN[key]
+
+
+_KNOWN: dict[tuple[str, int], int] = {}
+_MOST_KNOWN = 10_000
+"""Optima that are kept: a test asks for that of the same problem once for each entry."""
+
+
+def _exhaust(problem: Problem) -> int:
     instance = problem.instance
     limit = 0 if instance.stage_limit is None else instance.stage_limit.limit
 

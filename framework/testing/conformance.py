@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ class Conformance:
         """No dual bound above the brute-force optimum; an exact entry that finishes equals it."""
         exact = registry.get(EntrySpec.parse(self.entry).name).supports(Feature.EXACT)
         for seed in self.seeds:
-            problem = random_problem(seed)
-            self._assert_true(problem, exact=exact, label=f"random_problem({seed})")
+            problem, outcome, board = run_random(self.entry, seed, self.seconds)
+            assert_claims_true(problem, outcome, board, exact=exact, label=f"{self.entry} on random_problem({seed})")
 
     def test_special_cases(self) -> None:
         """One stage, more stages than nodes, one node, zero costs, no edges, separate parts, ties, no capacity."""
@@ -90,8 +91,7 @@ class Conformance:
     def test_certificates_prove_what_they_claim(self) -> None:
         """Where certificates are given and can be checked, the check proves at least the bound."""
         for seed in self.seeds:
-            problem = random_problem(seed)
-            _, board = self._run(problem)
+            problem, _, board = run_random(self.entry, seed, self.seconds)
             for bound in board.bounds:
                 if bound.certificate is None:
                     continue
@@ -180,9 +180,21 @@ def assert_true(entry: str, problem: Problem, *, exact: bool, label: str, second
     AssertionError
         For a bound above the optimum, an invalid partition, or a gap left open by an exact entry.
     """
-    optimum = brute_force_optimum(problem)
     outcome, board = run_entry(registry.create(entry), problem, name=entry, seconds=seconds, seed=seed)
-    where = f"{entry} on {label}: optimum {optimum}, {board.interval}, {outcome.termination}"
+    assert_claims_true(problem, outcome, board, exact=exact, label=f"{entry} on {label}")
+
+
+@lru_cache(maxsize=64)
+def run_random(entry: str, seed: int, seconds: float) -> tuple[Problem, Outcome, Board]:
+    """Run an entry on `random_problem(seed)`; two tests look at the same runs."""
+    problem = random_problem(seed)
+    return problem, *run_entry(registry.create(entry), problem, name=entry, seconds=seconds, seed=7)
+
+
+def assert_claims_true(problem: Problem, outcome: Outcome, board: Board, *, exact: bool, label: str) -> None:
+    """Hold what a run claimed and found against brute force; see `assert_true`."""
+    optimum = brute_force_optimum(problem)
+    where = f"{label}: optimum {optimum}, {board.interval}, {outcome.termination}"
     assert not board.contradictions, where
     assert not board.rejected, f"{where}, {board.rejected}"
     assert board.dual is None or board.dual.value <= optimum, where
