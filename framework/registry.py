@@ -31,6 +31,7 @@ from framework.entry_spec import EntrySpec as EntrySpec
 from framework.entry_spec import convert
 from framework.entry_spec import split_entries as split_entries
 from framework.errors import UserError
+from framework.formats.format import Format, register_format
 from framework.model.problem import Problem
 
 PLUGIN_GROUP = "pipebound.plugins"
@@ -340,13 +341,20 @@ def load_plugins() -> tuple[str, ...]:
             continue
         _loaded[key] = ""
         try:
-            point.load()
+            _take_format(point.load())
         except (Exception, SystemExit) as error:
             package = "" if point.dist is None else f" of the package {point.dist.name}"
             place, what = _fault(error)
             where = f" ({place})" if place else ""
             _loaded[key] = f"the plugin {point.name!r}{package} failed to load: {what}{where}"
     return plugin_faults()
+
+
+def _take_format(module: object) -> None:
+    """Register the input format that a plugin's module holds, if it holds one."""
+    found = getattr(module, "FORMAT", None)
+    if isinstance(found, Format):
+        register_format(found)
 
 
 def plugin_faults() -> tuple[str, ...]:
@@ -413,6 +421,7 @@ def load_plugin_file(path: str | Path) -> None:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
+        _take_format(module)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         place, what = _fault(error, str(path))

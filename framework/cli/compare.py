@@ -54,7 +54,14 @@ def command(
     plugins = opt.plugin_paths(plugin, portfolio)
     check_entries(entries, stages, plugins)
     model, source = opt.read_input(
-        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
+        graph,
+        format=format,
+        dims=dim,
+        training=training,
+        drop_unused=drop_unused,
+        plugin_files=plugins,
+        started=started,
+        budget=seconds,
     )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     settings = Settings(

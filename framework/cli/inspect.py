@@ -23,6 +23,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     drop_unused: opt.DropUnusedOption = False,
+    plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Show size, width, ideals, what exact reductions achieve, and which nodes may become the bottleneck."""
@@ -32,7 +33,14 @@ def command(
 
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    model, _ = opt.read_input(graph, format=format, dims=dim, training=training, drop_unused=drop_unused)
+    model, _ = opt.read_input(
+        graph,
+        format=format,
+        dims=dim,
+        training=training,
+        drop_unused=drop_unused,
+        plugin_files=opt.plugin_paths(plugin),
+    )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:

@@ -49,7 +49,7 @@ FastMemoryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 PluginOption = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A Python file that registers entries; repeatable.")
+    list[Path] | None, typer.Option("--plugin", help="A Python file with entries or an input format; repeatable.")
 ]
 PortfolioOption = Annotated[
     list[Path] | None, typer.Option("--portfolio", help="A TOML file with portfolios of your own; repeatable.")
@@ -161,14 +161,20 @@ def read_input(
     dims: list[str] | None,
     training: bool,
     drop_unused: bool = False,
+    plugin_files: Sequence[str] = (),
     started: float | None = None,
     budget: float | None = None,
 ) -> tuple[ModelGraph, GraphInput]:
-    """Read a graph as the options say, within the budget of the command that began at `started`, if it has one."""
+    """Read a graph as the options say, within the budget of the command that began at `started`, if it has one.
+
+    Its format may be that of a plugin.
+    """
     from framework.formats import read_graph
     from framework.input_files import reading_deadline
+    from framework.portfolio.portfolio_file import load_entries
     from framework.portfolio.records import GraphInput
 
+    load_entries(plugin_files)
     deadline = None if budget is None else reading_deadline(time.monotonic() if started is None else started, budget)
     values = parse_dims(dims)
     graph = read_graph(path, format=format, dims=values, training=training, drop_unused=drop_unused, deadline=deadline)

@@ -60,7 +60,14 @@ def command(
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
     model, source = opt.read_input(
-        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
+        graph,
+        format=format,
+        dims=dim,
+        training=training,
+        drop_unused=drop_unused,
+        plugin_files=plugins,
+        started=started,
+        budget=seconds,
     )
     settings = Settings(
         device=opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory),

@@ -81,7 +81,14 @@ def command(
         [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
     )
     model, source = opt.read_input(
-        graph, format=format, dims=dim, training=training, drop_unused=drop_unused, started=started, budget=seconds
+        graph,
+        format=format,
+        dims=dim,
+        training=training,
+        drop_unused=drop_unused,
+        plugin_files=plugins,
+        started=started,
+        budget=seconds,
     )
     priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
     settings = replace(settings, device=priced_by)

@@ -39,7 +39,8 @@ def command(
     from framework.portfolio.verification import verify_document
     from framework.report.verification import print_verification
 
-    load_entries(opt.plugin_paths(plugin))
+    plugins = opt.plugin_paths(plugin)
+    load_entries(plugins)
     document = read_result_document(result_file)
     origin = document["graph"]
     sizes = {**origin.get("dims", {}), **opt.parse_dims(dim)}
@@ -49,6 +50,7 @@ def command(
         dims=[f"{name}={value}" for name, value in sizes.items()],
         training=bool(origin.get("training", False)),
         drop_unused=bool(origin.get("drop_unused", False)),
+        plugin_files=plugins,
     )
     found = verify_document(document, model)
     if json_output:

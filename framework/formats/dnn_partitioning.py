@@ -20,6 +20,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import MISSING, GraphBuilder, column, objects_of
+from framework.formats.format import Format, starts_like_json
 from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
@@ -129,3 +130,17 @@ def _remarks(nodes: list[dict[str, Any]]) -> list[str]:
         what = counted(unsupported, "node is", "nodes are")
         remarks.append(f"{what} marked as not supported on accelerators; the fpgaLatency is used")
     return remarks
+
+
+def _sniff(data: bytes) -> bool:
+    keys = (b'"fpgaLatency"', b'"sourceId"', b'"maxFPGAs"')
+    return starts_like_json(data) and any(key in data for key in keys)
+
+
+FORMAT = Format(
+    name="dnn-partitioning",
+    description="JSON inputs of Tarnawski et al., NeurIPS 2020, read as accelerators only",
+    patterns=("*.json",),
+    sniff=_sniff,
+    parse=lambda data, path, options: parse(data, path),
+)

@@ -26,6 +26,7 @@ import json
 import lzma
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,15 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of
+from framework.formats.format import Format, starts_like_json
 from framework.formats.json_tables import Table
 from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.topology import IntArray
 
-FORMAT = "pipebound-graph"
+GRAPH = "pipebound-graph"
+"""What a file says of its format."""
 VERSION = 1
 
 _FIELDS = {
@@ -90,11 +93,11 @@ def _table(top: dict[str, Any], field: str, where: str) -> Table:
 
 
 def _check_version(top: dict[str, Any], where: str) -> None:
-    if top.get("format") != FORMAT:
+    if top.get("format") != GRAPH:
         raise UserError(
             f"the format is {shown(top.get('format'))}",
             where=where,
-            mend=f'a native graph says "format": "{FORMAT}"',
+            mend=f'a native graph says "format": "{GRAPH}"',
         )
     version = top.get("version", MISSING)
     if type(version) is not int or version != VERSION:
@@ -216,7 +219,7 @@ def write_native(graph: ModelGraph, path: PathLike) -> None:
 def native_text(graph: ModelGraph) -> str:
     """Return the file `write_native` writes, before compression."""
     costs = graph.costs
-    head: dict[str, object] = {"format": FORMAT, "version": VERSION, "name": graph.name, "source": graph.source}
+    head: dict[str, object] = {"format": GRAPH, "version": VERSION, "name": graph.name, "source": graph.source}
     optional = {"batch": graph.batch, "dtype": graph.dtype, "default_stages": graph.default_stages}
     head |= {field: value for field, value in optional.items() if value is not None}
     if graph.remarks:
@@ -260,3 +263,17 @@ def _lines(rows: Sequence[object]) -> str:
 def _compact(values: FloatArray | IntArray) -> list[int | float]:
     """Write whole numbers as such; a double of at most 2^63 that is whole survives the round trip."""
     return [int(v) if v.is_integer() and v < 2**63 else v for v in values.astype(np.float64).tolist()]
+
+
+def _sniff(data: bytes) -> bool:
+    return starts_like_json(data) and re.search(rb'"format"\s*:\s*"pipebound-graph"', data) is not None
+
+
+FORMAT = Format(
+    name="native",
+    description="pipebound's own JSON, physical or priced",
+    patterns=("*.graph.json",),
+    sniff=_sniff,
+    parse=lambda data, path, options: parse(data, path),
+    names_itself=True,
+)

@@ -21,6 +21,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import GraphBuilder
+from framework.formats.format import HEAD, Format
 from framework.formats.source import PathLike, graph_name
 from framework.input_files import check_deadline, decode_text, read_bytes
 from framework.model.graph import ModelGraph, PhysicalCosts
@@ -126,3 +127,17 @@ def _number(fields: dict[str, str], field: str, where: str) -> float:
             raise UserError(f"{field} is {text}", where=where, mend="costs must be finite and not negative")
         total += value
     return total
+
+
+def _sniff(data: bytes) -> bool:
+    return re.search(rb"^\S+ -- .* -- forward_compute_time=", data[:HEAD], re.MULTILINE) is not None
+
+
+FORMAT = Format(
+    name="pipedream",
+    description="PipeDream profiles: measured times of layers (--training adds the backward pass)",
+    patterns=("*graph.txt",),
+    sniff=_sniff,
+    parse=lambda data, path, options: parse(data, path, training=options.training),
+    options=frozenset({"training"}),
+)

@@ -24,6 +24,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.formats.builder import GraphBuilder, float_column
+from framework.formats.format import HEAD, Format
 from framework.formats.source import PathLike, graph_name
 from framework.formats.text_proto import Document, Message, unquote
 from framework.input_files import check_deadline, decode_text, read_bytes
@@ -182,3 +183,17 @@ def _string(document: Document, message: Message, name: str) -> str:
     if text is None:
         raise document.error(token, f"{name} is {shown(value)}", "give a string in quotes")
     return text
+
+
+def _sniff(data: bytes) -> bool:
+    text = data[:HEAD].removeprefix(b"\xef\xbb\xbf")
+    return re.match(rb"(?:\s+|#[^\n]*)*+(?:node|cost)\s*:?\s*[{<]", text) is not None
+
+
+FORMAT = Format(
+    name="tensorflow-cost-graph",
+    description="TensorFlow CostGraphDef in text format, as in the REGAL data set",
+    patterns=("*.pbtxt",),
+    sniff=_sniff,
+    parse=lambda data, path, options: parse(data, path),
+)

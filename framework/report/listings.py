@@ -52,9 +52,9 @@ def _rows(name: str) -> Rows:
     if name == "devices":
         return [device.as_dict() for device in preset_devices().values()]
     if name == "formats":
-        from framework.formats import FORMATS
+        from framework.formats import formats
 
-        return [{"name": item.name, "files": item.patterns, "description": item.description} for item in FORMATS]
+        return [{"name": item.name, "files": item.patterns, "description": item.description} for item in formats()]
     from framework.testbed.catalogue import SUBSETS, subset_names
 
     return [

@@ -11,12 +11,12 @@ from typing import Any
 from framework.errors import UserError
 from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.formats.native import write_native
-from framework.formats.regal import PREFIX
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.report.console import open_console
 from framework.report.layout import FactTable
 from framework.report.numbers import UNKNOWN, percent, quantity
 from framework.testbed.catalogue import bundled_graphs, subset_names
+from framework.testbed.random_graphs import PREFIX
 from framework.wording import counted
 
 Row = dict[str, Any]

@@ -112,7 +112,10 @@ class Host:
     def _read(self, task: Task) -> ModelGraph:
         from framework.formats import read_graph
         from framework.input_files import reading_deadline
+        from framework.portfolio.portfolio_file import load_entries
 
+        # One of the files may hold the format.
+        load_entries(task.plugin_files)
         place = (task.sha256, task.path, task.format, *sorted(task.dims.items()), task.training, task.drop_unused)
         if place not in self._graphs:
             graph = read_graph(

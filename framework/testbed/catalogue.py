@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from framework.errors import UserError
-from framework.formats.bundled import DATA, bundled_path
+from framework.testbed.bundled import DATA, bundled_path
 from framework.testbed.regal import regal_like_names
 
 __all__ = ["SUBSETS", "CatalogueRow", "bundled_graphs", "bundled_path", "subset_names"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from framework.formats.regal import FAMILIES, regal_graph, regal_name
 from framework.model.graph import ModelGraph
+from framework.testbed.random_graphs import FAMILIES, regal_graph, regal_name
 
 SIZES = (50, 100, 150, 200)
 SEEDS = range(100, 116)

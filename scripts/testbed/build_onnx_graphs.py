@@ -15,9 +15,9 @@ from pathlib import Path
 
 import onnx
 
-from framework.formats import bundled
 from framework.formats.native import write_native
 from framework.formats.onnx.reader import read
+from framework.testbed import bundled
 
 LIGHT_MODELS = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 FAMILIES = {

@@ -23,12 +23,12 @@ from typing import Any
 
 import build_onnx_graphs
 
-from framework.formats import bundled
 from framework.formats.native import read
 from framework.model.device import load_device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.pricing import price
 from framework.structure.poset.width import depths, width
+from framework.testbed import bundled
 from framework.testbed.catalogue import CatalogueRow
 from framework.testbed.structure import structure_digest
 

@@ -22,7 +22,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib.figure import Figure
 
-from framework.formats import bundled
+from framework.testbed import bundled
 from framework.testbed.catalogue import CatalogueRow, bundled_graphs, subset_names
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from framework.errors import UserError
-from framework.formats import FORMATS, detect, read_graph
+from framework.formats import detect, formats, read_graph
 from framework.formats.source import graph_name
 
 NATIVE = json.dumps(
@@ -38,8 +38,8 @@ def test_content_decides_whatever_the_name(tmp_path: Path, name: str, pack: Call
 
 
 def test_every_format_has_a_sample_or_a_test_of_its_own() -> None:
-    assert {candidate.name for candidate in FORMATS} == {*SAMPLES, "onnx"}
-    assert all(candidate.description and candidate.patterns for candidate in FORMATS)
+    assert {candidate.name for candidate in formats()} == {*SAMPLES, "onnx"}
+    assert all(candidate.description and candidate.patterns for candidate in formats())
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def refused(path: Path | str, **options: object) -> str:
         ("a", b"", "the file is empty"),
         ("a", b" \n", "the file is empty"),
         ("a", b"\x00\x01\x02garbage\xff", "of no known format"),
-        ("a.txt", b"hello world", "of no known format (the formats are native, onnx"),
+        ("a.txt", b"hello world", "of no known format (the formats are native, dnn-partitioning"),
         ("a.json", b"hello", "not valid JSON"),
         ("a", b'{"nodes": ', "line 1, column 11: not valid JSON"),
         ("a", b'{"nodes": []}', "JSON, but not a graph"),
@@ -98,7 +98,7 @@ def test_forced_format(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(NATIVE)
     assert "no format is called 'nativ' (did you mean native?)" in refused(path, format="nativ")
-    assert "choose one of native, onnx" in refused(path, format="???")
+    assert "choose one of native, dnn-partitioning" in refused(path, format="???")
     assert "there is no list 'edges'" in refused(path, format="dnn-partitioning")
     assert "line 1: cannot be understood" in refused(path, format="pipedream")
     assert "not an ONNX model" in refused(path, format="onnx")
@@ -127,12 +127,12 @@ def test_graph_name() -> None:
     assert graph_name(Path(".json")) == ".json"
 
 
-def test_reading_one_format_imports_no_other(tmp_path: Path) -> None:
+def test_reading_one_format_imports_the_packages_of_no_other(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(PIPEDREAM)
     program = (
-        "import sys; from framework.formats import read_graph; read_graph(sys.argv[1]); "
-        "print(sorted({'onnx', 'networkx', 'google.protobuf', 'framework.formats.native'} & set(sys.modules)))"
+        "import sys; from framework.formats import formats, read_graph; read_graph(sys.argv[1]); "
+        "print(sorted({'onnx', 'networkx', 'google.protobuf', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import parser
 
 from framework.errors import UserError
-from framework.formats import FORMATS, read_graph
+from framework.formats import formats, read_graph
 from tests.formats.test_dnn_partitioning import sample
 from tests.formats.test_native import physical, priced
 from tests.formats.test_pipedream import PROFILE
@@ -49,7 +49,7 @@ def damaged(rng: np.random.Generator, data: bytes) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("name", [candidate.name for candidate in FORMATS])
+@pytest.mark.parametrize("name", [candidate.name for candidate in formats()])
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_damaged_files(tmp_path_factory: pytest.TempPathFactory, name: str, seed: int) -> None:

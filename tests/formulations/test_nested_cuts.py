@@ -6,7 +6,6 @@ import pytest
 
 from framework.bounds import Limit, Reason
 from framework.contracts import LagrangianFormulation, Refuted, Satisfied, Undecided
-from framework.formats.regal import FAMILIES, regal_graph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem, bottleneck
@@ -14,6 +13,7 @@ from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.primal.initial_interval import simple_bound
+from framework.testbed.random_graphs import FAMILIES, regal_graph
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 

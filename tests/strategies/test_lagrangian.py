@@ -7,12 +7,12 @@ import pytest
 
 from framework.bounds import Reason
 from framework.errors import UserError
-from framework.formats.regal import regal_graph
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.primal.initial_interval import simple_bound
+from framework.testbed.random_graphs import regal_graph
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
 from strategies.lagrangian import _project

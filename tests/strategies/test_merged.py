@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from framework.bounds import Soundness
-from framework.formats.regal import regal_graph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.primal.initial_interval import simple_bound
+from framework.testbed.random_graphs import regal_graph
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
 

@@ -17,11 +17,11 @@ import pytest
 
 from framework.errors import UserError
 from framework.formats import read_graph
-from framework.formats.bundled import DATA, SUFFIX, bundled_names, bundled_path
 from framework.model.device import load_device
 from framework.model.graph import PhysicalCosts
 from framework.model.pricing import price
 from framework.structure.poset.width import depths, width
+from framework.testbed.bundled import DATA, SUFFIX, bundled_names, bundled_path
 from framework.testbed.catalogue import SUBSETS, CatalogueRow, bundled_graphs, subset_names
 from framework.testbed.structure import structure_digest
 from tests.conftest import REPOSITORY

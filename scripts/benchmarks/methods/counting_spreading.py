@@ -19,13 +19,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from framework.formats.regal import FAMILIES, regal_graph
 from framework.model.instance import Instance
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
+from framework.testbed.random_graphs import FAMILIES, regal_graph
 from framework.testbed.regal import SEEDS
 from framework.testing.instances import random_layered_instance
 

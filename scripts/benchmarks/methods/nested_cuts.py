@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from framework.formats.regal import FAMILIES, regal_graph
 from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.primal.initial_interval import simple_bound
+from framework.testbed.random_graphs import FAMILIES, regal_graph
 
 FIRST_SEED = 100
 

@@ -24,8 +24,8 @@ from statistics import NormalDist
 import numpy as np
 
 from framework.errors import UserError
-from framework.formats.builder import GraphBuilder
 from framework.model.graph import ModelGraph, PricedCosts
+from framework.model.topology import build_topology
 
 PREFIX = "regal-"
 MIN_NODES, MAX_NODES = 10, 2000
@@ -72,21 +72,27 @@ def regal_graph(family: str, nodes: int, seed: int) -> ModelGraph:
     edges = FAMILIES[family](random, nodes)
     work = [_cost(random) for _ in range(nodes)]
     sizes = [_cost(random) for _ in range(nodes)]
-    builder = GraphBuilder(name)
-    for v in range(nodes):
-        builder.add_node(v, name=f"node{v}", op="", place=f"node {v}")
-    ordered = sorted((min(edge), max(edge)) for edge in edges)
-    producers = builder.add_edges(ordered, lambda i: f"edge {ordered[i]}")
-    return builder.build(
-        PricedCosts(
+    heads: dict[int, list[int]] = {}
+    for tail, head in sorted((min(edge), max(edge)) for edge in edges):
+        heads.setdefault(tail, []).append(head)
+    return ModelGraph(
+        name=name,
+        source=f"generated: {_TITLES[family]} graph directed by node order, costs ~ N(50, 10)",
+        node_names=tuple(f"node{v}" for v in range(nodes)),
+        ops=("",) * nodes,
+        topology=build_topology(
+            nodes,
+            np.array(list(heads), np.int64),
+            np.cumsum([0, *map(len, heads.values())], dtype=np.int64),
+            np.array([head for row in heads.values() for head in row], np.int64),
+        ),
+        costs=PricedCosts(
             unit="ticks",
             work=np.array(work, np.int64),
             parameter_cost=np.zeros(nodes, np.int64),
-            tensor_cost=np.array([sizes[v] for v in producers], np.int64),
+            tensor_cost=np.array([sizes[v] for v in heads], np.int64),
             capacity=None,
         ),
-        name=name,
-        source=f"generated: {_TITLES[family]} graph directed by node order, costs ~ N(50, 10)",
     )
 
 

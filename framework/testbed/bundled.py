@@ -7,7 +7,7 @@ from pathlib import Path
 
 from framework.errors import UserError
 
-DATA = Path(__file__).parent.parent / "testbed" / "data"
+DATA = Path(__file__).parent / "data"
 SUFFIX = ".graph.json.xz"
 
 

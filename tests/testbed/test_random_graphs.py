@@ -8,8 +8,8 @@ import pytest
 
 from framework.errors import UserError
 from framework.formats import read_graph
-from framework.formats.regal import FAMILIES, regal_graph, regal_name
 from framework.model.graph import ModelGraph, PricedCosts
+from framework.testbed.random_graphs import FAMILIES, regal_graph, regal_name
 from framework.testbed.regal import regal_comparison, regal_like_names, regal_names
 
 
