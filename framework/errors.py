@@ -24,10 +24,6 @@ class UserError(Exception):
         super().__init__(f"{line} ({_cut(mend)})" if mend else line)
 
 
-class ContradictionError(Exception):
-    """A dual bound above a verified incumbent: the worst bug there is, never noise."""
-
-
 class OutOfTimeError(Exception):
     """The deadline passed, or the run was cancelled, before a result was complete."""
 

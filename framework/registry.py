@@ -254,7 +254,11 @@ class Registry:
 
     def create_formulation(self, spec: EntrySpec | str) -> Formulation:
         """Instantiate an entry that must be a formulation."""
-        return typing.cast(Formulation, self._create_kind(spec, Kind.FORMULATION))
+        name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
+        kind = self.get(name).kind
+        if kind is not Kind.FORMULATION:
+            raise UserError(f"{name} is a {kind}, not a {Kind.FORMULATION}")
+        return typing.cast(Formulation, self.create(spec))
 
     def create_decision(self, spec: EntrySpec | str) -> DecisionFormulation:
         """Instantiate an entry that must support `Feature.DECISION`."""
@@ -263,13 +267,6 @@ class Registry:
             able = ", ".join(entry.name for entry in self.entries(supporting=[Feature.DECISION]))
             raise UserError(f"{name} decides no thresholds", mend=f"choose one of: {able}")
         return typing.cast(DecisionFormulation, self.create(spec))
-
-    def _create_kind(self, spec: EntrySpec | str, kind: Kind) -> Any:
-        name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
-        entry = self.get(name)
-        if entry.kind is not kind:
-            raise UserError(f"{name} is a {entry.kind}, not a {kind}")
-        return self.create(spec)
 
 
 registry = Registry()

@@ -216,10 +216,11 @@ def write_native(graph: ModelGraph, path: PathLike) -> None:
         raise UserError(f"cannot be written: {error.strerror or error}", where=where) from None
 
 
-def native_text(graph: ModelGraph) -> str:
-    """Return the file `write_native` writes, before compression."""
+def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) -> str:
+    """Return the file `write_native` writes, before compression; `notes` are fields of other programs, at its top."""
     costs = graph.costs
-    head: dict[str, object] = {"format": GRAPH, "version": VERSION, "name": graph.name, "source": graph.source}
+    head: dict[str, object] = dict(notes or {})
+    head |= {"format": GRAPH, "version": VERSION, "name": graph.name, "source": graph.source}
     optional = {"batch": graph.batch, "dtype": graph.dtype, "default_stages": graph.default_stages}
     head |= {field: value for field, value in optional.items() if value is not None}
     if graph.remarks:

@@ -273,6 +273,14 @@ def test_what_is_written_is_read_back(seed: int) -> None:
     assert price(again, device).sha256() == price(graph, device).sha256()
 
 
+def test_notes_of_other_programs_stand_at_the_top_and_change_nothing() -> None:
+    graph = random_graph(5)
+    text = native_text(graph, {"profile": {"note": 'a { and "quotes"'}})
+    assert json.loads(text)["profile"] == {"note": 'a { and "quotes"'}
+    assert text.split("\n", 1)[1] == native_text(graph).removeprefix("{")
+    assert parse(text.encode(), "x").sha256() == graph.sha256()
+
+
 def test_files_plain_and_gzipped_are_deterministic(tmp_path: Path) -> None:
     graph = random_graph(5)
     plain, packed, again = tmp_path / "g.graph.json", tmp_path / "g.graph.json.gz", tmp_path / "h.graph.json.gz"

@@ -7,6 +7,7 @@
      "outputs": [{"name": "y", "dtype": "float32", "shape": ["N", 1000], "stage": 1}],
      "stages":  [{"stage": 0, "file": "stage0.onnx", "weights_file": null, "weight_bytes": 9437184, "nodes": ["conv1"],
                   "copies": [], "left_out": [], "inputs": ["x"], "outputs": ["h"]}],
+     "empty_stages": [],
      "tensors": [{"name": "h", "dtype": "float32", "shape": ["N", 64, 56, 56], "bytes": 802816, "from": 0, "to": [1]}],
      "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
      "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
@@ -16,7 +17,8 @@
 
 Files of stages lie in the manifest's folder: their names hold no separators. ``source`` is the model that was split,
 also where ``path`` is a copy of it with generated weights. ``nodes`` is the partition; ``copies`` are nodes of other
-stages that this one computes too, ``left_out`` those of ``nodes`` that it does not. ``bytes`` is null where a size is
+stages that this one computes too, ``left_out`` those of ``nodes`` that it does not; ``empty_stages`` are numbers of
+stages that compute nothing that is used, and have no file. ``bytes`` is null where a size is
 not known. An output with ``stage`` null is an input of the model handed through. ``predicted`` is null unless the
 partition came from a result file. A split that `refine` wrote has predictions of the corrected costs in ``graph.json``,
 no dual bound, and ``"refined": {"winner": "round 2", "same_as": [], "naive": false, "why": "...",
@@ -59,6 +61,11 @@ class Manifest:
     def stages(self) -> list[Mapping[str, Any]]:
         """The stages that are not empty, in order."""
         return list(self.document["stages"])
+
+    @property
+    def empty_stages(self) -> list[int]:
+        """Numbers of the stages that compute nothing that is used: no other stage names their nodes."""
+        return list(self.document.get("empty_stages", ()))
 
     @property
     def tensors(self) -> list[Mapping[str, Any]]:

@@ -44,6 +44,8 @@ def check_manifest(top: Fields) -> None:
             row.texts(name, ())
         numbers[number] = row.texts("outputs")
         needs.append((row, row.texts("inputs")))
+    if not top.null("empty_stages"):
+        top.integer_list("empty_stages", least=0, most=MAX_STAGES - 1)
     if not numbers:
         raise top.error("stages", "there is no stage")
     for row in top.rows("tensors"):

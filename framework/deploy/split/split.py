@@ -111,7 +111,7 @@ def _write(
         (folder / WHOLE).mkdir()
         model = write_with_weights(model, folder / WHOLE / model.path.name, seed)
     bound = _bound_values(model, dims)
-    stages = []
+    stages, empty = [], []
     unused = _names_of_unused(model)
     if unused:
         shown = ", ".join(map(repr, unused[:4])) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
@@ -119,6 +119,7 @@ def _write(
         remarks.append(f"no result depends on {len(unused)} of the nodes, which {what}: {shown}")
     for stage in cut_model(model, stage_of, dims, keep_unused=keep_unused):
         if not stage.outputs:
+            empty.append(stage.number)
             remarks.append(f"stage {stage.number} computes nothing that is used, and was left out")
             continue
         say(f"stage {stage.number}: {counted(len(stage.nodes), 'node')}")
@@ -136,6 +137,7 @@ def _write(
         "inputs": _inputs(model, [stage for stage, _ in stages]),
         "outputs": _outputs(model, [stage for stage, _ in stages]),
         "stages": [row for _, row in stages],
+        "empty_stages": empty,
         "tensors": _tensors(model, [stage for stage, _ in stages], bound),
         "shared_weights": _shared_weights([stage for stage, _ in stages]),
         "remarks": remarks,

@@ -11,7 +11,7 @@ only relabel data. Every rewritten node has a group, so no measured time is lost
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import onnx
 
@@ -114,8 +114,3 @@ class _Grouping:
             if not members[number]:
                 before = [makers[name] for name in used_values(node) if name in makers and members[makers[name]]]
                 members[number] = list(members[before[0]]) if before else list(range(len(self._nodes)))
-
-
-def coverage(members: Sequence[Sequence[int]], names: Sequence[str]) -> Mapping[str, list[str]]:
-    """Return the groups of more than one node by their first node's name: what onnxruntime runs as one."""
-    return {names[group[0]]: [names[v] for v in group] for group in members if len(group) > 1}

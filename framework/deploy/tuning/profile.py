@@ -282,8 +282,7 @@ def write_profile(profile: Profile, path: Path) -> None:
     UserError
         If the file cannot be written.
     """
-    note = json.dumps(profile.note(), separators=(",", ":"), allow_nan=False)
-    data = native_text(profile.graph).replace("{", f'{{"{NOTE}": {note},\n', 1).encode()
+    data = native_text(profile.graph, {NOTE: profile.note()}).encode()
     try:
         path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -253,8 +252,7 @@ def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
     """Return the partition of a manifest, numbered as it was solved; nodes that were left out are in the last stage."""
     number = {name: row["stage"] for row in manifest.stages for name in row["nodes"]}
     known = [number[name] for name in model.node_names if name in number]
-    left_out = any("left out" in remark for remark in manifest.document["remarks"])
-    if len(known) != len(number) or (len(known) < len(model.node_names) and not left_out):
+    if len(known) != len(number) or (len(known) < len(model.node_names) and not manifest.empty_stages):
         raise UserError("the stages are not of this model", where=str(model.path), mend="split it again")
     return np.array([number.get(name, stages - 1) for name in model.node_names], np.int64)
 
@@ -326,8 +324,7 @@ def _write_graph(corrected: Solved, outcome: Outcome, path: Path) -> None:
         "link_factor": outcome.correction.link,
         "link_bandwidth": corrected.device.link_bandwidth,
     }
-    note = json.dumps({**corrected.note, "refined": refined}, separators=(",", ":"), allow_nan=False)
-    text = native_text(corrected.graph).replace("{", f'{{"{NOTE}": {note},\n', 1)
+    text = native_text(corrected.graph, {NOTE: {**corrected.note, "refined": refined}})
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

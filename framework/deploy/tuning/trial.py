@@ -192,7 +192,7 @@ def run_trial(
     model = open_model(whole)
     feed = random_feed(model, manifest.dims, seed)
     pricing = _Pricing(manifest, model)
-    own = _stage_of(manifest, model)
+    own = stages_of_nodes(manifest, model)
     partitions = {SPLIT: own}
     if naive and len(manifest.stages) > 1:
         partitions |= naive_partitions(model.read_graph(manifest.dims), len(manifest.stages))
@@ -262,12 +262,11 @@ def _row(name: str, batches: Sequence[Batch], predicted: float | None, same_as: 
     )
 
 
-def _stage_of(manifest: Manifest, model: ModelFile) -> IntArray:
+def stages_of_nodes(manifest: Manifest, model: ModelFile) -> IntArray:
     """Return the partition of a manifest, its stages numbered without gaps."""
     number = {name: i for i, row in enumerate(manifest.stages) for name in row["nodes"]}
     unknown = [name for name in model.node_names if name not in number]
-    left_out = len(unknown) and not any("left out" in remark for remark in manifest.document["remarks"])
-    if left_out or len(number) > len(model.placed):
+    if (unknown and not manifest.empty_stages) or len(number) > len(model.placed):
         raise UserError("the stages are not of this model", where=str(model.path), mend="split it again")
     return np.array([number.get(name, len(manifest.stages) - 1) for name in model.node_names], np.int64)
 

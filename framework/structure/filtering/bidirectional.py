@@ -36,7 +36,8 @@ Source: this project; known as variable fixing by reduced costs in mixed-integer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -92,27 +93,38 @@ def read_both_ways(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Survivors:
+    """What survives a threshold.
+
+    Attributes
+    ----------
+    ideals
+        ``[stages - 1]`` ideals of the forward lattice, ascending.
+    variants
+        Those that ruled out more than others did, in the order in which to read them at the next threshold.
+    """
+
+    ideals: list[IntArray]
+    variants: tuple[int, ...]
+
+
 def find_survivors(
     sides: Sides,
     stages: int,
     threshold: int,
-    variants: list[int],
+    variants: Sequence[int],
     should_stop: Callable[[], bool],
     windows: Windows | None = None,
-) -> list[IntArray] | None:
-    """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages.
+) -> Survivors | None:
+    """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages; None if it is refuted.
 
     Parameters
     ----------
     variants
-        Which variants are read, in this order, all if empty; becomes those that rule out more than others did, for the
-        next time.
+        Which variants are read, in this order, all if empty.
     windows
         What is known of all partitions within the threshold already.
-
-    Returns
-    -------
-    ``[stages - 1]`` ideals of the forward lattice, ascending; None if the threshold is refuted.
 
     Raises
     ------
@@ -131,8 +143,8 @@ def find_survivors(
         before, left = left, sum(len(ideals) for ideals in alive)
         if left <= WORTHWHILE * before or not useful:
             useful.append(variant)
-    variants[:] = useful[::-1]
-    return alive
+    assert alive is not None
+    return Survivors(ideals=alive, variants=tuple(useful[::-1]))
 
 
 def windows_of(

@@ -10,7 +10,7 @@ ones. Which cores come when is measured, not proven. Source: this project.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class _Stand:
     ideals: int = FIRST_IDEALS
     way: int = 0
     over: bool = False
-    variants: list[int] = field(default_factory=list)
+    variants: tuple[int, ...] = ()
 
 
 class FixedProblems:
@@ -134,10 +134,13 @@ class FixedProblems:
         crowded = crowded_nodes(instance, reach, threshold)
         sides = read_both_ways(core, lattice, crowded, should_stop)
         survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known)
-        windows = None if survivors is None else windows_of(core, lattice, survivors, known)
-        if survivors is None or windows is None:
+        if survivors is None:
             return None
-        left = impose(instance, reach, core, lattice, survivors, should_stop)
+        stand.variants = survivors.variants
+        windows = windows_of(core, lattice, survivors.ideals, known)
+        if windows is None:
+            return None
+        left = impose(instance, reach, core, lattice, survivors.ideals, should_stop)
         if left is not None:
             left = _in_order(compose(left, reduce_exact(left, should_stop=should_stop)), should_stop)
             windows = _merged(windows, left)
@@ -151,7 +154,7 @@ class FixedProblems:
             stand.way += 1
         if stand.way == len(HEFTS):
             stand.ideals, stand.way = GROWTH * stand.ideals, 0
-            stand.variants = []
+            stand.variants = ()
         return instance if left is None else compose(instance, left)
 
 

@@ -70,16 +70,27 @@ class Way:
         return self.heft, len(self.chains), self.tolled
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
+class VariantOrder:
+    """The variants of a search, in the order in which they are tried; the cores of one hierarchy share it."""
+
+    variants: tuple[int, ...] = ()
+
+    def prefer(self, variant: int) -> None:
+        """Try a variant first from now on."""
+        self.variants = (variant, *(other for other in self.variants if other != variant))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class ReadyCore:
-    """A core ready to decide, and the way back to the problem's instance.
+    """A core ready to decide, what it has decided, and the way back to the problem's instance.
 
     Attributes
     ----------
     core, search
         The core, and what decides on it or, if `backwards`, on its reversal.
-    variants
-        Those of the search, first to be tried first; shared by the cores of a tower.
+    order
+        Of the search's variants; shared by the cores of a hierarchy.
     allowed
         Per variant the lowest threshold that it has not refuted, in ticks, and what it allows there.
     """
@@ -89,7 +100,7 @@ class ReadyCore:
     backwards: bool
     instance: Instance
     way: Way
-    variants: list[int]
+    order: VariantOrder
     allowed: dict[int, tuple[int, FluidPlan]] = field(default_factory=dict)
 
     @property
@@ -104,14 +115,14 @@ class ReadyCore:
         all higher ones: so it is not asked again for those. The number of stages must always be the same.
         """
         plan: FluidPlan | None = None
-        for place, variant in enumerate(self.variants):
+        for variant in self.order.variants:
             lowest, known = self.allowed.get(variant, (threshold + 1, None))
             if lowest <= threshold:
                 plan = plan or known
                 continue
             plan = self.search.decide(stages, threshold, should_stop, variant=variant)
             if plan is None:
-                self.variants.insert(0, self.variants.pop(place))
+                self.order.prefer(variant)
                 return None
             self.allowed[variant] = (threshold, plan)
         return plan
@@ -168,7 +179,7 @@ class CoreTower:
         self._backwards = False
         self._reach: Closure | None = None
         self._crowded: BoolArray | None = None
-        self._variants: list[int] = []
+        self._order = VariantOrder()
         self._choices: dict[tuple[float, tuple[Chain, ...]], FluidChoice] = {}
         self._cores: list[ReadyCore] = []
         self._limit = first_ideals
@@ -262,14 +273,14 @@ class CoreTower:
         if backwards:
             read, lattice = read_backwards(core, lattice, should_stop)
         search = FluidSearch(read, lattice, self._crowded, should_stop=should_stop)
-        self._variants = self._variants or list(range(search.variants))
+        self._order.variants = self._order.variants or tuple(range(search.variants))
         return ReadyCore(
             core=core,
             search=search,
             backwards=backwards,
             instance=self._instance,
             way=way,
-            variants=self._variants,
+            order=self._order,
         )
 
     def _in_the_shorter_direction(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:

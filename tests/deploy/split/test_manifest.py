@@ -5,11 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from framework.deploy.onnx_model import ModelFile
+from framework.deploy.split.manifest import Manifest
 from framework.deploy.split.manifest_fields import check_manifest
+from framework.deploy.tuning.trial import stages_of_nodes
 from framework.errors import UserError
 from framework.fields import Fields
 from framework.formats.profile_note import read_note
@@ -117,3 +121,14 @@ def test_a_damaged_note_of_a_profile_is_told(tmp_path: Path) -> None:
         assert words in str(caught.value)
     path.write_text("[" * 5000)
     assert read_note(str(path)) == {}
+
+
+def test_a_field_and_no_remark_says_that_nodes_may_be_in_no_stage(tmp_path: Path) -> None:
+    model = cast(ModelFile, SimpleNamespace(node_names=("n0", "n1", "n2"), placed=(0, 1, 2), path=Path("m.onnx")))
+    document = {**DOCUMENT, "remarks": ["round 3 was left out: it takes too long"]}
+    with pytest.raises(UserError, match="the stages are not of this model"):
+        stages_of_nodes(Manifest(folder=tmp_path, document=document), model)
+    found = stages_of_nodes(Manifest(folder=tmp_path, document={**DOCUMENT, "empty_stages": [1]}), model)
+    assert found.tolist() == [0, 1, 1]
+    with pytest.raises(UserError, match=r"empty_stages\[0\]: true is no integer"):
+        check_manifest(Fields({**DOCUMENT, "empty_stages": [True]}, "m.json"))

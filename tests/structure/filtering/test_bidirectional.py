@@ -94,10 +94,11 @@ def test_every_partition_within_the_threshold_survives(seed: int, monkeypatch: p
         crowded = crowded_nodes(instance, closure(instance), threshold)
         sides = read_both_ways(core, lattice, crowded, _never)
         variants = rng.permutation(4)[: rng.integers(4)].tolist()
-        alive = find_survivors(sides, problem.useful_stages, threshold, variants, _never)
-        assert alive is not None
-        assert variants
-        assert set(variants) <= set(range(sides.forwards.variants))
+        found = find_survivors(sides, problem.useful_stages, threshold, variants, _never)
+        assert found is not None
+        assert found.variants
+        assert set(found.variants) <= set(range(sides.forwards.variants))
+        alive = found.ideals
         number = {row.tobytes(): i for i, row in enumerate(unpack_sets(lattice.bits, core.order.n))}
         for b, ideals in enumerate(truth):
             assert {number[_flags(i, core.nodes).tobytes()] for i in ideals} <= set(alive[b].tolist())
