@@ -38,6 +38,7 @@ SHARE_OF_TIME = 0.6
     features=[Feature.DUAL],
     summary="Semidefinite relaxation of which nodes share a stage, certified by integer vectors",
     reference="Karisch and Rendl 1998; the exact repair: this project",
+    purpose="studying relaxations of which nodes share a stage, on graphs of tens of nodes",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdp:

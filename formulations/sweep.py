@@ -30,6 +30,7 @@ NAME = "sweep"
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
     summary="The most work that the first 1, 2, ... stages can hold at a threshold, by one integer program each",
     reference="this project",
+    purpose="studying how far windows alone get, one program for each stage from left to right",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:

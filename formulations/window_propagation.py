@@ -37,6 +37,7 @@ LEAST_SECONDS = 0.3
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
     summary="Limits on the work in and before each stage, tightened by programs with two and three superblocks",
     reference="this project",
+    purpose="studying how far superblock programs tighten each other's windows at a threshold",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowPropagation:

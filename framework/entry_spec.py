@@ -1,13 +1,120 @@
-"""Entries as people write them, ``name:param=value,param=value``, and the values of their parameters."""
+"""Entries: what is registered of them, and how people write them and their parameters, ``name:param=value``."""
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
+from framework.contracts import Feature
 from framework.errors import UserError
+
+
+class Kind(StrEnum):
+    """What an entry is."""
+
+    FORMULATION = "formulation"
+    STRATEGY = "strategy"
+    PORTFOLIO = "portfolio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of an entry: a field of its dataclass."""
+
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def type_name(self) -> str:
+        """The type as a person writes it."""
+        if typing.get_origin(self.type) is typing.Literal:
+            return "|".join(map(str, typing.get_args(self.type)))
+        return getattr(self.type, "__name__", str(self.type)) if isinstance(self.type, type) else str(self.type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Says of a parameter that it names another entry, which must be able to do something.
+
+    Written as an annotation, ``over: Annotated[str, Names(contract=LagrangianFormulation, lacks="...")]``, it makes the
+    registry check the name with all its parameters whenever the outer entry is created: before anything runs.
+
+    Attributes
+    ----------
+    contract
+        Protocol of `framework.contracts` that the entry fulfils.
+    lacks
+        What is said of an entry that does not: ``x decides no thresholds``.
+    features
+        What the entry supports besides.
+    """
+
+    contract: type
+    lacks: str
+    features: frozenset[Feature] = frozenset()
+
+    def accepts(self, entry: Entry) -> bool:
+        """Whether an entry may be named."""
+        return issubclass(entry.factory, self.contract) and self.features <= entry.features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A registered class.
+
+    Attributes
+    ----------
+    name
+        Unique across all kinds; lower case with hyphens.
+    kind
+        Formulation, strategy or portfolio.
+    factory
+        The frozen dataclass; its fields are the parameters.
+    features
+        What it can do.
+    summary
+        One line for listings.
+    reference
+        Where the method comes from.
+    purpose
+        What a formulation or strategy is good for, in a line; needed where no portfolio runs it.
+    members
+        Of a portfolio, the entries that it may run, ``name:param=value``.
+    """
+
+    name: str
+    kind: Kind
+    factory: type
+    features: frozenset[Feature]
+    summary: str
+    reference: str
+    purpose: str = ""
+    members: tuple[str, ...] = ()
+
+    def supports(self, feature: Feature) -> bool:
+        """Whether the entry has a feature."""
+        return feature in self.features
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the parameters in the order of definition."""
+        hints = typing.get_type_hints(self.factory)
+        return tuple(
+            Parameter(name=field.name, type=hints[field.name], default=field.default)
+            for field in dataclasses.fields(self.factory)
+            if field.init
+        )
+
+    def nested(self) -> Mapping[str, Names]:
+        """Return the parameters that name other entries."""
+        hints = typing.get_type_hints(self.factory, include_extras=True)
+        found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+        return {name: note for name, notes in found.items() for note in notes if isinstance(note, Names)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ import pkgutil
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +25,11 @@ from framework.contracts import (
     Formulation,
     LagrangianFormulation,
 )
+from framework.entry_spec import Entry as Entry
 from framework.entry_spec import EntrySpec as EntrySpec
+from framework.entry_spec import Kind as Kind
+from framework.entry_spec import Names as Names
+from framework.entry_spec import Parameter as Parameter
 from framework.entry_spec import convert
 from framework.entry_spec import split_entries as split_entries
 from framework.errors import UserError
@@ -38,103 +40,6 @@ PLUGIN_GROUP = "pipebound.plugins"
 _PLUGIN_PREFIX = "pipebound_plugin_"
 
 T = TypeVar("T", bound=type)
-
-
-class Kind(StrEnum):
-    """What an entry is."""
-
-    FORMULATION = "formulation"
-    STRATEGY = "strategy"
-    PORTFOLIO = "portfolio"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One parameter of an entry: a field of its dataclass."""
-
-    name: str
-    type: Any
-    default: Any
-
-    @property
-    def type_name(self) -> str:
-        """The type as a person writes it."""
-        if typing.get_origin(self.type) is typing.Literal:
-            return "|".join(map(str, typing.get_args(self.type)))
-        return getattr(self.type, "__name__", str(self.type)) if isinstance(self.type, type) else str(self.type)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """Says of a parameter that it names another entry, which must be able to do something.
-
-    Written as an annotation, ``over: Annotated[str, Names(contract=LagrangianFormulation, lacks="...")]``, it makes the
-    registry check the name with all its parameters whenever the outer entry is created: before anything runs.
-
-    Attributes
-    ----------
-    contract
-        Protocol of `framework.contracts` that the entry fulfils.
-    lacks
-        What is said of an entry that does not: ``x decides no thresholds``.
-    features
-        What the entry supports besides.
-    """
-
-    contract: type
-    lacks: str
-    features: frozenset[Feature] = frozenset()
-
-    def accepts(self, entry: Entry) -> bool:
-        """Whether an entry may be named."""
-        return issubclass(entry.factory, self.contract) and self.features <= entry.features
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A registered class.
-
-    Attributes
-    ----------
-    name
-        Unique across all kinds; lower case with hyphens.
-    kind
-        Formulation, strategy or portfolio.
-    factory
-        The frozen dataclass; its fields are the parameters.
-    features
-        What it can do.
-    summary
-        One line for listings.
-    reference
-        Where the method comes from.
-    """
-
-    name: str
-    kind: Kind
-    factory: type
-    features: frozenset[Feature]
-    summary: str
-    reference: str
-
-    def supports(self, feature: Feature) -> bool:
-        """Whether the entry has a feature."""
-        return feature in self.features
-
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Return the parameters in the order of definition."""
-        hints = typing.get_type_hints(self.factory)
-        return tuple(
-            Parameter(name=field.name, type=hints[field.name], default=field.default)
-            for field in dataclasses.fields(self.factory)
-            if field.init
-        )
-
-    def nested(self) -> Mapping[str, Names]:
-        """Return the parameters that name other entries."""
-        hints = typing.get_type_hints(self.factory, include_extras=True)
-        found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-        return {name: note for name, notes in found.items() for note in notes if isinstance(note, Names)}
 
 
 class Registry:
@@ -214,6 +119,18 @@ class Registry:
             if (kind is None or entry.kind is kind) and wanted <= entry.features
         )
 
+    def portfolios_of(self, name: str) -> tuple[str, ...]:
+        """Return the portfolios that run an entry, on some problem, or run one that drives it."""
+        return tuple(
+            portfolio.name
+            for portfolio in self.entries(Kind.PORTFOLIO)
+            if any(name in self._driven(member) for member in portfolio.members)
+        )
+
+    def _driven(self, text: str) -> list[str]:
+        inner = self.inner_of(text)
+        return [EntrySpec.parse(text).name, *(self._driven(inner) if inner else [])]
+
     def create(self, spec: EntrySpec | str) -> Any:
         """Instantiate an entry with the parameters of a spec.
 
@@ -289,25 +206,29 @@ ColumnName = typing.Annotated[str, Names(contract=ColumnFormulation, lacks="gene
 
 
 def register_formulation(
-    name: str, *, features: Iterable[Feature], summary: str, reference: str = ""
+    name: str, *, features: Iterable[Feature], summary: str, reference: str = "", purpose: str = ""
 ) -> Callable[[T], T]:
     """Class decorator: register a frozen dataclass with a ``bound`` method (and ``decide``, if DECISION)."""
-    return _register(name, Kind.FORMULATION, features, summary, reference)
+    return _register(name, Kind.FORMULATION, features, summary, reference, purpose)
 
 
-def register_strategy(name: str, *, features: Iterable[Feature], summary: str, reference: str = "") -> Callable[[T], T]:
+def register_strategy(
+    name: str, *, features: Iterable[Feature], summary: str, reference: str = "", purpose: str = ""
+) -> Callable[[T], T]:
     """Class decorator: register a frozen dataclass with a ``run`` method."""
-    return _register(name, Kind.STRATEGY, features, summary, reference)
+    return _register(name, Kind.STRATEGY, features, summary, reference, purpose)
 
 
 def register_portfolio(
     name: str, *, features: Iterable[Feature], summary: str, reference: str = ""
 ) -> Callable[[T], T]:
     """Class decorator: register a frozen dataclass with a ``members`` method."""
-    return _register(name, Kind.PORTFOLIO, features, summary, reference)
+    return _register(name, Kind.PORTFOLIO, features, summary, reference, "")
 
 
-def _register(name: str, kind: Kind, features: Iterable[Feature], summary: str, reference: str) -> Callable[[T], T]:
+def _register(
+    name: str, kind: Kind, features: Iterable[Feature], summary: str, reference: str, purpose: str
+) -> Callable[[T], T]:
     def decorate(factory: T) -> T:
         registry.add(
             Entry(
@@ -317,6 +238,7 @@ def _register(name: str, kind: Kind, features: Iterable[Feature], summary: str, 
                 features=frozenset(features),
                 summary=summary,
                 reference=reference,
+                purpose=purpose,
             )
         )
         return factory

@@ -49,6 +49,7 @@ RESOLUTION = 1e-4
     features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
     summary="Logic-based Benders decomposition: CP-SAT assigns nodes to stages, minimum cuts price transfers",
     reference="Hooker and Ottosson 2003; min-cut explanations: this project",
+    purpose="studying logic-based decomposition: 0.788 of the best partition at k = 2, 0.328 at k = 32",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benders:

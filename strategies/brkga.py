@@ -39,6 +39,7 @@ REFERENCE = "Archer et al., ICML 2024; Gonçalves and Resende, J. Heuristics 201
     features=FEATURES,
     summary="Biased random-key genetic algorithm over topological orders, each sliced optimally",
     reference=REFERENCE,
+    purpose="comparing searches: the paper's genetic algorithm with a population of one's own",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brkga:
@@ -128,6 +129,7 @@ class Brkga:
     features=FEATURES,
     summary="The paper's small genetic search: 10 generations of 10 orders",
     reference=REFERENCE,
+    purpose="reproducing the paper's tables: a hundredth of the evaluations of `brkga-10000`",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brkga100(Brkga):

@@ -169,6 +169,7 @@ def register_portfolios(tables: Iterable[PortfolioTable], module: str = __name__
             features=features,
             summary=table.summary,
             reference=table.reference,
+            members=tuple(dict.fromkeys(row.member.entry for row in table.rows)),
         )
         try:
             registry.add(entry)

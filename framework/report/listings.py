@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -10,6 +11,7 @@ from rich.text import Text
 from framework.model.device import preset_devices
 from framework.registry import Entry, Kind, registry
 from framework.report.console import open_console, styled
+from framework.report.groups import grouped
 from framework.report.layout import Cell, FactTable
 from framework.report.numbers import quantity
 
@@ -34,21 +36,37 @@ def print_listings(tables: Mapping[str, Rows]) -> None:
     """Print each listing as a table."""
     console = open_console()
     for name, rows in tables.items():
-        table = FactTable(name)
-        shown = [_entry_cells(row) for row in rows] if name in _KINDS else rows
-        for heading in shown[0] if rows else []:
-            if all(isinstance(row[heading], int | float | None) for row in shown):
-                table.numbers(heading)
-            else:
-                table.texts(heading, most=PROSE)
-        for row in shown:
-            table.row(*(_cell(value) for value in row.values()))
-        console.print(table if rows else f"{name}: none")
+        if not rows:
+            console.print(f"{name}: none")
+        for title, part in _parts(name, rows):
+            shown = [_entry_cells(row) for row in part] if name in _KINDS else part
+            table = FactTable(title)
+            for heading in shown[0]:
+                if all(isinstance(row[heading], int | float | None) for row in shown):
+                    table.numbers(heading)
+                else:
+                    table.texts(heading, most=PROSE)
+            for row in shown:
+                table.row(*(_cell(value) for value in row.values()))
+            console.print(table)
+
+
+def _parts(name: str, rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """Yield the tables of a listing with their titles; rows of a group are neighbours."""
+    for group, part in itertools.groupby(rows, key=lambda row: row.get("group", "")):
+        yield f"{name} {group}".rstrip(), list(part)
 
 
 def _rows(name: str) -> Rows:
     if name in _KINDS:
-        return [_entry_row(entry) for entry in registry.entries(_KINDS[name])]
+        entries = registry.entries(_KINDS[name])
+        if _KINDS[name] is Kind.PORTFOLIO:
+            return [_entry_row(entry) for entry in entries]
+        return [
+            {**_entry_row(entry), "group": group.title, "purpose": entry.purpose}
+            for group in grouped(entries)
+            for entry in group.entries
+        ]
     if name == "devices":
         return [device.as_dict() for device in preset_devices().values()]
     if name == "formats":
@@ -81,6 +99,8 @@ def _entry_cells(row: dict[str, Any]) -> dict[str, Any]:
         f"{parameter.name}={parameter.default}" for parameter in registry.get(row["name"]).parameters()
     )
     summary = styled(row["summary"])
+    if row.get("purpose"):
+        summary = Text("\n").join((summary, styled(f"Use: {row['purpose']}")))
     if defaults:
         summary = Text("\n").join((summary, styled(defaults, "dim")))
     return {"name": row["name"], "features": row["features"], "what it does, and its parameters": summary}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from framework.registry import Entry, Kind, registry
+from framework.report.groups import Group, grouped
 
 BUILT_IN = ("formulations", "strategies")
 """Packages whose entries the page describes; a researcher's own are not in it."""
@@ -39,11 +40,21 @@ def methods_page() -> str:
 
 
 def _overview(entries: Iterable[Entry]) -> str:
-    rows = [
-        f"| [{entry.name}](#{entry.name}) | {entry.kind} | {_features(entry)} | {_cell(entry.summary)} |"
-        for entry in entries
+    """Return a table for each use: entries that a portfolio runs, those to be studied, and the portfolios."""
+    portfolios = [entry for entry in entries if entry.kind is Kind.PORTFOLIO]
+    groups = [
+        *grouped(entry for entry in entries if entry not in portfolios),
+        Group(title="", entries=tuple(portfolios)),
     ]
-    return "\n".join(["| entry | kind | features | in a line |", "|---|---|---|---|", *rows, ""])
+    lines = []
+    for group in groups:
+        title = f"Formulations and strategies {group.title}" if group.title else "Portfolios"
+        lines += [f"**{title}**", "", "| entry | kind | features | in a line |", "|---|---|---|---|"]
+        for entry in group.entries:
+            summary = f"{entry.summary}. Use: {entry.purpose}" if entry.purpose else entry.summary
+            lines.append(f"| [{entry.name}](#{entry.name}) | {entry.kind} | {_features(entry)} | {_cell(summary)} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _section(entry: Entry) -> str:
@@ -51,7 +62,7 @@ def _section(entry: Entry) -> str:
     lines.append(f"*{entry.kind.capitalize()}; {_features(entry)}; `{entry.factory.__module__.replace('.', '/')}.py`.*")
     if entry.reference:
         lines[-1] += f" *Source: {entry.reference}.*"
-    lines.append("")
+    lines += ["", *_use(entry)]
     parameters = entry.parameters()
     if parameters:
         described = _attributes(entry.factory)
@@ -62,6 +73,15 @@ def _section(entry: Entry) -> str:
         lines.append("")
     lines += [_docstring(entry.factory.__module__), ""]
     return "\n".join(lines)
+
+
+def _use(entry: Entry) -> list[str]:
+    """Return the paragraph about the portfolios that run an entry, and what it is good for."""
+    portfolios = registry.portfolios_of(entry.name)
+    said = [f"Run by {' and '.join(f'`{name}`' for name in portfolios)}."] if portfolios else []
+    if entry.purpose:
+        said.append(f"Use: {entry.purpose}.")
+    return [" ".join(said), ""] if said else []
 
 
 def _appendix(entries: Iterable[Entry]) -> str:
