@@ -9,12 +9,28 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 IntArray: TypeAlias = NDArray[np.int64]
+
+
+class TopologyArrays(NamedTuple):
+    """The arrays of a `Topology`, as kernels take them."""
+
+    producer: IntArray
+    consumer_ptr: IntArray
+    consumers: IntArray
+    in_ptr: IntArray
+    in_tensors: IntArray
+    out_ptr: IntArray
+    out_tensors: IntArray
+    succ_ptr: IntArray
+    succs: IntArray
+    pred_ptr: IntArray
+    preds: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,6 +68,11 @@ class Topology:
     succs: IntArray
     pred_ptr: IntArray
     preds: IntArray
+
+    @property
+    def arrays(self) -> TopologyArrays:
+        """What kernels take."""
+        return TopologyArrays(*(getattr(self, name) for name in TopologyArrays._fields))
 
     @property
     def edges(self) -> int:

@@ -54,13 +54,18 @@ def allocating_kernel(function: F) -> F:
     return _kernel(function, counts_references=True)
 
 
-def _kernel(function: F, *, counts_references: bool) -> F:
+def inlined_kernel(function: F) -> F:
+    """Compile a small part of a hot kernel, which becomes part of its code: that has the speed of one long function."""
+    return _kernel(function, counts_references=False, forceinline=True)
+
+
+def _kernel(function: F, *, counts_references: bool, forceinline: bool = False) -> F:
     options: dict[str, Any] = {"cache": False, "no_cfunc_wrapper": True, "_nrt": counts_references}
     called = njit(**options)(function)
     if not isinstance(called, Dispatcher):
         # NUMBA_DISABLE_JIT: functions stay what they are.
         return function
-    options |= {"no_cpython_wrapper": True, "pipeline_class": _LinkedCompiler}
+    options |= {"no_cpython_wrapper": True, "pipeline_class": _LinkedCompiler, "forceinline": forceinline}
     inner = njit(**options)(function)
     called._cache = _cache_of(function, _KernelCache)
     inner._cache = _cache_of(function, _InnerKernelCache)

@@ -48,6 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -58,14 +59,18 @@ from framework.model.topology import IntArray
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid import kernels
 from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
+from framework.structure.fluid.ideal_table import Fluid, Limits, Nets
 from framework.structure.fluid.separation_costs import choose_tolled
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray
 
-STEPS_A_CALL = 1_000_000
-"""Extensions after which a kernel call returns to Python: some hundredths of a second."""
-REFILL = 4
-"""Extensions per edge of the lattice after which the minima are filled anew."""
+
+class Variant(IntEnum):
+    """What a decision counts: work; work and all parameters; work and the parameters of crowded nodes."""
+
+    WORK = 0
+    ALL_PARAMETERS = 1
+    CROWDED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,14 +94,6 @@ class Reached(NamedTuple):
 
     ideals: IntArray
     values: IntArray
-
-
-class _Level(NamedTuple):
-    """The states after some stages: their ideals, fluid values, and the states they come from."""
-
-    ideals: IntArray
-    values: IntArray
-    origins: IntArray
 
 
 class FluidSearch:
@@ -146,23 +143,25 @@ class FluidSearch:
         # A head is never in the stage of a net that comes in.
         heads = np.zeros(len(pin_nets), np.bool_)
         heads[core.net_ptr[:-1][core.headed]] = True
-        self._entering = incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
+        entering = incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
+        self._graph = kernels.graph_of(lattice.arrays, Nets(core.net_cost, core.net_ptr, core.net_pins, *entering))
         self._rates: list[float] = []
-        self._tolls: list[IntArray | None] = []
+        # The least toll, the most weight of a unit, and the cost of the common tensor; zeros without tolls.
+        self._tolls: list[tuple[int, int, int]] = []
         self._facts = self._fill_facts(should_stop)
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
         self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
 
     def decide(
-        self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: int = 0
+        self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: int = Variant.WORK
     ) -> FluidPlan | None:
         """Return a plan into at most `stages` stages of cost at most `threshold`, or None: then there is no partition.
 
         Parameters
         ----------
         variant
-            0 counts work, 1 work and all parameters, 2 work and the parameters of crowded nodes.
+            What is counted, a `Variant`.
 
         Raises
         ------
@@ -171,24 +170,21 @@ class FluidSearch:
         """
         if threshold < 0:
             return None
-        facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
-        limits = self._limits(threshold, variant, exchangeable=variant != 2 and tolls is None)
-        ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
-        levels: list[_Level] = [_Level(ideals, values, np.zeros(1, np.int64))]
+        facts = self._facts[variant]
+        exchangeable = variant != Variant.CROWDED and not self._tolls[variant][0]
+        limits = self._limits(threshold, variant, exchangeable=exchangeable)
+        levels = [_first_level()]
         if not self._begin(facts, limits, stages):
             return None
         for stage in range(stages):
             left = stages - stage
-            last = kernels.finishing_state(facts, limits, rate, tolls, left, ideals, values)
+            last = kernels.finishing_state(facts, limits, left, levels[-1])
             if last >= 0:
                 return self._trace(levels, last, stages, self.fluid_weight(variant))
-            if left == 1 or not len(ideals):
+            if left == 1 or not len(levels[-1].ideals):
                 return None
             kernels.fill_need(facts, limits, left - 1, self._need)
-            ideals, values, origins, hurdles = self._level(
-                facts, limits, rate, tolls, ideals, values, hurdles, should_stop
-            )
-            levels.append(_Level(ideals, values, origins))
+            levels.append(self._level(facts, limits, levels[-1], should_stop))
         return None
 
     def reach(
@@ -197,7 +193,7 @@ class FluidSearch:
         threshold: int,
         should_stop: Callable[[], bool],
         *,
-        variant: int = 0,
+        variant: int = Variant.WORK,
         floors: Sequence[IntArray] = (),
     ) -> list[Reached] | None:
         """Return what the first 1, ..., ``stages - 1`` stages may hold in any partition of cost at most `threshold`.
@@ -218,9 +214,9 @@ class FluidSearch:
         """
         if threshold < 0:
             return None
-        facts, rate, tolls = self._facts[variant], self._rates[variant], self._tolls[variant]
+        facts = self._facts[variant]
         limits = self._limits(threshold, variant, exchangeable=False)
-        ideals, values, hurdles = (np.array([x], np.int64) for x in (0, 0, -1))
+        level = _first_level()
         if not self._begin(facts, limits, stages):
             return None
         reached = []
@@ -228,10 +224,8 @@ class FluidSearch:
             kernels.fill_need(facts, limits, stages - b, self._need)
             if floors:
                 np.maximum(self._need, floors[b - 1], out=self._need)
-            if len(ideals):
-                ideals, values, _, hurdles = self._level(
-                    facts, limits, rate, tolls, ideals, values, hurdles, should_stop
-                )
+            if len(level.ideals):
+                level = self._level(facts, limits, level, should_stop)
             # States of fewer stages count as well: a stage may be empty.
             useful = np.flatnonzero(self._best >= self._need)
             if not len(useful):
@@ -243,14 +237,24 @@ class FluidSearch:
         """Return the weight of all fluid, in ticks, as the variant counts it."""
         return int(self._facts[variant][rows.MOST, -1])
 
-    def _limits(self, threshold: int, variant: int, *, exchangeable: bool) -> IntArray:
-        """Return what the kernels call ``limits``."""
+    def _limits(self, threshold: int, variant: int, *, exchangeable: bool) -> Limits:
         threshold = min(threshold, MAX_TOTAL)
-        allowance = 0 if variant == 0 else min(MAX_TOTAL - threshold, self._capacity)
-        fluid = self.fluid_weight(variant)
-        return np.array([threshold, allowance, self._capacity, fluid, variant == 0, exchangeable], np.int64)
+        toll, unit, feeding = self._tolls[variant]
+        return Limits(
+            threshold=threshold,
+            allowance=0 if variant == Variant.WORK else min(MAX_TOTAL - threshold, self._capacity),
+            capacity=self._capacity,
+            fluid=self.fluid_weight(variant),
+            apart=variant == Variant.WORK,
+            exchangeable=exchangeable,
+            overflows=bool(self.core.instance.can_overflow),
+            rate=self._rates[variant],
+            toll=toll,
+            unit=unit,
+            feeding=feeding,
+        )
 
-    def _begin(self, facts: IntArray, limits: IntArray, stages: int) -> bool:
+    def _begin(self, facts: IntArray, limits: Limits, stages: int) -> bool:
         """Get ready for a decision; return False if no stages of the kind can hold everything."""
         kernels.fill_need(facts, limits, stages, self._need)
         self._best.fill(-1)
@@ -258,66 +262,30 @@ class FluidSearch:
         return bool(self._need[0] <= 0)
 
     def _level(
-        self,
-        facts: IntArray,
-        limits: IntArray,
-        rate: float,
-        tolls: IntArray | None,
-        ideals: IntArray,
-        values: IntArray,
-        hurdles: IntArray,
-        should_stop: Callable[[], bool],
-    ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-        """Return ideals, values, origins and hurdles of the states one stage further on, once their need is filled."""
-        lattice = self.lattice
+        self, facts: IntArray, limits: Limits, level: kernels.Level, should_stop: Callable[[], bool]
+    ) -> kernels.Level:
+        """Return the states one stage further on, once their need is filled."""
         self._slot.fill(-1)
-        size = len(lattice)
-        new = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
-        found = kernels.carry(facts, limits, rate, tolls, ideals, values, self._need, self._best, self._slot, *new)
-        first = int(ideals.min())
-        last = kernels.fill_least(
-            facts, lattice.edge_ptr, lattice.edge_ideal, self._need, self._best, first, len(lattice) - 1, self._least
-        )
-        promise = values + facts[rows.WEIGHT, ideals] + facts[rows.CUT, ideals]
+        size = len(self.lattice)
+        table = kernels.Table(facts, self._need, self._best, self._slot, self._least)
+        new = kernels.Level(*(np.empty(size, np.int64) for _ in range(4)))
+        counters = np.zeros(kernels.COUNTERS, np.int64)
+        counters[kernels.FOUND] = kernels.carry(limits, table, level, new)
+        first = int(level.ideals.min())
+        counters[kernels.FIRST] = first
+        counters[kernels.LAST] = kernels.fill_least(self.lattice.arrays, table, first, size - 1)
+        promise = level.values + facts[rows.WEIGHT, level.ideals] + facts[rows.CUT, level.ideals]
         order = np.argsort(-promise, kind="stable")
-        counters = np.array([0, found, 0, 0, first, last], np.int64)
         complete, before = False, self.steps
         while not complete:
-            complete = kernels.walk(
-                facts,
-                limits,
-                rate,
-                tolls,
-                lattice.bits,
-                lattice.edge_ptr,
-                lattice.edge_node,
-                lattice.edge_ideal,
-                self.core.net_cost,
-                self.core.net_ptr,
-                self.core.net_pins,
-                *self._entering,
-                self.core.instance.can_overflow,
-                order,
-                ideals,
-                values,
-                hurdles,
-                self._need,
-                self._best,
-                self._least,
-                self._slot,
-                *new,
-                counters,
-                REFILL,
-                STEPS_A_CALL,
-            )
-            self.steps = before + int(counters[2])
+            complete = kernels.walk(limits, self._graph, table, level, new, order, counters)
+            self.steps = before + int(counters[kernels.STEPS])
             if should_stop():
                 raise OutOfTimeError("the decision was stopped")
-        count = int(counters[1])
-        ideals, values, origins, hurdles = (array[:count].copy() for array in new)
-        return ideals, values, origins, hurdles
+        count = int(counters[kernels.FOUND])
+        return kernels.Level(*(array[:count].copy() for array in new))
 
-    def _trace(self, levels: list[_Level], last: int, stages: int, fluid: int) -> FluidPlan:
+    def _trace(self, levels: list[kernels.Level], last: int, stages: int, fluid: int) -> FluidPlan:
         """Follow the states backwards from the one that takes all that is left of the core."""
         core, words = self.core, self.lattice.bits
         nodes = np.arange(core.order.n)
@@ -325,7 +293,7 @@ class FluidSearch:
         done = np.full(stages, fluid, np.int64)
         state = last
         for stage in range(len(levels) - 1, 0, -1):
-            ideals, values, origins = levels[stage]
+            ideals, values, origins, _ = levels[stage]
             row = words[ideals[state]]
             member = (row[nodes >> 6] >> (nodes & 63).astype(np.uint64)) & np.uint64(1)
             stage_of[member.astype(bool)] = stage - 1
@@ -352,26 +320,12 @@ class FluidSearch:
         most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
         most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
         facts[rows.CUT, 0] = 0
-        incidences = (*rows_of_sets(core.after, core.order.n), *rows_of_sets(core.before, core.order.n))
+        after = Fluid(core.after, *rows_of_sets(core.after, core.order.n))
+        before = Fluid(core.before, *rows_of_sets(core.before, core.order.n))
         if should_stop():
             raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
-        rows.fill_facts(
-            lattice.bits,
-            lattice.edge_ptr,
-            lattice.edge_node,
-            lattice.edge_ideal,
-            core.net_cost,
-            core.net_ptr,
-            core.net_pins,
-            *self._node_nets,
-            core.after,
-            core.before,
-            *incidences,
-            fluid_weights,
-            facts,
-            most,
-            least,
-        )
+        nets = Nets(core.net_cost, core.net_ptr, core.net_pins, *self._node_nets)
+        rows.fill_facts(lattice.arrays, nets, after, before, fluid_weights, facts, most, least)
         if should_stop():
             raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
         facts[rows.WORK] = lattice.work
@@ -401,5 +355,10 @@ class FluidSearch:
                 facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
             variants.append(facts)
             self._rates.append(rows.weight_rate(work, counted[variant]))
-            self._tolls.append(np.array([toll, weight, core.feeding_cost], np.int64) if toll else None)
+            self._tolls.append((int(toll), int(weight), int(core.feeding_cost)) if toll else (0, 0, 0))
         return tuple(variants)
+
+
+def _first_level() -> kernels.Level:
+    """Return the one state of no stages: the empty ideal, with nothing done."""
+    return kernels.Level(*(np.array([x], np.int64) for x in (0, 0, 0, -1)))

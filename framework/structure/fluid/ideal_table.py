@@ -6,18 +6,17 @@ parameters), AVAILABLE and SPENT (parameters that may, must lie in or below an i
 them), OWNED (tolled weight whose owner lies in an ideal), FREE_MOST and FREE_LEAST (Mx and Mn without what is tolled),
 FED and TAKERS (whether an ideal holds the producer of the common tensor, and how many of its placed consumers), FEEDING
 (OWNED of the units that tensor feeds).
-
-``rate``: the most weight per work of a fluid node. ``tolls``: None, or the least toll of a unit, the most weight of
-one, the cost of the common tensor; see `framework.structure.fluid.separation_costs`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from framework.model.topology import IntArray
-from framework.structure.ideals.lattice import BitArray, SmallArray
-from framework.structure.kernel import kernel
+from framework.structure.ideals.lattice import BitArray, Lattice, holds
+from framework.structure.kernel import inlined_kernel, kernel
 
 WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS = range(8)
 AVAILABLE, SPENT, OWNED, FREE_MOST, FREE_LEAST, FED, TAKERS, FEEDING = range(8, 16)
@@ -31,23 +30,66 @@ ROUNDING = 1e-9
 """What a rate is rounded up by: far above the error of a product of doubles, far below any tolerance."""
 
 
+class Limits(NamedTuple):
+    """What a stage keeps to in a decision, and how it is counted.
+
+    Attributes
+    ----------
+    threshold, allowance
+        T, and what parameters may add to it at most: the capacity in variants that count them, or 0.
+    capacity
+        Parameters that a stage holds free of charge.
+    fluid
+        Weight X of all fluid.
+    apart, exchangeable
+        Whether overflow of the core counts apart (variant 0), and whether stages of fluid alone may be exchanged with
+        others.
+    overflows
+        Whether parameters can overflow at all.
+    rate
+        The most weight per work of a fluid node.
+    toll, unit, feeding
+        The least toll of a unit, the most weight of one, the cost of the common tensor; a toll of 0 where there is
+        none. See `framework.structure.fluid.separation_costs`.
+    """
+
+    threshold: int
+    allowance: int
+    capacity: int
+    fluid: int
+    apart: bool
+    exchangeable: bool
+    overflows: bool
+    rate: float
+    toll: int
+    unit: int
+    feeding: int
+
+
+class Nets(NamedTuple):
+    """Nets of a core: cost, pins ``pins[ptr[t]:ptr[t + 1]]``, and the nets of each node."""
+
+    cost: IntArray
+    ptr: IntArray
+    pins: IntArray
+    node_ptr: IntArray
+    node_nets: IntArray
+
+
+class Fluid(NamedTuple):
+    """Fluid nodes beside a core: bit sets of core nodes for each, and the fluid of each core node as rows."""
+
+    sets: BitArray
+    ptr: IntArray
+    nodes: IntArray
+
+
 @kernel
 def fill_facts(
-    bits: BitArray,
-    edge_ptr: IntArray,
-    edge_node: SmallArray,
-    edge_ideal: SmallArray,
-    net_cost: IntArray,
-    net_ptr: IntArray,
-    net_pins: IntArray,
-    node_ptr: IntArray,
-    node_nets: IntArray,
-    after: BitArray,
-    before: BitArray,
-    after_ptr: IntArray,
-    after_fluid: IntArray,
-    before_ptr: IntArray,
-    before_fluid: IntArray,
+    lattice: Lattice,
+    nets: Nets,
+    after: Fluid,
+    before: Fluid,
     fluid_weights: IntArray,
     facts: IntArray,
     most: IntArray,
@@ -57,44 +99,31 @@ def fill_facts(
 
     ``fluid_weights``: ``[kinds, fluid]``; ``most``, ``least``: ``[kinds, ideals]``, known of the empty ideal.
     """
-    kinds = len(fluid_weights)
-    one = np.uint64(1)
+    bits, kinds = lattice.bits, len(fluid_weights)
     for ideal in range(bits.shape[0]):
-        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
-            v, there = edge_node[e], edge_ideal[e]
+        for e in range(lattice.edge_ptr[ideal], lattice.edge_ptr[ideal + 1]):
+            v, there = lattice.edge_node[e], lattice.edge_ideal[e]
             if facts[CUT, there] >= 0:
                 continue
-            cut = facts[CUT, ideal]
-            for i in range(node_ptr[v], node_ptr[v + 1]):
-                t = node_nets[i]
-                inside = 0
-                for x in range(net_ptr[t], net_ptr[t + 1]):
-                    y = net_pins[x]
-                    if (bits[ideal, y >> 6] >> np.uint64(y & 63)) & one:
-                        inside += 1
-                if inside == 0:
-                    cut += net_cost[t]
-                elif inside == net_ptr[t + 1] - net_ptr[t] - 1:
-                    cut -= net_cost[t]
-            facts[CUT, there] = cut
+            facts[CUT, there] = facts[CUT, ideal] + _cut_change(bits, nets, ideal, v)
             for kind in range(kinds):
                 most[kind, there] = most[kind, ideal]
                 least[kind, there] = least[kind, ideal]
-            for i in range(after_ptr[v], after_ptr[v + 1]):
-                f = after_fluid[i]
+            for i in range(after.ptr[v], after.ptr[v + 1]):
+                f = after.nodes[i]
                 ready = True
                 for word in range(bits.shape[1]):
-                    if after[f, word] & ~bits[there, word]:
+                    if after.sets[f, word] & ~bits[there, word]:
                         ready = False
                         break
                 if ready:
                     for kind in range(kinds):
                         most[kind, there] += fluid_weights[kind, f]
-            for i in range(before_ptr[v], before_ptr[v + 1]):
-                f = before_fluid[i]
+            for i in range(before.ptr[v], before.ptr[v + 1]):
+                f = before.nodes[i]
                 new = True
                 for word in range(bits.shape[1]):
-                    if before[f, word] & bits[ideal, word]:
+                    if before.sets[f, word] & bits[ideal, word]:
                         new = False
                         break
                 if new:
@@ -103,10 +132,27 @@ def fill_facts(
 
 
 @kernel
-def limit_of(facts: IntArray, threshold: int, allowance: int, start: int, end: int) -> int:
+def _cut_change(bits: BitArray, nets: Nets, ideal: int, v: int) -> int:
+    """Return by how much the cut of an ideal grows when a node is added."""
+    change = 0
+    for i in range(nets.node_ptr[v], nets.node_ptr[v + 1]):
+        t = nets.node_nets[i]
+        inside = 0
+        for x in range(nets.ptr[t], nets.ptr[t + 1]):
+            if holds(bits, ideal, nets.pins[x]):
+                inside += 1
+        if inside == 0:
+            change += nets.cost[t]
+        elif inside == nets.ptr[t + 1] - nets.ptr[t] - 1:
+            change -= nets.cost[t]
+    return change
+
+
+@inlined_kernel
+def limit_of(facts: IntArray, limits: Limits, start: int, end: int) -> int:
     """Return what a stage between two ideals may weigh, fluid included: T, and its parameters up to the allowance."""
     within: int = facts[AVAILABLE, end] - facts[SPENT, start]
-    return threshold + min(allowance, within)
+    return limits.threshold + min(limits.allowance, within)
 
 
 @kernel
@@ -125,17 +171,14 @@ def run_with_tolls(room: int, owned: int, free: int, toll: int, weight: int) -> 
     return owned + free + units * weight + max(0, more - units * (weight + toll) - toll)
 
 
-@kernel
-def most_fluid(
-    facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, rate: float, tolls: IntArray | None
-) -> int:
+@inlined_kernel
+def most_fluid(facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, limits: Limits) -> int:
     """Return the fluid weight that fits a stage between two ideals with so much room for weight and for cost.
 
     Negative where not even the tolls fit.
     """
-    # Decided when this is compiled: tolls make every step dearer, also where there are none.
-    if tolls is not None:
-        toll, weight = tolls[0], tolls[1]
+    if limits.toll:
+        toll, weight = limits.toll, limits.unit
         owned = facts[OWNED, end] - facts[OWNED, start]
         free = facts[FREE_MOST, end] - facts[FREE_LEAST, start]
         room = weight_left
@@ -151,9 +194,9 @@ def most_fluid(
             fed = facts[FEEDING, goal] - facts[FEEDING, end]
         if takers > 0 or fed > 0:
             without = -1 if takers > 0 else min(weight_left, room - toll * -(-fed // weight))
-            weight_left = max(without, run_with_tolls(room - tolls[2], owned, free, toll, weight))
+            weight_left = max(without, run_with_tolls(room - limits.feeding, owned, free, toll, weight))
     # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.
-    by_cost = cost_left * rate
+    by_cost = cost_left * limits.rate
     return int(by_cost) if by_cost < weight_left else weight_left
 
 

@@ -1,13 +1,11 @@
 """The kernels of the chain relaxation, over a table of all ideals of a core.
 
 The program is that of `framework.structure.fluid.chain_dp`, the table `framework.structure.fluid.ideal_table`.
-
-``limits``: threshold T, allowance (what parameters may add to T at most: the capacity in variants that count them, or
-0), capacity, fluid weight X, whether overflow of the core counts apart (variant 0), whether stages of fluid alone may
-be exchanged with others. Rows of ``least``: what each of the tests of a walk compares, see `fill_least`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,21 +21,86 @@ from framework.structure.fluid.ideal_table import (
     SPENT,
     WEIGHT,
     WORK,
+    Limits,
+    Nets,
     limit_of,
     most_fluid,
 )
-from framework.structure.ideals.lattice import BitArray, SmallArray
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.ideals.lattice import Lattice, holds
+from framework.structure.kernel import inlined_kernel, kernel
 
 LEAST_ROWS = 5
 NEVER = 1 << 62
 """Above every value, and free of overflow when a sum of costs is added."""
+REFILL = 4
+"""Extensions per edge of the lattice after which the minima of `Table.least` are filled anew."""
+STEPS_A_CALL = 1_000_000
+"""Extensions after which a call of `walk` returns to Python: some hundredths of a second."""
+
+TAKEN, FOUND, STEPS, SINCE_FILLED, FIRST, LAST = range(6)
+"""Counters of a walk: states taken, states of the new level, extensions; and of `Table.least`: extensions since it was
+filled, the first ideal of the level, the last one worth reaching."""
+COUNTERS = 6
+
+
+class Table(NamedTuple):
+    """What is known of each ideal, ``[ideals]``: facts, least useful value, best value so far, place in the new level.
+
+    Rows of `least`: what each of the tests of a walk compares, see `fill_least`.
+    """
+
+    facts: IntArray
+    need: IntArray
+    best: IntArray
+    slot: IntArray
+    least: IntArray
+
+
+class Level(NamedTuple):
+    """The states after some stages: ideals, fluid values, the states they come from, and what fluid must exceed."""
+
+    ideals: IntArray
+    values: IntArray
+    origins: IntArray
+    hurdles: IntArray
+
+
+class Path(NamedTuple):
+    """Memory of a walk.
+
+    Per net, for the present start: the state that asked last, pins outside the start ideal, those of them in the stage.
+    Per node of the path: the ideal, its next edge, the node added last, and what comes in and what ends there.
+    """
+
+    asked: IntArray
+    waiting: IntArray
+    inside: IntArray
+    at: IntArray
+    edge: IntArray
+    added: IntArray
+    inbound: IntArray
+    done: IntArray
+
+
+class Graph(NamedTuple):
+    """What a walk goes through: the lattice of a core, the nets of each of its nodes, and memory."""
+
+    lattice: Lattice
+    nets: Nets
+    path: Path
+
+
+def graph_of(lattice: Lattice, nets: Nets) -> Graph:
+    """Return lattice and nets with memory."""
+    per_net = (np.empty(len(nets.cost), np.int64) for _ in range(3))
+    per_node = (np.empty(len(nets.node_ptr), np.int64) for _ in range(5))
+    return Graph(lattice, nets, Path(*per_net, *per_node))
 
 
 @kernel
-def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArray) -> None:
+def fill_need(facts: IntArray, limits: Limits, stages_left: int, need: IntArray) -> None:
     """Fill the least useful value of each ideal with so many stages left after it; NEVER where there is none."""
-    threshold, allowance, capacity, fluid, apart, _ = limits
+    threshold, allowance, capacity = limits.threshold, limits.allowance, limits.capacity
     goal = facts.shape[1] - 1
     for ideal in range(goal + 1):
         rest = facts[WORK, goal] - facts[WORK, ideal] + facts[CUT, ideal]
@@ -47,8 +110,8 @@ def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArra
         need[ideal] = NEVER
         if rest + facts[MOST_WORK, goal] - facts[MOST_WORK, ideal] + over > stages_left * threshold:
             continue
-        rest = facts[WEIGHT, goal] - facts[WEIGHT, ideal] + facts[CUT, ideal] + fluid
-        if apart:
+        rest = facts[WEIGHT, goal] - facts[WEIGHT, ideal] + facts[CUT, ideal] + limits.fluid
+        if limits.apart:
             rest += over
         parameters = facts[AVAILABLE, goal] - facts[SPENT, ideal]
         rest -= stages_left * threshold + min(stages_left * allowance, parameters)
@@ -58,22 +121,14 @@ def fill_need(facts: IntArray, limits: IntArray, stages_left: int, need: IntArra
 
 
 @kernel
-def fill_least(
-    facts: IntArray,
-    edge_ptr: IntArray,
-    edge_ideal: SmallArray,
-    need: IntArray,
-    best: IntArray,
-    first: int,
-    final: int,
-    least: IntArray,
-) -> int:
+def fill_least(lattice: Lattice, table: Table, first: int, final: int) -> int:
     """Fill, for each ideal, minima over the ideals above it (itself included) that a better value could be found for.
 
     From ideal `first` to the last one with such a value, which is returned and is at most `final`. Above an ideal there
     are only ideals with larger numbers. Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn; and the first one less
     the parameters that may lie below.
     """
+    facts, need, best, least = table.facts, table.need, table.best, table.least
     last = first - 1
     for ideal in range(final, first - 1, -1):
         a = b = c = d = f = NEVER
@@ -87,8 +142,8 @@ def fill_least(
             last = max(last, ideal)
         elif last < first:
             continue
-        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
-            there = edge_ideal[e]
+        for e in range(lattice.edge_ptr[ideal], lattice.edge_ptr[ideal + 1]):
+            there = lattice.edge_ideal[e]
             if there > last:
                 continue
             a = min(a, least[0, there])
@@ -101,19 +156,12 @@ def fill_least(
 
 
 @kernel
-def finishing_state(
-    facts: IntArray,
-    limits: IntArray,
-    rate: float,
-    tolls: IntArray | None,
-    stages_left: int,
-    ideals: IntArray,
-    values: IntArray,
-) -> int:
+def finishing_state(facts: IntArray, limits: Limits, stages_left: int, level: Level) -> int:
     """Return the first state from which one stage takes the rest of the core and the stages left all fluid, or -1."""
-    threshold, allowance, capacity, fluid, apart, _ = limits
+    threshold, capacity = limits.threshold, limits.capacity
+    ideals, values = level.ideals, level.values
     goal = facts.shape[1] - 1
-    alone = most_fluid(facts, goal, goal, limit_of(facts, threshold, allowance, goal, goal), threshold, rate, tolls)
+    alone = most_fluid(facts, goal, goal, limit_of(facts, limits, goal, goal), threshold, limits)
     for s in range(len(ideals)):
         here = ideals[s]
         cost = facts[WORK, goal] - facts[WORK, here] + facts[CUT, here]
@@ -121,211 +169,188 @@ def finishing_state(
         if cost + over > threshold:
             continue
         weight = facts[WEIGHT, goal] - facts[WEIGHT, here] + facts[CUT, here]
-        if apart:
+        if limits.apart:
             weight += over
-        limit = limit_of(facts, threshold, allowance, here, goal)
+        limit = limit_of(facts, limits, here, goal)
         # The fluid that feeds the core is done by then; the rest may follow.
-        fits = most_fluid(facts, here, goal, limit - weight, threshold - cost - over, rate, tolls)
+        fits = most_fluid(facts, here, goal, limit - weight, threshold - cost - over, limits)
         value = values[s] + fits
-        if weight <= limit and fits >= 0 and value >= facts[LEAST, goal] and value + (stages_left - 1) * alone >= fluid:
+        if (
+            weight <= limit
+            and fits >= 0
+            and value >= facts[LEAST, goal]
+            and value + (stages_left - 1) * alone >= limits.fluid
+        ):
             return s
     return -1
 
 
 @kernel
-def carry(
-    facts: IntArray,
-    limits: IntArray,
-    rate: float,
-    tolls: IntArray | None,
-    ideals: IntArray,
-    values: IntArray,
-    need: IntArray,
-    best: IntArray,
-    slot: IntArray,
-    new_ideals: IntArray,
-    new_values: IntArray,
-    origins: IntArray,
-    hurdles: IntArray,
-) -> int:
+def carry(limits: Limits, table: Table, level: Level, new: Level) -> int:
     """Begin a level with the states that a stage of fluid alone leads to; return how many there are."""
-    threshold, allowance, _, _, _, exchangeable = limits
+    facts, threshold = table.facts, limits.threshold
     count = 0
-    for s in range(len(ideals)):
-        here = ideals[s]
-        alone = most_fluid(facts, here, here, limit_of(facts, threshold, allowance, here, here), threshold, rate, tolls)
-        value = min(facts[MOST, here], values[s] + alone)
-        if need[here] <= value and value > best[here]:
-            best[here] = value
-            slot[here] = count
-            new_ideals[count], new_values[count], origins[count] = here, value, s
-            hurdles[count] = values[s] if exchangeable else -1
+    for s in range(len(level.ideals)):
+        here = level.ideals[s]
+        alone = most_fluid(facts, here, here, limit_of(facts, limits, here, here), threshold, limits)
+        value = min(facts[MOST, here], level.values[s] + alone)
+        if table.need[here] <= value and value > table.best[here]:
+            table.best[here] = value
+            table.slot[here] = count
+            new.ideals[count], new.values[count], new.origins[count] = here, value, s
+            new.hurdles[count] = level.values[s] if limits.exchangeable else -1
             count += 1
     return count
 
 
-@allocating_kernel
+@kernel
 def walk(
-    facts: IntArray,
-    limits: IntArray,
-    rate: float,
-    tolls: IntArray | None,
-    bits: BitArray,
-    edge_ptr: IntArray,
-    edge_node: SmallArray,
-    edge_ideal: SmallArray,
-    net_cost: IntArray,
-    net_ptr: IntArray,
-    net_pins: IntArray,
-    node_ptr: IntArray,
-    node_nets: IntArray,
-    overflows: bool,
-    order: IntArray,
-    ideals: IntArray,
-    values: IntArray,
-    hurdles: IntArray,
-    need: IntArray,
-    best: IntArray,
-    least: IntArray,
-    slot: IntArray,
-    new_ideals: IntArray,
-    new_values: IntArray,
-    origins: IntArray,
-    new_hurdles: IntArray,
-    counters: IntArray,
-    refill: int,
-    most_steps: int,
+    limits: Limits, graph: Graph, table: Table, level: Level, new: Level, order: IntArray, counters: IntArray
 ) -> bool:
-    """Extend the states of a level in the given order; return whether all are done.
-
-    ``counters``: states taken, states of the new level, extensions; and of ``least``: extensions since it was filled
-    (after `refill` times its edges it is filled anew), the first ideal of the level, the last one worth reaching.
-    """
-    one = np.uint64(1)
-    threshold, allowance, capacity, _, apart, _ = limits
-    m, depth_most = len(net_cost), len(node_ptr)
-    # Per net, for the present start: who asked last, pins outside the start ideal, those of them in the stage.
-    asked = np.full(m, -1, np.int64)
-    waiting = np.zeros(m, np.int64)
-    inside = np.zeros(m, np.int64)
-    at = np.empty(depth_most, np.int64)
-    edge = np.empty(depth_most, np.int64)
-    added = np.empty(depth_most, np.int64)
-    inbound = np.empty(depth_most, np.int64)
-    done = np.empty(depth_most, np.int64)
+    """Extend the states of a level in the given order; return whether all are done. `counters` as named above."""
+    edge_ptr = graph.lattice.edge_ptr
+    for t in range(len(graph.path.asked)):
+        graph.path.asked[t] = -1
+        graph.path.inside[t] = 0
     steps = 0
-    while counters[0] < len(order):
-        if steps > most_steps:
-            counters[2] += steps
+    while counters[TAKEN] < len(order):
+        if steps > STEPS_A_CALL:
+            counters[STEPS] += steps
             return False
-        if counters[3] > refill * (edge_ptr[counters[5] + 1] - edge_ptr[counters[4]]):
-            counters[5] = fill_least(facts, edge_ptr, edge_ideal, need, best, counters[4], counters[5], least)
-            counters[3] = 0
-        s = order[counters[0]]
-        counters[0] += 1
-        start, value, hurdle = ideals[s], values[s], hurdles[s]
-        crossing = facts[CUT, start]
-        least_room = value + threshold + facts[WEIGHT, start] + crossing
-        room = least_room + allowance
-        own_room = least_room - facts[SPENT, start]
-        core_room = threshold + facts[WORK, start] + crossing
-        full_room = core_room + facts[PARAMETERS, start] + capacity
-        last_useful = counters[5]
-        if (
-            start > last_useful
-            or least[0, start] > room
-            or least[4, start] > own_room
-            or least[1, start] > core_room
-            or (overflows and least[2, start] > full_room)
-            or -least[3, start] <= hurdle
-        ):
-            continue
-        first_step = steps
-        depth = 0
-        at[0], edge[0], added[0], inbound[0], done[0] = start, edge_ptr[start], -1, 0, 0
-        while depth >= 0:
-            here = at[depth]
-            if edge[depth] == edge_ptr[here + 1]:
-                # Take back the node that led here.
-                v = added[depth]
-                if v >= 0:
-                    for i in range(node_ptr[v], node_ptr[v + 1]):
-                        t = node_nets[i]
-                        if inside[t] > 0:
-                            inside[t] -= 1
-                depth -= 1
-                continue
-            e = edge[depth]
-            edge[depth] += 1
-            v = edge_node[e]
-            if v < added[depth]:
-                continue
-            there = edge_ideal[e]
-            steps += 1
-            if there > last_useful:
-                continue
-            cuts = inbound[depth] + done[depth]
-            if (
-                least[0, there] + cuts > room
-                or least[4, there] + cuts > own_room
-                or least[1, there] + cuts > core_room
-                or (overflows and least[2, there] + cuts > full_room)
-                or -least[3, there] <= hurdle
-            ):
-                continue
-            own = facts[WORK, there] - facts[WORK, start]
-            over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] - capacity)
-            new_inbound, new_done = inbound[depth], done[depth]
-            for i in range(node_ptr[v], node_ptr[v + 1]):
-                t = node_nets[i]
-                size = net_ptr[t + 1] - net_ptr[t]
-                if asked[t] != s:
-                    asked[t] = s
-                    waiting[t] = size
-                    for x in range(net_ptr[t], net_ptr[t + 1]):
-                        y = net_pins[x]
-                        if (bits[start, y >> 6] >> np.uint64(y & 63)) & one:
-                            waiting[t] -= 1
-                if waiting[t] == size:
-                    # Nothing of it lies before the stage, so it is not brought in.
-                    continue
-                if inside[t] == 0:
-                    new_inbound += net_cost[t]
-                inside[t] += 1
-                if inside[t] == waiting[t]:
-                    new_done += net_cost[t]
-            cuts = new_inbound + new_done
-            if (
-                own + new_inbound + over > threshold
-                or least[0, there] + cuts > room
-                or least[4, there] + cuts > own_room
-                or least[1, there] + cuts > core_room
-                or (overflows and least[2, there] + cuts > full_room)
-            ):
-                for i in range(node_ptr[v], node_ptr[v + 1]):
-                    t = node_nets[i]
-                    if inside[t] > 0:
-                        inside[t] -= 1
-                continue
-            if need[there] != NEVER:
-                paid = cuts + facts[CUT, there] - crossing
-                weight = facts[WEIGHT, there] - facts[WEIGHT, start] + paid
-                if apart:
-                    weight += over
-                limit = limit_of(facts, threshold, allowance, start, there)
-                if own + paid + over <= threshold and weight <= limit:
-                    fluid = most_fluid(facts, start, there, limit - weight, threshold - own - paid - over, rate, tolls)
-                    result = min(facts[MOST, there], value + fluid)
-                    if fluid >= 0 and result >= need[there] and result > best[there]:
-                        best[there] = result
-                        if slot[there] < 0:
-                            slot[there] = counters[1]
-                            counters[1] += 1
-                        j = slot[there]
-                        new_ideals[j], new_values[j], origins[j], new_hurdles[j] = there, result, s, -1
-            depth += 1
-            at[depth], edge[depth], added[depth] = there, edge_ptr[there], v
-            inbound[depth], done[depth] = new_inbound, new_done
-        counters[3] += steps - first_step
-    counters[2] += steps
+        if counters[SINCE_FILLED] > REFILL * (edge_ptr[counters[LAST] + 1] - edge_ptr[counters[FIRST]]):
+            counters[LAST] = fill_least(graph.lattice, table, counters[FIRST], counters[LAST])
+            counters[SINCE_FILLED] = 0
+        s = order[counters[TAKEN]]
+        counters[TAKEN] += 1
+        taken = _extend(limits, graph, table, level, new, s, counters)
+        steps += taken
+        counters[SINCE_FILLED] += taken
+    counters[STEPS] += steps
     return True
+
+
+@inlined_kernel
+def _extend(limits: Limits, graph: Graph, table: Table, level: Level, new: Level, s: int, counters: IntArray) -> int:
+    """Walk all stages that state `s` can be extended by; return how many extensions that took."""
+    lattice, nets, path = graph.lattice, graph.nets, graph.path
+    facts, least = table.facts, table.least
+    edge_ptr, edge_node, edge_ideal = lattice.edge_ptr, lattice.edge_node, lattice.edge_ideal
+    at, edge, added, inbound, done = path.at, path.edge, path.added, path.inbound, path.done
+    threshold, overflows = limits.threshold, limits.overflows
+    start, hurdle, last_useful = level.ideals[s], level.hurdles[s], counters[LAST]
+    crossing = facts[CUT, start]
+    least_room = level.values[s] + threshold + facts[WEIGHT, start] + crossing
+    core_room = threshold + facts[WORK, start] + crossing
+    rooms = (
+        least_room + limits.allowance,
+        least_room - facts[SPENT, start],
+        core_room,
+        core_room + facts[PARAMETERS, start] + limits.capacity,
+    )
+    if start > last_useful or not _fits(least, start, 0, rooms, overflows) or -least[3, start] <= hurdle:
+        return 0
+    steps = 0
+    depth = 0
+    at[0], edge[0], added[0], inbound[0], done[0] = start, edge_ptr[start], -1, 0, 0
+    while depth >= 0:
+        if edge[depth] == edge_ptr[at[depth] + 1]:
+            if added[depth] >= 0:
+                _take_back(nets, path, added[depth])
+            depth -= 1
+            continue
+        e = edge[depth]
+        edge[depth] += 1
+        v = edge_node[e]
+        if v < added[depth]:
+            continue
+        there = edge_ideal[e]
+        steps += 1
+        if there > last_useful:
+            continue
+        if not _fits(least, there, inbound[depth] + done[depth], rooms, overflows) or -least[3, there] <= hurdle:
+            continue
+        own = facts[WORK, there] - facts[WORK, start]
+        over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] - limits.capacity)
+        more_inbound, more_done = _add(graph, start, s, v)
+        new_inbound, new_done = inbound[depth] + more_inbound, done[depth] + more_done
+        cuts = new_inbound + new_done
+        if own + new_inbound + over > threshold or not _fits(least, there, cuts, rooms, overflows):
+            _take_back(nets, path, v)
+            continue
+        if table.need[there] != NEVER:
+            value = _value(facts, limits, level, s, there, cuts)
+            if value >= table.need[there] and value > table.best[there]:
+                table.best[there] = value
+                if table.slot[there] < 0:
+                    table.slot[there] = counters[FOUND]
+                    counters[FOUND] += 1
+                j = table.slot[there]
+                new.ideals[j], new.values[j], new.origins[j], new.hurdles[j] = there, value, s, -1
+        depth += 1
+        at[depth], edge[depth], added[depth] = there, edge_ptr[there], v
+        inbound[depth], done[depth] = new_inbound, new_done
+    return steps
+
+
+@inlined_kernel
+def _fits(least: IntArray, ideal: int, cuts: int, rooms: tuple[int, int, int, int], overflows: bool) -> bool:
+    """Whether a walk that pays `cuts` may find a useful ideal from this one on: see `fill_least`."""
+    return not (
+        least[0, ideal] + cuts > rooms[0]
+        or least[4, ideal] + cuts > rooms[1]
+        or least[1, ideal] + cuts > rooms[2]
+        or (overflows and least[2, ideal] + cuts > rooms[3])
+    )
+
+
+@inlined_kernel
+def _add(graph: Graph, start: int, s: int, v: int) -> tuple[int, int]:
+    """Count a node as in the stage; return what the nets that it brings in, and those that it ends, cost."""
+    nets, path = graph.nets, graph.path
+    asked, waiting, inside = path.asked, path.waiting, path.inside
+    inbound = done = 0
+    for i in range(nets.node_ptr[v], nets.node_ptr[v + 1]):
+        t = nets.node_nets[i]
+        size = nets.ptr[t + 1] - nets.ptr[t]
+        if asked[t] != s:
+            asked[t] = s
+            waiting[t] = size
+            for x in range(nets.ptr[t], nets.ptr[t + 1]):
+                if holds(graph.lattice.bits, start, nets.pins[x]):
+                    waiting[t] -= 1
+        if waiting[t] == size:
+            # Nothing of it lies before the stage, so it is not brought in.
+            continue
+        if inside[t] == 0:
+            inbound += nets.cost[t]
+        inside[t] += 1
+        if inside[t] == waiting[t]:
+            done += nets.cost[t]
+    return inbound, done
+
+
+@inlined_kernel
+def _take_back(nets: Nets, path: Path, v: int) -> None:
+    """Count a node as no longer in the stage."""
+    inside = path.inside
+    for i in range(nets.node_ptr[v], nets.node_ptr[v + 1]):
+        t = nets.node_nets[i]
+        if inside[t] > 0:
+            inside[t] -= 1
+
+
+@inlined_kernel
+def _value(facts: IntArray, limits: Limits, level: Level, s: int, there: int, cuts: int) -> int:
+    """Return the most fluid done with an ideal that state `s` is extended to; -1 if that stage costs too much."""
+    threshold, start = limits.threshold, level.ideals[s]
+    own = facts[WORK, there] - facts[WORK, start]
+    over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] - limits.capacity)
+    paid = cuts + facts[CUT, there] - facts[CUT, start]
+    weight = facts[WEIGHT, there] - facts[WEIGHT, start] + paid
+    if limits.apart:
+        weight += over
+    limit = limit_of(facts, limits, start, there)
+    if own + paid + over > threshold or weight > limit:
+        return -1
+    fluid = most_fluid(facts, start, there, limit - weight, threshold - own - paid - over, limits)
+    return min(facts[MOST, there], level.values[s] + fluid) if fluid >= 0 else -1

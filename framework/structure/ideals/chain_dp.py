@@ -33,6 +33,7 @@ A hard limit on what a stage holds is one more sum that only grows along a walk:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,15 +41,74 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.topology import IntArray
-from framework.structure.ideals.lattice import BitArray, IdealLattice, SmallArray
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.ideals.lattice import IdealLattice, Lattice, holds
+from framework.structure.kernel import inlined_kernel, kernel
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
 REFILL = 4
 """Extensions per edge of the lattice after which `least` is filled anew, without the ideals reached meanwhile."""
-_REFUTED, _REACHED, _PAUSED = 0, 1, 2
+COUNTERS = 7
+QUEUED, TAKEN, STEPS, SINCE_FILLED, LEVEL, FIRST, LAST = range(COUNTERS)
+"""Counters of a decision: ideals in the queue, taken from it, extensions; and of what `_fill_least` fills: extensions
+since then, its level, the first ideal of that level, the last one worth reaching."""
+_REFUTED, _REACHED, _PAUSED = range(3)
 _NEVER = 1 << 62
+
+
+class Limits(NamedTuple):
+    """What a decision is about: stages, T, the parameters a stage holds free of charge, and the size it may hold."""
+
+    stages: int
+    threshold: int
+    capacity: int
+    size: int
+
+
+class Sums(NamedTuple):
+    """Work, parameters, cut and size of each ideal; no sizes where there is no limit on them."""
+
+    work: IntArray
+    parameters: IntArray
+    cut: IntArray
+    sizes: IntArray
+
+
+class Tensors(NamedTuple):
+    """What tensors cost, and who makes and reads them, as in `framework.model.topology`."""
+
+    cost: IntArray
+    producer: IntArray
+    consumer_ptr: IntArray
+    consumers: IntArray
+    in_ptr: IntArray
+    in_tensors: IntArray
+
+
+class States(NamedTuple):
+    """The fewest stages to each ideal, the ideal before it, the queue, memory to sort it, what `_fill_least` fills."""
+
+    stages_to: IntArray
+    origin: IntArray
+    queue: IntArray
+    merged: IntArray
+    least: IntArray
+
+
+class Path(NamedTuple):
+    """Memory of a walk.
+
+    Per tensor that crosses the start: consumers in the stage so far, consumers outside the start still missing. Per
+    node of the path: the ideal, its next edge, the node added last, and what comes in and what ends there.
+    """
+
+    inside: IntArray
+    missing: IntArray
+    at: IntArray
+    edge: IntArray
+    added: IntArray
+    inbound: IntArray
+    done: IntArray
 
 
 class ChainSearch:
@@ -70,6 +130,7 @@ class ChainSearch:
         self._stages_to = np.empty(len(lattice), np.int64)
         self._origin = np.empty(len(lattice), np.int64)
         self._queue = np.empty(len(lattice), np.int64)
+        self._merged = np.empty(len(lattice), np.int64)
         limit = instance.stage_limit
         # Sizes held by each ideal; none where there is no hard limit.
         self._sizes = np.zeros(0, np.int64)
@@ -77,6 +138,10 @@ class ChainSearch:
         if limit is not None:
             self._sizes = lattice.sums(limit.sizes)
             self._size_limit = min(limit.limit, int(limit.sizes.sum()))
+        nodes, nets = instance.n, len(instance.tensor_cost)
+        self._path = Path(
+            *(np.zeros(nets, np.int64) for _ in range(2)), *(np.empty(nodes + 1, np.int64) for _ in range(5))
+        )
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
@@ -91,41 +156,21 @@ class ChainSearch:
         self._stages_to.fill(stages + 1)
         self._stages_to[0] = 0
         self._queue[0] = 0
-        # Counters: ideals in the queue, taken from it, extensions; and of `least`: extensions since it was filled,
-        # its level, the first ideal of that level and the last one worth reaching.
-        counters = np.array([1, 0, 0, 0, -1, 0, 0], np.int64)
+        counters = np.zeros(COUNTERS, np.int64)
+        counters[QUEUED], counters[LEVEL] = 1, -1
+        sums = Sums(lattice.work, lattice.parameter_cost, lattice.cut, self._sizes)
+        tensors = Tensors(
+            instance.tensor_cost, top.producer, top.consumer_ptr, top.consumers, top.in_ptr, top.in_tensors
+        )
+        limits = Limits(stages, threshold, self._capacity, self._size_limit)
+        states = States(self._stages_to, self._origin, self._queue, self._merged, self._least)
         while True:
-            outcome = _advance(
-                lattice.work,
-                lattice.parameter_cost,
-                lattice.cut,
-                lattice.bits,
-                lattice.edge_ptr,
-                lattice.edge_node,
-                lattice.edge_ideal,
-                instance.tensor_cost,
-                top.producer,
-                top.consumer_ptr,
-                top.consumers,
-                top.in_ptr,
-                top.in_tensors,
-                self._capacity,
-                self._sizes,
-                self._size_limit,
-                stages,
-                threshold,
-                self._stages_to,
-                self._origin,
-                self._queue,
-                self._least,
-                counters,
-                STEPS_A_CALL,
-            )
+            outcome = _advance(limits, lattice.arrays, sums, tensors, states, self._path, counters)
             if outcome != _PAUSED:
                 break
             if should_stop():
                 raise OutOfTimeError("the decision was stopped")
-        self.steps += int(counters[2])
+        self.steps += int(counters[STEPS])
         return self._trace() if outcome == _REACHED else None
 
     def _trace(self) -> Partition:
@@ -142,216 +187,215 @@ class ChainSearch:
         return Partition(stage_of=stage_of)
 
 
-@allocating_kernel
+@kernel
 def _advance(
-    work: IntArray,
-    parameters: IntArray,
-    cut: IntArray,
-    bits: BitArray,
-    edge_ptr: IntArray,
-    edge_node: SmallArray,
-    edge_ideal: SmallArray,
-    tensor_cost: IntArray,
-    producer: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    capacity: int,
-    sizes: IntArray,
-    size_limit: int,
-    k: int,
-    threshold: int,
-    stages_to: IntArray,
-    origin: IntArray,
-    queue: IntArray,
-    least: IntArray,
+    limits: Limits,
+    lattice: Lattice,
+    sums: Sums,
+    tensors: Tensors,
+    states: States,
+    path: Path,
     counters: IntArray,
-    limit: int,
 ) -> int:
     """Take ideals from the queue, fewest stages first, and walk everything one stage away from each."""
-    one = np.uint64(1)
+    work, parameters, cut, sizes = sums.work, sums.parameters, sums.cut, sums.sizes
+    k, threshold, capacity = limits.stages, limits.threshold, limits.capacity
+    edge_ptr, least = lattice.edge_ptr, states.least
     goal = len(work) - 1
     total, all_parameters = work[goal], parameters[goal]
-    m = len(tensor_cost)
     overflows = len(least) > 1
     limited = len(sizes) > 0
-    # Per tensor that crosses the ideal: consumers inside the stage so far, consumers outside the ideal still missing.
-    inside = np.zeros(m, np.int64)
-    missing = np.zeros(m, np.int64)
-    depth_most = len(in_ptr)
-    at = np.empty(depth_most, np.int64)
-    edge = np.empty(depth_most, np.int64)
-    added = np.empty(depth_most, np.int64)
-    inbound = np.empty(depth_most, np.int64)
-    done = np.empty(depth_most, np.int64)
+    for t in range(len(path.inside)):
+        path.inside[t] = 0
     steps = 0
-    while counters[1] < counters[0]:
-        if steps > limit:
-            counters[2] += steps
+    while counters[TAKEN] < counters[QUEUED]:
+        if steps > STEPS_A_CALL:
+            counters[STEPS] += steps
             return _PAUSED
-        start = queue[counters[1]]
-        b = stages_to[start]
+        start = states.queue[counters[TAKEN]]
+        b = states.stages_to[start]
         left = k - b
-        if b > counters[4]:
-            counters[5] = queue[counters[1] : counters[0]].min()
-            counters[6] = goal
-            _sort_by_promise(work, cut, queue, counters[1], counters[0])
-            start = queue[counters[1]]
-        if left > 1 and (b > counters[4] or counters[3] > REFILL * (edge_ptr[counters[6] + 1] - edge_ptr[counters[5]])):
-            counters[6] = _fill_least(
-                work,
-                parameters,
-                cut,
-                edge_ptr,
-                edge_ideal,
-                capacity,
-                threshold,
-                b + 1,
-                left - 1,
-                stages_to,
-                counters[5],
-                counters[6],
-                least,
-            )
-            counters[3] = 0
-        counters[4] = b
-        last_useful = counters[6]
-        counters[1] += 1
+        if b > counters[LEVEL]:
+            counters[LEVEL] = b
+            counters[FIRST], counters[LAST] = goal, goal
+            for i in range(counters[TAKEN], counters[QUEUED]):
+                counters[FIRST] = min(counters[FIRST], states.queue[i])
+            counters[SINCE_FILLED] = _NEVER
+            _sort_by_promise(sums, states, counters[TAKEN], counters[QUEUED])
+            start = states.queue[counters[TAKEN]]
+        refill = REFILL * (edge_ptr[counters[LAST] + 1] - edge_ptr[counters[FIRST]])
+        if left > 1 and counters[SINCE_FILLED] > refill:
+            counters[LAST] = _fill_least(limits, lattice, sums, states, b + 1, counters[FIRST], counters[LAST])
+            counters[SINCE_FILLED] = 0
+        counters[TAKEN] += 1
         rest = total - work[start] + max(0, all_parameters - parameters[start] - left * capacity)
         if rest + cut[start] > left * threshold:
             continue
         if work[start] + cut[start] + max(0, parameters[start] - b * capacity) > b * threshold:
             continue
         last = total - work[start] + cut[start] + max(0, all_parameters - parameters[start] - capacity)
-        fits = not limited or sizes[goal] - sizes[start] <= size_limit
+        fits = not limited or sizes[goal] - sizes[start] <= limits.size
         if last <= threshold and fits:
-            stages_to[goal] = b + 1
-            origin[goal] = start
-            counters[2] += steps
+            states.stages_to[goal] = b + 1
+            states.origin[goal] = start
+            counters[STEPS] += steps
             return _REACHED
         room = threshold + work[start] + cut[start]
         more_room = room + parameters[start] + capacity
-        if left == 1 or start > last_useful or least[0, start] > room or (overflows and least[1, start] > more_room):
+        if left == 1 or start > counters[LAST] or least[0, start] > room:
             continue
-        before = steps
-        depth = 0
-        at[0] = start
-        edge[0] = edge_ptr[start]
-        added[0] = -1
-        inbound[0] = 0
-        done[0] = 0
-        while depth >= 0:
-            here = at[depth]
-            if edge[depth] == edge_ptr[here + 1]:
-                # Take back the node that led here.
-                v = added[depth]
-                if v >= 0:
-                    for i in range(in_ptr[v], in_ptr[v + 1]):
-                        t = in_tensors[i]
-                        if inside[t] > 0:
-                            inside[t] -= 1
-                            missing[t] += 1
-                depth -= 1
-                continue
-            e = edge[depth]
-            edge[depth] += 1
-            v = edge_node[e]
-            if v < added[depth]:
-                continue
-            there = edge_ideal[e]
-            steps += 1
-            if there > last_useful or (limited and sizes[there] - sizes[start] > size_limit):
-                continue
-            cuts = inbound[depth] + done[depth]
-            if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
-                continue
-            own = work[there] - work[start] + max(0, parameters[there] - parameters[start] - capacity)
-            if own + inbound[depth] > threshold:
-                continue
-            new_inbound, new_done = inbound[depth], done[depth]
-            for i in range(in_ptr[v], in_ptr[v + 1]):
-                t = in_tensors[i]
-                u = producer[t]
-                if (bits[start, u >> 6] >> np.uint64(u & 63)) & one:
-                    if inside[t] == 0:
-                        new_inbound += tensor_cost[t]
-                        waiting = 0
-                        for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
-                            y = consumers[x]
-                            if not (bits[start, y >> 6] >> np.uint64(y & 63)) & one:
-                                waiting += 1
-                        missing[t] = waiting
-                    inside[t] += 1
-                    missing[t] -= 1
-                    if missing[t] == 0:
-                        new_done += tensor_cost[t]
-            cuts = new_inbound + new_done
-            if (
-                own + new_inbound > threshold
-                or least[0, there] + cuts > room
-                or (overflows and least[1, there] + cuts > more_room)
-            ):
-                for i in range(in_ptr[v], in_ptr[v + 1]):
-                    t = in_tensors[i]
-                    if inside[t] > 0:
-                        inside[t] -= 1
-                        missing[t] += 1
-                continue
-            if stages_to[there] > b + 1:
-                cost = own + new_inbound + cut[there] - cut[start] + new_done
-                after = total - work[there] + cut[there]
-                after += max(0, all_parameters - parameters[there] - (left - 1) * capacity)
-                if cost <= threshold and after <= (left - 1) * threshold:
-                    stages_to[there] = b + 1
-                    origin[there] = start
-                    queue[counters[0]] = there
-                    counters[0] += 1
-            depth += 1
-            at[depth] = there
-            edge[depth] = edge_ptr[there]
-            added[depth] = v
-            inbound[depth] = new_inbound
-            done[depth] = new_done
-        counters[3] += steps - before
-    counters[2] += steps
+        if overflows and least[1, start] > more_room:
+            continue
+        taken = _extend(limits, lattice, sums, tensors, states, path, counters, start)
+        steps += taken
+        counters[SINCE_FILLED] += taken
+    counters[STEPS] += steps
     return _REFUTED
 
 
-@allocating_kernel
-def _sort_by_promise(work: IntArray, cut: IntArray, queue: IntArray, low: int, high: int) -> None:
-    """Sort a level so that what is likely to reach most comes first."""
-    level = queue[low:high].copy()
-    queue[low:high] = level[np.argsort(-(work[level] + cut[level]), kind="mergesort")]
+@kernel
+def _sort_by_promise(sums: Sums, states: States, first: int, last: int) -> None:
+    """Sort the ideals of a level in the queue so that what is likely to reach most comes first: a merge sort."""
+    work, cut, queue, merged = sums.work, sums.cut, states.queue, states.merged
+    width = 1
+    while width < last - first:
+        for low in range(first, last, 2 * width):
+            middle = min(low + width, last)
+            high = min(low + 2 * width, last)
+            i, j = low, middle
+            for at in range(low, high):
+                if i < middle and (j == high or work[queue[i]] + cut[queue[i]] >= work[queue[j]] + cut[queue[j]]):
+                    merged[at] = queue[i]
+                    i += 1
+                else:
+                    merged[at] = queue[j]
+                    j += 1
+        for at in range(first, last):
+            queue[at] = merged[at]
+        width *= 2
+
+
+@inlined_kernel
+def _extend(
+    limits: Limits,
+    lattice: Lattice,
+    sums: Sums,
+    tensors: Tensors,
+    states: States,
+    path: Path,
+    counters: IntArray,
+    start: int,
+) -> int:
+    """Walk all stages that begin with an ideal; return how many extensions that took."""
+    work, parameters, cut, sizes = sums.work, sums.parameters, sums.cut, sums.sizes
+    edge_ptr, edge_node, edge_ideal = lattice.edge_ptr, lattice.edge_node, lattice.edge_ideal
+    at, edge, added, inbound, done = path.at, path.edge, path.added, path.inbound, path.done
+    threshold, capacity, least = limits.threshold, limits.capacity, states.least
+    goal = len(work) - 1
+    overflows, limited = len(least) > 1, len(sizes) > 0
+    b, last_useful = states.stages_to[start], counters[LAST]
+    left = limits.stages - b
+    room = threshold + work[start] + cut[start]
+    more_room = room + parameters[start] + capacity
+    steps = 0
+    depth = 0
+    at[0], edge[0], added[0], inbound[0], done[0] = start, edge_ptr[start], -1, 0, 0
+    while depth >= 0:
+        if edge[depth] == edge_ptr[at[depth] + 1]:
+            if added[depth] >= 0:
+                _take_back(tensors, path, added[depth])
+            depth -= 1
+            continue
+        e = edge[depth]
+        edge[depth] += 1
+        v = edge_node[e]
+        if v < added[depth]:
+            continue
+        there = edge_ideal[e]
+        steps += 1
+        if there > last_useful or (limited and sizes[there] - sizes[start] > limits.size):
+            continue
+        cuts = inbound[depth] + done[depth]
+        if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
+            continue
+        own = work[there] - work[start] + max(0, parameters[there] - parameters[start] - capacity)
+        if own + inbound[depth] > threshold:
+            continue
+        more_inbound, more_done = _add(lattice, tensors, path, start, v)
+        new_inbound, new_done = inbound[depth] + more_inbound, done[depth] + more_done
+        cuts = new_inbound + new_done
+        if (
+            own + new_inbound > threshold
+            or least[0, there] + cuts > room
+            or (overflows and least[1, there] + cuts > more_room)
+        ):
+            _take_back(tensors, path, v)
+            continue
+        if states.stages_to[there] > b + 1:
+            cost = own + new_inbound + cut[there] - cut[start] + new_done
+            after = work[goal] - work[there] + cut[there]
+            after += max(0, parameters[goal] - parameters[there] - (left - 1) * capacity)
+            if cost <= threshold and after <= (left - 1) * threshold:
+                states.stages_to[there] = b + 1
+                states.origin[there] = start
+                states.queue[counters[QUEUED]] = there
+                counters[QUEUED] += 1
+        depth += 1
+        at[depth], edge[depth], added[depth] = there, edge_ptr[there], v
+        inbound[depth], done[depth] = new_inbound, new_done
+    return steps
+
+
+@inlined_kernel
+def _add(lattice: Lattice, tensors: Tensors, path: Path, start: int, v: int) -> tuple[int, int]:
+    """Count a node as in the stage; return what the tensors that it brings in, and those that it ends, cost."""
+    inside, missing = path.inside, path.missing
+    inbound = done = 0
+    for i in range(tensors.in_ptr[v], tensors.in_ptr[v + 1]):
+        t = tensors.in_tensors[i]
+        if holds(lattice.bits, start, tensors.producer[t]):
+            if inside[t] == 0:
+                inbound += tensors.cost[t]
+                waiting = 0
+                for x in range(tensors.consumer_ptr[t], tensors.consumer_ptr[t + 1]):
+                    if not holds(lattice.bits, start, tensors.consumers[x]):
+                        waiting += 1
+                missing[t] = waiting
+            inside[t] += 1
+            missing[t] -= 1
+            if missing[t] == 0:
+                done += tensors.cost[t]
+    return inbound, done
+
+
+@inlined_kernel
+def _take_back(tensors: Tensors, path: Path, v: int) -> None:
+    """Count a node as no longer in the stage."""
+    for i in range(tensors.in_ptr[v], tensors.in_ptr[v + 1]):
+        t = tensors.in_tensors[i]
+        if path.inside[t] > 0:
+            path.inside[t] -= 1
+            path.missing[t] += 1
 
 
 @kernel
 def _fill_least(
-    work: IntArray,
-    parameters: IntArray,
-    cut: IntArray,
-    edge_ptr: IntArray,
-    edge_ideal: SmallArray,
-    capacity: int,
-    threshold: int,
-    stages: int,
-    left: int,
-    stages_to: IntArray,
-    first: int,
-    final: int,
-    least: IntArray,
+    limits: Limits, lattice: Lattice, sums: Sums, states: States, stages: int, first: int, final: int
 ) -> int:
     """Fill `least` from ideal `first` to the last ideal worth reaching with so many stages, and return that.
 
     `left` stages follow. No ideal after `final` is worth reaching. Above an ideal there are only ideals with larger
     numbers.
     """
+    work, parameters, cut = sums.work, sums.parameters, sums.cut
+    edge_ptr, edge_ideal, least = lattice.edge_ptr, lattice.edge_ideal, states.least
+    capacity, threshold, left = limits.capacity, limits.threshold, limits.stages - stages
     goal = len(work) - 1
     total, all_parameters = work[goal], parameters[goal]
     last = first - 1
     for ideal in range(final, first - 1, -1):
         useful = False
-        if stages_to[ideal] > stages:
+        if states.stages_to[ideal] > stages:
             after = total - work[ideal] + cut[ideal]
             after += max(0, all_parameters - parameters[ideal] - left * capacity)
             useful = after <= left * threshold

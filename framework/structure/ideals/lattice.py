@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.model.topology import IntArray, TopologyArrays
+from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 
 BitArray = NDArray[np.uint64]
 SmallArray = NDArray[np.int32]
@@ -32,7 +33,43 @@ FORESEEN, FORESEEN_AT_ONCE = 8, 32
 SLOW_START = 2
 """How many times more ideals than allowed must be foreseen to give up, as many a graph is widest where it begins; four
 times that after a quarter of that share."""
+FOUND, EXPANDED, EDGES = range(3)
+"""Counters of an enumeration: ideals found, ideals expanded, edges."""
 _DONE, _PAUSED, _IDEALS_FULL, _EDGES_FULL = 0, 1, 2, 3
+
+
+class Lattice(NamedTuple):
+    """The arrays of an `IdealLattice` that kernels walk through."""
+
+    bits: BitArray
+    edge_ptr: IntArray
+    edge_node: SmallArray
+    edge_ideal: SmallArray
+
+
+class Costs(NamedTuple):
+    """Work and parameters of nodes, and what tensors cost, in ticks."""
+
+    work: IntArray
+    parameters: IntArray
+    tensors: IntArray
+
+
+class Store(NamedTuple):
+    """Memory of an enumeration, with room for more than what is found so far.
+
+    Columns of `facts`: work, parameters, cut, the ideal an ideal was first reached from, the node added then.
+    `counters`: see `FOUND`.
+    """
+
+    keys: BitArray
+    bits: BitArray
+    facts: IntArray
+    hashes: BitArray
+    table: SmallArray
+    edge_ptr: IntArray
+    edges: SmallArray
+    counters: IntArray
 
 
 class LatticeStatus(StrEnum):
@@ -68,6 +105,11 @@ class IdealLattice:
     edge_ptr: IntArray
     edge_node: SmallArray
     edge_ideal: SmallArray
+
+    @property
+    def arrays(self) -> Lattice:
+        """What kernels walk through."""
+        return Lattice(self.bits, self.edge_ptr, self.edge_node, self.edge_ideal)
 
     @property
     def complete(self) -> bool:
@@ -140,14 +182,13 @@ class _Store:
         self.words = -(-instance.n // 64)
         self.ideal_capacity = min(max_ideals, 1024)
         self.bits = np.zeros((self.ideal_capacity, self.words), np.uint64)
-        # Columns: work, parameters, cut, the ideal it was first reached from, the node added then.
         self.facts = np.zeros((self.ideal_capacity, 5), np.int64)
         self.hashes = np.zeros(self.ideal_capacity, np.uint64)
         self.table = np.full(4 * self.ideal_capacity, -1, np.int32)
         self.edge_ptr = np.zeros(self.ideal_capacity + 1, np.int64)
         self.edges = np.zeros((2, 4096), np.int32)
-        # Counters: ideals found, ideals expanded, edges.
         self.counters = np.array([1, 0, 0], np.int64)
+        self.available = np.zeros(instance.n, np.int64)
         rng = np.random.default_rng(12345)
         self.keys = rng.integers(0, 2**64, size=instance.n, dtype=np.uint64)
         self.table[0] = 0
@@ -159,32 +200,11 @@ class _Store:
 
     def advance(self, instance: Instance) -> int:
         top = instance.topology
-        return int(
-            _expand(
-                instance.work,
-                instance.parameter_cost,
-                instance.tensor_cost,
-                top.consumer_ptr,
-                top.consumers,
-                top.in_ptr,
-                top.in_tensors,
-                top.out_ptr,
-                top.out_tensors,
-                top.succ_ptr,
-                top.succs,
-                top.pred_ptr,
-                top.preds,
-                self.keys,
-                self.bits,
-                self.facts,
-                self.hashes,
-                self.table,
-                self.edge_ptr,
-                self.edges,
-                self.counters,
-                EXPANSIONS_A_CALL,
-            )
+        store = Store(
+            self.keys, self.bits, self.facts, self.hashes, self.table, self.edge_ptr, self.edges, self.counters
         )
+        costs = (instance.work, instance.parameter_cost, instance.tensor_cost)
+        return int(_expand(Costs(*costs), top.arrays, store, self.available, EXPANSIONS_A_CALL))
 
     def is_hopeless(self, max_ideals: int) -> bool:
         """Whether the ideals found so far foretell too many; they come in the order of their size."""
@@ -234,149 +254,136 @@ def _fill_table(hashes: BitArray, table: SmallArray, found: int) -> None:
         table[slot] = ideal
 
 
-@allocating_kernel
-def _expand(
-    work: IntArray,
-    parameter_cost: IntArray,
-    tensor_cost: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-    succ_ptr: IntArray,
-    succs: IntArray,
-    pred_ptr: IntArray,
-    preds: IntArray,
-    keys: BitArray,
-    bits: BitArray,
-    facts: IntArray,
-    hashes: BitArray,
-    table: SmallArray,
-    edge_ptr: IntArray,
-    edges: SmallArray,
-    counters: IntArray,
-    limit: int,
-) -> int:
-    """Expand ideals in the order they were found; pick up where the last call left off."""
-    n = len(work)
-    words = bits.shape[1]
-    size = np.uint64(len(table))
-    one = np.uint64(1)
-    available = np.empty(n, np.int64)
-    for _ in range(limit):
-        ideal = counters[1]
-        if ideal == counters[0]:
-            return _DONE
-        # What is available: what was available in the ideal it came from, and successors of the node added.
-        count = 0
-        if ideal == 0:
-            for v in range(n):
-                if pred_ptr[v + 1] == pred_ptr[v]:
-                    available[count] = v
-                    count += 1
-        else:
-            origin, added = facts[ideal, 3], facts[ideal, 4]
-            for e in range(edge_ptr[origin], edge_ptr[origin + 1]):
-                if edges[0, e] != added:
-                    available[count] = edges[0, e]
-                    count += 1
-            for i in range(succ_ptr[added], succ_ptr[added + 1]):
-                s = succs[i]
-                ready = True
-                for j in range(pred_ptr[s], pred_ptr[s + 1]):
-                    u = preds[j]
-                    if not (bits[ideal, u >> 6] >> np.uint64(u & 63)) & one:
-                        ready = False
-                        break
-                if ready:
-                    # Keep the row ascending; successors come after most of it.
-                    j = count
-                    while j > 0 and available[j - 1] > s:
-                        available[j] = available[j - 1]
-                        j -= 1
-                    available[j] = s
-                    count += 1
-        if counters[2] + count > edges.shape[1]:
-            return _EDGES_FULL
-        if counters[0] + count > len(hashes):
-            # There may be room, as some are known already; but only what fits surely may begin.
-            fresh = 0
-            for i in range(count):
-                if _lookup(ideal, available[i], keys, bits, hashes, table, words, size) < 0:
-                    fresh += 1
-            if counters[0] + fresh > len(hashes):
-                return _IDEALS_FULL
-        for i in range(count):
-            v = available[i]
-            child = _lookup(ideal, v, keys, bits, hashes, table, words, size)
-            if child < 0:
-                child = counters[0]
-                counters[0] += 1
-                for word in range(words):
-                    bits[child, word] = bits[ideal, word]
-                bits[child, v >> 6] |= one << np.uint64(v & 63)
-                hashes[child] = hashes[ideal] ^ keys[v]
-                slot = hashes[child] % size
-                while table[slot] >= 0:
-                    slot = (slot + one) % size
-                table[slot] = child
-                cut = facts[ideal, 2]
-                for j in range(out_ptr[v], out_ptr[v + 1]):
-                    cut += tensor_cost[out_tensors[j]]
-                for j in range(in_ptr[v], in_ptr[v + 1]):
-                    t = in_tensors[j]
-                    inside = True
-                    for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
-                        y = consumers[x]
-                        if not (bits[child, y >> 6] >> np.uint64(y & 63)) & one:
-                            inside = False
-                            break
-                    if inside:
-                        cut -= tensor_cost[t]
-                facts[child, 0] = facts[ideal, 0] + work[v]
-                facts[child, 1] = facts[ideal, 1] + parameter_cost[v]
-                facts[child, 2] = cut
-                facts[child, 3] = ideal
-                facts[child, 4] = v
-            edges[0, counters[2]] = v
-            edges[1, counters[2]] = child
-            counters[2] += 1
-        counters[1] += 1
-        edge_ptr[counters[1]] = counters[2]
-    return _PAUSED
+@inlined_kernel
+def holds(bits: BitArray, row: int, v: int) -> bool:
+    """Whether a node is in a bit set, a row of `bits`."""
+    return bool(bits[row, v >> 6] >> np.uint64(v & 63) & np.uint64(1))
 
 
 @kernel
-def _lookup(
-    ideal: int,
-    v: int,
-    keys: BitArray,
-    bits: BitArray,
-    hashes: BitArray,
-    table: SmallArray,
-    words: int,
-    size: np.uint64,
-) -> int:
+def _expand(costs: Costs, top: TopologyArrays, store: Store, available: IntArray, limit: int) -> int:
+    """Expand ideals in the order they were found; pick up where the last call left off. `available` is memory."""
+    counters, edges = store.counters, store.edges
+    for _ in range(limit):
+        ideal = counters[EXPANDED]
+        if ideal == counters[FOUND]:
+            return _DONE
+        count = _fill_available(top, store, ideal, available)
+        if counters[EDGES] + count > edges.shape[1]:
+            return _EDGES_FULL
+        if counters[FOUND] + count > len(store.hashes):
+            # There may be room, as some are known already; but only what fits surely may begin.
+            fresh = 0
+            for i in range(count):
+                if _lookup(store, ideal, available[i]) < 0:
+                    fresh += 1
+            if counters[FOUND] + fresh > len(store.hashes):
+                return _IDEALS_FULL
+        for i in range(count):
+            v = available[i]
+            child = _lookup(store, ideal, v)
+            if child < 0:
+                child = counters[FOUND]
+                counters[FOUND] += 1
+                _add_ideal(costs, top, store, ideal, v, child)
+            edges[0, counters[EDGES]] = v
+            edges[1, counters[EDGES]] = child
+            counters[EDGES] += 1
+        counters[EXPANDED] += 1
+        store.edge_ptr[counters[EXPANDED]] = counters[EDGES]
+    return _PAUSED
+
+
+@inlined_kernel
+def _fill_available(top: TopologyArrays, store: Store, ideal: int, available: IntArray) -> int:
+    """Fill in the nodes that can be added, ascending, and return how many there are.
+
+    They are those of the ideal it came from, without the node added then, and successors of that.
+    """
+    facts, edge_ptr, edges = store.facts, store.edge_ptr, store.edges
+    count = 0
+    if ideal == 0:
+        for v in range(len(available)):
+            if top.pred_ptr[v + 1] == top.pred_ptr[v]:
+                available[count] = v
+                count += 1
+        return count
+    origin, added = facts[ideal, 3], facts[ideal, 4]
+    for e in range(edge_ptr[origin], edge_ptr[origin + 1]):
+        if edges[0, e] != added:
+            available[count] = edges[0, e]
+            count += 1
+    for i in range(top.succ_ptr[added], top.succ_ptr[added + 1]):
+        s = top.succs[i]
+        ready = True
+        for x in range(top.pred_ptr[s], top.pred_ptr[s + 1]):
+            if not holds(store.bits, ideal, top.preds[x]):
+                ready = False
+                break
+        if ready:
+            # Keep the row ascending; successors come after most of it.
+            j = count
+            while j > 0 and available[j - 1] > s:
+                available[j] = available[j - 1]
+                j -= 1
+            available[j] = s
+            count += 1
+    return count
+
+
+@kernel
+def _add_ideal(costs: Costs, top: TopologyArrays, store: Store, ideal: int, v: int, child: int) -> None:
+    """Enter the ideal plus v under a new number."""
+    bits, facts, table = store.bits, store.facts, store.table
+    for word in range(bits.shape[1]):
+        bits[child, word] = bits[ideal, word]
+    bits[child, v >> 6] |= np.uint64(1) << np.uint64(v & 63)
+    store.hashes[child] = store.hashes[ideal] ^ store.keys[v]
+    size = np.uint64(len(table))
+    slot = store.hashes[child] % size
+    while table[slot] >= 0:
+        slot = (slot + np.uint64(1)) % size
+    table[slot] = child
+    cut = facts[ideal, 2]
+    for i in range(top.out_ptr[v], top.out_ptr[v + 1]):
+        cut += costs.tensors[top.out_tensors[i]]
+    for i in range(top.in_ptr[v], top.in_ptr[v + 1]):
+        t = top.in_tensors[i]
+        inside = True
+        for x in range(top.consumer_ptr[t], top.consumer_ptr[t + 1]):
+            if not holds(bits, child, top.consumers[x]):
+                inside = False
+                break
+        if inside:
+            cut -= costs.tensors[t]
+    facts[child, 0] = facts[ideal, 0] + costs.work[v]
+    facts[child, 1] = facts[ideal, 1] + costs.parameters[v]
+    facts[child, 2] = cut
+    facts[child, 3] = ideal
+    facts[child, 4] = v
+
+
+@kernel
+def _lookup(store: Store, ideal: int, v: int) -> int:
     """Return the number of the ideal plus v, or -1 if it has not been met."""
-    one = np.uint64(1)
-    wanted = hashes[ideal] ^ keys[v]
+    bits, hashes, table = store.bits, store.hashes, store.table
+    size = np.uint64(len(table))
+    wanted = hashes[ideal] ^ store.keys[v]
     slot = wanted % size
     while table[slot] >= 0:
         found = table[slot]
         if hashes[found] == wanted:
             same = True
-            for word in range(words):
+            for word in range(bits.shape[1]):
                 expected = bits[ideal, word]
                 if word == v >> 6:
-                    expected |= one << np.uint64(v & 63)
+                    expected |= np.uint64(1) << np.uint64(v & 63)
                 if bits[found, word] != expected:
                     same = False
                     break
             if same:
                 return int(found)
-        slot = (slot + one) % size
+        slot = (slot + np.uint64(1)) % size
     return -1
 
 

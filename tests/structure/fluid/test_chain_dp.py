@@ -245,9 +245,8 @@ def reference_decides(search: FluidSearch, stages: int, threshold: int, variant:
                 if sum(int(core.order.work[v]) for v in stage) + paid + over > threshold:
                     continue
                 counted = sum(weight[nodes[v]] for v in stage) + paid + (0 if variant else over)
-                fluid_fits = most_fluid(
-                    search._facts[variant], i, j, limit - counted, limit, np.inf, search._tolls[variant]
-                )
+                limits = search._limits(threshold, variant, exchangeable=False)._replace(rate=np.inf)
+                fluid_fits = most_fluid(search._facts[variant], i, j, limit - counted, limit, limits)
                 value = min(most[j], y + fluid_fits)
                 if counted <= limit and fluid_fits >= 0 and value >= max(least[j], following.get(j, 0)):
                     following[j] = value
