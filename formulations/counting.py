@@ -28,6 +28,7 @@ from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Sou
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
+from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -39,7 +40,7 @@ LONGEST_LOG = 30_000
 """Rows of all trees that a certificate may have; longer proofs stand without one."""
 SMALLEST_STEP = 1 / 256
 """Share of the interval below which a step up is given up, until the effort grows."""
-_refuters: dict[tuple[str, int], CountRefuter] = {}
+_latest: Latest[CountRefuter] = Latest()
 
 
 @register_formulation(
@@ -211,12 +212,8 @@ def _refuter_of(problem: Problem, context: Context) -> CountRefuter:
     """Return the state of the latest problem decided, whose weights serve again at other thresholds."""
     from framework.structure.covering.share_bound import CountRefuter
 
-    key = (problem.instance.sha256(), problem.useful_stages)
-    if key not in _refuters:
-        refuter = CountRefuter(problem, context.should_stop)
-        _refuters.clear()
-        _refuters[key] = refuter
-    return _refuters[key]
+    key = problem.instance.sha256(), problem.useful_stages
+    return _latest.get(key, lambda: CountRefuter(problem, context.should_stop))
 
 
 def _certificate(problem: Problem, proof: CountProof) -> Certificate | None:

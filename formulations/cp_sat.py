@@ -19,6 +19,7 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
+from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import known_partition, simple_bound
 
@@ -29,7 +30,7 @@ NAME = "cp-sat"
 POLL_SECONDS = 0.05
 FULL = 2
 """The level of linearization with all constraints in the linear program."""
-_parts: dict[str, ModelParts] = {}
+_latest: Latest[ModelParts] = Latest()
 
 
 @register_formulation(
@@ -155,15 +156,10 @@ class CpSat:
         if size > self.max_size:
             detail = f"about {size} literals and clauses, more than max_size = {self.max_size}"
             return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
-        key = problem.instance.sha256()
-        if key not in _parts:
-            # Thresholds of one instance come one after the other; only the last instance is kept.
-            parts = ModelParts(problem, context.should_stop)
-            _parts.clear()
-            _parts[key] = parts
+        parts = _latest.get(problem.instance.sha256(), lambda: ModelParts(problem, context.should_stop))
         return LimitedStageModel(
             problem,
-            _parts[key],
+            parts,
             threshold=threshold,
             resolution=SAFE_RESOLUTION if exact else self.resolution,
             minimise=minimise,

@@ -34,6 +34,7 @@ from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Sou
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
+from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 NAME = "spreading-metric"
 SHARE_OF_PAIRS = 3
 """One part in so many of the time left may be spent on pairs of nodes before the first program."""
-_spreadings: dict[tuple[str, int], Spreading] = {}
+_latest: Latest[Spreading] = Latest()
 
 
 @register_formulation(
@@ -178,14 +179,11 @@ def _spreading_of(problem: Problem, context: Context) -> Spreading:
     """Return the state of the latest problem decided, whose pairs and rows serve again at other thresholds."""
     from framework.structure.spreading.cutting_planes import Spreading
 
-    key = (problem.instance.sha256(), problem.useful_stages)
-    if key not in _spreadings:
-        spreading = Spreading(problem, context.should_stop)
-        _spreadings.clear()
-        _spreadings[key] = spreading
+    key = problem.instance.sha256(), problem.useful_stages
+    spreading = _latest.get(key, lambda: Spreading(problem, context.should_stop))
     reserved = context.remaining() * (1 - 1 / SHARE_OF_PAIRS)
-    _spreadings[key].price_pairs(lambda: context.should_stop() or context.remaining() < reserved)
-    return _spreadings[key]
+    spreading.price_pairs(lambda: context.should_stop() or context.remaining() < reserved)
+    return spreading
 
 
 def _soundness(proof: SpreadingProof) -> Soundness:

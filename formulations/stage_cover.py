@@ -23,6 +23,7 @@ from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Sou
 from framework.contracts import Columns, Context, Decision, Feature, Refuted, Relaxation, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
+from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -38,7 +39,7 @@ LONGEST_LOG = 20_000
 FIRST_STEP = 1 / 4
 SMALLEST_STEP = 1 / 32
 """Shares of the interval to the incumbent: below the smallest, more effort buys more than another step."""
-_covers: dict[tuple[str, int], StageCover] = {}
+_latest: Latest[StageCover] = Latest()
 
 
 @register_formulation(
@@ -293,12 +294,8 @@ def _cover_of(problem: Problem, context: Context) -> StageCover:
     """Return the state of the latest problem decided, whose columns serve again at other thresholds."""
     from framework.structure.covering.farley import StageCover
 
-    key = (problem.instance.sha256(), problem.useful_stages)
-    if key not in _covers:
-        cover = StageCover(problem, context.should_stop)
-        _covers.clear()
-        _covers[key] = cover
-    return _covers[key]
+    key = problem.instance.sha256(), problem.useful_stages
+    return _latest.get(key, lambda: StageCover(problem, context.should_stop))
 
 
 def _certificate(problem: Problem, proof: CoverProof) -> Certificate | None:

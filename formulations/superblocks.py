@@ -19,6 +19,7 @@ from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.context.child import ChildContext
+from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "superblocks"
 Solver = Literal["highs", "scip", "cp-sat"]
-_parts: dict[str, SuperblockParts] = {}
+_latest: Latest[SuperblockParts] = Latest()
 
 
 @register_formulation(
@@ -267,13 +268,7 @@ def shared_parts(problem: Problem, context: Context) -> SuperblockParts:
     """
     from framework.structure.models.superblocks import SuperblockParts
 
-    key = problem.instance.sha256()
-    if key not in _parts:
-        # Thresholds of one instance come one after the other; only the last instance is kept.
-        parts = SuperblockParts(problem.instance, context.should_stop)
-        _parts.clear()
-        _parts[key] = parts
-    return _parts[key]
+    return _latest.get(problem.instance.sha256(), lambda: SuperblockParts(problem.instance, context.should_stop))
 
 
 def effort_of(context: Context) -> Effort:
