@@ -45,8 +45,6 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "framework", "warm"], check=True, cwd=ROOT)
     for name in arguments.names:
         spec = spec_of(name) or parser.error(f"there is no benchmark {name}; --list shows those there are")
-        if not spec.measure:
-            parser.error(f"{name} is the report of a study: {spec.command}")
         run(spec, settings(arguments.set, spec), keep=arguments.keep)
     if arguments.page or arguments.keep:
         write_page(check=arguments.check)
@@ -124,7 +122,7 @@ def block(label: str) -> str:
         raise SystemExit(f"{PAGE.name}: the figures of {name} have no table {table}")
     if table:
         return chosen[0].markdown()
-    return f"    {spec.typed()}\n\n{kept.measured}; {kept.machine}.\n\n{chosen[0].markdown()}"
+    return f"    scripts/bench {spec.name}\n\n{kept.measured}; {kept.machine}.\n\n{chosen[0].markdown()}"
 
 
 if __name__ == "__main__":

@@ -18,28 +18,15 @@ class Spec:
     about
         One line for `scripts/bench --list`.
     measure
-        ``module:function`` of this folder, which returns tables; empty for the report of a study, whose
-        tables are taken from what `command` prints.
+        ``module:function`` of this folder, which returns tables.
     parameters
         Arguments of that function. A kept measurement has these and no others.
-    command
-        What a reader types; by default ``scripts/bench NAME``.
     """
 
     name: str
     about: str
-    measure: str = ""
+    measure: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    command: str = ""
-
-    def typed(self) -> str:
-        """Return the command that measures it."""
-        return self.command or f"scripts/bench {self.name}"
-
-
-def study(name: str) -> str:
-    """Return the command that runs a study and prints its report."""
-    return f".venv/bin/pipebound study run studies/{name}.toml && .venv/bin/pipebound study report studies/{name}.toml"
 
 
 STAGES = (2, 4, 8, 16, 32, 64)
@@ -124,13 +111,24 @@ SPECS = (
         measure="methods.weave:measure",
         parameters={"seconds": 2.0, "stages": (8, 32)},
     ),
-    Spec(name="core", about="the 60 graphs of the subset `core`, 10 s and one core a pair", command=study("core")),
+    Spec(
+        name="core",
+        about="the study core: 60 graphs, 10 s and one core a pair",
+        measure="study_tables:bounds",
+        parameters={"study": "studies/core.toml"},
+    ),
     Spec(
         name="tuning",
-        about="four ways of improving partitions, on the training half of the families",
-        command=study("tuning"),
+        about="the study tuning: four ways of improving partitions, on the training half of the families",
+        measure="study_tables:partitions",
+        parameters={"study": "studies/tuning.toml"},
     ),
-    Spec(name="tuning-few", about="`cp-sat` early or late, for two and four stages", command=study("tuning-few")),
+    Spec(
+        name="tuning-few",
+        about="the study tuning-few: `cp-sat` early or late, for two and four stages",
+        measure="study_tables:proofs",
+        parameters={"study": "studies/tuning-few.toml"},
+    ),
 )
 
 
