@@ -24,14 +24,15 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
-from framework.registry import register_formulation
+from framework.registry import TUNED, register_formulation
+from framework.structure.fluid.tuning import HierarchyTuning
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ AS_GOOD_AS_OPTIMAL = 5e-5
 """Relative gap that is tried for: half of what a study counts as proven."""
 FINENESS = 0.25
 """Distance at which a core is done, in units of the gap, where that is finer than the tolerance."""
-_towers: OrderedDict[tuple[str, int, int, int, float], CoreTower] = OrderedDict()
+_towers: OrderedDict[tuple[str, int, CoreFluid], CoreTower] = OrderedDict()
 
 
 @register_formulation(
@@ -76,12 +77,15 @@ class CoreFluid:
         Distance between refuted and not refuted at which a core is done, relative to the threshold.
     epsilon
         Share of the total work that a relaxing reduction may take away first; 0 for none.
+    tuning
+        When which cores are tried.
     """
 
     first_ideals: int = 2_000
     max_ideals: int = 1_000_000
     tolerance: float = 2e-4
     epsilon: float = 0.0
+    tuning: HierarchyTuning = field(default=HierarchyTuning(), metadata=TUNED)
 
     def __post_init__(self) -> None:
         if not 2 <= self.first_ideals <= self.max_ideals:
@@ -128,7 +132,7 @@ class CoreFluid:
     def _tower(self, problem: Problem, context: Context, threshold: int) -> CoreTower:
         from framework.structure.fluid.hierarchy import CoreTower
 
-        key = (problem.instance.sha256(), problem.useful_stages, self.first_ideals, self.max_ideals, self.epsilon)
+        key = (problem.instance.sha256(), problem.useful_stages, replace(self, tolerance=0.0))
         if key not in _towers:
             tower = CoreTower(
                 problem.instance,
@@ -138,6 +142,7 @@ class CoreFluid:
                 first_ideals=self.first_ideals,
                 max_ideals=self.max_ideals,
                 epsilon=self.epsilon,
+                tuning=self.tuning,
                 should_stop=context.should_stop,
             )
             if context.should_stop():

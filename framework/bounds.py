@@ -14,6 +14,10 @@ from typing import Any
 
 from framework.model.problem import Partition
 
+PROVEN_WITHIN = "1e-4"
+"""Relative gap from which down reports count a partition as proven optimal, as people read it."""
+PROVEN_GAP = float(PROVEN_WITHIN)
+
 
 class Soundness(StrEnum):
     """Why a dual bound may be believed, strongest first."""

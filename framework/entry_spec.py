@@ -8,10 +8,18 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from framework.contracts import Feature
 from framework.errors import UserError
+
+_TUNING = "tuning"
+TUNED: Mapping[str, bool] = MappingProxyType({_TUNING: True})
+"""Metadata of the field of an entry that holds its tuned constants, a frozen dataclass.
+
+It is no parameter: neither listed, nor given as text, nor part of what tells the runs of a study apart.
+"""
 
 
 class Kind(StrEnum):
@@ -107,7 +115,7 @@ class Entry:
         return tuple(
             Parameter(name=field.name, type=hints[field.name], default=field.default)
             for field in dataclasses.fields(self.factory)
-            if field.init
+            if field.init and _TUNING not in field.metadata
         )
 
     def nested(self) -> Mapping[str, Names]:

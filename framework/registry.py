@@ -25,6 +25,7 @@ from framework.contracts import (
     Formulation,
     LagrangianFormulation,
 )
+from framework.entry_spec import TUNED as TUNED
 from framework.entry_spec import Entry as Entry
 from framework.entry_spec import EntrySpec as EntrySpec
 from framework.entry_spec import Kind as Kind

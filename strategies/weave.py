@@ -18,24 +18,20 @@ Source: this project.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.registry import register_strategy
+from framework.registry import TUNED, register_strategy
 from strategies.cooling import best_known, start_of, without_start
 
 if TYPE_CHECKING:
     from framework.model.instance import Instance
 
 NAME = "weave"
-SIZES = (100, 200, 400, 800)
-"""Nodes of the coarse instances: with few, the whole order of what is left; with many, more of the graph in chains."""
-REDRAWN_FROM, DRAWINGS = 2_000, 20
-"""Larger graphs are coarsened in two steps, of which the first, to so many nodes, serves for so many of the second."""
 HEAVIEST = 0.125
 """Most work and parameters of two nodes to be joined, in units of the bottleneck."""
 BESIDE = (math.inf, 4.0, 2.0, 1.0, 0.3, 0.1, 0.02)
@@ -54,6 +50,23 @@ MOST_BYTES = 512 << 20
 """Size of a lattice at most."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeaveTuning:
+    """Sizes of the coarse instances.
+
+    Attributes
+    ----------
+    sizes
+        Nodes: with few, the whole order of what is left; with many, more of the graph in chains.
+    redrawn_from, drawings
+        Larger graphs are coarsened in two steps; the first, to so many nodes, serves for so many of the second.
+    """
+
+    sizes: tuple[int, ...] = (100, 200, 400, 800)
+    redrawn_from: int = 2_000
+    drawings: int = 20
+
+
 @register_strategy(
     NAME,
     features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
@@ -70,10 +83,13 @@ class Weave:
         Most ideals of a woven graph; ways of weaving with more are passed over.
     patience
         Woven graphs in a row without improvement after which it ends; a third before the first improvement.
+    tuning
+        Sizes of the coarse instances.
     """
 
     max_ideals: int = 70_000
     patience: int = 200
+    tuning: WeaveTuning = field(default=WeaveTuning(), metadata=TUNED)
 
     def __post_init__(self) -> None:
         if self.max_ideals < 2 or self.patience < 1:
@@ -84,7 +100,7 @@ class Weave:
         best = start_of(problem, NAME, context)
         if best is None:
             return without_start()
-        drawings = _Drawings(problem, context)
+        drawings = _Drawings(problem, context, self.tuning)
         failures = woven = 0
         patience = max(1, self.patience // UNMOVED)
         termination = Termination(reason=Reason.FINISHED)
@@ -174,10 +190,10 @@ class _Way(NamedTuple):
 class _Drawings:
     """Draws one way of coarsening and weaving after the other."""
 
-    def __init__(self, problem: Problem, context: Context) -> None:
+    def __init__(self, problem: Problem, context: Context, tuning: WeaveTuning) -> None:
         import numpy as np
 
-        self.problem, self.context = problem, context
+        self.problem, self.context, self._tuning = problem, context, tuning
         self._random = np.random.default_rng(context.seed)
         self._middle: tuple[int, Instance, Partition] | None = None
         self._drawn = 0
@@ -215,11 +231,11 @@ class _Drawings:
         self._kept = self._way
 
     def _choose(self) -> _Way:
-        random = self._random
+        random, sizes = self._random, self._tuning.sizes
         if self._kept is not None and random.random() < REPEATED:
             return self._kept
         return _Way(
-            nodes=SIZES[int(random.integers(len(SIZES)))],
+            nodes=sizes[int(random.integers(len(sizes)))],
             beside=BESIDE[int(random.integers(len(BESIDE)))],
             noise=NOISES[int(random.integers(len(NOISES)))],
             kind=KINDS[int(random.integers(len(KINDS)))],
@@ -236,8 +252,8 @@ class _Drawings:
         """
         from framework.structure.reduction.contraction import compose
 
-        if self._middle is None or self._drawn == DRAWINGS or best.value < self._middle[0]:
-            middle, kept = self._step(self.problem.instance, best.partition, best.value, REDRAWN_FROM)
+        if self._middle is None or self._drawn == self._tuning.drawings or best.value < self._middle[0]:
+            middle, kept = self._step(self.problem.instance, best.partition, best.value, self._tuning.redrawn_from)
             self._middle, self._drawn = (best.value, middle, kept), 0
         value, middle, kept = self._middle
         self._drawn += 1

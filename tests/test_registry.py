@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,3 +141,16 @@ def test_a_broken_plugin_file_is_a_users_mistake(tmp_path: Path) -> None:
     load_plugins()
     with pytest.raises(UserError, match="the name 'simple' is taken"):
         load_plugin_file(clash)
+
+
+def test_tuned_constants_are_no_parameters() -> None:
+    entry = registry.get("core-fluid")
+    assert "tuning" in {field.name for field in dataclasses.fields(entry.factory)}
+    assert [parameter.name for parameter in entry.parameters()] == [
+        "first_ideals",
+        "max_ideals",
+        "tolerance",
+        "epsilon",
+    ]
+    with pytest.raises(UserError, match="core-fluid has no parameter 'tuning'"):
+        registry.create("core-fluid:tuning=1")

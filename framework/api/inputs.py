@@ -13,7 +13,7 @@ from framework.model.device import DEFAULT_DEVICE, Device, load_device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Settings
-from framework.registry import EntrySpec, files_of_callers, registry
+from framework.registry import EntrySpec, files_of_callers, load_plugins, registry
 
 if TYPE_CHECKING:
     import networkx
@@ -54,6 +54,8 @@ def take_graph(graph: GraphLike, deadline: float | None = None) -> tuple[ModelGr
         return graph, None
     if isinstance(graph, str | os.PathLike):
         path = os.fspath(graph)
+        # One of them may bring the format.
+        load_plugins()
         return read_graph(path, deadline=deadline), GraphInput(path=path)
     made = _from_networkx(graph) or _from_torch(graph)
     if made is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -120,8 +119,9 @@ def entry_parameters(choice: EntryChoice, stages: tuple[int, ...]) -> str:
 
 def _described(text: str) -> dict[str, Any]:
     entry = registry.create(text)
-    values = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
-    return {"name": EntrySpec.parse(text).name, "parameters": values}
+    name = EntrySpec.parse(text).name
+    values = {parameter.name: getattr(entry, parameter.name) for parameter in registry.get(name).parameters()}
+    return {"name": name, "parameters": values}
 
 
 def device_figures(device: Device | None) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from formulations import core_fluid
+from formulations.core_fluid import CoreFluid
 from framework.bounds import Limit, Reason
 from framework.contracts import Refuted, Satisfied, Undecided
 from framework.errors import UserError
@@ -18,7 +18,7 @@ from framework.model.problem import Problem, bottleneck
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.fluid import hierarchy as core_tower
+from framework.structure.fluid.tuning import HierarchyTuning
 from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
@@ -41,10 +41,8 @@ def test_small_cores_never_exceed_the_optimum(ideals: str) -> None:
 
 
 def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_tower, "CHAINED_IDEALS", 2)
-    monkeypatch.setattr(core_tower, "ROOM", 2)
-    monkeypatch.setattr(core_tower, "LEAST_CHAINED", 0.0)
-    monkeypatch.setattr(core_tower, "GROWTH", 2)
+    tuning = HierarchyTuning(chained_ideals=2, room=2, least_chained=0.0, growth=2)
+    entry = CoreFluid(first_ideals=4, max_ideals=64, tuning=tuning)
     chained: list[int] = []
     climb = core_fluid._Search.climb
 
@@ -62,7 +60,7 @@ def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch)
         equal = replace(instance, work=instance.work[kind], parameter_cost=instance.parameter_cost[kind])
         problem = Problem(instance=equal, stages=int(rng.integers(2, 5)))
         _, exact = run_entry(registry.create("ideal-dp"), problem)
-        outcome, board = run_entry(registry.create("core-fluid:first_ideals=4,max_ideals=64"), problem)
+        outcome, board = run_entry(entry, problem)
         optimum = exact.interval.incumbent
         assert optimum is not None
         assert exact.interval.dual == optimum
@@ -74,13 +72,11 @@ def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("stuck", "cores"), [(1e9, 6), (-1.0, 4)])
-def test_other_ways_are_tried_where_a_larger_core_gains_little(
-    monkeypatch: pytest.MonkeyPatch, stuck: float, cores: int
-) -> None:
-    monkeypatch.setattr(core_tower, "STUCK", stuck)
-    monkeypatch.setattr(core_fluid, "_towers", OrderedDict())
+def test_other_ways_are_tried_where_a_larger_core_gains_little(stuck: float, cores: int) -> None:
+    # Cores are kept, but for other tunings others.
+    entry = CoreFluid(first_ideals=50, max_ideals=200, tuning=HierarchyTuning(stuck=stuck))
     problem = Problem(instance=random_layered_instance(0, 120, width=9), stages=8)
-    outcome, board = run_entry(registry.create("core-fluid:first_ideals=50,max_ideals=200"), problem)
+    outcome, board = run_entry(entry, problem)
     assert outcome.details["cores"] == cores
     assert not board.contradictions
 

@@ -13,7 +13,7 @@ from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem
-from strategies.weave import Weave
+from strategies.weave import Weave, WeaveTuning
 
 load_plugins()
 
@@ -82,14 +82,12 @@ def test_the_same_seed_gives_the_same_partition() -> None:
     assert first.details == second.details
 
 
-def test_large_graphs_are_coarsened_in_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strategies.weave.REDRAWN_FROM", 150)
-    monkeypatch.setattr("strategies.weave.DRAWINGS", 3)
-    monkeypatch.setattr("strategies.weave.SIZES", (40, 80))
+def test_large_graphs_are_coarsened_in_two_steps() -> None:
+    tuning = WeaveTuning(redrawn_from=150, drawings=3, sizes=(40, 80))
     problem = Problem(instance=random_layered_instance(11, 500, width=7), stages=8)
     _, board = run_entry(registry.create("slice-graph"), problem)
     sliced = board.interval.incumbent
-    _, board = run_entry(registry.create("weave:patience=10,max_ideals=4000"), problem, board=board)
+    _, board = run_entry(Weave(patience=10, max_ideals=4000, tuning=tuning), problem, board=board)
     assert sliced is not None
     assert board.interval.incumbent is not None
     assert board.interval.incumbent <= sliced

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from framework.bounds import PROVEN_WITHIN
 from framework.report.numbers import UNKNOWN, quantity, ratio
 from framework.study.analysis.summary import Summary
 
@@ -83,7 +84,7 @@ COLUMNS = (
     ),
     Column(
         heading="proven",
-        explanation="share of runs that proved their own partition optimal within 1e-4",
+        explanation=f"share of runs that proved their own partition optimal within {PROVEN_WITHIN}",
         text=lambda row: share(row.proven),
         best=lambda row: row.proven,
     ),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from framework.bounds import PROVEN_WITHIN
 from framework.errors import UserError
 from framework.report.plots.canvas import TYPE, title_text
 from framework.study.analysis.profiles import Profile
@@ -31,7 +32,7 @@ def figure_names(report: StudyReport) -> dict[str, str]:
     if report.stages:
         names["ratios"] = "Dual bound / virtual best incumbent (geometric mean) by number of stages"
         names["closing"] = "Closing factor over the simple bound by number of stages"
-        names["proven"] = "Share of pairs proven optimal within 1e-4, by number of stages"
+        names["proven"] = f"Share of pairs proven optimal within {PROVEN_WITHIN}, by number of stages"
     if report.gap_profiles:
         names["gap-profile"] = "Share of pairs whose dual bound is within a gap of the virtual best incumbent"
     if report.time_profiles:

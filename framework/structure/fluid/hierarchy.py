@@ -23,6 +23,7 @@ from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import HEFTS, FluidChoice
+from framework.structure.fluid.tuning import HierarchyTuning
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray, Closure, closure
 from framework.structure.poset.topological_orders import order_of_partition
@@ -30,27 +31,6 @@ from framework.structure.primal.annealing import polish
 from framework.structure.primal.slicing import Slicer
 from framework.structure.reduction.contraction import lift
 from framework.structure.reduction.dominance import reduce_relaxing
-
-GROWTH = 4
-"""Ideals of a core, in those of the one before."""
-CHAINED_IDEALS = 8_000
-"""Ideals from which on chains are tried: in smaller cores they take too much of the place."""
-ROOM = 8
-"""Ideals of a core, at least, in those of its chains alone."""
-ANOTHER_CHANCE = 16
-"""Growth after which a kind of core that was in vain is tried again."""
-LEAST_CHAINED = 0.02
-"""Weight of a chained node at least, in the simple bound: smaller ones are well served as a fluid."""
-SLOW_BUILD = 0.1
-"""Share of the time left that building the first core may take for the other ways of choosing it to be tried."""
-STUCK = 1e-3
-"""Relative gain of a core over smaller ones below which other ways of the same size are tried."""
-NEARLY_CLOSED = 0.005
-"""Gap within which that is done at no two sizes in turn: there a larger core is worth more."""
-SHORTER = 4
-"""How many times fewer steps it has to take to go backwards, as tolls and heads of nets are lost then."""
-MOST_TRIAL_STEPS = 5_000_000
-"""Steps after which a trial of a direction is given up: less than a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +137,8 @@ class CoreTower:
         Most ideals of the first and of the last core.
     epsilon
         Share of the total work that a relaxing reduction may take away first; 0 for none.
+    tuning
+        When which cores are tried.
     """
 
     def __init__(
@@ -169,8 +151,10 @@ class CoreTower:
         first_ideals: int,
         max_ideals: int,
         epsilon: float = 0.0,
+        tuning: HierarchyTuning | None = None,
         should_stop: Callable[[], bool],
     ) -> None:
+        self._tuning = tuning or HierarchyTuning()
         self._max_ideals = max_ideals
         self._instance = instance
         if epsilon:
@@ -210,22 +194,22 @@ class CoreTower:
         """
         yield from list(self._cores)
         while not self._complete:
-            if not self._ways and not self._fixed and self._highest < (1 + STUCK) * self._before:
+            if not self._ways and not self._fixed and self._highest < (1 + self._tuning.stuck) * self._before:
                 self._ways, self._fixed, self._tried = self._others(), True, True
             elif not self._ways:
                 if self._limit >= self._max_ideals:
                     return
-                limit = min(self._max_ideals, GROWTH * self._limit)
+                limit = min(self._max_ideals, self._tuning.growth * self._limit)
                 self._ways, self._limit = self._ways_on(limit, should_stop), limit
-                near = self._highest > (1 - NEARLY_CLOSED) * self._threshold
+                near = self._highest > (1 - self._tuning.nearly_closed) * self._threshold
                 self._before, self._fixed, self._tried = self._highest, self._tried and near, False
             left = remaining()
             core = self._build(self._ways[0], should_stop)
             self._ways.pop(0)
             if len(self._cores) == 1 and core is not None:
-                if remaining() < (1 - SLOW_BUILD) * left:
+                if remaining() < (1 - self._tuning.slow_build) * left:
                     self._ways.clear()
-                    self._limit *= GROWTH
+                    self._limit *= self._tuning.growth
                 else:
                     core = self._in_the_shorter_direction(core, should_stop)
                     if (core.core.unit >= 0).any():
@@ -285,10 +269,10 @@ class CoreTower:
 
     def _in_the_shorter_direction(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
         """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does."""
-        steps = self._trial(ready, MOST_TRIAL_STEPS, should_stop)
+        steps = self._trial(ready, self._tuning.most_trial_steps, should_stop)
         core = without_tolls(ready.core, should_stop)
         turned = self._ready(core, ready.search.lattice, ready.way, True, should_stop)
-        if SHORTER * self._trial(turned, steps // SHORTER, should_stop) < steps:
+        if self._tuning.shorter * self._trial(turned, steps // self._tuning.shorter, should_stop) < steps:
             self._cores[-1], self._backwards = turned, True
         return self._cores[-1]
 
@@ -331,8 +315,8 @@ class CoreTower:
         ways = [way]
         if (
             best is None
-            or limit < CHAINED_IDEALS
-            or limit < ANOTHER_CHANCE * self._given_up.get((way.heft, len(way.chains) + 1, way.tolled), 0)
+            or limit < self._tuning.chained_ideals
+            or limit < self._tuning.another_chance * self._given_up.get((way.heft, len(way.chains) + 1, way.tolled), 0)
         ):
             return ways
         core = best.core
@@ -343,11 +327,11 @@ class CoreTower:
             self._instance,
             self._closure(should_stop),
             fluid,
-            least_weight=int(LEAST_CHAINED * self._load),
+            least_weight=int(self._tuning.least_chained * self._load),
             most=1,
             should_stop=should_stop,
         )
         chains = (*way.chains, *found)
-        if found and ROOM * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
+        if found and self._tuning.room * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
             ways.insert(0, Way(way.heft, chains, way.tolled))
         return ways

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.bounds import PROVEN_GAP
 from framework.model.graph import FloatArray
 from framework.model.topology import IntArray
 from framework.study.analysis.data import UNKNOWN, Flags, StudyData
 
-PROVEN_GAP = 1e-4
-"""A pair counts as proven optimal from this relative gap down."""
 SHIFT_SECONDS = 1.0
 """Shift of geometric means of times, so that differences between milliseconds do not rule them."""
 SIZE_CLASSES = (100, 300, 1000, 3000)
@@ -38,7 +37,7 @@ class Summary:
     quality
         Geometric mean of incumbent / virtual best incumbent.
     proven
-        Share of runs whose own interval is closed to `PROVEN_GAP`.
+        Share of runs whose own interval is closed to `framework.bounds.PROVEN_GAP`.
     median_seconds, mean_seconds, largest_seconds
         Median, shifted geometric mean and largest time.
     wins, losses
@@ -91,9 +90,9 @@ def ratios(value: IntArray, best: IntArray) -> FloatArray:
 
 
 def proven(data: StudyData) -> Flags:
-    """Return which runs closed their own interval to `PROVEN_GAP`."""
+    """Return which runs closed their own interval to `framework.bounds.PROVEN_GAP`."""
     known = (data.dual != UNKNOWN) & (data.incumbent != UNKNOWN)
-    # Exact in integers: (incumbent - dual) / incumbent <= 1e-4.
+    # Exact in integers: (incumbent - dual) / incumbent <= PROVEN_GAP.
     closed: Flags = (data.incumbent - data.dual) * round(1 / PROVEN_GAP) <= data.incumbent
     both: Flags = known & closed
     return both
