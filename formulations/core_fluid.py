@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
+from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem, bottleneck
 from framework.registry import TUNED, register_formulation
 from framework.structure.fluid.tuning import HierarchyTuning
@@ -64,6 +65,7 @@ _towers: OrderedDict[tuple[str, int, CoreFluid], CoreTower] = OrderedDict()
     features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
     summary="Dynamic program over the ideals of a narrow subgraph; the other nodes are divided between stages",
     reference="this project",
+    compile_rank=5,
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreFluid:
@@ -128,6 +130,12 @@ class CoreFluid:
         except OutOfTimeError:
             return Undecided(reason="out of time")
         return Undecided(reason="the relaxation allows it, its completions do not reach it")
+
+    def examples(self) -> tuple[Problem, ...]:
+        """A node that feeds a dozen, each of which feeds one of a chain: too many ideals without fluid and tolls."""
+        fed, readers = range(1, 13), range(13, 25)
+        tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
+        return (Problem(instance=instance_from_lists([6] + [4] * 12 + [3] * 12, tensors), stages=3),)
 
     def _tower(self, problem: Problem, context: Context, threshold: int) -> CoreTower:
         from framework.structure.fluid.hierarchy import CoreTower

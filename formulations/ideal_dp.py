@@ -53,6 +53,7 @@ _lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
     ],
     summary="Exact dynamic program over the ideals of the graph, where there are not too many",
     reference="Tarnawski et al., NeurIPS 2020; thresholds and corridors: this project",
+    compile_rank=3,
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdealDP:

@@ -54,6 +54,7 @@ LEADER = 8
     ],
     summary="Branch and bound over nested ideals; Lagrangian minimum cuts give the bounds",
     reference="this project",
+    compile_rank=4,
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NestedCuts:

@@ -47,6 +47,8 @@ _latest: Latest[StageCover] = Latest()
     features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
     summary="Prices of nodes such that no stage of cost at most T is worth more than 1: a bound for many stages",
     reference="Farley, 1990 (the bound); pricing by trees of minimum cuts: this project",
+    compile_rank=2,
+    compiled_after="counting",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCovering:

@@ -19,6 +19,10 @@ PROVEN_WITHIN = "1e-4"
 PROVEN_GAP = float(PROVEN_WITHIN)
 
 
+SIMPLE = "simple"
+"""Source of the bound that every run begins with, and the kind of its certificate."""
+
+
 class Soundness(StrEnum):
     """Why a dual bound may be believed, strongest first."""
 

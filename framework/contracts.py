@@ -7,6 +7,7 @@ fields are their parameters, and all three work on any `Problem`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -236,6 +237,14 @@ class ColumnFormulation(Protocol):
         OutOfTimeError
             If the context says stop while it is built.
         """
+
+
+@runtime_checkable
+class HasExamples(Protocol):
+    """An entry with kernels that the small problems do not need on which every entry is run to compile its kernels."""
+
+    def examples(self) -> Sequence[Problem]:
+        """Return small problems that need them."""
 
 
 @runtime_checkable

@@ -94,6 +94,10 @@ class Entry:
         What a formulation or strategy is good for, in a line; needed where no portfolio runs it.
     members
         Of a portfolio, the entries that it may run, ``name:param=value``.
+    compile_rank
+        Kernels of the highest rank are compiled first: those that take longest.
+    compiled_after
+        Name of an entry whose kernels are mostly those of this one.
     """
 
     name: str
@@ -104,6 +108,8 @@ class Entry:
     reference: str
     purpose: str = ""
     members: tuple[str, ...] = ()
+    compile_rank: int = 0
+    compiled_after: str = ""
 
     def supports(self, feature: Feature) -> bool:
         """Whether the entry has a feature."""

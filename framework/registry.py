@@ -207,41 +207,64 @@ ColumnName = typing.Annotated[str, Names(contract=ColumnFormulation, lacks="gene
 
 
 def register_formulation(
-    name: str, *, features: Iterable[Feature], summary: str, reference: str = "", purpose: str = ""
+    name: str,
+    *,
+    features: Iterable[Feature],
+    summary: str,
+    reference: str = "",
+    purpose: str = "",
+    compile_rank: int = 0,
+    compiled_after: str = "",
 ) -> Callable[[T], T]:
-    """Class decorator: register a frozen dataclass with a ``bound`` method (and ``decide``, if DECISION)."""
-    return _register(name, Kind.FORMULATION, features, summary, reference, purpose)
+    """Class decorator: register a frozen dataclass with a ``bound`` method (and ``decide``, if DECISION).
+
+    The keywords are the attributes of `Entry`.
+    """
+    return _register(
+        name,
+        Kind.FORMULATION,
+        features=frozenset(features),
+        summary=summary,
+        reference=reference,
+        purpose=purpose,
+        compile_rank=compile_rank,
+        compiled_after=compiled_after,
+    )
 
 
 def register_strategy(
-    name: str, *, features: Iterable[Feature], summary: str, reference: str = "", purpose: str = ""
+    name: str,
+    *,
+    features: Iterable[Feature],
+    summary: str,
+    reference: str = "",
+    purpose: str = "",
+    compile_rank: int = 0,
+    compiled_after: str = "",
 ) -> Callable[[T], T]:
-    """Class decorator: register a frozen dataclass with a ``run`` method."""
-    return _register(name, Kind.STRATEGY, features, summary, reference, purpose)
+    """Class decorator: register a frozen dataclass with a ``run`` method; keywords as of `register_formulation`."""
+    return _register(
+        name,
+        Kind.STRATEGY,
+        features=frozenset(features),
+        summary=summary,
+        reference=reference,
+        purpose=purpose,
+        compile_rank=compile_rank,
+        compiled_after=compiled_after,
+    )
 
 
 def register_portfolio(
     name: str, *, features: Iterable[Feature], summary: str, reference: str = ""
 ) -> Callable[[T], T]:
     """Class decorator: register a frozen dataclass with a ``members`` method."""
-    return _register(name, Kind.PORTFOLIO, features, summary, reference, "")
+    return _register(name, Kind.PORTFOLIO, features=frozenset(features), summary=summary, reference=reference)
 
 
-def _register(
-    name: str, kind: Kind, features: Iterable[Feature], summary: str, reference: str, purpose: str
-) -> Callable[[T], T]:
+def _register(name: str, kind: Kind, **attributes: Any) -> Callable[[T], T]:
     def decorate(factory: T) -> T:
-        registry.add(
-            Entry(
-                name=name,
-                kind=kind,
-                factory=factory,
-                features=frozenset(features),
-                summary=summary,
-                reference=reference,
-                purpose=purpose,
-            )
-        )
+        registry.add(Entry(name=name, kind=kind, factory=factory, **attributes))
         return factory
 
     return decorate

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Feature, Formulation, Strategy
+from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.context.child import ChildContext
 from framework.portfolio.context.contracted_decisions import ContractedDecisions
@@ -61,6 +62,7 @@ SWEEPS_A_LEVEL = 2
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
     summary="At a threshold, removes stages from the domain of each node; another formulation decides the rest",
     reference="this project",
+    compiled_after="core-fluid",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixing:
@@ -88,6 +90,11 @@ class Fixing:
             raise ValueError("first_seconds must be positive")
         if self.max_sweeps < 1:
             raise ValueError("max_sweeps must be at least 1")
+
+    def examples(self) -> tuple[Problem, ...]:
+        """Three branches that can be exchanged."""
+        branches = [(0, 2, [1, 2, 3]), *((v, 1, [4]) for v in (1, 2, 3))]
+        return (Problem(instance=instance_from_lists([6, 4, 4, 4, 5], branches), stages=3),)
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Narrow the interval until it closes or the context says stop."""

@@ -21,6 +21,7 @@ from framework.bounds import Incumbent, Limit, Outcome, Reason, Termination
 from framework.contracts import Context, Feature
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem
+from framework.portfolio.precompile import parallel_chains
 from framework.registry import register_strategy
 from strategies.cooling import best_known, best_of, cool, start_of, without_start
 
@@ -66,6 +67,10 @@ class Multilevel:
             raise ValueError("nodes must be at least 2, moves_per_node and patience at least 1")
         if not self.heaviest > 0 or not self.hottest > 0:
             raise ValueError("heaviest and hottest must be above 0")
+
+    def examples(self) -> tuple[Problem, ...]:
+        """A graph of more nodes than coarse ones have: others would not be coarsened."""
+        return (Problem(instance=parallel_chains(capacity=0, length=200), stages=3),)
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Go on until patience or time runs out."""

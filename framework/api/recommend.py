@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from framework.api.inputs import GraphLike, complete_settings, refuse_entries_of_script, take_graph
 from framework.api.progress import ProgressLike, watch_for
 from framework.api.solve import check_stages
+from framework.bounds import SIMPLE
 from framework.deploy.tuning.recommend import Recommendation
 from framework.deploy.tuning.recommend import recommend as make_table
 from framework.errors import UserError
@@ -121,7 +122,7 @@ def survey(
     able, left_out = _without_pinned_stage(numbers, constraints.pins)
     # What speed-ups are over; nothing is open about one stage.
     free = replace(constraints, pins=(), memory_limit=None)
-    runs = {_BASE: Run(stages=1, entry="simple", constraints=free)} if free != constraints else {}
+    runs = {_BASE: Run(stages=1, entry=SIMPLE, constraints=free)} if free != constraints else {}
     runs |= {k: Run(stages=k, entry=settings.entry, constraints=constraints) for k in (able if runs else {1, *able})}
     session = replace(session, priced=check_runs(graph, runs.values(), settings=settings))
     refuse_entries_of_script(settings.entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from framework.bounds import Soundness
+from framework.bounds import SIMPLE, Soundness
 from framework.model.graph import ModelGraph
 from framework.portfolio.records import BoundRecord, GraphInput, GraphRecord
 from framework.portfolio.result import Result
@@ -75,7 +75,7 @@ class ComparedRun:
 
     def is_own(self, source: str) -> bool:
         """Whether a bound of this source is the entry's: every run starts from `simple`."""
-        return source != "simple" or self.entry == "simple"
+        return source != SIMPLE or self.entry == SIMPLE
 
     def _over_best(self, bound: int | None) -> float | None:
         if bound is None:

@@ -35,10 +35,8 @@ OWN_PACKAGES = ("formulations", "strategies")
 MOST_PROCESSES = 8
 """Each holds a few hundred megabytes while it compiles."""
 _POLL_SECONDS = 0.1
-_FIRST = ("counting", "core-fluid", "nested-cuts", "ideal-dp", "stage-cover", REDUCTIONS)
-"""The longest first. What others share with them is compiled by then."""
-_AFTER = {"stage-cover": "counting", "column-generation": "stage-cover", "fixing": "core-fluid"}
-"""Entries whose kernels are mostly those of another: side by side, both would compile them."""
+_REDUCTIONS_RANK = 1
+"""Compiled before all entries that register no rank of their own, after those that do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +165,19 @@ def compile_beforehand(
         os.close(lock)
 
 
+def _place(name: str) -> tuple[int, bool]:
+    """Return a key that sorts what takes longest first: what others share with it is compiled by then."""
+    if name == REDUCTIONS:
+        return -_REDUCTIONS_RANK, False
+    entry = registry.get(name)
+    return -entry.compile_rank, entry.kind is Kind.STRATEGY
+
+
+def _forerunner(name: str) -> str:
+    """Return the entry whose kernels are mostly those of another one: side by side, both would compile them."""
+    return "" if name == REDUCTIONS else registry.get(name).compiled_after
+
+
 def _nowhere() -> str:
     places = ", ".join(str(place) for place in kernel_cache.cache_places())
     chosen = os.environ.get(kernel_cache.VARIABLE) or os.environ.get(kernel_cache.NUMBA_VARIABLE) or places
@@ -204,9 +215,7 @@ class _Compilation:
     def run(self) -> tuple[str, ...]:
         """Compile everything; return what failed."""
         self._total = len(self.waiting)
-        rank = {name: i for i, name in enumerate(_FIRST)}
-        strategies = {entry.name for entry in registry.entries(Kind.STRATEGY)}
-        self.waiting.sort(key=lambda name: (rank.get(name, len(rank)), name in strategies))
+        self.waiting.sort(key=_place)
         try:
             while (self.waiting or self._busy) and not self.interrupted():
                 self._hand_out()
@@ -252,7 +261,7 @@ class _Compilation:
     def _next(self) -> str | None:
         """Return the next name whose forerunner is not under way."""
         open_names = {*self.waiting, *self._busy.values()}
-        return next((name for name in self.waiting if _AFTER.get(name) not in open_names), None)
+        return next((name for name in self.waiting if _forerunner(name) not in open_names), None)
 
     def _start(self) -> Connection:
         ours, theirs = process_context().Pipe()

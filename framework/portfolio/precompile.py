@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from framework.contracts import Feature
+from framework.contracts import Feature, HasExamples
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.context.local import run_entry
@@ -14,6 +14,7 @@ from framework.registry import registry
 
 REDUCTIONS = "reductions"
 """What presolve runs; no entry has this name."""
+STAGES = 3
 SECONDS_EACH = 0.5
 MOST_RUNS = 20
 """Runs of an entry on an instance, each of which compiles at least one kernel more."""
@@ -25,7 +26,7 @@ def compile_one(name: str) -> int:
     Compilation happens in the first call of a kernel and is not interrupted by the time limit, but uses it up: the
     entry stops before its next kernel. So it is run again until nothing is compiled any more.
     """
-    instances = [_small(capacity=capacity) for capacity in (0, 10**6)]
+    instances = [parallel_chains(capacity=capacity) for capacity in (0, 10**6)]
     with _compilations() as compiled:
         if name == REDUCTIONS:
             from framework.structure.reduction.dominance import reduce_exact
@@ -33,8 +34,8 @@ def compile_one(name: str) -> int:
             for instance in instances:
                 reduce_exact(instance)
             return len(compiled) // 2
-        for instance in [*instances, *_more(name, instances[0])]:
-            problem = Problem(instance=instance, stages=3)
+        problems = [Problem(instance=instance, stages=STAGES) for instance in instances]
+        for problem in [*problems, *_examples(name, instances[0])]:
             for _ in range(MOST_RUNS):
                 before = len(compiled)
                 # Out of time while a model was built, say: what was compiled until then is kept.
@@ -54,25 +55,20 @@ def _compilations() -> Iterator[list[Any]]:
         yield recorder.buffer
 
 
-def _more(name: str, small: Instance) -> list[Instance]:
-    """Return instances that an entry needs beside those that all entries run on."""
+def _examples(name: str, small: Instance) -> list[Problem]:
+    """Return problems that an entry needs beside those that all entries run on."""
     from framework.structure.reduction.hard_limits import limit_memory
 
     more = []
     if registry.get(name).supports(Feature.LIMITS):
-        more.append(limit_memory(small, small.parameter_cost, small.total_parameter_cost // 2, 3))
-    if name == "core-fluid":
-        more.append(_reading())
-    elif name == "fixing":
-        more.append(_alike())
-    elif name == "multilevel":
-        # More nodes than it leaves: otherwise it coarsens nothing, and compiles that within a run's budget.
-        more.append(_small(capacity=0, length=200))
-    return more
+        limited = limit_memory(small, small.parameter_cost, small.total_parameter_cost // 2, STAGES)
+        more.append(Problem(instance=limited, stages=STAGES))
+    made = registry.create(name)
+    return [*more, *made.examples()] if isinstance(made, HasExamples) else more
 
 
-def _small(*, capacity: int, length: int = 5) -> Instance:
-    """Three parallel chains with skips: wide enough that nothing is decided before a kernel runs."""
+def parallel_chains(*, capacity: int, length: int = 5) -> Instance:
+    """Return three parallel chains with skips: wide enough that nothing is decided before a kernel runs."""
     chains = 3
     tensors: list[tuple[int, int, list[int]]] = []
     for chain in range(chains):
@@ -88,15 +84,3 @@ def _small(*, capacity: int, length: int = 5) -> Instance:
         parameter_cost=[(v * 5) % 7 for v in range(nodes)],
         capacity=capacity,
     )
-
-
-def _reading() -> Instance:
-    """A node that feeds a dozen, each of which feeds a node of a chain: too many ideals without fluid and tolls."""
-    fed, readers = range(1, 13), range(13, 25)
-    tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
-    return instance_from_lists([6] + [4] * 12 + [3] * 12, tensors)
-
-
-def _alike() -> Instance:
-    """Three branches that can be exchanged."""
-    return instance_from_lists([6, 4, 4, 4, 5], [(0, 2, [1, 2, 3]), *((v, 1, [4]) for v in (1, 2, 3))])

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from framework.bounds import Certificate, Soundness
+from framework.bounds import SIMPLE, Certificate, Soundness
 from framework.contracts import CertificateChecker
 from framework.errors import UserError
 from framework.model.problem import Problem
 from framework.portfolio.result import Result
 from framework.registry import EntrySpec, registry
-
-SIMPLE = "simple"
-"""Source of the bound that every run begins with, which always has its certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
+from framework.bounds import SIMPLE, Certificate, Limit, Reason, Soundness, Termination
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, obeys, project
 from framework.portfolio.clock import RunClock
@@ -172,9 +172,9 @@ class Runner:
 
     def _start_from_scratch(self) -> None:
         """Have both sides of the interval from the first moment, without a single kernel."""
-        certificate = Certificate(kind="simple", data={}, instance=self.problem.instance.sha256())
+        certificate = Certificate(kind=SIMPLE, data={}, instance=self.problem.instance.sha256())
         self.board.report_dual(
-            simple_bound(self.problem), source="simple", soundness=Soundness.EXACT, certificate=certificate
+            simple_bound(self.problem), source=SIMPLE, soundness=Soundness.EXACT, certificate=certificate
         )
         partition = balanced_partition(self.problem)
         if obeys(self.problem, partition) and self.board.report_partition(partition, source="balanced"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.bounds import Interval, Limit, Reason
+from framework.bounds import SIMPLE, Interval, Limit, Reason
 from framework.errors import UserError
 from framework.fields import Fields
 from framework.model.device import Device, read_device
@@ -21,7 +21,7 @@ from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.portfolio.constraints import Constraints, constrain, on_instance, stages_of
-from framework.portfolio.proofs import SIMPLE, Proof, proofs_of
+from framework.portfolio.proofs import Proof, proofs_of
 from framework.portfolio.reading import as_result
 from framework.portfolio.records import Values
 from framework.portfolio.result import Result, rounding_row, stage_rows, status_of

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-START = "simple"
-"""Source of the bound that every run starts from."""
+from framework.bounds import SIMPLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +27,8 @@ def projected(document: Mapping[str, Any] | None) -> Projected:
     bounds = document["bounds"]
     best: Mapping[str, Any] = max(bounds, key=lambda row: int(row["ticks"]), default={})
     # The entry `simple` reports under the same name, and more than the start where it works on a reduced graph.
-    is_start = document["portfolio"].partition(":")[0] == START
-    own = [int(row["ticks"]) for row in bounds if row["source"] != START or is_start]
+    is_start = document["portfolio"].partition(":")[0] == SIMPLE
+    own = [int(row["ticks"]) for row in bounds if row["source"] != SIMPLE or is_start]
     scale = float(document["ticks_per_unit"])
     added = int((document.get("rounding") or {}).get("stage_ticks", 0))
 
@@ -42,7 +41,7 @@ def projected(document: Mapping[str, Any] | None) -> Projected:
             return None if value is None else int(document["incumbent_ticks"])
         return round(value * scale) - added
 
-    simple = next((dual_ticks(dual) for _, dual, _, source in document["trajectory"] if source == START), None)
+    simple = next((dual_ticks(dual) for _, dual, _, source in document["trajectory"] if source == SIMPLE), None)
     return Projected(
         columns={
             "unit": document["unit"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from framework import kernel_cache
+from framework.contracts import HasExamples
 from framework.kernel_cache import NUMBA_VARIABLE, VARIABLE
 from framework.model.problem import Problem
 from framework.portfolio import compilation
@@ -17,8 +19,9 @@ from framework.portfolio.compilation import Compiling, all_names, compile_before
 from framework.portfolio.members import Member
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import PRESOLVE, Runner
-from framework.registry import load_plugins
+from framework.registry import load_plugins, registry
 from framework.testing.instances import random_layered_instance
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +117,26 @@ def test_the_clock_stands_while_it_is_compiled(monkeypatch: pytest.MonkeyPatch) 
     assert asked == [([PRESOLVE], ["simple", "sweep"])]
     assert runner.deadline == 1105.0
     assert record.seconds == 0.0
+
+
+def test_what_takes_longest_is_compiled_first_and_beside_no_entry_with_the_same_kernels() -> None:
+    names = sorted(all_names(), key=compilation._place)
+    assert names[:6] == ["counting", "core-fluid", "nested-cuts", "ideal-dp", "stage-cover", "reductions"]
+    kinds = [registry.get(name).kind for name in names[6:]]
+    assert kinds == sorted(kinds)
+    forerunners = {name: compilation._forerunner(name) for name in names if compilation._forerunner(name)}
+    assert forerunners == {"stage-cover": "counting", "column-generation": "stage-cover", "fixing": "core-fluid"}
+
+
+def test_entries_say_themselves_on_what_they_are_compiled() -> None:
+    """Nothing that runs entries knows one by name."""
+    names = {entry.name for entry in registry.entries()} - {"default"}
+    for path in sorted((REPOSITORY / "framework" / "portfolio").rglob("*.py")):
+        strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not strings & names, path
+    for name in ("core-fluid", "fixing", "multilevel"):
+        made = registry.create(name)
+        assert isinstance(made, HasExamples)
+        assert all(isinstance(problem, Problem) for problem in made.examples())
+    (problem,) = registry.create("multilevel").examples()
+    assert problem.instance.n > registry.create("multilevel").nodes

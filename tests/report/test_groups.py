@@ -46,7 +46,7 @@ def test_figures_of_purposes_are_measured() -> None:
 def test_the_list_and_the_page_show_groups_and_purposes(capsys: pytest.CaptureFixture[str]) -> None:
     rows = listings.listings(["formulations"])["formulations"]
     titles = [row["group"] for row in rows]
-    assert list(dict.fromkeys(titles)) == ["in `default`", "in `paper`", "to study, in no portfolio"]
+    assert list(dict.fromkeys(titles))[:3] == ["in `default`", "in `paper`", "to study, in no portfolio"]
     assert titles == sorted(titles, key=list(dict.fromkeys(titles)).index)
     listings.print_listings({"formulations": rows})
     shown = capsys.readouterr().out
