@@ -22,12 +22,13 @@ Source: this project.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, bottleneck
+from framework.portfolio.context.destructive_bound import DestructiveBound, EffortSteps
 from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
@@ -40,6 +41,8 @@ LONGEST_LOG = 30_000
 """Rows of all trees that a certificate may have; longer proofs stand without one."""
 SMALLEST_STEP = 1 / 256
 """Share of the interval below which a step up is given up, until the effort grows."""
+FIRST_EFFORT = 32
+"""Vertices of a tree after minimum cuts alone have failed."""
 _latest: Latest[CountRefuter] = Latest()
 
 
@@ -79,12 +82,21 @@ class Counting:
         """Climb from the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
-        search = _Climb(problem, context, contract=self.contract)
+        refuter = _Refuter(problem, context, contract=self.contract)
+        value = bottleneck(problem, context.best_partition() or balanced_partition(problem))
+        search = DestructiveBound(NAME, problem, context, value=value)
+        steps = EffortSteps(
+            step=1 / 2, smallest=SMALLEST_STEP, restart=1 / 8, effort=0, most=self.max_effort, least=FIRST_EFFORT
+        )
         try:
-            termination = search.run(self.max_effort)
+            termination = search.run(refuter.refute, steps)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        return Outcome(dual=search.best, termination=termination, details=search.details())
+        return Outcome(
+            dual=search.best or DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT),
+            termination=termination,
+            details={"refuted": search.refuted, "failed": search.failed, "vertices": refuter.vertices},
+        )
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks), or leave it undecided."""
@@ -128,85 +140,48 @@ class Counting:
         return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
 
 
-class _Climb:
-    """The best bound so far, and how far above it the next attempt is made."""
+class _Refuter:
+    """Refutes thresholds of one problem, or of what is contracted at them, and counts what that takes."""
 
     def __init__(self, problem: Problem, context: Context, *, contract: bool) -> None:
         from framework.structure.reduction.threshold_contraction import ContractedProblems
 
-        self.problem, self.context = problem, context
-        self.refuter: CountRefuter | None = None
-        self.problems = ContractedProblems(problem, max_nodes=problem.instance.n if contract else 0)
-        self.best = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
-        self.ceiling = bottleneck(problem, context.best_partition() or balanced_partition(problem))
-        self.refuted = self.failed = self.vertices = 0
+        self._problem, self._context = problem, context
+        self._refuter: CountRefuter | None = None
+        self._problems = ContractedProblems(problem, max_nodes=problem.instance.n if contract else 0)
+        self._vertices = 0
 
     @property
-    def lower(self) -> int:
-        """Best dual bound known to anyone."""
-        return max(self.best.value, self.context.dual or 0)
+    def vertices(self) -> int:
+        """Vertices of all trees so far."""
+        return self._vertices + getattr(self._refuter, "vertices", 0)
 
-    def run(self, max_effort: int) -> Termination:
-        """Climb until nothing more can be refuted.
-
-        Raises
-        ------
-        OutOfTimeError
-            If the context says stop.
-        """
+    def refute(self, threshold: int, effort: int) -> Refuted | Undecided:
+        """Try to refute a threshold (ticks) with trees of at most `effort` vertices."""
         from framework.structure.covering.share_bound import CountProof
 
-        step, effort = 0.5, 0
-        while True:
-            if self.context.should_stop():
-                raise OutOfTimeError("stopped between thresholds")
-            upper = min(self.ceiling, self.context.incumbent or self.ceiling)
-            if self.lower >= upper:
-                return Termination(reason=Reason.FINISHED)
-            threshold = min(upper - 1, self.lower + int(step * (upper - self.lower)))
-            refuter = self._at(threshold)
-            found = None
-            if refuter is not None:
-                found = refuter.refute(threshold, effort=effort, should_stop=self.context.should_stop)
-            if found is None or isinstance(found, CountProof):
-                self.refuted += 1
-                # Nobody has kept a contracted instance to check a certificate against.
-                own = found is not None and refuter is not None and refuter.problem is self.problem
-                self._record(threshold, _certificate(self.problem, found) if own and found is not None else None)
-                continue
-            self.failed += 1
-            if threshold > self.lower and step >= SMALLEST_STEP:
-                step /= 2
-            elif effort >= max_effort:
-                return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=found.value)
-            else:
-                effort, step = min(max_effort, max(32, 4 * effort)), 1 / 8
-
-    def details(self) -> dict[str, Any]:
-        """Return the sizes of the search."""
-        return {
-            "refuted": self.refuted,
-            "failed": self.failed,
-            "vertices": self.vertices + getattr(self.refuter, "vertices", 0),
-        }
+        refuter = self._at(threshold)
+        if refuter is None:
+            return Refuted(soundness=Soundness.EXACT)
+        found = refuter.refute(threshold, effort=effort, should_stop=self._context.should_stop)
+        if not isinstance(found, CountProof):
+            return Undecided(reason=found.value)
+        # Nobody has kept a contracted instance to check a certificate against.
+        own = refuter.problem is self._problem
+        return Refuted(soundness=Soundness.EXACT, certificate=_certificate(self._problem, found) if own else None)
 
     def _at(self, threshold: int) -> CountRefuter | None:
         """Return what refutes a threshold; None if the contraction does."""
         from framework.structure.covering.share_bound import CountRefuter
 
-        problem = self.problems.at(threshold, self.context.should_stop)
+        problem = self._problems.at(threshold, self._context.should_stop)
         if problem is None:
             return None
-        if self.refuter is None or self.refuter.problem is not problem:
-            refuter = CountRefuter(problem, self.context.should_stop)
-            self.vertices += getattr(self.refuter, "vertices", 0)
-            self.refuter = refuter
-        return self.refuter
-
-    def _record(self, threshold: int, certificate: Certificate | None) -> None:
-        value = threshold + 1
-        self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
-        self.context.report_dual(value, Soundness.EXACT, certificate)
+        if self._refuter is None or self._refuter.problem is not problem:
+            refuter = CountRefuter(problem, self._context.should_stop)
+            self._vertices += getattr(self._refuter, "vertices", 0)
+            self._refuter = refuter
+        return self._refuter
 
 
 def _refuter_of(problem: Problem, context: Context) -> CountRefuter:

@@ -17,12 +17,13 @@ Source: Farley's bound in column generation (Farley, 1990); the pricing: this pr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Columns, Context, Decision, Feature, Refuted, Relaxation, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
+from framework.portfolio.context.destructive_bound import DestructiveBound, EffortSteps
 from framework.portfolio.context.latest import Latest
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
@@ -82,12 +83,23 @@ class StageCovering:
         """Climb from the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
-        search = _Climb(problem, context, _Program(problem, context, contract=self.contract))
+        program = _Program(problem, context, contract=self.contract)
+        partition = context.best_partition() or balanced_partition(problem)
+        program.add(partition)
+        search = DestructiveBound(NAME, problem, context, value=bottleneck(problem, partition))
+        steps = EffortSteps(
+            step=FIRST_STEP,
+            smallest=SMALLEST_STEP,
+            restart=4 * SMALLEST_STEP,
+            effort=self.first_effort,
+            most=self.max_effort,
+        )
         try:
-            termination = search.run(self.first_effort, self.max_effort)
+            termination = search.run(lambda threshold, effort: program.refute(threshold, effort=effort), steps)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        return Outcome(dual=search.best, termination=termination, details=search.details())
+        details = {"refuted": search.refuted, "failed": search.failed, **program.details()}
+        return Outcome(dual=search.best, termination=termination, details=details)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks), or leave it undecided."""
@@ -153,65 +165,6 @@ class StageCovering:
         return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
 
 
-class _Climb:
-    """The best bound so far, and how far above it the next attempt is made."""
-
-    def __init__(self, problem: Problem, context: Context, program: _Program) -> None:
-        self.context, self.program = context, program
-        self.best: DualBound | None = None
-        self.floor = simple_bound(problem)
-        partition = context.best_partition() or balanced_partition(problem)
-        program.add(partition)
-        self.ceiling = bottleneck(problem, partition)
-        self.refuted = self.failed = 0
-
-    @property
-    def lower(self) -> int:
-        """Best dual bound known to anyone."""
-        return max(self.floor, self.context.dual or 0, 0 if self.best is None else self.best.value)
-
-    def run(self, effort: int, max_effort: int) -> Termination:
-        """Climb until nothing more can be refuted.
-
-        Raises
-        ------
-        OutOfTimeError
-            If the context says stop.
-        """
-        step = FIRST_STEP
-        while True:
-            if self.context.should_stop():
-                raise OutOfTimeError("stopped between thresholds")
-            upper = min(self.ceiling, self.context.incumbent or self.ceiling)
-            if self.lower >= upper:
-                return Termination(reason=Reason.FINISHED)
-            threshold = min(upper - 1, self.lower + int(step * (upper - self.lower)))
-            answer = self.program.refute(threshold, effort=effort)
-            if isinstance(answer, Refuted):
-                self.refuted += 1
-                self._record(threshold, answer.certificate)
-                continue
-            self.failed += 1
-            if self.program.covered == threshold:
-                # No higher threshold can be refuted in this way.
-                self.ceiling = threshold
-            elif threshold == self.lower or step < SMALLEST_STEP:
-                if effort == max_effort:
-                    return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=answer.reason)
-                effort, step = min(max_effort, 4 * effort), 4 * SMALLEST_STEP
-            else:
-                step /= 2
-
-    def details(self) -> dict[str, Any]:
-        """Return the sizes of the search."""
-        return {"refuted": self.refuted, "failed": self.failed, **self.program.details()}
-
-    def _record(self, threshold: int, certificate: Certificate | None) -> None:
-        value = threshold + 1
-        self.best = DualBound(value=value, source=NAME, soundness=Soundness.EXACT, certificate=certificate)
-        self.context.report_dual(value, Soundness.EXACT, certificate)
-
-
 class _Program:
     """The program behind one problem, for `bound` and for strategies.
 
@@ -248,7 +201,7 @@ class _Program:
             return Refuted(soundness=Soundness.EXACT, certificate=_certificate(self._problem, found) if own else None)
         if found is Failure.COVERED:
             self.covered = min(self.covered, threshold)
-        return Undecided(reason=found.value)
+        return Undecided(reason=found.value, above=found is Failure.COVERED)
 
     def stages(self, threshold: int) -> BoolArray:
         import numpy as np

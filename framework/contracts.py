@@ -106,9 +106,16 @@ class Satisfied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undecided:
-    """Neither was shown; `reason` says what struck."""
+    """Neither was shown; `reason` says what struck.
+
+    Attributes
+    ----------
+    above
+        Whether no higher threshold can be refuted in this way either, however much effort is spent.
+    """
 
     reason: str
+    above: bool = False
 
 
 Decision: TypeAlias = Refuted | Satisfied | Undecided

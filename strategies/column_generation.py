@@ -20,6 +20,7 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import ColumnFormulation, Context, Feature, Refuted
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem, bottleneck
+from framework.portfolio.context.destructive_bound import EffortSteps
 from framework.registry import ColumnName, register_strategy, registry
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -80,7 +81,13 @@ class ColumnGeneration:
             return search.outcome(Termination(reason=Reason.LIMIT, limit=Limit.TIME))
 
     def _climb(self, search: _Search, columns: Columns) -> Termination:
-        effort, step = self.first_effort, FIRST_STEP
+        steps = EffortSteps(
+            step=FIRST_STEP,
+            smallest=SMALLEST_STEP,
+            restart=4 * SMALLEST_STEP,
+            effort=self.first_effort,
+            most=self.max_effort,
+        )
         columns.add(search.partition)
         while True:
             if search.lower >= search.upper:
@@ -91,19 +98,16 @@ class ColumnGeneration:
             if search.lower >= top:
                 search.assemble(columns, search.upper - 1)
                 return Termination(reason=Reason.FINISHED, detail="the columns hold all nodes at the next threshold")
-            threshold = min(top - 1, search.lower + int(step * (top - search.lower)))
+            threshold, effort = steps.threshold(search.lower, top), steps.effort
             decision = columns.refute(threshold, effort=effort)
             if isinstance(decision, Refuted):
                 search.refuted(threshold, decision)
             elif columns.covered == threshold:
                 search.assemble(columns, search.upper - 1)
-            elif threshold > search.lower and step >= SMALLEST_STEP:
-                step /= 2
-            elif effort < self.max_effort:
-                search.assemble(columns, search.upper - 1)
-                effort, step = min(self.max_effort, 4 * effort), 4 * SMALLEST_STEP
-            else:
+            elif not steps.after_failure(threshold == search.lower):
                 return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=decision.reason)
+            elif steps.effort > effort:
+                search.assemble(columns, search.upper - 1)
 
 
 class _Search:
