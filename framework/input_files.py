@@ -95,7 +95,7 @@ def check_deadline(where: str) -> None:
     """
     left = remaining_seconds()
     if left is not None and left <= 0:
-        raise UserError("the budget ended while this was read", where=where, mend="give a larger --budget")
+        raise UserError("the budget ended while this was read", where=where, mend="give a larger `budget`")
 
 
 def size_limit() -> int:
@@ -220,7 +220,7 @@ def _collect(more: Callable[[], bytes], where: str, limit: int, said: str) -> by
 def _too_large(what: str, where: str, size: int) -> UserError:
     more = "more than the limit" if what.endswith("are") else ""
     gigabytes = -(-2 * size // 10**9)
-    return UserError(f"{what} {more}".strip(), where=where, mend=f"if it is meant: pipebound --max-input {gigabytes}GB")
+    return UserError(f"{what} {more}".strip(), where=where, mend=f"if it is meant: `{LIMIT_VARIABLE}={gigabytes}GB`")
 
 
 def _gunzipped(data: bytes) -> Iterator[bytes]:

@@ -355,7 +355,7 @@ def load_plugin_file(path: str | Path) -> None:
     if str(path) in _loaded or str(path) in {_file_of(entry) for entry in registry.entries()}:
         return
     if not path.is_file():
-        raise UserError("no such file", where=str(path), mend="give --plugin FILE.py")
+        raise UserError("no such file", where=str(path), mend="give Python files as `plugin_files`")
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UserError("not a Python file", where=str(path))

@@ -51,7 +51,7 @@ def test_a_file_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "g"
     path.write_bytes(b"x" * 2000)
     monkeypatch.setenv(LIMIT_VARIABLE, "1kB")
-    with pytest.raises(UserError, match=r"2000 bytes are more than the limit .*--max-input 1GB"):
+    with pytest.raises(UserError, match=r"2000 bytes are more than the limit .*`PIPEBOUND_MAX_INPUT=1GB`"):
         read_bytes(path)
     monkeypatch.setenv(LIMIT_VARIABLE, "2kB")
     assert len(read_bytes(path)) == 2000

@@ -130,7 +130,7 @@ def test_one_file_registers_an_entry(tmp_path: Path) -> None:
 
 
 def test_a_broken_plugin_file_is_a_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such file \(give --plugin FILE.py\)"):
+    with pytest.raises(UserError, match=r"no such file .give Python files as `plugin_files`"):
         load_plugin_file(tmp_path / "absent.py")
     broken = tmp_path / "broken.py"
     broken.write_text("1 / 0")

@@ -28,6 +28,7 @@ from framework.cli import (
     versions,
     warm,
 )
+from framework.cli.spelling import with_options
 from framework.errors import UserError
 from framework.input_files import LIMIT_VARIABLE, size_limit
 from framework.report.escape import short_words, terminal
@@ -96,7 +97,7 @@ def run() -> int:
         code = _run()
         sys.stdout.flush()
     except UserError as error:
-        print(f"pipebound: {terminal(short_words(str(error)))}", file=sys.stderr)
+        print(f"pipebound: {terminal(short_words(with_options(str(error))))}", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt):
         print("pipebound: interrupted", file=sys.stderr)

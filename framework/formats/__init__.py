@@ -89,9 +89,9 @@ def _content(path: PathLike) -> bytes:
 
 
 def _check_options(options: ReadOptions, known: frozenset[str], what: str, where: str) -> None:
-    for name, flag in options.given().items():
+    for name in options.given():
         if name not in known:
-            raise UserError(f"{flag} means nothing to a {what}", where=where, mend=f"leave {flag} out")
+            raise UserError(f"`{name}` means nothing to a {what}", where=where, mend=f"leave `{name}` out")
 
 
 def detect(data: bytes, path: PathLike) -> Format:
@@ -115,7 +115,7 @@ def detect(data: bytes, path: PathLike) -> Format:
     raise UserError(
         "of no known format",
         where=where,
-        mend=f"the formats are {', '.join(f.name for f in formats())}; --format forces one",
+        mend=f"the formats are {', '.join(f.name for f in formats())}; `format` forces one",
     )
 
 

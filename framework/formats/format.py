@@ -45,13 +45,13 @@ class ReadOptions:
         Whether nodes that no output depends on cost nothing.
     """
 
-    dims: Mapping[str, int] = field(default_factory=dict, metadata={"flag": "--dim"})
-    training: bool = field(default=False, metadata={"flag": "--training"})
-    drop_unused: bool = field(default=False, metadata={"flag": "--drop-unused"})
+    dims: Mapping[str, int] = field(default_factory=dict)
+    training: bool = False
+    drop_unused: bool = False
 
-    def given(self) -> dict[str, str]:
-        """Return the options that say something, with their flags on the command line."""
-        return {option.name: option.metadata["flag"] for option in fields(self) if getattr(self, option.name)}
+    def given(self) -> tuple[str, ...]:
+        """Return the names of the options that say something."""
+        return tuple(option.name for option in fields(self) if getattr(self, option.name))
 
 
 Parse: TypeAlias = Callable[[bytes, PathLike, ReadOptions], ModelGraph]

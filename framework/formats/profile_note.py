@@ -65,7 +65,7 @@ def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
-        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give --bandwidth")
+        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give a `device`, or `bandwidth`")
     return value / passes
 
 

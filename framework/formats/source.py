@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from framework.errors import UserError
 from framework.formats.json_tables import read_tables
-from framework.input_files import check_deadline, decode_text, size_limit
+from framework.input_files import LIMIT_VARIABLE, check_deadline, decode_text, size_limit
 from framework.input_files import read_bytes as read_bytes
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -42,7 +42,7 @@ def parse_json(data: bytes, where: str, tables: Mapping[str, Sequence[str]] | No
         raise UserError(
             f"{values} JSON values are too many to hold in memory",
             where=where,
-            mend=f"if they are meant: pipebound --max-input {-(-values * _BYTES_PER_VALUE // 10**9)}GB",
+            mend=f"if they are meant: `{LIMIT_VARIABLE}={-(-values * _BYTES_PER_VALUE // 10**9)}GB`",
         )
     objects = 0
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, Union
 
 from framework.errors import UserError
-from framework.input_files import check_deadline, size_limit
+from framework.input_files import LIMIT_VARIABLE, check_deadline, size_limit
 
 Value: TypeAlias = Union[str, "Message"]
 
@@ -219,7 +219,7 @@ def _tokens(text: str, where: str) -> list[str]:
             raise UserError(
                 f"more than {len(tokens)} tokens are too many to hold in memory",
                 where=where,
-                mend="if they are meant, give pipebound a larger --max-input",
+                mend=f"if they are meant: `{LIMIT_VARIABLE}={-(-2 * len(tokens) * _BYTES_PER_TOKEN // 10**9)}GB`",
             )
     return tokens
 

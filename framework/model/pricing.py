@@ -202,7 +202,7 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
         raise UserError(
             "the graph holds bytes, and no link bandwidth is given",
             where=graph.source,
-            mend="give --device NAME, or --bandwidth BYTES_PER_SECOND",
+            mend="give a `device` that has one",
         )
     seconds = costs.seconds
     unknown = np.isnan(seconds)
@@ -212,7 +212,7 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
             raise UserError(
                 f"node {first!r} has no measured time, and device {device.name} no peak_flops and memory_bandwidth",
                 where=graph.source,
-                mend="give --device NAME",
+                mend="give a `device` that has both",
             )
         roofline = np.maximum(costs.flops / device.peak_flops, costs.accessed_bytes / device.memory_bandwidth)
         seconds = np.where(unknown, roofline, seconds)

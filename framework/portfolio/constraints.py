@@ -212,7 +212,7 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
             f"the partition to start from separates {graph.node_names[apart]!r} from one that must share its stage, or "
             "has it elsewhere than it is pinned to",
             where=where,
-            mend="drop --start, or the constraint",
+            mend="drop `start`, or the constraint",
         )
     if of_input.min() < 0 or of_input.max() >= problem.stages:
         raise UserError(
@@ -231,7 +231,7 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
         raise UserError(
             f"the partition to start from breaks a constraint: {error}",
             where=where,
-            mend="drop --start, or the constraint",
+            mend="drop `start`, or the constraint",
         ) from None
     return partition
 

@@ -72,7 +72,7 @@ def _check(claimed: int, certificate: Certificate, problems: Mapping[str, Proble
     try:
         checker = registry.create(EntrySpec(certificate.kind))
     except UserError:
-        return None, f"nothing here checks certificates of the kind {certificate.kind!r}: give the run's --plugin"
+        return None, f"nothing here checks certificates of the kind {certificate.kind!r}: give the run's `plugin_files`"
     if not isinstance(checker, CertificateChecker):
         return None, f"{certificate.kind} cannot check certificates"
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.pricing import Quantised
 from framework.portfolio.compilation import OnCompile, say_plainly
@@ -52,6 +54,22 @@ class Settings:
     memory_bytes: int | None = None
     presolve: bool = True
     plugin_files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        amounts = (
+            ("budget", self.budget, 0 < self.budget < math.inf, "a positive number of seconds"),
+            ("gap", self.gap, 0 <= self.gap < math.inf, "a share such as 0.01"),
+            ("workers", self.workers, self.workers is None or self.workers >= 1, "a number of processes"),
+            (
+                "memory_bytes",
+                self.memory_bytes,
+                self.memory_bytes is None or self.memory_bytes > 0,
+                "a number of bytes",
+            ),
+        )
+        for name, value, fits, wanted in amounts:
+            if not fits:
+                raise UserError(f"`{name}` is {value!r}", mend=f"give {wanted}")
 
     def options(self, started: float) -> RunOptions:
         """Return the limits and targets of a run that began at `started`, on the clock of `time.monotonic`."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from framework.bounds import Reason
 from framework.portfolio.comparison import ComparedRun, Comparison
 from framework.portfolio.result import Result
-from framework.report.console import open_console, styled
+from framework.report.console import Console, open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import UNKNOWN, percent, quantity, ratio, scaled_unit, seconds
 from framework.report.tables import notes, with_soundness

@@ -6,7 +6,6 @@ from pathlib import Path
 from shlex import quote
 
 import numpy as np
-from rich.console import Console
 
 from framework.deploy.split.manifest import GRAPH, Manifest
 from framework.deploy.tuning.profile import Profile
@@ -15,7 +14,7 @@ from framework.deploy.tuning.refine import Refinement
 from framework.deploy.tuning.search import EXPLORING
 from framework.deploy.tuning.trial import SPLIT, Trial
 from framework.model.graph import FloatArray
-from framework.report.console import open_console
+from framework.report.console import Console, open_console
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.report.tables import notes

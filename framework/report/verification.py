@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from framework.portfolio.verification import NOT_CHECKED, Verification
-from framework.report.console import open_console, styled
+from framework.report.console import Console, open_console, styled
 from framework.report.layout import FactTable
 from framework.wording import choose, counted
 

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from framework.deploy.tuning.recommend import Recommendation
 from framework.errors import UserError
@@ -18,19 +15,12 @@ from framework.portfolio.comparison import ComparedRun, Comparison
 from framework.portfolio.result import Result
 from framework.portfolio.verification import Verification
 from framework.report.comparison import bound_by, found_by, print_comparison
-from framework.report.console import PlainConsole, open_console
+from framework.report.console import Console, as_html, printed
 from framework.report.deployment import print_recommendation
 from framework.report.tables import print_results
 from framework.report.verification import print_verification
 from framework.shown import register_view
 from framework.study.analysis.report import StudyReport
-
-HTML_WIDTH = 110
-"""Columns of a table in a notebook."""
-_FRAME = (
-    '<pre style="white-space:pre;overflow-x:auto;line-height:normal;'
-    "font-family:Menlo,'DejaVu Sans Mono',consolas,'Courier New',monospace\">{code}</pre>"
-)
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -44,18 +34,11 @@ class _Printed:
 
     def text(self, value: Any) -> str:
         """Return what is printed, as wide as the terminal."""
-        out = io.StringIO()
-        width = open_console().width
-        self.show(value, PlainConsole(file=out, width=width, markup=False, emoji=False, highlight=False))
-        return out.getvalue().rstrip("\n")
+        return printed(lambda console: self.show(value, console))
 
     def html(self, value: Any) -> str:
         """Return what a notebook shows; names are escaped."""
-        console = PlainConsole(
-            file=io.StringIO(), record=True, width=HTML_WIDTH, markup=False, emoji=False, highlight=False
-        )
-        self.show(value, console)
-        return console.export_html(inline_styles=True, code_format=_FRAME)
+        return as_html(lambda console: self.show(value, console))
 
     def plot(self, value: Any, path: Path | None) -> Any:
         """Return the figure, and write it where a path is given."""

@@ -205,7 +205,7 @@ def only_subsets(spec: StudySpec, names: Sequence[str]) -> StudySpec:
     for name in names:
         if name not in known:
             mend = f"it has: {', '.join(known)}" if known else "it names graphs only"
-            raise UserError(f"--subset: the spec has no subset '{name}'", where=str(spec.path), mend=mend)
+            raise UserError(f"`subset`: the spec has no subset '{name}'", where=str(spec.path), mend=mend)
     return replace(spec, graphs=(), subsets=tuple(item for item in spec.subsets if item[1] in names))
 
 

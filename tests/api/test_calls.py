@@ -14,7 +14,9 @@ import networkx as nx
 import pytest
 
 import pipebound
+from framework.portfolio.records import GraphRecord
 from framework.registry import registry
+from tests.results import made_result
 
 # CP-SAT has no kernels to be compiled.
 EXACT = pipebound.Settings(entry="cp-sat", workers=1, presolve=False)
@@ -53,6 +55,15 @@ def test_a_result_is_typed_and_printed(result: pipebound.Result) -> None:
     assert html is not None
     assert html.startswith("<pre")
     assert "Proven optimal" in html
+
+
+def test_names_are_escaped_in_notebooks() -> None:
+    shown = made_result(graph=GraphRecord(name="<script>alert(1)</script>", sha256="0", nodes=3))
+    assert "<script>" in str(shown)
+    html = shown._repr_html_()
+    assert html is not None
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
 
 
 def test_it_is_json_at_the_edge_only(result: pipebound.Result, tmp_path: Path) -> None:
@@ -111,6 +122,35 @@ def test_a_graph_may_be_many_things(
 def test_no_number_of_stages(model: pipebound.ModelGraph, stages: Any) -> None:
     with pytest.raises(pipebound.UserError, match="is no number of stages"):
         pipebound.solve(model, stages)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"budget": 0.0}, {"budget": float("nan")}, {"gap": -0.1}, {"workers": 0}, {"memory_bytes": 0}]
+)
+def test_settings_are_checked_by_name(settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(pipebound.UserError, match=f"^`{name}` is "):
+        pipebound.Settings(**settings)
+
+
+def test_errors_speak_of_arguments(model: pipebound.ModelGraph) -> None:
+    pinned = pipebound.Constraints(pins=(("e", 5),))
+    with pytest.raises(pipebound.UserError, match="`stages` ends at 2"):
+        pipebound.recommend(model, [1, 2], constraints=pinned)
+    with pytest.raises(pipebound.UserError, match="leave out `device`"):
+        pipebound.solve(
+            pipebound.from_networkx(_priced(), unit="ms"),
+            2,
+            settings=replace(SIMPLE, device=pipebound.load_device("reference")),
+        )
+
+
+def _priced() -> nx.DiGraph[Any]:
+    graph: nx.DiGraph[Any] = nx.DiGraph()
+    graph.add_node("a", work=1, output_size=1)
+    graph.add_node("b", work=2, output_size=1)
+    graph.add_edge("a", "b")
+    return graph
 
 
 def test_verify_gives_a_verdict(result: pipebound.Result, model: pipebound.ModelGraph, tmp_path: Path) -> None:

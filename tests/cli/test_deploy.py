@@ -131,7 +131,7 @@ def test_a_profile_states_its_own_bandwidth(pipebound: Run, tmp_path: Path) -> N
     (tmp_path / "p.graph.json").write_text(json.dumps(document))
     wrong = pipebound("solve", "p.graph.json", "-k", "2")
     assert wrong.returncode == 2
-    assert "copy_bandwidth is -1 (give --bandwidth)" in wrong.stderr
+    assert "copy_bandwidth is -1 (give a --device, or --bandwidth)" in wrong.stderr
 
 
 def test_recommend(pipebound: Run, graph_file: Path) -> None:
@@ -162,7 +162,7 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("arguments", "words"),
     [
         (["split", "absent.onnx", "r.json", "-o", "out"], "absent.onnx"),
-        (["split", "other.onnx", "r.json", "-o", "out"], "give --graph FILE, the graph that was solved"),
+        (["split", "other.onnx", "r.json", "-o", "out"], "give --graph, the file that was solved"),
         (["split", "other.onnx", "r.json", "-o", "out", "--graph", "model.onnx"], "has other nodes than"),
         (["split", "model.onnx", "r.json", "-o", "."], "the folder is not empty"),
         (["split", "model.onnx", "r.json", "-o", "out", "--plot", "x.bmp"], "cannot draw a .bmp"),

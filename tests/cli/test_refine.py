@@ -170,7 +170,7 @@ def test_a_split_with_generated_weights_stands_alone(tmp_path: Path) -> None:
         (["refine", "stages", "-o", "stages"], "this is the split to refine itself"),
         (["refine", "stages", "-o", "."], "the folder is not empty"),
         (["refine", "stages", "-o", "out", "--model", "other.onnx"], "the stages are not of this model"),
-        (["refine", "stages", "-o", "out", "--model", "gone.onnx"], "give it with --model FILE"),
+        (["refine", "stages", "-o", "out", "--model", "gone.onnx"], "give its file as --model"),
         (["refine", "unsolved", "-o", "out"], "split a result of the model or of its profile"),
         (["refine", "stages", "-o", "out", "--budget", "soon"], "soon"),
         (["refine", "stages", "-o", "out", "--optimization", "most"], "choose one of none, basic"),

@@ -114,6 +114,6 @@ def test_formats_whose_files_name_them_are_asked_first() -> None:
 
 
 def test_options_that_say_nothing_are_not_given() -> None:
-    assert ReadOptions(dims={}).given() == {}
+    assert ReadOptions(dims={}).given() == ()
     given = ReadOptions(dims={"N": 1}, training=True, drop_unused=True).given()
-    assert given == {"dims": "--dim", "training": "--training", "drop_unused": "--drop-unused"}
+    assert given == ("dims", "training", "drop_unused")

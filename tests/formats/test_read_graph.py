@@ -107,9 +107,9 @@ def test_forced_format(tmp_path: Path) -> None:
 def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(NATIVE)
-    assert "--dim means nothing to a native file (leave --dim out)" in refused(path, dims={"N": 1})
-    assert "--training means nothing to a native file" in refused(path, training=True)
-    assert "--drop-unused means nothing to a native file" in refused(path, drop_unused=True)
+    assert "`dims` means nothing to a native file (leave `dims` out)" in refused(path, dims={"N": 1})
+    assert "`training` means nothing to a native file" in refused(path, training=True)
+    assert "`drop_unused` means nothing to a native file" in refused(path, drop_unused=True)
     assert read_graph(path, dims={}, training=False).topology.n == 1
 
 

@@ -117,5 +117,5 @@ def test_names_that_stand_for_nothing() -> None:
     assert "choose from 10 to 2000 nodes" in refused("regal-er-9-1")
     with pytest.raises(UserError, match="at least 0"):
         regal_graph("er", 50, -1)
-    with pytest.raises(UserError, match="--dim means nothing to a generated graph"):
+    with pytest.raises(UserError, match="`dims` means nothing to a generated graph"):
         read_graph(f"testbed:{regal_name('er', 50, 1)}", dims={"n": 1})

@@ -88,7 +88,7 @@ def assign(
             raise UserError(
                 "the result is not of this model as it stands, and names no graph file",
                 where=str(model.path),
-                mend="give --graph FILE, the graph that was solved",
+                mend="give `graph`, the file that was solved",
             )
         sizes = {**read_note(path).get("dims", {}), **sizes}
         graph = _same_nodes(model, result, path)
@@ -141,7 +141,8 @@ def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
     read = result.graph.input or GraphInput(path=path)
     graph = read_graph(path, format=read.format, dims=read.dims, training=read.training, drop_unused=read.drop_unused)
     if not graph.is_called(result.graph.sha256):
-        raise UserError("this is not the graph that was solved", where=path, mend="give --graph FILE, or solve again")
+        mend = "give `graph`, the file that was solved, or solve again"
+        raise UserError("this is not the graph that was solved", where=path, mend=mend)
     if graph.node_names != model.node_names:
         ours, theirs = set(model.node_names), set(graph.node_names)
         strangers = [name for name in graph.node_names if name not in ours] + [

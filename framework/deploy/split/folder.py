@@ -79,7 +79,7 @@ def check_target(folder: Path, origin: Path, *, inputs: Sequence[Path] = (), for
         old = _owned(folder, origin, force)
     elif entries and not force:
         raise UserError(
-            "the folder is not empty", where=where, mend="give a new one, or --force to replace files of stages in it"
+            "the folder is not empty", where=where, mend="give a new one, or `force` to replace files of stages in it"
         )
     if force:
         old += [path.name for path in entries if _STAGE_FILE.fullmatch(path.name)]
@@ -88,7 +88,7 @@ def check_target(folder: Path, origin: Path, *, inputs: Sequence[Path] = (), for
     for name in old:
         if any(path.exists() and path.samefile(folder / name) for path in inputs):
             raise UserError(
-                "this file would be replaced, and is needed", where=str(folder / name), mend="give a new -o"
+                "this file would be replaced, and is needed", where=str(folder / name), mend="give a new `output`"
             )
     return Target(folder=folder, old=tuple(old), force=force)
 
@@ -131,14 +131,14 @@ def origin_of(folder: Path, document: Mapping[str, Any]) -> Path:
 
 def _check_writable(folder: Path) -> None:
     if not folder.is_dir():
-        raise UserError("this is not a folder", where=str(folder), mend="give another -o")
+        raise UserError("this is not a folder", where=str(folder), mend="give another `output`")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError("nothing can be written here", where=str(folder), mend="give another -o")
+        raise UserError("nothing can be written here", where=str(folder), mend="give another `output`")
 
 
 def _owned(folder: Path, origin: Path, force: bool) -> list[str]:
     """Return the files that the manifest in a folder names and that have the names of a split's files."""
-    mend = "give a new folder, or --force to replace the stages"
+    mend = "give a new folder, or `force` to replace the stages"
     try:
         document = read_document(folder)
         old = origin_of(folder, document)
@@ -175,12 +175,12 @@ def _publish(temporary: Path, target: Target) -> None:
     for name in names:
         path = folder / name
         if path.parent != folder and (path.parent.is_symlink() or os.path.lexists(path.parent) != path.parent.is_dir()):
-            raise UserError("this is in the way", where=str(path.parent), mend="give another -o")
+            raise UserError("this is in the way", where=str(path.parent), mend="give another `output`")
         if os.path.lexists(path) and name not in target.old:
             raise UserError(
                 "a file that no split of this model wrote is in the way",
                 where=str(path),
-                mend="--force replaces files of stages; or give another -o",
+                mend="`force` replaces files of stages; or give another `output`",
             )
     if target.old:
         pending = json.loads((temporary / NAME).read_text(encoding="utf-8"))

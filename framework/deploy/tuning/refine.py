@@ -226,7 +226,7 @@ def _opened(manifest: Manifest, output: Path, model_path: Path | None, force: bo
     check_target(output, _origin(manifest), inputs=stages, force=force)
     whole = model_path or manifest.model_path
     if not whole.is_file():
-        raise UserError("the unsplit model is not there", where=str(whole), mend="give it with --model FILE")
+        raise UserError("the unsplit model is not there", where=str(whole), mend="give its file as `model`")
     return open_model(whole)
 
 

@@ -186,7 +186,7 @@ def run_trial(
     """
     whole = model_path or manifest.model_path
     if not whole.is_file():
-        raise UserError("the unsplit model is not there", where=str(whole), mend="give it with --model FILE")
+        raise UserError("the unsplit model is not there", where=str(whole), mend="give its file as `model`")
     begun = time.monotonic()
     remarks: list[str] = []
     model = open_model(whole)

@@ -31,7 +31,7 @@ def check_sizes(dims: Mapping[str, int], where: str) -> None:
     for name, size in dims.items():
         if not 0 <= size < 1 << _MOST_BITS:
             said = "negative" if size < 0 else "beyond 64 bits"
-            raise UserError(f"--dim {name}={size} is {said}", where=where, mend="give a size")
+            raise UserError(f"{dims_argument({name: size})} is {said}", where=where, mend="give a size")
 
 
 def with_derived(dims: Mapping[str, int], symbols: Iterable[str], where: str) -> dict[str, int]:
@@ -55,7 +55,7 @@ def with_derived(dims: Mapping[str, int], symbols: Iterable[str], where: str) ->
             raise UserError(
                 f"the dimension {symbol!r} is {size} against {dims[symbol]}: {basis} against what is given for it",
                 where=where,
-                mend=f"leave out {dim_options([symbol], dims[symbol])}, or change the others",
+                mend=f"leave out {dims_argument({symbol: dims[symbol]})}, or change the others",
             )
         if not 0 <= size < 1 << _MOST_BITS:
             raise UserError(f"the dimension {symbol!r} is {size} with {basis}", where=where, mend="give other sizes")
@@ -78,6 +78,11 @@ def dim_options(symbols: Iterable[str], size: int = 1) -> str:
     return " ".join(f"--dim {shlex.quote(f'{symbol}={size}')}" for symbol in dict.fromkeys(symbols))
 
 
+def dims_argument(sizes: Mapping[str, int]) -> str:
+    """Return the argument that sets dimensions, as an error names it."""
+    return f"`dims={dict(sizes)!r}`"
+
+
 def check_names(dims: Mapping[str, int], known: set[str], where: str) -> None:
     """Refuse names that no dimension of a model has; expressions are known by what they are made of, too."""
     known = known | set(to_give(known, {}))
@@ -96,7 +101,7 @@ def conflict(shapes: Iterable[tuple[int, ...]], dims: Mapping[str, int]) -> tupl
             if size != 1 and seen.setdefault(axis, size) != size:
                 pair = (seen[axis], size)
                 blamed = [name for name, given in dims.items() if given in pair] or list(dims)
-                return (*pair, " ".join(dim_options([name], dims[name]) for name in blamed))
+                return (*pair, dims_argument({name: dims[name] for name in blamed}))
     return None
 
 

@@ -191,13 +191,13 @@ def test_shared_parameters_are_counted_per_user_and_remarked() -> None:
 
 def test_symbolic_dimensions() -> None:
     text = """g (float[N, 3, "height", 8] x) => (float[N, 3, "height", 8] y) { y = Relu (x) }""".replace('"', "")
-    assert "the shape of input 'x' is [N, 3, height, 8] (give --dim N=1 --dim height=1)" in refusal(text)
-    assert "is [2, 3, height, 8] (give --dim height=1)" in refusal(text, {"N": 2})
+    assert "the shape of input 'x' is [N, 3, height, 8] (give `dims={'N': 1, 'height': 1}`)" in refusal(text)
+    assert "is [2, 3, height, 8] (give `dims={'height': 1}`)" in refusal(text, {"N": 2})
     graph = read(text, {"N": 2, "height": 5})
     assert costs_of(graph).flops.tolist() == [2 * 3 * 5 * 8]
     assert graph.batch == 2
     assert "no dimension 'hight' (did you mean height?)" in refusal(text, {"N": 2, "height": 5, "hight": 5})
-    assert "--dim N=-1 is negative" in refusal(text, {"N": -1})
+    assert "`dims={'N': -1}` is negative" in refusal(text, {"N": -1})
     assert "is beyond 64 bits (give a size)" in refusal(text, {"N": 2**63, "height": 1})
     assert "node 'y' (Relu): its output 'y' of shape [46" in refusal(text, {"N": 2**62, "height": 2})
     assert "no machine holds it" in refusal(
@@ -209,10 +209,10 @@ def test_dimensions_without_a_name_are_called_by_input_and_axis() -> None:
     model = model_of("g (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }")
     model.graph.input[0].type.tensor_type.shape.dim[0].Clear()
     model.graph.output[0].type.tensor_type.shape.dim[0].Clear()
-    assert "is [x.0, 3] (give --dim x.0=1)" in refusal(model)
+    assert "is [x.0, 3] (give `dims={'x.0': 1}`)" in refusal(model)
     assert costs_of(read(model, {"x.0": 4})).flops.tolist() == [12]
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
-    assert "give --dim x.0=1" in refusal(model)
+    assert "give `dims={'x.0': 1}`" in refusal(model)
 
 
 def test_stored_shapes_of_another_batch_do_not_survive_binding() -> None:
@@ -243,7 +243,7 @@ def test_shapes_follow_from_shape_arithmetic() -> None:
 def test_data_dependent_sizes_can_be_given() -> None:
     text = "g (float[4] x) => (float[K] y) { i = NonZero (x)  c = Cast <to = 1> (i)  y = Relu (c) }"
     message = refusal(text)
-    assert "node 'i' (NonZero): the shape of its output 'i' is [1, unk__0] (give --dim unk__0=1)" in message
+    assert "node 'i' (NonZero): the shape of its output 'i' is [1, unk__0] (give `dims={'unk__0': 1}`)" in message
     assert [size for _, size, _ in tensors_of(read(text, {"unk__0": 3, "K": 3}))] == [24, 12]
 
 

@@ -71,7 +71,7 @@ def guarded(infer: Callable[[], tuple[list[str], onnx.ModelProto]], where: str) 
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
     if answer is None:
-        mend = "give a larger --budget" if left is not None else "the model is too large, or damaged"
+        mend = "give a larger `budget`" if left is not None else "the model is too large, or damaged"
         raise UserError(f"shape inference takes more than {seconds:.3g} s", where=where, mend=mend)
     if status or not answer:
         raise UserError(

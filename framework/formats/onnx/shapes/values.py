@@ -11,7 +11,7 @@ import onnx
 from onnx import shape_inference
 
 from framework.errors import UserError
-from framework.formats.onnx.dims import check_names, check_sizes, dim_options, to_give, with_derived
+from framework.formats.onnx.dims import check_names, check_sizes, dims_argument, to_give, with_derived
 from framework.formats.onnx.shapes.folding import complete_shapes
 from framework.formats.onnx.shapes.guard import guarded
 from framework.formats.onnx.shapes.limits import check_ranks
@@ -84,7 +84,10 @@ class Values:
                 return "holds strings", "only numbers have a size; rewrite the model without it"
             symbols = [dim.dim_param for dim in tensor.shape.dim if _resolved(dim, self._dims) is None]
             if all(symbols):
-                return f"is {_spelled(tensor.shape, self._dims)}", f"give {dim_options(to_give(symbols, self._dims))}"
+                return (
+                    f"is {_spelled(tensor.shape, self._dims)}",
+                    f"give {dims_argument(dict.fromkeys(to_give(symbols, self._dims), 1))}",
+                )
             return f"is {_spelled(tensor.shape, self._dims)}", "store its shape in the file's value_info"
         return "is unknown", "store its shape in the file's value_info; the operator has no shape inference here"
 
@@ -182,7 +185,7 @@ def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], wher
         raise UserError(
             f"the shape of input {', '.join(shapes[:2])}{more}",
             where=where,
-            mend=f"give {dim_options(to_give(symbols, dims))}",
+            mend=f"give {dims_argument(dict.fromkeys(to_give(symbols, dims), 1))}",
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser, shape_inference
 
 from framework.cli.options import parse_dims
+from framework.cli.spelling import with_options
 from framework.errors import UserError
 from framework.formats.onnx.dims import to_give, with_derived
 from framework.formats.onnx.reader import parse
@@ -149,7 +150,7 @@ def test_names_of_dimensions_may_be_anything() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     message = refusal(model)
     advice = message.partition("(give ")[2].removesuffix(")")
-    flags = shlex.split(advice)
+    flags = shlex.split(with_options(advice))
     assert flags == ["--dim", f"{name}=1"]
     dims = parse_dims(flags[1::2])
     assert parse(model.SerializeToString(), "m.onnx", dims=dims).costs.flops.tolist() == [3]  # type: ignore[union-attr]
@@ -168,19 +169,19 @@ def test_dimensions_that_are_expressions_follow() -> None:
     model = decoder()
     for value in (model.graph.input[2], model.graph.output[0]):
         value.type.tensor_type.shape.dim[1].dim_param = "P + S"
-    assert "(give --dim B=1 --dim S=1 --dim P=1)" in refusal(model)
+    assert "(give `dims={'B': 1, 'S': 1, 'P': 1}`)" in refusal(model)
     graph = parse(model.SerializeToString(), "m.onnx", dims={"B": 2, "S": 1, "P": 8})
     assert isinstance(graph.costs, PhysicalCosts)
     assert graph.costs.flops.tolist() == [0, 2 * 9 * 8, 18]
     message = refusal(model, {"B": 2, "S": 1, "P": 8, "P + S": 12})
     assert "the dimension 'P + S' is 9 against 12: P=8, S=1 against what is given for it" in message
-    assert "leave out --dim 'P + S=12'" in message
+    assert "leave out `dims={'P + S': 12}`" in message
 
 
 def test_sizes_that_contradict_each_other_are_blamed_on_the_dimension() -> None:
     message = refusal(decoder(), {"B": 2, "S": 1, "P": 8, "T": 12})
     assert "node 'y' (Add): the sizes of its inputs contradict each other, 9 against 12" in message
-    assert "(check --dim T=12)" in message
+    assert "(check `dims={'T': 12}`)" in message
 
 
 @pytest.mark.parametrize(
