@@ -45,11 +45,14 @@ def run_cells(cells: Sequence[Mapping[str, Any]], folder: Path) -> Iterator[list
 def _run_cell(source: str, names: dict[str, Any], count: int) -> list[dict[str, Any]]:
     where = f"<cell {count}>"
     tree = ast.parse(source, where)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        del tree.body[-1]
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(compile(tree, where, "exec"), names)
-        value = None if last is None else eval(compile(ast.Expression(last.value), where, "eval"), names)
+        shown = ast.Expression(last.value) if isinstance(last, ast.Expr) else None
+        value = None if shown is None else eval(compile(shown, where, "eval"), names)
     outputs: list[dict[str, Any]] = []
     if said.getvalue():
         outputs.append({"name": "stdout", "output_type": "stream", "text": said.getvalue().splitlines(keepends=True)})

@@ -77,7 +77,7 @@ def test_the_name_of_the_format_may_be_given(tmp_path: Path, plugin: str) -> Non
     path.write_text("anything\na b\n")
     load_plugin_file(plugin)
     assert read_graph(path, format="edge-list").topology.n == 2
-    with pytest.raises(UserError, match="--dim means nothing to a edge-list file"):
+    with pytest.raises(UserError, match="`dims` means nothing to a edge-list file"):
         read_graph(path, format="edge-list", dims={"N": 1})
 
 
