@@ -13,7 +13,7 @@ from framework.model.device import DEFAULT_DEVICE, Device, load_device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Settings
-from framework.registry import EntrySpec, files_of_callers, load_plugins, registry
+from framework.registry import EntrySpec, files_of_callers, load_plugins, registry, split_entries
 
 if TYPE_CHECKING:
     import networkx
@@ -131,7 +131,7 @@ def refuse_entries_of_script(*entries: str) -> None:
     UserError
         For the first one.
     """
-    for text in entries:
+    for text in (part for entry in entries for part in split_entries(entry)):
         name = EntrySpec.parse(text).name
         if registry.get(name).factory.__module__ == "__main__":
             raise UserError(

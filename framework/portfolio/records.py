@@ -35,7 +35,7 @@ class Status(StrEnum):
     """All methods ended without a partition."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GraphInput:
     """Where a graph came from and how it was read, so that `verify` can read it again."""
 

@@ -52,13 +52,13 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Any:
 def _figure_class() -> Any:
     from matplotlib.figure import Figure
 
-    class ShownFigure(Figure):
+    class NotebookFigure(Figure):
         def _repr_png_(self) -> bytes:
             data = io.BytesIO()
             self.savefig(data, format="png", dpi=_NOTEBOOK_DPI)
             return data.getvalue()
 
-    return ShownFigure
+    return NotebookFigure
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from framework.bounds import PROVEN_WITHIN
 from framework.errors import UserError
-from framework.report.plots.canvas import TYPE, title_text
+from framework.report.plots.canvas import TYPE, new_figure, title_text
 from framework.study.analysis.profiles import Profile
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group, Summary
@@ -46,10 +46,9 @@ def figure_names(report: StudyReport) -> dict[str, str]:
 def draw(report: StudyReport, name: str) -> Any:
     """Return the matplotlib figure of a name."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     with mpl.rc_context(TYPE):
-        figure = Figure(figsize=(7.6, 3.9), layout="constrained")
+        figure = new_figure(7.6, 3.9)
         axes = figure.subplots()
         _DRAW[name](axes, report)
         handles, labels = axes.get_legend_handles_labels()
