@@ -163,7 +163,8 @@ def _nearest(value: Fraction) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.nextafter(math.inf, 0.0), value)
+        largest = math.nextafter(math.inf, 0.0)
+        return largest if value > 0 else -largest
 
 
 def _decimal(number: float) -> Fraction:

@@ -59,6 +59,12 @@ def test_whole_numbers_beyond_floats_are_exact() -> None:
     assert Fraction(stages[0].work.rounded_up()) >= 2 * large
 
 
+def test_sums_beyond_floats_are_rounded_outwards() -> None:
+    beyond = Fraction(10) ** 309
+    assert Exact(beyond, beyond).rounded_up() == math.inf
+    assert float_below(beyond) < math.inf
+
+
 def test_the_roofline_is_a_quotient_of_rational_numbers() -> None:
     third = Device(name="third", peak_flops=3.0, memory_bandwidth=7.0, link_bandwidth=11.0, fast_memory=2.0)
     graph = physical(
