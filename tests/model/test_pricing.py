@@ -184,7 +184,7 @@ def test_unlimited_memory() -> None:
 
 
 def test_missing_figures_are_asked_for() -> None:
-    with pytest.raises(UserError, match=r"no link bandwidth is given.*--bandwidth"):
+    with pytest.raises(UserError, match=r"no link bandwidth is given.*a `device` that has one"):
         price(physical())
     with pytest.raises(UserError, match="no link bandwidth is given"):
         price(physical(), Device(name="d", peak_flops=1e12))

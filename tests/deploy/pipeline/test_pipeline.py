@@ -103,7 +103,7 @@ def test_a_trial_of_another_model_is_refused(tmp_path: Path) -> None:
     stranger = write(MODELS["functions"](), tmp_path / "stranger.onnx")
     with pytest.raises(UserError, match="not of this model"):
         run_trial(manifest, model_path=stranger, items=6, rounds=1)
-    with pytest.raises(UserError, match="--model FILE"):
+    with pytest.raises(UserError, match="give its file as `model`"):
         run_trial(manifest, model_path=tmp_path / "gone.onnx", items=6, rounds=1)
 
 

@@ -88,7 +88,7 @@ def test_another_model_s_stages_need_force(model: ModelFile, tmp_path: Path) -> 
     out = tmp_path / "out"
     split_model(model, halves(model), out)
     other = open_model(write(functions(), tmp_path / "other.onnx"))
-    with pytest.raises(UserError, match=r"stages of another model, .*m\.onnx .*--force"):
+    with pytest.raises(UserError, match=r"stages of another model, .*m\.onnx .*`force`"):
         split_model(other, [0] * len(other.placed), out)
     assert read_manifest(out).file_names() == ["stage0.onnx", "stage1.onnx"]
     (out / "notes.txt").write_text("mine")
@@ -140,7 +140,7 @@ def test_an_interrupted_or_damaged_split_does_not_block_the_next(model: ModelFil
     split_model(model, [0] * len(model.placed), out)
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "stage0.onnx"]
     (out / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match=r"not valid JSON.*--force"):
+    with pytest.raises(UserError, match=r"not valid JSON.*`force`"):
         split_model(model, halves(model), out)
     split_model(model, halves(model), out, force=True)
     (out / "manifest.json").unlink()
