@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ortools.sat.python import cp_model
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import instance_from_lists
@@ -16,6 +19,8 @@ from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import random_layered_instance, random_problem
 from tests.structure.plain_definitions import stage_vectors
 
+CP: Any = cp_model
+"""Only partly typed."""
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -28,6 +33,7 @@ def solve(model: StageModel) -> tuple[Partition | None, int]:
     """Return a partition that CP-SAT found, and its proven bound; None if the model has no solution."""
     if model.trivially_infeasible:
         return None, 0
+    solver: Any
     solver, status = solve_translated(model.model, seconds=float("inf"), threads=1, seed=0, should_stop=never)
     assert status in ("OPTIMAL", "FEASIBLE", "INFEASIBLE")
     if status == "INFEASIBLE":
@@ -111,9 +117,7 @@ def test_the_solutions_of_a_model_are_the_partitions_that_keep_to_the_threshold(
         should_stop=never,
     )
     assert not model.trivially_infeasible
-    from ortools.sat.python import cp_model
-
-    solver = cp_model.CpSolver()
+    solver = CP.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.fix_variables_to_their_hinted_value = True
     for place in rng.permutation(len(every))[:4].tolist():
@@ -121,7 +125,7 @@ def test_the_solutions_of_a_model_are_the_partitions_that_keep_to_the_threshold(
         windows = zip(every[place], model.earliest, model.latest, strict=True)
         if all(low <= b <= high for b, low, high in windows):
             status = solver.solve(model.model)
-            assert (status == cp_model.OPTIMAL) == (costs[place] <= threshold)
+            assert (status == CP.OPTIMAL) == (costs[place] <= threshold)
         else:
             assert costs[place] > threshold
 
@@ -146,5 +150,6 @@ def test_what_it_refuses_and_where_it_stops() -> None:
     with pytest.raises(OutOfTimeError):
         StageModel(problem, parts, threshold=threshold, resolution=1 << 20, should_stop=lambda: True)
     model = StageModel(problem, parts, threshold=threshold, resolution=1 << 20, should_stop=never)
-    proto = model.model.proto
+    built: Any = model.model
+    proto = built.proto
     assert len(proto.variables) + len(proto.constraints) < 2 * estimated_size(problem)
