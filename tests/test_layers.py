@@ -240,3 +240,14 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_no_file_outgrows_a_reader(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
+
+
+def test_a_test_imports_each_module_of_structure() -> None:
+    imported = {name for path in (REPOSITORY / "tests").rglob("test_*.py") for name in imports_of(path)}
+    modules = [module_of(path) for path in FILES if path.name != "__init__.py"]
+    untested = [
+        module
+        for module in modules
+        if module.startswith("framework.structure.") and not any(within(name, [module]) for name in imported)
+    ]
+    assert not untested, f"no test imports {untested}: add tests/structure/<room>/test_<module>.py"

@@ -1,0 +1,78 @@
+"""Cores of growing size: none refutes what a partition reaches, and the last one, without fluid, decides."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.model.problem import Problem, bottleneck
+from framework.structure.fluid.hierarchy import CoreTower, ReadyCore, VariantOrder
+from framework.structure.primal.initial_interval import simple_bound
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_problem
+from tests.structure.plain_definitions import stage_vectors
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def never() -> bool:
+    """Stop never."""
+    return False
+
+
+def _tower(problem: Problem, threshold: int, *, first_ideals: int = 2, max_ideals: int = 10_000) -> CoreTower:
+    return CoreTower(
+        problem.instance,
+        simple_bound(problem),
+        threshold,
+        problem.useful_stages,
+        first_ideals=first_ideals,
+        max_ideals=max_ideals,
+        should_stop=never,
+    )
+
+
+@given(SEEDS)
+@settings(max_examples=30, derandomize=True, deadline=None)
+def test_no_core_refutes_the_optimum_and_the_last_one_all_below(seed: int) -> None:
+    problem = random_problem(seed, max_nodes=7)
+    optimum, k = brute_force_optimum(problem), problem.useful_stages
+    tower = _tower(problem, optimum)
+    cores: list[ReadyCore] = []
+    for core in tower.cores(lambda: float("inf"), never):
+        cores.append(core)
+        below = optimum and core.refute(k, optimum - 1, never) is None
+        plan = core.refute(k, optimum, never)
+        assert plan is not None
+        # What is allowed at one threshold need not be asked for at a higher one.
+        steps = core.search.steps
+        assert core.refute(k, optimum + 5, never) is not None
+        assert core.search.steps == steps
+        found = core.complete(problem, plan, 0, never)
+        assert tuple(found.stage_of.tolist()) in stage_vectors(problem.instance, k)
+        assert bottleneck(problem, found) >= optimum
+        tower.rate(core, optimum if below else max(0, optimum - 1))
+        if core.exact:
+            assert bool(below) == (optimum > 0)
+    assert cores[-1].exact
+    assert not any(core.exact for core in cores[:-1])
+    # Those that are known come again, in the same order.
+    assert list(tower.cores(lambda: float("inf"), never)) == cores
+
+
+@given(SEEDS)
+@settings(max_examples=20, derandomize=True, deadline=None)
+def test_cores_keep_to_their_number_of_ideals(seed: int) -> None:
+    problem = random_problem(seed, max_nodes=7)
+    tower = _tower(problem, brute_force_optimum(problem), first_ideals=3, max_ideals=6)
+    sizes = [len(core.search.lattice) for core in tower.cores(lambda: float("inf"), never)]
+    assert sizes
+    assert max(sizes) <= 6
+
+
+def test_a_variant_that_refutes_is_tried_first_from_then_on() -> None:
+    order = VariantOrder(variants=(0, 1, 2))
+    order.prefer(2)
+    assert order.variants == (2, 0, 1)
+    order.prefer(0)
+    assert order.variants == (0, 2, 1)

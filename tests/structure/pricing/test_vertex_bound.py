@@ -1,0 +1,105 @@
+"""One vertex of the pricing tree against all stages that keep its roles, and the walk from vertex to vertex."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.structure.poset.closure import closure
+from framework.structure.pricing.branch_and_bound import StagePricer
+from framework.structure.pricing.network import FREE, IN, OUT
+from framework.structure.pricing.propagation import NO_RULES
+from framework.structure.pricing.vertex_bound import (
+    FOUND,
+    MAGNITUDE,
+    OPEN,
+    PRUNED,
+    bound_vertex,
+    branch,
+    new_search,
+    next_vertex,
+    open_anchor,
+)
+from framework.testing.brute_force import stage_cost
+from framework.testing.instances import random_instance
+from tests.structure.plain_definitions import convex_sets, worth
+from tests.structure.pricing.test_network import keeps
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(SEEDS)
+@settings(max_examples=40, derandomize=True, deadline=None)
+def test_a_vertex_bounds_the_stages_that_keep_its_roles(seed: int) -> None:
+    rng = np.random.default_rng([seed, 5])
+    instance = random_instance(seed, max_nodes=6)
+    pricer = StagePricer(instance, closure(instance))
+    costs = {members: stage_cost(instance, members) for members in convex_sets(instance)}
+    threshold = max(0, int(rng.choice(list(costs.values()))) - int(rng.integers(0, 2)))
+    prices = rng.integers(-5, 40, instance.n)
+    search = new_search(np.arange(instance.n), max_columns=1, log_size=1)
+    for _ in range(6):
+        search.roles[:] = rng.choice([IN, FREE, FREE, OUT], instance.n)
+        search.roles[int(rng.integers(instance.n))] = IN
+        fitting = [x for x, cost in costs.items() if cost <= threshold and keeps(x, search.roles)]
+        best = max([worth(members, prices.tolist()) for members in fitting], default=-(1 << 40))
+        theta = max(0, best + int(rng.integers(-3, 4)))
+        # To settle a vertex at theta, or just to bound it.
+        for least, wanted in ((theta, theta), (-1, MAGNITUDE)):
+            result = np.zeros(5, np.int64)
+            outcome = bound_vertex(
+                pricer.shape,
+                NO_RULES,
+                pricer.network,
+                search,
+                prices,
+                threshold,
+                least,
+                wanted,
+                2 if instance.can_overflow else 1,
+                *pricer.multiplier_limits(prices),
+                np.array([float(rng.choice([0.1, 1.0, 8.0])), 0.0]),
+                result,
+            )
+            if outcome == PRUNED:
+                assert best <= least
+            elif outcome == FOUND:
+                members = sum(1 << v for v in np.flatnonzero(search.low).tolist())
+                assert members in fitting
+                assert worth(members, prices.tolist()) > wanted
+            else:
+                assert outcome == OPEN
+                assert result[4] >= best
+                # There is something left to branch on, unless only a bound was wanted.
+                assert wanted == MAGNITUDE or pricer.network.status[result[3]] == FREE
+
+
+@given(SEEDS)
+@settings(max_examples=30, derandomize=True, deadline=None)
+def test_the_walk_meets_every_choice_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 6))
+    order = rng.permutation(n)
+    search = new_search(order, max_columns=1, log_size=1)
+    met = []
+    for at in range(n):
+        search.numbers[0] = at
+        open_anchor(search)
+        depth = 0
+        while True:
+            free = np.flatnonzero(search.roles == FREE)
+            if len(free):
+                branch(search, depth, int(rng.choice(free)))
+                depth += 1
+                assert search.numbers[1] == depth
+                continue
+            met.append(tuple((search.roles == IN).tolist()))
+            depth = next_vertex(search, depth)
+            if depth == 0:
+                break
+        assert [v for v in range(n) if search.roles[v] != FREE] == sorted(order[: at + 1].tolist())
+    # Each set but the empty one belongs to the first of its members in the order.
+    assert sorted(met) == [x for x in itertools.product((False, True), repeat=n) if any(x)]
