@@ -45,5 +45,5 @@ def test_constants_make_no_versions_of_their_own() -> None:
     if overloads is None or not hasattr(inner, "signatures"):
         # NUMBA_DISABLE_JIT: there are no versions at all.
         return
-    versions = overloads.__self__.signatures
-    assert len(versions) == 1
+    # None, if the kernel that calls it was read from the cache.
+    assert len(overloads.__self__.signatures) <= 1
