@@ -13,6 +13,7 @@ from framework.contracts import Feature
 from framework.errors import UserError
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
+from framework.portfolio import portfolio_file
 from framework.portfolio.portfolio_file import Range, load_entries, load_portfolio_file, parse_portfolios
 from framework.portfolio.solve import portfolio_members
 from framework.registry import registry, split_entries
@@ -21,6 +22,15 @@ from framework.study.spec import read_spec
 from framework.testing.studies import made_up_folder
 
 load_entries()
+
+
+@pytest.fixture(autouse=True)
+def no_other_test_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a test registers: others look at all portfolios there are."""
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    monkeypatch.setattr(portfolio_file, "_registered", dict(portfolio_file._registered))
+
+
 TABLE = """
 [two-ranges]
 [[two-ranges.members]]
