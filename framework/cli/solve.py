@@ -90,8 +90,8 @@ def command(
         started=started,
         budget=seconds,
     )
-    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    settings = replace(settings, device=priced_by)
+    chosen = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    settings = replace(settings, device=chosen)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit
     )
@@ -122,12 +122,16 @@ def command(
             _print_json(results, len(stages))
         else:
             print_results(results, names=model.node_names if nodes or all_nodes else (), everything=all_nodes)
+    if code := _exit_code(results, interrupted=interrupt.happened):
+        raise typer.Exit(code)
+
+
+def _exit_code(results: Sequence[Result], *, interrupted: bool) -> int:
     if any(result.contradictions for result in results):
-        raise typer.Exit(1)
-    if interrupt.happened:
-        raise typer.Exit(130)
-    if any(result.status == "infeasible" for result in results):
-        raise typer.Exit(3)
+        return 1
+    if interrupted:
+        return 130
+    return 3 if any(result.status == "infeasible" for result in results) else 0
 
 
 def _print_json(results: Sequence[Result], runs: int) -> None:
