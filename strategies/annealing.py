@@ -1,4 +1,4 @@
-"""`annealing`: improves the best partition known, in coolings of growing length, and re-slices what it finds.
+"""`annealing`: improves the best known partition by simulated annealing, then slices the resulting order optimally.
 
 Validity: it claims no bound; every partition is priced by the evaluator. A cooling starts from the best partition known
 to anyone. Where it ends, and the best it met, are turned back into topological orders, of which the optimal slicing is

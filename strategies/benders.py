@@ -1,4 +1,4 @@
-"""`benders`: logic-based Benders decomposition, nested ideals in the master and minimum cuts as subproblems.
+"""`benders`: logic-based Benders decomposition: CP-SAT assigns stages, minimum cuts explain why a stage costs too much.
 
 At a threshold T the master (CP-SAT) places nodes in stages so that edges point forwards and each stage has room for its
 work, its parameters and a variable t_b for its transfers. Its solution is priced; a stage that costs more than T is

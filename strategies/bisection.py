@@ -1,4 +1,4 @@
-"""`bisection`: lifts any decision formulation to an anytime certified interval.
+"""`bisection`: bisects the bottleneck value with any decision formulation; the interval it reports is proven.
 
 Validity: a refuted threshold T means that every partition costs at least T + 1, so [largest refuted T + 1, incumbent]
 holds the optimum at every moment; a satisfied one comes with its partition. Undecided thresholds claim nothing: they

@@ -1,4 +1,4 @@
-"""What `annealing` and `multilevel` share: where to start, one cooling in calls, and the partitions that come of it."""
+"""Shared by `annealing` and `multilevel`: the starting partition, a cooling schedule, the partitions it yields."""
 
 from __future__ import annotations
 

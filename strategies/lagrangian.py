@@ -1,4 +1,4 @@
-"""`lagrangian`: searches the multipliers of any formulation's Lagrangian relaxation; every step is a bound.
+"""`lagrangian`: optimises the multipliers of any formulation's Lagrangian relaxation; every step gives a dual bound.
 
 Validity: each evaluation of the relaxation proves its own bound, whatever the multipliers are and however they were
 chosen; the search, in floats, only decides where to evaluate. Stage costs are dualised, so multipliers lie in a

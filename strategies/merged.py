@@ -1,4 +1,4 @@
-"""`merged`: bounds for a few stages with more capacity, found by any formulation, lifted to many stages.
+"""`merged`: solves a problem of fewer stages with more memory each; its dual bound holds for the many stages.
 
 Validity: merge the stages of a partition of bottleneck T into m runs of at most r = ceil(k / m) adjacent ones. A run,
 seen as one stage of capacity r c, costs at most r T: its work is the sum, it cuts no tensor its parts do not cut, and

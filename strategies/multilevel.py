@@ -1,4 +1,4 @@
-"""`multilevel`: anneals coarsened instances, each a new one of the best partition known, and re-slices what it finds.
+"""`multilevel`: simulated annealing on coarsened instances, rebuilt around the best known partition each round.
 
 Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition among
 its own at the same cost (`framework.structure.reduction.coarsening`), so a walk in it starts from there; a move of one

@@ -1,4 +1,4 @@
-"""The built-in portfolios, read from ``portfolios.toml``: which entry runs when is data, not code."""
+"""The built-in portfolios: ``portfolios.toml`` lists which entries run, in which order and on which sizes."""
 
 from __future__ import annotations
 

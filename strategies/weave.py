@@ -1,4 +1,4 @@
-"""`weave`: corridor search: exact programs over interleavings of two chains, around the best partition known.
+"""`weave`: corridor search: an exact dynamic program over interleavings of two chains, near the best known partition.
 
 Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition known
 among its own at the same cost (`framework.structure.reduction.coarsening`); woven, it is the same graph with more order

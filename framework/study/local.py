@@ -1,4 +1,4 @@
-"""The executor of one machine: as many hosts as fit its cores."""
+"""Runs a study on one machine: a pool of worker processes, as many as fit its cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: every run of a study with its key, in the order in which they start."""
+"""The plan of a study: all its runs in the order in which they start, each with a key by which it is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spec of a study: one TOML file that says which graphs, devices, stages and entries meet, and for how long.
+"""The specification of a study: a TOML file that lists graphs, devices, numbers of stages, entries and budgets.
 
     name = "first-study"
     graphs = ["testbed:resnet50", "models/*.onnx"]

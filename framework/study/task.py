@@ -1,4 +1,4 @@
-"""What travels to whoever executes a run, and what comes back: plain JSON, so that any machine can read it."""
+"""One run as sent to a worker process or another machine, and its answer, both as plain JSON."""
 
 from __future__ import annotations
 

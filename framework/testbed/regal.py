@@ -1,4 +1,4 @@
-"""The generated `regal-like` set: which random graphs studies use, by name."""
+"""The `regal-like` set: names of the generated random graphs that studies use."""
 
 from __future__ import annotations
 

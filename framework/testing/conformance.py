@@ -1,4 +1,4 @@
-"""The conformance suite: what every formulation and strategy must survive, for free for a researcher's own.
+"""The conformance suite: tests that every formulation and strategy must pass, ready for those of a plugin.
 
 In a test file of your own::
 

@@ -1,4 +1,4 @@
-"""Random small instances: every shape a formulation must survive, reproducible from one integer."""
+"""Small random instances for tests, with and without overflow, ties and limits; one integer seed gives each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running notebooks without Jupyter: their cells, one after the other, with what each of them shows."""
+"""Runs the cells of a notebook without Jupyter, and collects the output of each."""
 
 from __future__ import annotations
 
