@@ -75,10 +75,13 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
     costs = graph.costs
     with np.errstate(over="ignore"):
         priced = costs if isinstance(costs, PricedCosts) else _apply_roofline(graph, costs, device)
-        total = _chargeable_total(graph, priced)
+        total, capped = _chargeable_total(graph, priced), 0
+        if not math.isfinite(total):
+            # Dear tensors are capped, and parameters that always fit dropped, before sums beyond floats are refused.
+            priced, capped = _bounded(priced, whole=False)
+            total = _chargeable_total(graph, priced)
     if not math.isfinite(total):
         raise UserError("the costs add up to infinity", where=graph.source, mend="scale the costs down")
-    capped = 0
     if _all_integers(priced):
         if total > MAX_TOTAL:
             priced, capped = _bounded(priced, whole=True)
@@ -90,7 +93,8 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
             )
     exponent = _wanted_exponent(priced, total)
     if _largest_exponent(total) < exponent:
-        priced, capped = _bounded(priced, whole=False)
+        priced, more = _bounded(priced, whole=False)
+        capped += more
         total = _chargeable_total(graph, priced)
         exponent = min(exponent, _largest_exponent(total))
     scale = float(10.0 ** min(exponent, _LARGEST_EXPONENT))

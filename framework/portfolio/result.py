@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -259,11 +260,18 @@ def build_result(
     Raises
     ------
     UserError
-        If the costs of the graph span so many orders of magnitude that rounding leaves the bottleneck unsure.
+        If the costs of the graph span so many orders of magnitude that rounding leaves the bottleneck unsure, or if the
+        incumbent cuts transfers that cost more than floating-point numbers hold.
     """
     instance, interval = board.problem.instance, board.interval
     stage_of = None if board.incumbent is None else board.incumbent.partition.stage_of[instance.node_of_input]
     costs = [] if stage_of is None else exact_stage_costs(graph, device, stage_of, board.problem.stages)
+    if any(math.isinf(stage.total.rounded_up()) for stage in costs):
+        raise UserError(
+            "the best partition found cuts transfers that cost more than a floating-point number holds",
+            where=graph.source,
+            mend="scale the costs down, or loosen the pins and the memory limit",
+        )
     values = Values.of(interval, rounding, costs)
     if interval.incumbent is not None and values.incumbent:
         check_rounding(rounding, interval.incumbent, graph)

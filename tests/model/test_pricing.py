@@ -15,6 +15,8 @@ from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED
 from framework.model.pricing import TARGET_WORK, needs_device, price, quantise
 from framework.model.topology import build_topology
+from framework.portfolio.constraints import Constraints
+from framework.portfolio.records import Status
 from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 
@@ -142,12 +144,39 @@ def test_nothing_to_do_costs_nothing_whatever_transfers_cost() -> None:
     assert quantised.instance.total_work == 0
 
 
-@pytest.mark.parametrize("field", ["work", "parameters", "tensors"])
+@pytest.mark.parametrize("field", ["work", "parameters"])
 def test_sums_beyond_floating_point_are_refused(field: str) -> None:
-    costs: dict[str, Any] = {"work": [1.0, 1.0], "parameters": [1.0, 1.0], "tensors": [1.0]}
-    costs[field] = [1.7e308] * len(costs[field])
-    with pytest.raises(UserError, match=r"^here: .*\(scale the costs down\)$"):
+    costs: dict[str, Any] = {"work": [1.0, 1.0], "tensors": [1.0], "parameters": [1.0, 1.0], "capacity": 1.0}
+    costs[field] = [1.7e308, 1.7e308]
+    with pytest.raises(UserError, match=r"^here: the costs add up to infinity \(scale the costs down\)$"):
         price(priced(**costs))
+
+
+def test_parameters_that_always_fit_may_add_up_beyond_floating_point() -> None:
+    assert not price(priced([1.0, 1.0], [1.0], [1.7e308, 1.7e308])).can_overflow
+
+
+def test_transfers_that_add_up_beyond_floating_point_are_capped_first() -> None:
+    graph = priced([0.3, 0.4, 0.5], [1.7e308, 0.1])
+    quantised = quantise(graph)
+    instance = quantised.instance
+    assert quantised.rounding.capped_tensors == 1
+    assert instance.total_work < int(instance.tensor_cost.max()) <= instance.total_work * (1 + 1e-8) + 1
+    best = solve(graph, 2, settings=Settings(entry="ideal-dp", budget=300))
+    assert (best.status, best.stage_of) == (Status.OPTIMAL, (0, 0, 1))
+    assert best.incumbent == pytest.approx(0.8)
+
+
+def test_a_partition_that_has_to_cut_what_no_float_holds_is_refused_in_one_line() -> None:
+    graph, settings = priced([0.3, 0.4, 0.5], [1.7e308, 1.7e308]), Settings(entry="cp-sat", budget=300)
+    once = solve(graph, 2, settings=settings, constraints=Constraints(pins=(("v0", 0), ("v1", 1))))
+    assert once.incumbent == pytest.approx(1.7e308)
+    assert once.dual_bound is not None
+    assert 1 < once.dual_bound < 3
+    twice = Constraints(pins=(("v0", 0), ("v1", 1), ("v2", 2)))
+    told = r"^here: the best partition found cuts transfers that cost more than a floating-point number holds \(.*\)$"
+    with pytest.raises(UserError, match=told):
+        solve(graph, 3, settings=settings, constraints=twice)
 
 
 def test_capacity_beyond_the_limit_is_unlimited() -> None:
