@@ -32,8 +32,8 @@ from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
+    from framework.model.arrays import IntArray
     from framework.model.instance import Instance
-    from framework.model.topology import IntArray
     from framework.structure.flow.convex_cuts import NodeCut, NodeCuts
 
 NAME = "anchored-cut"

@@ -26,8 +26,8 @@ from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
+    from framework.model.arrays import IntArray
     from framework.model.graph import FloatArray
-    from framework.model.topology import IntArray
     from framework.structure.nested_cuts.tree import NestedTree
 
 NAME = "nested-cuts"

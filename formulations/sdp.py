@@ -23,7 +23,7 @@ from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
-    from framework.model.topology import IntArray
+    from framework.model.arrays import IntArray
     from framework.structure.models.same_stage_model import SameStageModel
 
 NAME = "sdp"

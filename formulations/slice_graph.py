@@ -21,7 +21,7 @@ from framework.model.problem import Problem
 from framework.registry import register_formulation
 
 if TYPE_CHECKING:
-    from framework.model.topology import IntArray
+    from framework.model.arrays import IntArray
 
 _NAME = "slice-graph"
 

@@ -29,7 +29,7 @@ from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.model.topology import IntArray
+    from framework.model.arrays import IntArray
     from framework.structure.covering.farley import CoverProof, StageCover
     from framework.structure.poset.closure import BoolArray
     from framework.structure.pricing.network import RoleArray

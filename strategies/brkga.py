@@ -27,8 +27,8 @@ from framework.structure.primal.initial_interval import simple_bound
 if TYPE_CHECKING:
     import numpy as np
 
+    from framework.model.arrays import IntArray
     from framework.model.graph import FloatArray
-    from framework.model.topology import IntArray
 
 FEATURES = (Feature.PRIMAL, Feature.ANYTIME, Feature.LIMITS)
 REFERENCE = "Archer et al., ICML 2024; Gonçalves and Resende, J. Heuristics 2011"

@@ -17,8 +17,9 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.input_files import check_deadline
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
-from framework.model.topology import IntArray, build_topology
+from framework.model.topology import build_topology
 
 MISSING = object()
 """Stands in a column for a field that the file does not have (JSON null is None)."""

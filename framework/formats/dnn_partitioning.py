@@ -23,8 +23,8 @@ from framework.formats.builder import MISSING, GraphBuilder, column, objects_of
 from framework.formats.format import Format, starts_like_json
 from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
-from framework.model.topology import IntArray
 from framework.wording import counted
 
 UNIT = "time units"

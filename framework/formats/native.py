@@ -40,8 +40,8 @@ from framework.formats.format import Format, starts_like_json
 from framework.formats.json_tables import Table
 from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
-from framework.model.topology import IntArray
 
 GRAPH = "pipebound-graph"
 """What a file says of its format."""

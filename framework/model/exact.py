@@ -26,10 +26,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.problem import cut_tensors
-from framework.model.topology import IntArray
 
 SLACK = Fraction(1, 1 << 48)
 """How far, relatively, the product of a cost and the scale may be above the file's own number."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import UserError
-from framework.model.topology import IntArray, Topology, find_cycle
+from framework.model.arrays import IntArray
+from framework.model.topology import Topology, find_cycle
 from framework.wording import counted
 
 FloatArray = NDArray[np.float64]

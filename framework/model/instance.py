@@ -11,16 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from framework.model.topology import (
-    IntArray,
-    Topology,
-    build_topology,
-    ranks,
-    stable_topological_order,
-    take_rows,
-)
+from framework.model.arrays import IntArray, merge_equal_tensors, ranks
+from framework.model.topology import Topology, build_topology, stable_topological_order
 
 UNLIMITED = 1 << 60
 """Capacity of an instance without overflow: no sum of parameter costs reaches it."""
@@ -236,42 +229,6 @@ def _drop_unconsumed(
     keep = counts > 0
     pointers = np.concatenate(([0], np.cumsum(counts[keep]))).astype(np.int64)
     return producer[keep], pointers, consumers, tensor_cost[keep]
-
-
-def merge_equal_tensors(
-    producer: IntArray, consumer_ptr: IntArray, consumers: IntArray, tensor_cost: IntArray
-) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Merge tensors that agree in producer and consumers, adding their costs.
-
-    Rows of `consumers` must be ascending and not empty. The result is sorted by producer, then by number of
-    consumers, then by a fixed digest of the row: independent of the order given.
-    """
-    if not len(producer):
-        return producer, consumer_ptr, consumers, tensor_cost
-    lengths = np.diff(consumer_ptr)
-    digest = np.add.reduceat(_scramble(consumers), consumer_ptr[:-1])
-    order = np.lexsort((digest, lengths, producer))
-    before, after = order[:-1], order[1:]
-    equal = (
-        (producer[before] == producer[after]) & (lengths[before] == lengths[after]) & (digest[before] == digest[after])
-    )
-    suspects = np.flatnonzero(equal)
-    if len(suspects):
-        ptr, left = take_rows(consumer_ptr, consumers, before[suspects])
-        _, right = take_rows(consumer_ptr, consumers, after[suspects])
-        equal[suspects] = ~np.logical_or.reduceat(left != right, ptr[:-1])
-    firsts = np.flatnonzero(np.concatenate(([True], ~equal)))
-    kept = order[firsts]
-    return producer[kept], *take_rows(consumer_ptr, consumers, kept), np.add.reduceat(tensor_cost[order], firsts)
-
-
-def _scramble(values: IntArray) -> NDArray[np.uint64]:
-    """Return 64 well-mixed bits per value (the finaliser of splitmix64), so that sums of them tell sets apart."""
-    x = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    scrambled: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
-    return scrambled
 
 
 def _check_magnitudes(

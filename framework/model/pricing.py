@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import UserError
+from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.exact import Rounding
 from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, build_instance
-from framework.model.topology import IntArray
 
 TARGET_WORK = 1e12
 """Total work, in ticks, that a quantised instance aims at."""

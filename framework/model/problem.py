@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.errors import UserError
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_STAGES, Instance
-from framework.model.topology import IntArray, Topology
+from framework.model.topology import Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray: TypeAlias = NDArray[np.int64]
+from framework.model.arrays import IntArray, row_pointers
 
 
 class TopologyArrays(NamedTuple):
@@ -131,28 +130,6 @@ def build_topology(n: int, producer: IntArray, consumer_ptr: IntArray, consumers
         pred_ptr=row_pointers(tails, n),
         preds=heads[by_tail],
     )
-
-
-def take_rows(ptr: IntArray, items: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the pair (ptr, items) that holds the given rows in the given order."""
-    lengths = ptr[rows + 1] - ptr[rows]
-    taken = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths, out=taken[1:])
-    return taken, items[np.arange(taken[-1]) + np.repeat(ptr[rows] - taken[:-1], lengths)]
-
-
-def row_pointers(rows: IntArray, n: int) -> IntArray:
-    """Return the ``[n + 1]`` pointers of n rows, given the row of every item."""
-    pointers = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=n), out=pointers[1:])
-    return pointers
-
-
-def ranks(order: IntArray) -> IntArray:
-    """Return the position of each element of a permutation, ``[n]``."""
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order), dtype=np.int64)
-    return rank
 
 
 def find_cycle(topology: Topology) -> list[int] | None:

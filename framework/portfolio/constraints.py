@@ -22,10 +22,10 @@ import numpy as np
 
 from framework.errors import UserError
 from framework.fields import Fields, shown
+from framework.model.arrays import IntArray
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
-from framework.model.topology import IntArray
 from framework.wording import counted
 
 if TYPE_CHECKING:

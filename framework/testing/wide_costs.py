@@ -8,11 +8,12 @@ from functools import cache
 import numpy as np
 
 from framework.errors import UserError
+from framework.model.arrays import IntArray
 from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.pricing import quantise
 from framework.model.problem import Problem, cut_tensors
-from framework.model.topology import IntArray, build_topology
+from framework.model.topology import build_topology
 from framework.portfolio.context.local import run_entry
 from framework.registry import registry
 from framework.testing.brute_force import fraction_optimum

@@ -9,9 +9,10 @@ import numpy as np
 
 from framework.deploy.tuning.correction import Timing
 from framework.deploy.tuning.solved import Solved
+from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
-from framework.model.topology import IntArray, build_topology
+from framework.model.topology import build_topology
 from framework.portfolio.constraints import Constraints
 
 

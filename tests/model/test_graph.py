@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.errors import UserError
+from framework.model.arrays import take_rows
 from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
-from framework.model.topology import Topology, build_topology, find_cycle, stable_topological_order, take_rows
+from framework.model.topology import Topology, build_topology, find_cycle, stable_topological_order
 
 
 def topology_of(n: int, tensors: list[tuple[int, list[int]]]) -> Topology:

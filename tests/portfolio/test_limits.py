@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from framework import cli
 from framework.errors import UserError
 from framework.formats import read_graph
+from framework.model.arrays import IntArray
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import UNLIMITED
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck, obeys
-from framework.model.topology import IntArray
 from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 
 

@@ -13,11 +13,11 @@ from framework.deploy.onnx_model import ModelFile
 from framework.errors import UserError
 from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.formats.profile_note import read_note
+from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import price
-from framework.model.topology import IntArray
 from framework.portfolio.constraints import stages_of
 from framework.portfolio.records import GraphInput
 from framework.portfolio.result import Result

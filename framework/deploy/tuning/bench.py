@@ -21,7 +21,7 @@ from framework.deploy.runtime import Feed, Optimization
 from framework.deploy.split.split import split_model
 from framework.deploy.tuning.correction import Timing
 from framework.errors import UserError
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 
 EXPLORING_SHARE, LAST_SHARE, SOLVE_SHARE = 0.3, 0.9, 0.15
 """How much of the time that is left a turn of measurements, the last race and one solve may take."""

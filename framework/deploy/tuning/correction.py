@@ -34,8 +34,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 
 NODE, COMMON, LINK, MOOD = 0.1, 0.5, 0.7, 0.1
 """Standard deviations of the logarithms of factors: of a node with all the work, of all work, transfers, moods."""

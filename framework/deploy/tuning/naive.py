@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
-from framework.model.topology import IntArray, stable_topological_order
+from framework.model.topology import stable_topological_order
 
 
 def naive_partitions(graph: ModelGraph, stages: int) -> dict[str, IntArray]:

@@ -29,8 +29,8 @@ from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.formats.profile_note import NOTE
 from framework.input_files import reading_deadline, reading_until
+from framework.model.arrays import IntArray
 from framework.model.graph import PhysicalCosts
-from framework.model.topology import IntArray
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.signals import Interrupt

@@ -25,8 +25,8 @@ import numpy as np
 
 from framework.deploy.tuning.correction import Correction, Observation, Timing, fit
 from framework.deploy.tuning.solved import Solved
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 
 GIVEN = "given split"
 EXPLORING = 6

@@ -15,12 +15,12 @@ from framework.deploy.tuning.correction import Correction
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.formats.profile_note import read_note
+from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.exact import exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, StageCosts, obeys, stage_costs
-from framework.model.topology import IntArray
 from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.result import stage_rows
 

@@ -27,11 +27,11 @@ from framework.deploy.split.split import split_model
 from framework.deploy.tuning.naive import naive_partitions
 from framework.deploy.tuning.solved import solved_graph
 from framework.errors import UserError
+from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.model.topology import IntArray
 
 SPLIT, UNSPLIT = "this split", "unsplit"
 STARTING_SHARE, MEASURED_SHARE = 0.4, 0.85

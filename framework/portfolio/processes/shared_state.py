@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 
 _VERSION, _CANCEL, _DUAL, _INCUMBENT, _HEADER = 0, 1, 2, 3, 4
 _UNKNOWN = -1

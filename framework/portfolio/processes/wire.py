@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from framework.bounds import Certificate, Soundness, Termination
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 
 _LENGTH = struct.Struct("!Q")
 _CHUNK = 1 << 20

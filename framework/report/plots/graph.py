@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.report.escape import mathtext, shortened
 from framework.report.numbers import quantity, scaled_unit
 from framework.report.plots.canvas import TYPE, check_suffix, new_figure, save_figure, title_text

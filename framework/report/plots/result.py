@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.portfolio.result import Result
 from framework.report.escape import mathtext
 from framework.report.numbers import percent, quantity, scaled_unit

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.pricing.network import (
     Network,

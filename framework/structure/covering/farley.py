@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.problem import Partition, Problem
-from framework.model.topology import IntArray
 from framework.structure.flow.convex_cuts import set_cost
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.poset.closure import closure

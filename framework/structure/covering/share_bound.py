@@ -14,8 +14,8 @@ from enum import Enum
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.covering.anchor_weights import (
     DONE,
     FOUND_SET,

@@ -43,9 +43,9 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
-from framework.model.topology import IntArray
 from framework.structure.fluid.chain_dp import FluidSearch, Reached
 from framework.structure.fluid.core import FluidCore, without_tolls
 from framework.structure.fluid.kernels import NEVER

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.model.arrays import IntArray, row_pointers, take_rows
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, row_pointers, take_rows
 from framework.structure.flow.max_flow import INFINITE, FlowNetwork
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BitArray, Closure, closure, transitive_reduction

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.flow.convex_cuts import NodeCuts
 
 

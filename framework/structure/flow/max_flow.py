@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 
 BoolArray: TypeAlias = NDArray[np.bool_]

@@ -54,8 +54,8 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL
-from framework.model.topology import IntArray
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid import kernels
 from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets

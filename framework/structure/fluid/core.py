@@ -36,8 +36,9 @@ from operator import xor
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray, row_pointers
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, build_topology, row_pointers
+from framework.model.topology import build_topology
 from framework.structure.fluid.interchangeable import Chain, chain_arcs
 from framework.structure.fluid.separation_costs import find_tolls
 from framework.structure.kernel import kernel

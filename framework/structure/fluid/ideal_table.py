@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.ideals.lattice import BitArray, Lattice, holds
 from framework.structure.kernel import inlined_kernel, kernel
 

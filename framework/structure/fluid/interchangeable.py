@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.poset.closure import BitArray, BoolArray, Closure, unpack_sets
 
 LEAST_MEMBERS = 3

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.fluid.ideal_table import (
     AVAILABLE,
     CUT,

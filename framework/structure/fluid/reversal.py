@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from framework.errors import OutOfTimeError
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.fluid.core import FluidCore, order_of_arcs
 from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
 from framework.structure.poset.closure import BitArray, pack_sets, unpack_sets

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.problem import Partition, Problem
-from framework.model.topology import IntArray
 from framework.structure.fluid.core import FluidCore
 from framework.structure.kernel import allocating_kernel, kernel
 

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.fluid.core import core_order
 from framework.structure.fluid.interchangeable import Chain
 from framework.structure.ideals.lattice import IdealLattice, LatticeStatus, enumerate_ideals

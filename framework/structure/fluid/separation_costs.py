@@ -37,8 +37,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.model.arrays import IntArray, take_rows
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, take_rows
 from framework.structure.poset.closure import BoolArray
 
 HIGHEST_RATE = 0.5

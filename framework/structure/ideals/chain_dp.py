@@ -38,9 +38,9 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
-from framework.model.topology import IntArray
 from framework.structure.ideals.lattice import IdealLattice, Lattice, holds
 from framework.structure.kernel import inlined_kernel, kernel
 

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, TopologyArrays
+from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 
 BitArray = NDArray[np.uint64]

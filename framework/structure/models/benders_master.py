@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem, Windows
-from framework.model.topology import IntArray
 from framework.structure.flow.cut_explanations import Explanation
 from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout
 from framework.structure.solvers.cp_sat import cp_unit, solve_translated, translate

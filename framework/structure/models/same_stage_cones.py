@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.models.same_stage_model import SLOPE_SCALE, CountTangent, SameStageModel
 from framework.structure.models.same_stage_socp import penalty_at
 from framework.structure.poset.closure import BoolArray

@@ -41,8 +41,8 @@ from math import isqrt
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
-from framework.model.topology import IntArray
 from framework.structure.poset.closure import BoolArray, closure, indices, transitive_reduction
 from framework.structure.solvers.linear_model import ONE, OPEN, ZERO, LinearModel, ModelBuilder
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL
-from framework.model.topology import IntArray
 from framework.structure.models.same_stage_model import CountTangent, SameStageModel
 from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout
 from framework.structure.poset.closure import BoolArray

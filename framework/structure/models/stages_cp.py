@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.problem import Partition, Problem
-from framework.model.topology import IntArray
 from framework.structure.poset.closure import closure, transitive_reduction
 from framework.structure.poset.last_consumers import last_consumers
 from framework.structure.poset.stage_windows import StageWindows

@@ -34,9 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Windows
-from framework.model.topology import IntArray
 from framework.structure.poset.closure import closure, transitive_reduction
 from framework.structure.poset.last_consumers import last_consumers
 from framework.structure.poset.stage_windows import StageWindows

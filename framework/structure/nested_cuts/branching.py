@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.errors import OutOfTimeError
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.flow.max_flow import INFINITE, FlowArrays, augment_flow
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.nested_cuts.network import NestedNetwork

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.model.arrays import IntArray, take_rows
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, take_rows
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure

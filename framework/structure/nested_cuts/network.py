@@ -32,9 +32,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.flow.max_flow import INFINITE, FlowNetwork
 from framework.structure.nested_cuts.costs import group_costs, groups_of, set_capacities, tensors_that_cost
 from framework.structure.poset.closure import Closure, closure, transitive_reduction

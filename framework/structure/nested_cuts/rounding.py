@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem
-from framework.model.topology import IntArray
 from framework.structure.poset.stage_windows import StageWindows
 from framework.structure.poset.topological_orders import order_of_partition
 from framework.structure.primal.slicing import Slicer, Slicing

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 from framework.structure.nested_cuts.branching import Brancher
 from framework.structure.nested_cuts.network import SMOOTHING, Multipliers, NestedNetwork
 

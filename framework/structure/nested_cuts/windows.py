@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.kernel import kernel
 
 BitArray: TypeAlias = NDArray[np.uint64]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BitArray, BoolArray, Closure
 

@@ -19,9 +19,9 @@ from collections.abc import Callable
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
-from framework.model.topology import IntArray
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BitArray, closure
 

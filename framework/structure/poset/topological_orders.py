@@ -15,10 +15,10 @@ from enum import StrEnum
 
 import numpy as np
 
+from framework.model.arrays import IntArray, ranks
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
-from framework.model.topology import IntArray, ranks
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure, indices
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 
 
 def depths(instance: Instance) -> IntArray:

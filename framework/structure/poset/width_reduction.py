@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BitArray, BoolArray
 

@@ -24,8 +24,8 @@ from collections.abc import Callable
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.model.arrays import IntArray, row_pointers
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, row_pointers
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray
 from framework.structure.pricing.network import RoleArray, Shape, has

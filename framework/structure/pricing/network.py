@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.model.arrays import IntArray, row_pointers, take_rows
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, row_pointers, take_rows
 from framework.structure.flow.max_flow import INFINITE, SmallArray, augment_flow
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BitArray, Closure, transitive_reduction, word_count

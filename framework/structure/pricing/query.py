@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.poset.closure import BoolArray
 from framework.structure.pricing.network import RoleArray
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.pricing.network import (
     FREE,

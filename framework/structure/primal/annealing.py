@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.model.arrays import SPLITMIX_STEP, IntArray
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.model.topology import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
-from framework.structure.scrambling import STEP, scrambled
+from framework.structure.scrambling import scrambled
 
 HOTTEST, COLDEST = 0.5, 0.02
 """Temperatures of a full cooling, in units of the energy of a stage at the reference."""
@@ -127,7 +127,7 @@ class Annealer:
             held=np.zeros(k, np.int64),
         )
         self._best_stage = np.zeros(instance.n, np.int64)
-        self._random = np.array([(seed * STEP + 0x1234567) & ((1 << 64) - 1)], np.uint64)
+        self._random = np.array([(seed * SPLITMIX_STEP + 0x1234567) & ((1 << 64) - 1)], np.uint64)
         self._values = np.zeros(1, np.int64)
         self.restart(partition)
         self._values[0] = self._walk.cost.max()
@@ -211,7 +211,7 @@ def polish(problem: Problem, partition: Partition, seed: int, should_stop: Calla
 def _next(state: NDArray[np.uint64]) -> np.uint64:
     """Return 64 random bits (splitmix64)."""
     bits = scrambled(state[0])
-    state[0] += np.uint64(STEP)
+    state[0] += np.uint64(SPLITMIX_STEP)
     return bits
 
 

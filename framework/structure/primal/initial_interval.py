@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance, StageLimit
 from framework.model.problem import Partition, Problem, bottleneck, obeys
-from framework.model.topology import IntArray
 
 _WORK_FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 """Multiples of the average work that stages may reach while one order is filled into stages with a hard limit."""

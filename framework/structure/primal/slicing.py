@@ -34,9 +34,9 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.problem import Partition
-from framework.model.topology import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 
 _STEPS_PER_CALL = 8_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.primal.initial_interval import simple_bound
 
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition, project
-from framework.model.topology import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray
 from framework.structure.reduction.contraction import compose, contract

@@ -14,9 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from framework.model.instance import Instance, StageLimit, merge_equal_tensors
+from framework.model.arrays import IntArray, merge_equal_tensors, ranks, row_pointers
+from framework.model.instance import Instance, StageLimit
 from framework.model.problem import Partition
-from framework.model.topology import IntArray, build_topology, ranks, row_pointers, stable_topological_order
+from framework.model.topology import build_topology, stable_topological_order
 from framework.structure.kernel import allocating_kernel
 from framework.structure.poset.closure import redundant_arcs
 

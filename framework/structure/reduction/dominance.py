@@ -64,8 +64,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
-from framework.model.topology import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray, redundant_edges
 from framework.structure.reduction.contraction import compose, contract

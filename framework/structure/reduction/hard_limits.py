@@ -32,8 +32,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, StageLimit
-from framework.model.topology import IntArray, build_topology
+from framework.model.topology import build_topology
 from framework.structure.reduction.contraction import compose, contract
 
 _OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.reduction.contraction import contract, with_arcs
 from framework.structure.scrambling import scrambled

@@ -28,9 +28,9 @@ from collections.abc import Callable
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.flow.convex_cuts import NodeCuts, set_cost
 from framework.structure.poset.closure import BitArray, BoolArray, indices, transitive_reduction
 from framework.structure.reduction.contraction import compose, contract

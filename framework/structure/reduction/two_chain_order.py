@@ -24,9 +24,9 @@ from collections.abc import Callable
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray, ranks
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray, ranks
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray, BoolArray, closure
 from framework.structure.poset.width_reduction import PAIRS_A_CALL, peel

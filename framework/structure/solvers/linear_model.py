@@ -17,7 +17,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 
 ZERO, ONE = -1, -2
 """Stand for a constant in the place of a column."""

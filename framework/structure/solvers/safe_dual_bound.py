@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.solvers.linear_model import OPEN, LinearModel
 from framework.structure.solvers.mathopt_worker import FloatArray
 

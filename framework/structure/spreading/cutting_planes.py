@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.poset.closure import BoolArray, closure
 from framework.structure.poset.stage_windows import StageWindows
 from framework.structure.pricing.network import (

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray

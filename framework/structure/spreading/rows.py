@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.pricing.network import Shape
 from framework.structure.spreading.paths import ABSENT, FREE_STEP, Tree, weigh_tree
 

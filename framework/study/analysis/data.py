@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from framework.errors import UserError
 from framework.fields import Fields, check_values, shown
 from framework.formats.source import parse_json
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 from framework.study.checking import check_store
 from framework.study.store import FORMAT
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 from framework.study.analysis.data import StudyData
 from framework.study.analysis.summary import proven, ratios
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.bounds import PROVEN_GAP
+from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
-from framework.model.topology import IntArray
 from framework.study.analysis.data import UNKNOWN, Flags, StudyData
 
 SHIFT_SECONDS = 1.0

@@ -18,9 +18,9 @@ from numba import njit
 from rich.console import Console
 from rich.table import Table
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.poset.closure import closure, redundant_edges

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.covering.anchor_weights import (
     DONE,
     FOUND_SET,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.filtering import bidirectional as survivors
 from framework.structure.filtering import rounds as fixing
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.topology import IntArray
 from framework.structure.flow.convex_cuts import NodeCuts, is_convex, set_cost
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.poset.closure import closure

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ortools.graph.python.max_flow import SimpleMaxFlow
 
 from framework.errors import OutOfTimeError
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.flow.max_flow import INFINITE, FlowNetwork
 
 

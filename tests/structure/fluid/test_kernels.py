@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.model.arrays import IntArray
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid import kernels
 from framework.structure.fluid.core import build_core, incidence

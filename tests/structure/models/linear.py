@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.topology import IntArray
+from framework.model.arrays import IntArray
 from framework.structure.solvers.linear_model import OPEN, LinearModel
 
 _LARGEST = 1e7

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.models.same_stage_model import SLOPE_SCALE, CountTangent, SameStageModel
 from framework.structure.models.same_stage_socp import joined_model, penalty_at
 from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.nested_cuts.branching import Brancher
 from framework.structure.nested_cuts.network import NestedNetwork
 from framework.structure.nested_cuts.rounding import Repair, balanced_sizes, group_windows

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
-from framework.model.topology import IntArray
 from framework.structure.nested_cuts.windows import DIFFERS, Neighbours, restrict, score_choices, tighten, undo
 from framework.structure.poset.closure import closure
 from framework.testing.instances import random_instance, random_layered_instance

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance, instance_from_lists
 from framework.model.problem import Partition, Problem, bottleneck, stage_costs
-from framework.model.topology import IntArray
 from framework.structure.poset.topological_orders import OrderKind, order_of_partition, topological_order
 from framework.structure.primal import slicing as module
 from framework.structure.primal.slicing import Slicer

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.model import instance as instance_module
+from framework.model import arrays as arrays_module
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.model.topology import IntArray
 from framework.structure.reduction.contraction import compose, contract, lift
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import random_instance, random_layered_instance
@@ -149,7 +149,7 @@ def test_everything_in_one_group() -> None:
 
 
 def test_a_digest_collision_merges_nothing_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance_module, "_scramble", lambda values: np.zeros(len(values), np.uint64))
+    monkeypatch.setattr(arrays_module, "scrambled", np.zeros_like)
     instance = instance_from_lists([1] * 4, [(0, 2, [1, 2]), (0, 3, [1, 3]), (0, 5, [1, 2]), (1, 1, [2]), (1, 1, [2])])
     costs: dict[tuple[int, tuple[int, ...]], int] = {}
     for u, cost, consumers in _tensors(instance):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
-from framework.model.topology import IntArray
 from framework.structure.poset.closure import closure
 from framework.structure.reduction.hard_limits import pin
 from framework.structure.reduction.symmetry import exchangeable, put_in_order

@@ -1,0 +1,75 @@
+"""Index arithmetic on int64 arrays: rows of pointers and items, permutations, equal tensors, and mixed bits."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray: TypeAlias = NDArray[np.int64]
+Words = TypeVar("Words", np.uint64, NDArray[np.uint64])
+"""One word of 64 bits, or an array of them."""
+
+SPLITMIX_STEP = 0x9E3779B97F4A7C15
+"""What splitmix64 adds from one number to the next."""
+
+
+def take_rows(ptr: IntArray, items: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the pair (ptr, items) that holds the given rows in the given order."""
+    lengths = ptr[rows + 1] - ptr[rows]
+    taken = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    return taken, items[np.arange(taken[-1]) + np.repeat(ptr[rows] - taken[:-1], lengths)]
+
+
+def row_pointers(rows: IntArray, n: int) -> IntArray:
+    """Return the ``[n + 1]`` pointers of n rows, given the row of every item."""
+    pointers = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=n), out=pointers[1:])
+    return pointers
+
+
+def ranks(order: IntArray) -> IntArray:
+    """Return the position of each element of a permutation, ``[n]``."""
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order), dtype=np.int64)
+    return rank
+
+
+def merge_equal_tensors(
+    producer: IntArray, consumer_ptr: IntArray, consumers: IntArray, tensor_cost: IntArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Merge tensors that agree in producer and consumers, adding their costs.
+
+    Rows of `consumers` must be ascending and not empty. The result is sorted by producer, then by number of
+    consumers, then by a fixed digest of the row: independent of the order given.
+    """
+    if not len(producer):
+        return producer, consumer_ptr, consumers, tensor_cost
+    lengths = np.diff(consumer_ptr)
+    digest = np.add.reduceat(scrambled(consumers.astype(np.uint64)), consumer_ptr[:-1])
+    order = np.lexsort((digest, lengths, producer))
+    before, after = order[:-1], order[1:]
+    equal = (
+        (producer[before] == producer[after]) & (lengths[before] == lengths[after]) & (digest[before] == digest[after])
+    )
+    suspects = np.flatnonzero(equal)
+    if len(suspects):
+        ptr, left = take_rows(consumer_ptr, consumers, before[suspects])
+        _, right = take_rows(consumer_ptr, consumers, after[suspects])
+        equal[suspects] = ~np.logical_or.reduceat(left != right, ptr[:-1])
+    firsts = np.flatnonzero(np.concatenate(([True], ~equal)))
+    kept = order[firsts]
+    return producer[kept], *take_rows(consumer_ptr, consumers, kept), np.add.reduceat(tensor_cost[order], firsts)
+
+
+def scrambled(words: Words) -> Words:
+    """Return 64 well-mixed bits of each word (the finaliser of splitmix64), as numpy does it and as numba compiles it.
+
+    Sums of them tell sets apart, and those of multiples of `SPLITMIX_STEP` are random.
+    """
+    x = words + np.uint64(SPLITMIX_STEP)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
