@@ -5,6 +5,13 @@ weights: work, one for each node, and work with transfers. After each solution X
 `framework.structure.covering.anchor_weights`, divided by what a stage of the node weighs, and kept if they violate the
 count more; and eigenvectors of k X - J with negative eigenvalues become semidefinite rows. At the end each second-order
 row is replaced by its tangent at the solution. Nothing here is trusted: bad tangents are weak, not wrong.
+
+Bounds of cost columns. The linear model lets a cost be `MAX_TOTAL`; divided by a small base that is 10^12 and more
+beside ones, and Clarabel then fails. Here costs are at most U = max(2 C, penalty n), with C what no stage costs more
+than (`Instance.largest_cost`), and no optimum is lost. Proof: take any point of the program, and lower every z, d and o
+to the least that its rows allow. Then sum_v w_v X[u, v] + sum_t c_t z[u, t] + o[u] <= W + sum_t c_t + (P - capacity)+
+= C, as X, z and d are at most 1, and (W + 2 sum_t c_t d[t] + (P - k capacity)+) / k <= 2 C; the excess is at most n.
+So T may be lowered to U as well, and every o is at most C.
 """
 
 from __future__ import annotations
@@ -71,9 +78,11 @@ def refine(
     remaining
         Seconds left; a program may use half of them.
     """
+    penalty = penalty_at(base, instance.n)
+    most = largest_needed(instance, penalty)
     for _ in range(rounds):
-        built = SameStageModel(instance, stages, cones.vectors, apart=apart, penalty=penalty_at(base, instance.n))
-        same = _solve(built, cones.weights, stages, base, remaining() / 2)
+        built = SameStageModel(instance, stages, cones.vectors, apart=apart, penalty=penalty)
+        same = _solve(built, cones.weights, stages, base, most, remaining() / 2)
         if same is None:
             return
         cones.tangents = [_tangent(weights, same) for weights in cones.weights]
@@ -88,8 +97,15 @@ def refine(
             return
 
 
-def _solve(built: SameStageModel, weights: list[IntArray], stages: int, base: int, seconds: float) -> FloatArray | None:
-    """Return X, ``[n, n]``, or None if the solver failed."""
+def largest_needed(instance: Instance, penalty: int) -> int:
+    """Return the cost (ticks) above which no column of the program need be; the module has the proof."""
+    return max(2 * instance.largest_cost, penalty * instance.n)
+
+
+def _solve(
+    built: SameStageModel, weights: list[IntArray], stages: int, base: int, most: int, seconds: float
+) -> FloatArray | None:
+    """Return X, ``[n, n]``, or None if the solver failed; costs are at most `most` (ticks)."""
     # cvxpy is only partly typed.
     import cvxpy
 
@@ -102,7 +118,8 @@ def _solve(built: SameStageModel, weights: list[IntArray], stages: int, base: in
     values = model.factor * scale[model.row_of] * columns[model.column_of]
     matrix = sparse.csr_matrix((values, (model.row_of, model.column_of)), shape=(model.rows, model.columns))
     z = cp.Variable(model.columns)
-    constraints = [matrix @ z <= model.row_upper * scale, z >= model.lower / columns, z <= model.upper / columns]
+    upper = np.where(model.weighed, np.minimum(model.upper, most), model.upper) / columns
+    constraints = [matrix @ z <= model.row_upper * scale, z >= model.lower / columns, z <= upper]
     u, v = np.nonzero(built.pairs >= 0)
     for a in weights:
         unit = a / float(a.max())

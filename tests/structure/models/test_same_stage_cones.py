@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
-from framework.structure.models.same_stage_cones import LARGEST_ENTRY, LARGEST_WEIGHT, Cones, first_cones, refine
+from framework.structure.models.same_stage_cones import (
+    LARGEST_ENTRY,
+    LARGEST_WEIGHT,
+    Cones,
+    first_cones,
+    largest_needed,
+    refine,
+)
 from framework.structure.models.same_stage_model import SameStageModel
 from framework.structure.models.same_stage_socp import penalty_at
 from framework.structure.poset.closure import BoolArray
@@ -54,6 +63,31 @@ def test_rows_exclude_no_partition(problem: Problem) -> None:
     assert all(0 < abs(vector).max() <= LARGEST_ENTRY for vector in cones.vectors)
     assert all(0 < weights.max() <= LARGEST_WEIGHT and weights.min() >= 0 for weights in cones.weights)
     assert len(cones.tangents) in (0, len(cones.weights))
+
+
+@given(SMALL)
+@settings(max_examples=8, derandomize=True, deadline=None)
+def test_no_program_fails_however_small_costs_are(problem: Problem) -> None:
+    # Bounds of 2^46 ticks beside a base of a few ticks made Clarabel fail on most of these.
+    cones, optimum = first_cones(problem.instance), brute_force_optimum(problem)
+    if problem.instance.n == 1 or not optimum:
+        return
+    _refine(cones, problem, optimum, pairs_apart(problem.instance, optimum), rounds=1)
+    assert cones.tangents
+
+
+@given(SMALL)
+@settings(max_examples=30, derandomize=True, deadline=None)
+def test_costs_above_what_is_needed_are_no_use(problem: Problem) -> None:
+    instance, optimum = problem.instance, brute_force_optimum(problem)
+    penalty = penalty_at(optimum, instance.n)
+    # Nodes that are all apart contradict the count of stages, and only the excess explains them.
+    for apart in (pairs_apart(instance, optimum), ~np.eye(instance.n, dtype=np.bool_)):
+        vectors = [np.ones(instance.n, np.int64)]
+        model = SameStageModel(instance, problem.useful_stages, vectors, apart=apart, penalty=penalty).model
+        most = largest_needed(instance, penalty)
+        capped = replace(model, upper=np.where(model.weighed, np.minimum(model.upper, most), model.upper))
+        assert least(capped) == pytest.approx(least(model), rel=1e-6, abs=1e-4)
 
 
 def test_either_kind_of_row_refutes_nodes_that_are_all_apart() -> None:
