@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from framework.api.recommend import recommend as recommend
     from framework.api.solve import solve as solve
     from framework.api.study import Study as Study
+    from framework.api.study import StudyProgress as StudyProgress
     from framework.api.verify import verify as verify
     from framework.bounds import Certificate as Certificate
     from framework.bounds import DualBound as DualBound
@@ -61,7 +62,7 @@ _HOMES = {
     "framework.api.progress": ("Progress",),
     "framework.api.recommend": ("recommend",),
     "framework.api.solve": ("solve",),
-    "framework.api.study": ("Study",),
+    "framework.api.study": ("Study", "StudyProgress"),
     "framework.api.verify": ("verify",),
     "framework.bounds": (
         "Certificate",

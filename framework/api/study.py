@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from framework.errors import UserError
 from framework.portfolio.reading import as_result
@@ -15,7 +18,38 @@ from framework.signals import Interrupt
 from framework.study.analysis.report import StudyReport, make_report
 from framework.study.local import LocalExecutor
 from framework.study.spec import StudySpec, read_spec
-from framework.study.study import open_study, run_study
+from framework.study.study import Progress, open_study, run_study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyProgress:
+    """How far a study is.
+
+    Attributes
+    ----------
+    name
+        Of the study.
+    planned, done
+        Runs of the study, and those of them that are in its store.
+    failed, lost
+        Runs of this call that have no result, and those that were cut short and are tried again.
+    seconds_left
+        Estimate from the pace of this call; None before its first run has ended.
+    last
+        The run that ended last, and how; empty before the first.
+    """
+
+    name: str
+    planned: int
+    done: int
+    failed: int
+    lost: int
+    seconds_left: float | None
+    last: str
+
+
+StudyProgressLike: TypeAlias = bool | Callable[[StudyProgress], None]
+"""True to show a study while it runs, or a function that is told of it."""
 
 
 class Study:
@@ -45,7 +79,7 @@ class Study:
         retry_failed: bool = False,
         any_code: bool = False,
         warm: bool = True,
-        progress: bool = False,
+        progress: StudyProgressLike = False,
     ) -> StudyReport:
         """Run what is not in the store yet, on this machine, and return the report.
 
@@ -62,7 +96,7 @@ class Study:
         warm
             Whether to compile all kernels first.
         progress
-            Whether to show how far it is.
+            True shows how far it is; a function is called with a `StudyProgress` first, and whenever a run has ended.
 
         Raises
         ------
@@ -77,7 +111,7 @@ class Study:
                 executor = LocalExecutor(self.spec.run.workers, jobs, warm=warm)
                 try:
                     interrupt.begin()
-                    with study_progress(self.spec.name, quiet=not progress) as on_change:
+                    with watch_study(progress, self.spec.name) as on_change:
                         run_study(
                             self.spec, study, executor, on_change=on_change, interrupted=lambda: interrupt.happened
                         )
@@ -111,3 +145,32 @@ class Study:
     def _check_store(self) -> None:
         if not self.spec.store.exists():
             raise UserError("nothing of this study has been run", where=str(self.spec.store), mend="call run() first")
+
+
+@contextmanager
+def watch_study(progress: StudyProgressLike, name: str) -> Iterator[Callable[[Progress], None]]:
+    """Yield what a running study is to call again and again; a function of the caller is told of changes alone."""
+    if isinstance(progress, bool):
+        with study_progress(name, quiet=not progress) as show:
+            yield show
+        return
+    last: list[tuple[int, int, int]] = []
+
+    def tell(state: Progress) -> None:
+        counts = (state.done, state.failed, state.lost)
+        if last == [counts]:
+            return
+        last[:] = [counts]
+        progress(
+            StudyProgress(
+                name=name,
+                planned=state.planned,
+                done=state.done,
+                failed=state.failed,
+                lost=state.lost,
+                seconds_left=state.seconds_left,
+                last=state.last,
+            )
+        )
+
+    yield tell
