@@ -53,17 +53,8 @@ def command(
     seconds = opt.parse_seconds(budget)
     plugins = opt.plugin_paths(plugin, portfolio)
     check_entries(entries, stages, plugins)
-    model, source = opt.read_input(
-        graph,
-        format=format,
-        dims=dim,
-        training=training,
-        drop_unused=drop_unused,
-        plugin_files=plugins,
-        started=started,
-        budget=seconds,
-    )
-    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
         device=priced_by,
         budget=seconds,

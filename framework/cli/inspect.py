@@ -33,15 +33,8 @@ def command(
 
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    model, _ = opt.read_input(
-        graph,
-        format=format,
-        dims=dim,
-        training=training,
-        drop_unused=drop_unused,
-        plugin_files=opt.plugin_paths(plugin),
-    )
-    priced_by = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
+    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:
         facts = inspect_graph(model, instance, max_ideals=max_ideals, seconds=opt.parse_seconds(budget), say=say)

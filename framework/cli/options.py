@@ -7,15 +7,15 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from framework.errors import UserError
 from framework.output_files import is_special
 from framework.report.escape import terminal
-from framework.units import parse_bytes as parse_bytes
-from framework.units import parse_seconds as parse_seconds
+from framework.units import parse_bytes
+from framework.units import parse_seconds as seconds_of
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.deploy.runtime import Optimization
@@ -62,6 +62,11 @@ WithOption = Annotated[
         "--portfolio, or `default`.",
         show_default=False,
     ),
+]
+GapOption = Annotated[float, typer.Option("--gap", min=0.0, help="Stop at this relative gap.")]
+ResultOption = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result to this JSON file.")]
+ResultPlotOption = Annotated[
+    Path | None, typer.Option("--plot", help="Draw the stages and the gap over time (.svg, .png, .pdf).")
 ]
 BudgetOption = Annotated[str, typer.Option("--budget", help="Time for each number of stages: 30s, 2m, 500ms.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
@@ -154,6 +159,46 @@ def announce(what: str, seconds: float, *, quiet: bool) -> None:
         typer.echo(terminal(f"{what}: at most {seconds:g} s (--budget)."))
 
 
+class GraphOptions(NamedTuple):
+    """The options that say which graph is read, how, and what prices it, in the order of `solve`, as they were given.
+
+    Attributes
+    ----------
+    path, format, dims, training, drop_unused
+        As for `read_input`.
+    device, bandwidth, fast_memory
+        As for `choose_device`.
+    """
+
+    path: str
+    device: str | None
+    bandwidth: str | None
+    fast_memory: str | None
+    format: str | None
+    dims: list[str] | None
+    training: bool
+    drop_unused: bool
+
+    def read(
+        self, plugin_files: Sequence[str], *, started: float | None = None, budget: float | None = None
+    ) -> tuple[ModelGraph, GraphInput, Device | None]:
+        """Return the graph, where it came from, and what prices it, within the budget of a command if it has one."""
+        graph, source = read_input(
+            self.path,
+            format=self.format,
+            dims=self.dims,
+            training=self.training,
+            drop_unused=self.drop_unused,
+            plugin_files=plugin_files,
+            started=started,
+            budget=budget,
+        )
+        priced_by = choose_device(
+            graph, self.path, device=self.device, bandwidth=self.bandwidth, fast_memory=self.fast_memory
+        )
+        return graph, source, priced_by
+
+
 def read_input(
     path: str,
     *,
@@ -209,8 +254,8 @@ def choose_device(
     else:
         base = load_device(device or DEFAULT_DEVICE)
     return base.override(
-        link_bandwidth=None if bandwidth is None else parse_bytes(bandwidth),
-        fast_memory=None if fast_memory is None else parse_bytes(fast_memory),
+        link_bandwidth=None if bandwidth is None else _parse_size("--bandwidth", bandwidth),
+        fast_memory=None if fast_memory is None else _parse_size("--fast-memory", fast_memory),
     )
 
 
@@ -261,7 +306,7 @@ def _parse_pin(text: str) -> tuple[str, int]:
 
 
 def _parse_limit(text: str) -> int:
-    limit = parse_bytes(text)
+    limit = _parse_size("--memory-limit", text)
     if not limit < 1 << 60:
         raise UserError(f"--memory-limit {text!r} is more than can be counted", mend="drop it")
     return int(limit)
@@ -269,7 +314,22 @@ def _parse_limit(text: str) -> int:
 
 def memory_bytes(text: str | None) -> int | None:
     """Read --memory."""
-    return None if text is None else int(parse_bytes(text))
+    return None if text is None else int(_parse_size("--memory", text))
+
+
+def _parse_size(option: str, text: str) -> float:
+    try:
+        return parse_bytes(text)
+    except UserError as error:
+        raise UserError(error.what, where=option, mend=error.mend) from None
+
+
+def parse_seconds(text: str) -> float:
+    """Read --budget."""
+    try:
+        return seconds_of(text)
+    except UserError as error:
+        raise UserError(error.what, where="--budget", mend=error.mend) from None
 
 
 def plugin_paths(plugins: list[Path] | None, portfolios: list[Path] | None = None) -> tuple[str, ...]:

@@ -59,18 +59,10 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    model, source = opt.read_input(
-        graph,
-        format=format,
-        dims=dim,
-        training=training,
-        drop_unused=drop_unused,
-        plugin_files=plugins,
-        started=started,
-        budget=seconds,
-    )
+    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
-        device=opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory),
+        device=priced_by,
         entry=entry,
         budget=seconds,
         seed=seed,

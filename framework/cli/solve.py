@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,20 +15,23 @@ from framework.cli import options as opt
 from framework.output_files import is_special
 
 if TYPE_CHECKING:
+    from framework.model.graph import ModelGraph
+    from framework.portfolio.constraints import Constraints
+    from framework.portfolio.records import GraphInput
     from framework.portfolio.result import Result
+    from framework.portfolio.settings import Settings
+    from framework.signals import Interrupt
 
 
 def command(
     graph: opt.GraphArgument,
     stages: opt.StagesOption,
     budget: opt.BudgetOption = "30s",
-    gap: Annotated[float, typer.Option("--gap", min=0.0, help="Stop at this relative gap.")] = 0.0,
+    gap: opt.GapOption = 0.0,
     with_entry: opt.WithOption = None,
     portfolio: opt.PortfolioOption = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the result to this JSON file.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the stages and the gap over time (.svg, .png, .pdf).")
-    ] = None,
+    output: opt.ResultOption = None,
+    plot: opt.ResultPlotOption = None,
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
     fast_memory: opt.FastMemoryOption = None,
@@ -58,16 +61,13 @@ def command(
     """
     started = time.monotonic()
     from framework.portfolio.reading import read_result
-    from framework.portfolio.settings import Session, Settings
-    from framework.portfolio.solve import Run, check_runs, solve
-    from framework.report.live import live_display
+    from framework.portfolio.settings import Settings
     from framework.report.tables import print_results
     from framework.signals import Interrupt
 
     seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
-    entry = opt.choose_entry(with_entry, portfolio, plugins)
     settings = Settings(
-        entry=entry,
+        entry=opt.choose_entry(with_entry, portfolio, plugins),
         budget=seconds,
         gap=gap,
         seed=seed,
@@ -77,53 +77,71 @@ def command(
         plugin_files=plugins,
     )
     opt.check_plot(plot)
-    opt.check_outputs(
-        [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages], [graph, start]
-    )
-    model, source = opt.read_input(
-        graph,
-        format=format,
-        dims=dim,
-        training=training,
-        drop_unused=drop_unused,
-        plugin_files=plugins,
-        started=started,
-        budget=seconds,
-    )
-    chosen = opt.choose_device(model, graph, device=device, bandwidth=bandwidth, fast_memory=fast_memory)
-    settings = replace(settings, device=chosen)
+    files = [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages]
+    opt.check_outputs(files, [graph, start])
+    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit
     )
-    first = None if start is None else read_result(start)
-    priced = None
-    if len(stages) > 1:
-        runs = (Run(stages=k, entry=entry, constraints=constraints) for k in stages)
-        priced = check_runs(model, runs, settings=settings, start=first)
-    results = []
+    task = _Task(
+        model=model,
+        source=source,
+        settings=replace(settings, device=priced_by),
+        constraints=constraints,
+        start=None if start is None else read_result(start),
+    )
     with Interrupt().watch(from_begin=True) as interrupt:
-        for i, k in enumerate(stages):
-            with live_display(model.name, k, seconds, quiet=json_output) as display:
-                session = Session(
-                    # The first run pays for reading the graph; each has the whole budget otherwise.
-                    started=started if i == 0 else time.monotonic(),
-                    graph_input=source,
-                    priced=priced,
-                    on_change=display,
-                    on_compile=display.on_compile,
-                    interrupt=interrupt,
-                )
-                result = solve(model, k, settings=settings, constraints=constraints, start=first, session=session)
-            results.append(result)
+        results = []
+        for result in _solve_each(task, stages, started, interrupt, quiet=json_output):
             _write(result, output, plot, len(stages))
-            if interrupt.happened:
-                break
+            results.append(result)
         if json_output:
             _print_json(results, len(stages))
         else:
             print_results(results, names=model.node_names if nodes or all_nodes else (), everything=all_nodes)
     if code := _exit_code(results, interrupted=interrupt.happened):
         raise typer.Exit(code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What is solved for each number of stages."""
+
+    model: ModelGraph
+    source: GraphInput
+    settings: Settings
+    constraints: Constraints
+    start: Result | None
+
+
+def _solve_each(
+    task: _Task, stages: Sequence[int], started: float, interrupt: Interrupt, *, quiet: bool
+) -> Iterator[Result]:
+    """Yield the result for each number of stages, until a signal ends the runs; `started` is when the command began."""
+    from framework.portfolio.settings import Session
+    from framework.portfolio.solve import Run, check_runs, solve
+    from framework.report.live import live_display
+
+    settings, constraints, priced = task.settings, task.constraints, None
+    if len(stages) > 1:
+        runs = (Run(stages=k, entry=settings.entry, constraints=constraints) for k in stages)
+        priced = check_runs(task.model, runs, settings=settings, start=task.start)
+    for i, k in enumerate(stages):
+        with live_display(task.model.name, k, settings.budget, quiet=quiet) as display:
+            session = Session(
+                # The first run pays for reading the graph; each has the whole budget otherwise.
+                started=started if i == 0 else time.monotonic(),
+                graph_input=task.source,
+                priced=priced,
+                on_change=display,
+                on_compile=display.on_compile,
+                interrupt=interrupt,
+            )
+            result = solve(task.model, k, settings=settings, constraints=constraints, start=task.start, session=session)
+        yield result
+        if interrupt.happened:
+            break
 
 
 def _exit_code(results: Sequence[Result], *, interrupted: bool) -> int:

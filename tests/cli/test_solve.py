@@ -68,7 +68,7 @@ def test_a_gap_is_a_reason_to_stop(pipebound: Run, graph_file: Path) -> None:
     [
         (["solve", "absent.json", "-k", "2"], "absent.json"),
         (["solve", "GRAPH", "-k", "0"], "the number of stages is 0 (choose 1 to 65536)"),
-        (["solve", "GRAPH", "-k", "2", "--budget", "soon"], "cannot read 'soon'"),
+        (["solve", "GRAPH", "-k", "2", "--budget", "soon"], "--budget: cannot read 'soon'"),
         (["solve", "GRAPH", "-k", "2", "--budget", "0s"], "no time to run in"),
         (["solve", "GRAPH", "-k", "2", "--with", "ideal-pd"], "did you mean ideal-dp"),
         (["solve", "GRAPH", "-k", "2", "--with", "ideal-dp:max_ideals=x"], "'x' is no int"),
@@ -77,7 +77,7 @@ def test_a_gap_is_a_reason_to_stop(pipebound: Run, graph_file: Path) -> None:
         (["solve", "GRAPH", "-k", "2", "--dim", "N"], "write --dim NAME=VALUE"),
         (["solve", "GRAPH", "-k", "2", "--format", "excel"], "excel"),
         (["solve", "GRAPH", "-k", "2", "--plugin", "absent.py"], "absent.py: no such file"),
-        (["solve", "GRAPH", "-k", "2", "--memory", "lots"], "cannot read 'lots'"),
+        (["solve", "GRAPH", "-k", "2", "--memory", "lots"], "--memory: cannot read 'lots'"),
         (["verify", "absent.json"], "absent.json"),
         (["verify", "GRAPH"], "not a pipebound-result"),
     ],

@@ -345,7 +345,8 @@ def test_pins_hold_through_the_command_line(command: Command, graph_file: Path, 
         (["--pin", "v1=1", "--pin", "v1=2"], "node 'v1' is pinned to stage 1 and to stage 2"),
         (["--same-stage", "v1,v2", "--pin", "v1=1", "--pin", "v2=2"], "nodes 'v1' and 'v2' must share a stage"),
         (["--pin", "v1=2", "--pin", "v5=0"], "node 'v5' is pinned to stage 0, but comes after 'v1'"),
-        (["--memory-limit", "much"], "cannot read 'much'"),
+        (["--memory-limit", "much"], "--memory-limit: cannot read 'much'"),
+        (["--memory-limit", "-5"], "--memory-limit: cannot read '-5' (give a size such as 16MiB, 16GB or 1e9)"),
     ],
 )
 def test_mistakes_are_told(command: Command, graph_file: Path, arguments: list[str], words: str) -> None:
