@@ -37,6 +37,12 @@ class Feature(StrEnum):
 
     Others are given the relaxation without it: their dual bounds hold, their partitions may be turned down.
     """
+    SHARED = "shared"
+    """Counts shared parameters once per stage (`Instance.shared`).
+
+    Others are given the relaxation in which one user of each pays for it: their dual bounds hold, and their partitions
+    are priced in truth by whoever receives them.
+    """
 
 
 class Context(Protocol):

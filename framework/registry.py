@@ -38,6 +38,8 @@ from framework.formats.format import Format, register_format
 from framework.model.problem import Problem
 
 PLUGIN_GROUP = "pipebound.plugins"
+_COSTS = frozenset({Feature.LIMITS, Feature.SHARED})
+"""Features that an entry which drives another one has only if that one has them."""
 _PLUGIN_PREFIX = "pipebound_plugin_"
 
 T = TypeVar("T", bound=type)
@@ -93,9 +95,14 @@ class Registry:
         return next((entry for entry in self._entries.values() if entry.factory is type(made)), None)
 
     def problem_for(self, made: object, problem: Problem) -> Problem:
-        """Return the problem to give to an entry: the relaxation without hard limits unless it keeps to them."""
+        """Return the problem to give to an entry: a relaxation, where it lacks a feature that the problem needs.
+
+        That is the one without hard limits, or the one in which one user pays for each shared parameter, or both.
+        """
         entry = self.entry_of(made)
-        return problem if entry is not None and entry.supports(Feature.LIMITS) else problem.without_limit()
+        if entry is None or not entry.supports(Feature.LIMITS):
+            problem = problem.without_limit()
+        return problem if entry is not None and entry.supports(Feature.SHARED) else problem.charged()
 
     def inner_of(self, spec: EntrySpec | str) -> str:
         """Return the spec of the entry that another one drives, by a parameter such as `over`; empty for none."""
@@ -104,12 +111,13 @@ class Registry:
         return str(next((getattr(made, parameter) for parameter in self.get(name).nested()), ""))
 
     def features_of(self, spec: EntrySpec | str) -> frozenset[Feature]:
-        """Return what an entry can do with its arguments: over another it keeps to hard limits only if that does."""
+        """Return what an entry can do with its arguments: over another it keeps to limits only if that does, and so on.
+
+        The same holds of counting shared parameters.
+        """
         name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
         features, inner = self.get(name).features, self.inner_of(spec)
-        if inner and Feature.LIMITS not in self.features_of(inner):
-            features -= {Feature.LIMITS}
-        return features
+        return features - (_COSTS - self.features_of(inner)) if inner else features
 
     def entries(self, kind: Kind | None = None, *, supporting: Iterable[Feature] = ()) -> tuple[Entry, ...]:
         """Return the entries of a kind (all kinds if None) that support all given features, by name."""

@@ -283,9 +283,13 @@ def _edit_documents(rng: Random, store: sqlite3.Connection) -> None:
     if not rows:
         return
     run, packed = rng.choice(rows)
-    changed = rng.choice((mutate_json, mutate_bytes))(rng, zlib.decompress(packed))
-    document = zlib.compress(changed) if rng.random() < 0.9 else mutate_bytes(rng, packed)
-    store.execute("UPDATE documents SET document = ? WHERE run_id = ?", (document, run))
+    try:
+        document = zlib.decompress(packed)
+    except (zlib.error, TypeError):
+        return  # An earlier edit made bytes of another kind of it.
+    changed = rng.choice((mutate_json, mutate_bytes))(rng, document)
+    written = zlib.compress(changed) if rng.random() < 0.9 else mutate_bytes(rng, packed)
+    store.execute("UPDATE documents SET document = ? WHERE run_id = ?", (written, run))
 
 
 def _edit_table(rng: Random, store: sqlite3.Connection, table: str) -> None:

@@ -19,6 +19,7 @@ from framework.fields import shown
 from framework.input_files import check_deadline
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
+from framework.model.shared import SharedParameters
 from framework.model.topology import build_topology
 
 MISSING = object()
@@ -274,6 +275,8 @@ class GraphBuilder:
         default_stages: int | None = None,
         remarks: Sequence[str] = (),
         node_ids: Sequence[int | str] = (),
+        shared: SharedParameters | None = None,
+        shared_names: Sequence[str] = (),
     ) -> ModelGraph:
         """Return the graph; raises `UserError` naming the file if it is empty, cyclic or has an impossible cost."""
         check_deadline(self.where)
@@ -297,6 +300,8 @@ class GraphBuilder:
                 default_stages=default_stages,
                 remarks=tuple(remarks),
                 node_ids=tuple(node_ids),
+                shared=SharedParameters() if shared is None else shared,
+                shared_names=tuple(shared_names),
             )
         except UserError as error:
             raise UserError(error.what, where=self.where, mend=error.mend) from None

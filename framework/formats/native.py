@@ -1,4 +1,4 @@
-"""The native format, version 1: one JSON object, physical or already priced, optionally packed.
+"""The native format, versions 1 and 2: one JSON object, physical or already priced, optionally packed.
 
 Physical costs are FLOPs and bytes per node and bytes per tensor, or a measured time (``seconds``)::
 
@@ -10,6 +10,13 @@ Physical costs are FLOPs and bytes per node and bytes per tensor, or a measured 
 
 A priced graph has a top-level ``cost_unit``, then ``work`` and ``parameter_cost`` per node and ``cost`` per tensor,
 all in that unit of time, and an optional top-level ``capacity``. Integers stay integers: no rounding ever happens.
+
+Version 2 adds parameters that several nodes use, which a stage holds once however many of them it runs, at the top::
+
+    "parameters": [{"bytes": 4096, "users": [3, 9, 12], "name": "embed.weight"}]
+
+(``cost`` instead of ``bytes`` in a priced graph). What a node uses alone stays in its ``parameter_bytes``. Graphs
+without shared parameters are written as version 1.
 
 Required are ``format``, ``version``, ``nodes``, ``tensors``; of a tensor all its fields; of a physical node
 ``parameter_bytes``, and ``flops`` and ``accessed_bytes`` unless it has ``seconds``; of a priced node ``work``, and
@@ -28,6 +35,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +46,7 @@ from framework.fields import shown
 from framework.formats.builder import MISSING, GraphBuilder, column, float_column, objects_of
 from framework.formats.format import Format, starts_like_json
 from framework.formats.json_tables import Table
+from framework.formats.parameters import read_shared, rows_of
 from framework.formats.source import PathLike, graph_name, parse_json
 from framework.input_files import read_bytes
 from framework.model.arrays import IntArray
@@ -45,7 +54,7 @@ from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedC
 
 GRAPH = "pipebound-graph"
 """What a file says of its format."""
-VERSION = 1
+VERSION = 2
 
 _FIELDS = {
     "nodes": ("name", "op", "work", "parameter_cost", "flops", "parameter_bytes", "accessed_bytes", "seconds"),
@@ -76,8 +85,16 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     if unit is None and top.get("capacity") is not None:
         raise UserError("there is a capacity, but no cost_unit", where=where, mend="name the unit of the costs")
     default_stages = _whole(top, "default_stages", where)
+    shared = read_shared(top.get("parameters") or [], "bytes" if unit is None else "cost", builder)
+    costs = _physical(nodes, tensors, builder) if unit is None else _priced(top, unit, nodes, tensors, builder)
+    if isinstance(costs, PhysicalCosts):
+        costs = replace(costs, shared_bytes=shared.sizes.astype(np.float64))
+    else:
+        costs = replace(costs, shared_cost=shared.sizes)
     return builder.build(
-        _physical(nodes, tensors, builder) if unit is None else _priced(top, unit, nodes, tensors, builder),
+        costs,
+        shared=shared.users,
+        shared_names=shared.names,
         name=_text(top, "name", where) or graph_name(path),
         source=_text(top, "source", where) or where,
         batch=_whole(top, "batch", where),
@@ -100,9 +117,11 @@ def _check_version(top: dict[str, Any], where: str) -> None:
             mend=f'a native graph says "format": "{GRAPH}"',
         )
     version = top.get("version", MISSING)
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         said = "there is no version" if version is MISSING else f"the version is {shown(version)}"
-        raise UserError(said, where=where, mend=f"this program reads version {VERSION}")
+        raise UserError(said, where=where, mend=f"this program reads versions 1 to {VERSION}")
+    if version == 1 and top.get("parameters"):
+        raise UserError("version 1 has no shared parameters", where=where, mend='say "version": 2')
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str | None:
@@ -220,7 +239,7 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
     """Return the file `write_native` writes, before compression; `notes` are fields of other programs, at its top."""
     costs = graph.costs
     head: dict[str, object] = dict(notes or {})
-    head |= {"format": GRAPH, "version": VERSION, "name": graph.name, "source": graph.source}
+    head |= {"format": GRAPH, "version": VERSION if len(graph.shared) else 1, "name": graph.name, "source": graph.source}
     optional = {"batch": graph.batch, "dtype": graph.dtype, "default_stages": graph.default_stages}
     head |= {field: value for field, value in optional.items() if value is not None}
     if graph.remarks:
@@ -230,7 +249,7 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
         if costs.capacity is not None:
             head["capacity"] = costs.capacity
         columns = {"work": costs.work.tolist(), "parameter_cost": costs.parameter_cost.tolist()}
-        tensor_field, tensor_costs = "cost", costs.tensor_cost.tolist()
+        tensor_field, tensor_costs, shared_sizes = "cost", costs.tensor_cost.tolist(), costs.shared_cost.tolist()
     else:
         columns = {
             "flops": _compact(costs.flops),
@@ -238,7 +257,7 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
             "accessed_bytes": _compact(costs.accessed_bytes),
             "seconds": [None if math.isnan(s) else s for s in costs.seconds.tolist()],
         }
-        tensor_field, tensor_costs = "bytes", _compact(costs.tensor_bytes)
+        tensor_field, tensor_costs, shared_sizes = "bytes", _compact(costs.tensor_bytes), _compact(costs.shared_bytes)
     nodes = [
         {"name": name, "op": op} | {field: values[i] for field, values in columns.items()}
         for i, (name, op) in enumerate(zip(graph.node_names, graph.ops, strict=True))
@@ -250,7 +269,10 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
         for t, (u, cost) in enumerate(zip(topology.producer.tolist(), tensor_costs, strict=True))
     ]
     fields = [f"{json.dumps(field)}: {_dumps(value)}" for field, value in head.items()]
-    fields += [f'"{field}": [\n{_lines(rows)}]' for field, rows in (("nodes", nodes), ("tensors", tensors))]
+    lists = [("nodes", nodes), ("tensors", tensors)]
+    if len(graph.shared):
+        lists.append(("parameters", rows_of(graph.shared, graph.shared_names, tensor_field, shared_sizes)))
+    fields += [f'"{field}": [\n{_lines(rows)}]' for field, rows in lists]
     return "{" + ",\n".join(fields) + "}\n"
 
 

@@ -47,21 +47,29 @@ def merge_equal_tensors(
     """
     if not len(producer):
         return producer, consumer_ptr, consumers, tensor_cost
-    lengths = np.diff(consumer_ptr)
-    digest = np.add.reduceat(scrambled(consumers.astype(np.uint64)), consumer_ptr[:-1])
-    order = np.lexsort((digest, lengths, producer))
-    before, after = order[:-1], order[1:]
-    equal = (
-        (producer[before] == producer[after]) & (lengths[before] == lengths[after]) & (digest[before] == digest[after])
-    )
-    suspects = np.flatnonzero(equal)
-    if len(suspects):
-        ptr, left = take_rows(consumer_ptr, consumers, before[suspects])
-        _, right = take_rows(consumer_ptr, consumers, after[suspects])
-        equal[suspects] = ~np.logical_or.reduceat(left != right, ptr[:-1])
-    firsts = np.flatnonzero(np.concatenate(([True], ~equal)))
+    order, firsts = merge_equal_rows(producer, consumer_ptr, consumers)
     kept = order[firsts]
     return producer[kept], *take_rows(consumer_ptr, consumers, kept), np.add.reduceat(tensor_cost[order], firsts)
+
+
+def merge_equal_rows(key: IntArray, ptr: IntArray, items: IntArray) -> tuple[IntArray, IntArray]:
+    """Return an order of the rows in which equal ones, with equal keys, are neighbours, and where each kind begins.
+
+    Rows must be ascending and not empty; they are sorted as `merge_equal_tensors` says.
+    """
+    if not len(key):
+        return key, key
+    lengths = np.diff(ptr)
+    digest = np.add.reduceat(scrambled(items.astype(np.uint64)), ptr[:-1])
+    order = np.lexsort((digest, lengths, key))
+    before, after = order[:-1], order[1:]
+    equal = (key[before] == key[after]) & (lengths[before] == lengths[after]) & (digest[before] == digest[after])
+    suspects = np.flatnonzero(equal)
+    if len(suspects):
+        taken, left = take_rows(ptr, items, before[suspects])
+        _, right = take_rows(ptr, items, after[suspects])
+        equal[suspects] = ~np.logical_or.reduceat(left != right, taken[:-1])
+    return order, np.flatnonzero(np.concatenate(([True], ~equal)))
 
 
 def scrambled(words: Words) -> Words:

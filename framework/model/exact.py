@@ -128,14 +128,17 @@ def exact_stage_costs(graph: ModelGraph, device: Device | None, stage_of: IntArr
         Number of stages.
     """
     cut = cut_tensors(graph.topology, np.asarray(stage_of, np.int64), stages)
+    parameter, holder = graph.shared.held(np.asarray(stage_of, np.int64))
     readings: list[list[tuple[Fraction, ...]]] = []
     for decimal in (False, True):
         work = _sum_parts(_work_parts(graph, device), stage_of, stages, decimal)
-        tensors, parameters, capacity, per = _byte_costs(graph, device)
+        tensors, parameters, shared, capacity, per = _byte_costs(graph, device)
         divisor = _rational(per, decimal)
         inbound = _sums(cut.stage, tensors[cut.tensor], stages, decimal)
         outbound = _sums(cut.home, tensors[cut.leaving], stages, decimal)
         held = _sums(stage_of, parameters, stages, decimal)
+        for b, size in enumerate(_sums(holder, shared[parameter], stages, decimal)):
+            held[b] += size
         limit = None if capacity is None else _rational(capacity, decimal)
         rows = []
         for b in range(stages):
@@ -211,16 +214,16 @@ def _sum_parts(
     return totals
 
 
-def _byte_costs(graph: ModelGraph, device: Device | None) -> tuple[Values, Values, float | None, float]:
-    """Return tensors, parameters and capacity as the file has them, and what divides them all."""
+def _byte_costs(graph: ModelGraph, device: Device | None) -> tuple[Values, Values, Values, float | None, float]:
+    """Return tensors, nodes' own parameters, shared ones, capacity as the file has them, and what divides them all."""
     costs = graph.costs
     if not isinstance(costs, PhysicalCosts):
-        return costs.tensor_cost, costs.parameter_cost, costs.capacity, 1
+        return costs.tensor_cost, costs.parameter_cost, costs.shared_cost, costs.capacity, 1
     assert device is not None
     assert device.link_bandwidth is not None
     memory = device.fast_memory
     capacity = None if memory is None or math.isinf(memory) else memory
-    return costs.tensor_bytes, costs.parameter_bytes, capacity, device.link_bandwidth
+    return costs.tensor_bytes, costs.parameter_bytes, costs.shared_bytes, capacity, device.link_bandwidth
 
 
 def _sums(keys: IntArray, values: Values, k: int, decimal: bool) -> list[Fraction]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import UserError
 from framework.model.arrays import IntArray
+from framework.model.shared import SharedParameters
 from framework.model.topology import Topology, find_cycle
 from framework.wording import counted
 
@@ -31,11 +33,14 @@ class PhysicalCosts:
     flops
         ``[n]`` floating point operations per inference (a multiply-add is two).
     parameter_bytes, accessed_bytes
-        ``[n]`` size of the parameters; bytes read and written when the node runs, parameters included.
+        ``[n]`` size of the parameters that the node alone uses; bytes read and written when the node runs, all of its
+        parameters included.
     seconds
         ``[n]`` measured running time; NaN where there is none and the roofline decides.
     tensor_bytes
         ``[m]`` size of each tensor.
+    shared_bytes
+        Size of each shared parameter (`ModelGraph.shared`).
     """
 
     flops: FloatArray
@@ -43,6 +48,7 @@ class PhysicalCosts:
     accessed_bytes: FloatArray
     seconds: FloatArray
     tensor_bytes: FloatArray
+    shared_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,11 +60,13 @@ class PricedCosts:
     unit
         Name of the unit, for reports ("ms", "ticks", ...).
     work, parameter_cost
-        ``[n]`` running time; time to stream the parameters in.
+        ``[n]`` running time; time to stream the parameters in that the node alone uses.
     tensor_cost
         ``[m]`` time to send the tensor over a link once.
     capacity
         Parameter cost that a stage keeps in fast memory for free; None where there is no overflow.
+    shared_cost
+        Time to stream each shared parameter in (`ModelGraph.shared`).
     """
 
     unit: str
@@ -66,6 +74,7 @@ class PricedCosts:
     parameter_cost: IntArray | FloatArray
     tensor_cost: IntArray | FloatArray
     capacity: int | float | None
+    shared_cost: IntArray | FloatArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +98,11 @@ class ModelGraph:
     node_ids
         What the file calls its nodes where these are not their names; empty otherwise.
     remarks
-        What the reader wants the user to know (for instance that shared parameters are counted per user).
+        What the reader wants the user to know (for instance that some operators' costs are guessed).
+    shared
+        The parameters that several nodes use, and which those are.
+    shared_names
+        One per shared parameter; empty where they have none.
     """
 
     name: str
@@ -103,6 +116,8 @@ class ModelGraph:
     default_stages: int | None = None
     remarks: tuple[str, ...] = ()
     node_ids: tuple[int | str, ...] = ()
+    shared: SharedParameters = field(default_factory=SharedParameters)
+    shared_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{counted(self.topology.n, 'node')}, {counted(self.topology.m, 'tensor')}"
@@ -135,32 +150,54 @@ class ModelGraph:
                 "seconds": np.nan_to_num(self.costs.seconds, nan=0.0, posinf=np.inf, neginf=-np.inf),
             }
             per_tensor: dict[str, NDArray[np.generic]] = {"bytes": self.costs.tensor_bytes}
+            shared: NDArray[np.generic] = self.costs.shared_bytes
         else:
             per_node = {"work": self.costs.work, "parameter_cost": self.costs.parameter_cost}
             per_tensor = {"cost": self.costs.tensor_cost}
+            shared = self.costs.shared_cost
             capacity = self.costs.capacity
             if capacity is not None and not 0 <= capacity < math.inf:
                 raise UserError(f"capacity is {capacity}", where=self.source, mend="give a number >= 0")
-        for field, values in per_node.items():
-            self._check_values(field, values, per_tensor=False)
-        for field, values in per_tensor.items():
-            self._check_values(field, values, per_tensor=True)
+        for name, values in per_node.items():
+            self._check_values(name, values, self.topology.n, lambda v: f"node {self.node_names[v]!r}")
+        for name, values in per_tensor.items():
+            producer = self.topology.producer
+            self._check_values(
+                name, values, self.topology.m, lambda t: f"a tensor of node {self.node_names[producer[t]]!r}"
+            )
+        self._check_values("its size", shared, len(self.shared), self._shared_place)
+        if len(self.shared) and not 0 <= int(self.shared.users.min()) <= int(self.shared.users.max()) < self.topology.n:
+            raise ValueError("a shared parameter has a user that is no node")
 
-    def _check_values(self, field: str, values: NDArray[np.generic], *, per_tensor: bool) -> None:
-        expected = self.topology.m if per_tensor else self.topology.n
+    def _shared_place(self, parameter: int) -> str:
+        return f"shared parameter {self.shared_names[parameter] if self.shared_names else parameter!r}"
+
+    def _check_values(
+        self, field: str, values: NDArray[np.generic], expected: int, place: Callable[[int], str]
+    ) -> None:
         if len(values) != expected:
             raise ValueError(f"{field} must have {expected} entries, not {len(values)}")
         numbers = values.astype(np.float64)
         bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
         if len(bad):
             i = int(bad[0])
-            node = int(self.topology.producer[i]) if per_tensor else i
-            place = f"a tensor of node {self.node_names[node]!r}" if per_tensor else f"node {self.node_names[i]!r}"
             raise UserError(
-                f"{place}: {field} is {numbers[i]:g}",
+                f"{place(i)}: {field} is {numbers[i]:g}",
                 where=self.source,
                 mend="costs must be finite and not negative",
             )
+
+    @property
+    def parameters_of_nodes(self) -> FloatArray:
+        """``[n]`` bytes (or cost) of parameters per node, each shared one charged to its heaviest user: for reports."""
+        costs = self.costs
+        if isinstance(costs, PhysicalCosts):
+            own, sizes, weight = costs.parameter_bytes, costs.shared_bytes, costs.accessed_bytes
+        else:
+            own, sizes, weight = (array.astype(np.float64) for array in (costs.parameter_cost, costs.shared_cost, costs.work))
+        total = own.copy()
+        np.add.at(total, self.shared.payers(weight), sizes)
+        return total
 
     def sha256(self) -> str:
         """Digest of structure and costs (nodes' names and order included), whatever file they are in.
@@ -199,4 +236,8 @@ class ModelGraph:
             digest.update(repr((self.costs.unit, self.costs.capacity)).encode())
             for priced in (self.costs.work, self.costs.parameter_cost, self.costs.tensor_cost):
                 digest.update(priced.tobytes())
+        if len(self.shared):
+            sizes = self.costs.shared_bytes if isinstance(self.costs, PhysicalCosts) else self.costs.shared_cost
+            for array in (self.shared.ptr, self.shared.users, sizes):
+                digest.update(array.tobytes())
         return digest.hexdigest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -39,11 +39,14 @@ class StageLimit:
         Largest sum of sizes in a stage.
     anchors
         ``[stages]`` the node that only the stage of that number may hold; empty where nothing is pinned.
+    shared_sizes
+        What each shared parameter of the instance adds, once, to a stage that holds a user.
     """
 
     sizes: IntArray
     limit: int
     anchors: IntArray
+    shared_sizes: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +63,7 @@ class Instance:
     unit, ticks_per_unit
         The unit of the input and how many ticks one unit has; ``value = ticks / ticks_per_unit``.
     work, parameter_cost
-        ``[n]`` ticks.
+        ``[n]`` ticks; parameter costs are of what a node alone uses.
     tensor_cost
         ``[m]`` ticks.
     capacity
@@ -73,6 +76,8 @@ class Instance:
     stage_limit
         What a stage may hold at most; None where anything goes. Costs without it are a relaxation: they are right for
         the partitions that obey, whatever they say of others.
+    shared, shared_cost
+        The parameters that several nodes use, and their costs in ticks: a stage that holds a user pays each once.
     """
 
     name: str
@@ -85,6 +90,8 @@ class Instance:
     topology: Topology
     node_of_input: IntArray
     stage_limit: StageLimit | None = None
+    shared: SharedParameters = field(default_factory=SharedParameters)
+    shared_cost: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def n(self) -> int:
@@ -103,8 +110,8 @@ class Instance:
 
     @property
     def total_parameter_cost(self) -> int:
-        """Sum of all parameter costs, in ticks."""
-        return int(self.parameter_cost.sum())
+        """Sum of all parameter costs, in ticks, shared ones once."""
+        return int(self.parameter_cost.sum()) + int(self.shared_cost.sum())
 
     @property
     def can_overflow(self) -> bool:
@@ -126,6 +133,28 @@ class Instance:
         """Return the relaxation that forgets the limit; every partition that obeys is one of its, at the same cost."""
         return self if self.stage_limit is None else replace(self, stage_limit=None)
 
+    def charged(self) -> Instance:
+        """Return the relaxation in which one user of each shared parameter pays for it, whatever the others do.
+
+        No partition costs more there, or holds more, than here: see `framework.model.shared`.
+        """
+        if not len(self.shared):
+            return self
+        payer = self.shared.payers(self.work + self.parameter_cost)
+        parameter_cost, limit = self.parameter_cost.copy(), self.stage_limit
+        np.add.at(parameter_cost, payer, self.shared_cost)
+        if limit is not None:
+            sizes = limit.sizes.copy()
+            np.add.at(sizes, payer, limit.shared_sizes)
+            limit = replace(limit, sizes=sizes, shared_sizes=self.shared_cost[:0])
+        return replace(
+            self,
+            parameter_cost=parameter_cost,
+            stage_limit=limit,
+            shared=SharedParameters(),
+            shared_cost=self.shared_cost[:0],
+        )
+
     def in_units(self, ticks: int) -> float:
         """Convert ticks to the input's unit."""
         return ticks / self.ticks_per_unit
@@ -139,6 +168,10 @@ class Instance:
         if self.stage_limit is not None:
             digest.update(repr(self.stage_limit.limit).encode())
             digest.update(self.stage_limit.sizes.tobytes() + self.stage_limit.anchors.tobytes())
+        if len(self.shared):
+            sizes = self.shared_cost[:0] if self.stage_limit is None else self.stage_limit.shared_sizes
+            for array in (self.shared.ptr, self.shared.users, self.shared_cost, sizes):
+                digest.update(array.tobytes())
         return digest.hexdigest()
 
 
@@ -154,12 +187,15 @@ def build_instance(
     producer: IntArray,
     consumer_ptr: IntArray,
     consumers: IntArray,
+    shared: SharedParameters | None = None,
+    shared_cost: IntArray | None = None,
 ) -> Instance:
     """Number nodes topologically, drop unconsumed tensors, merge equal ones, and check magnitudes.
 
     Rows of `consumers` must be distinct and free of their producer. None of the three steps changes the
     cost of any partition: an unconsumed tensor is never cut, and tensors with the same producer and the
-    same consumers are cut by the same stages, so their costs add.
+    same consumers are cut by the same stages, so their costs add. Likewise a parameter with one user becomes that
+    user's own, and parameters with the same users, which the same stages hold, become one.
 
     Raises
     ------
@@ -170,7 +206,13 @@ def build_instance(
     """
     n = len(work)
     producer, consumer_ptr, consumers, tensor_cost = _drop_unconsumed(producer, consumer_ptr, consumers, tensor_cost)
-    _check_magnitudes(work, parameter_cost, tensor_cost, consumer_ptr, capacity)
+    if shared is None or shared_cost is None:
+        shared, shared_cost = SharedParameters(), np.zeros(0, np.int64)
+    # A shared parameter is paid for at most once per user, a tensor once by its producer and by each consumer.
+    paid = np.concatenate((tensor_cost, shared_cost))
+    _check_magnitudes(
+        work, parameter_cost, paid, np.concatenate((1 + np.diff(consumer_ptr), np.diff(shared.ptr))), capacity
+    )
     raw = build_topology(n, producer, consumer_ptr, consumers)
     order = stable_topological_order(raw)
     rank = ranks(order)
@@ -180,12 +222,15 @@ def build_instance(
     *tensors, merged_cost = merge_equal_tensors(
         renumbered.producer, renumbered.consumer_ptr, renumbered.consumers, np.asarray(tensor_cost, np.int64)
     )
+    renamed = rename_users(shared, rank, n, np.asarray(shared_cost, np.int64))
     return Instance(
         name=name,
         unit=unit,
         ticks_per_unit=ticks_per_unit,
         work=np.ascontiguousarray(work[order], dtype=np.int64),
-        parameter_cost=np.ascontiguousarray(parameter_cost[order], dtype=np.int64),
+        parameter_cost=np.ascontiguousarray(parameter_cost[order], dtype=np.int64) + renamed.private[0],
+        shared=renamed.shared,
+        shared_cost=renamed.sizes[0],
         tensor_cost=merged_cost,
         capacity=min(int(capacity), UNLIMITED),
         topology=renumbered if _same_arrays(tensors, renumbered) else build_topology(n, *tensors),
@@ -204,9 +249,13 @@ def instance_from_lists(
     *,
     parameter_cost: Sequence[int] | None = None,
     capacity: int = UNLIMITED,
+    shared: Sequence[tuple[int, Sequence[int]]] = (),
     name: str = "instance",
 ) -> Instance:
-    """Build an instance from plain lists; `tensors` holds (producer, cost, consumers). For tests and notebooks."""
+    """Build an instance from plain lists; for tests and notebooks.
+
+    `tensors` holds (producer, cost, consumers), `shared` (cost, users) of the parameters that several nodes use.
+    """
     lengths = [len(set(consumers)) for _, _, consumers in tensors]
     return build_instance(
         name=name,
@@ -219,6 +268,8 @@ def instance_from_lists(
         producer=np.array([producer for producer, _, _ in tensors], np.int64),
         consumer_ptr=np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
         consumers=np.array([v for _, _, consumers in tensors for v in sorted(set(consumers))], np.int64),
+        shared=shared_by([users for _, users in shared]),
+        shared_cost=np.array([cost for cost, _ in shared], np.int64),
     )
 
 
@@ -232,17 +283,16 @@ def _drop_unconsumed(
 
 
 def _check_magnitudes(
-    work: IntArray, parameter_cost: IntArray, tensor_cost: IntArray, consumer_ptr: IntArray, capacity: int
+    work: IntArray, parameter_cost: IntArray, paid: IntArray, times: IntArray, capacity: int
 ) -> None:
-    """Refuse costs before anything adds them up in 64 bits."""
-    if any(len(a) and int(a.min()) < 0 for a in (work, parameter_cost, tensor_cost)) or capacity < 0:
+    """Refuse costs before anything adds them up in 64 bits; `paid` are those that are paid several times at most."""
+    if any(len(a) and int(a.min()) < 0 for a in (work, parameter_cost, paid)) or capacity < 0:
         raise ValueError("costs must not be negative")
-    rough = work.sum(dtype=np.float64) + parameter_cost.sum(dtype=np.float64)
-    rough += (tensor_cost * (1.0 + np.diff(consumer_ptr))).sum()
+    rough = work.sum(dtype=np.float64) + parameter_cost.sum(dtype=np.float64) + (paid * times.astype(np.float64)).sum()
     if rough < MAX_TOTAL / 2:
         return
     # Python integers: the check itself must not overflow.
     total = sum(work.tolist()) + sum(parameter_cost.tolist())
-    total += sum(c * (1 + q) for c, q in zip(tensor_cost.tolist(), np.diff(consumer_ptr).tolist(), strict=True))
+    total += sum(cost * count for cost, count in zip(paid.tolist(), times.tolist(), strict=True))
     if total > MAX_TOTAL:
         raise OverflowError(f"the costs add up to {total} ticks, more than {MAX_TOTAL}")

@@ -103,19 +103,23 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
 
 def _in_ticks(graph: ModelGraph, priced: PricedCosts, scale: float, capped: int) -> Quantised:
     """Round costs down to ticks and the capacity up, and say how much that loses."""
-    ticks, lost = zip(
-        *(_round_down(a, scale) for a in (priced.work, priced.parameter_cost, priced.tensor_cost)), strict=True
-    )
+    columns = (priced.work, priced.parameter_cost, priced.tensor_cost, priced.shared_cost)
+    ticks, lost = zip(*(_round_down(a, scale) for a in columns), strict=True)
     capacity, spare = UNLIMITED, 0.0
     scaled = math.inf if priced.capacity is None else float(priced.capacity) * scale
     if scaled < UNLIMITED:
         capacity = round(scaled) if _is_whole(scaled) else math.ceil(scaled)
         spare = capacity - scaled
     whole = PricedCosts(
-        unit=priced.unit, work=ticks[0], parameter_cost=ticks[1], tensor_cost=ticks[2], capacity=capacity
+        unit=priced.unit,
+        work=ticks[0],
+        parameter_cost=ticks[1],
+        tensor_cost=ticks[2],
+        capacity=capacity,
+        shared_cost=ticks[3],
     )
     instance = _build(graph, whole, scale, capacity)
-    stage_ticks = lost[0] + lost[2] + (lost[1] + spare if instance.can_overflow else 0.0)
+    stage_ticks = lost[0] + lost[2] + (lost[1] + lost[3] + spare if instance.can_overflow else 0.0)
     rounding = Rounding(
         ticks_per_unit=scale,
         exact=False,
@@ -164,6 +168,8 @@ def _build(graph: ModelGraph, whole: PricedCosts, scale: float, capacity: float 
             producer=graph.topology.producer,
             consumer_ptr=graph.topology.consumer_ptr,
             consumers=graph.topology.consumers,
+            shared=graph.shared,
+            shared_cost=np.asarray(whole.shared_cost, np.int64),
         )
     except OverflowError as error:
         raise UserError(str(error), where=graph.source, mend="scale the costs down") from error
@@ -174,13 +180,14 @@ def _bounded(priced: PricedCosts, *, whole: bool) -> tuple[PricedCosts, int]:
 
     Floats are capped a little above what one stage costs, however their sums were rounded.
     """
-    work, parameters = _total(priced.work), _total(priced.parameter_cost)
+    work, parameters = _total(priced.work), _total(priced.parameter_cost) + _total(priced.shared_cost)
     changed = priced
     overflow: int | float = 0
     if priced.capacity is not None and parameters * (1 if whole else 1 + 1e-9) > priced.capacity:
         overflow = max(0, parameters - priced.capacity)
     else:
-        changed = replace(changed, parameter_cost=np.zeros(len(priced.work), np.int64), capacity=None)
+        nothing = np.zeros(len(priced.work), np.int64), np.zeros(len(priced.shared_cost), np.int64)
+        changed = replace(changed, parameter_cost=nothing[0], shared_cost=nothing[1], capacity=None)
     cap = work + overflow + 1 if whole else (work + overflow) * (1 + 1e-9)
     dear = priced.tensor_cost > cap
     if dear.any():
@@ -228,11 +235,12 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
         parameter_cost=costs.parameter_bytes / device.link_bandwidth,
         tensor_cost=costs.tensor_bytes / device.link_bandwidth,
         capacity=None if unlimited or memory is None else memory / device.link_bandwidth,
+        shared_cost=costs.shared_bytes / device.link_bandwidth,
     )
 
 
 def _all_integers(priced: PricedCosts) -> bool:
-    arrays = (priced.work, priced.parameter_cost, priced.tensor_cost)
+    arrays = (priced.work, priced.parameter_cost, priced.tensor_cost, priced.shared_cost)
     whole_capacity = priced.capacity is None or isinstance(priced.capacity, int)
     return whole_capacity and all(np.issubdtype(a.dtype, np.integer) for a in arrays)
 
@@ -241,6 +249,7 @@ def _chargeable_total(graph: ModelGraph, priced: PricedCosts) -> float:
     """Sum of every cost a partition could ever charge, in the unit of the graph (float: only compared)."""
     touches = 1 + np.diff(graph.topology.consumer_ptr)
     nodes = np.sum(priced.work, dtype=np.float64) + np.sum(priced.parameter_cost, dtype=np.float64)
+    nodes += np.sum(priced.shared_cost * np.diff(graph.shared.ptr).astype(np.float64))
     return float(nodes + np.sum(priced.tensor_cost * touches.astype(np.float64)))
 
 

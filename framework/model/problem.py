@@ -62,6 +62,10 @@ class Problem:
             return self
         return self.on(self.instance.without_limit())
 
+    def charged(self) -> Problem:
+        """Return the relaxation in which one user pays for each shared parameter (`Instance.charged`)."""
+        return self if not len(self.instance.shared) else self.on(self.instance.charged(), self.windows)
+
     def on(self, instance: Instance, windows: Windows | None = None) -> Problem:
         """Return the problem on another instance; windows of this one say nothing of its nodes."""
         return Problem(instance=instance, stages=self.stages, windows=windows)
@@ -176,7 +180,7 @@ def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
     if stage.min() < 0 or stage.max() >= k:
         raise ValueError(f"a stage is outside 0..{k - 1}")
     cut = cut_tensors(topology, stage, k)
-    parameters = _sum_by(stage, instance.parameter_cost, k)
+    parameters = _sum_by(stage, instance.parameter_cost, k) + instance.shared.sums(instance.shared_cost, stage, k)
     return StageCosts(
         work=_sum_by(stage, instance.work, k),
         inbound=_sum_by(cut.stage, instance.tensor_cost[cut.tensor], k),
@@ -201,7 +205,9 @@ def check_limit(problem: Problem, partition: Partition) -> None:
     limit = problem.instance.stage_limit
     if limit is None:
         return
-    held = _sum_by(np.asarray(partition.stage_of, np.int64), limit.sizes, problem.stages)
+    stage = np.asarray(partition.stage_of, np.int64)
+    held = _sum_by(stage, limit.sizes, problem.stages)
+    held += problem.instance.shared.sums(limit.shared_sizes, stage, problem.stages)
     fullest = int(held.argmax())
     if held[fullest] > limit.limit:
         if len(limit.anchors):

@@ -7,8 +7,8 @@ without knowing of them, and every dual bound is one of the constrained problem.
 
 Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance
 (`framework.structure.reduction.hard_limits`). Entries with `Feature.LIMITS` keep to them; the others bound a
-relaxation. Memory counts the bytes of all parameters of the nodes of a stage, a tensor that several nodes share once
-for each. Bytes are exact integers (fractions are rounded up), never ticks.
+relaxation. Memory counts the bytes of all parameters of the nodes of a stage, each once however many of them use it.
+Bytes are exact integers (fractions are rounded up), never ticks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from framework.model.arrays import IntArray
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
+from framework.model.shared import rename_users
 from framework.wording import counted
 
 if TYPE_CHECKING:
@@ -146,9 +147,13 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
     of_node[instance.node_of_input] = label
     instance = compose(instance, contract(instance, of_node))
     if constraints.memory_limit is not None:
-        sizes = np.zeros(instance.n, np.int64)
-        np.add.at(sizes, instance.node_of_input, _sizes(graph))
-        instance = limit_memory(instance, sizes, constraints.memory_limit, stages)
+        own, shared = _sizes(graph)
+        # Rows of shared parameters come in the order of those of the instance: it depends on their users alone.
+        renamed = rename_users(graph.shared, instance.node_of_input, instance.n, shared)
+        assert np.array_equal(renamed.shared.users, instance.shared.users)
+        sizes = renamed.private[0]
+        np.add.at(sizes, instance.node_of_input, own)
+        instance = limit_memory(instance, sizes, constraints.memory_limit, stages, renamed.sizes[0])
     if constraints.pins:
         instance = pin(instance, _pinned(instance, graph, constraints, stages), stages)
     return instance
@@ -174,17 +179,19 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> 
     """Say why no partition obeys, as far as single nodes and the total show it; empty if they do not."""
     if constraints.memory_limit is None:
         return ""
-    limit, sizes = constraints.memory_limit, _sizes(graph)
+    limit, (own, shared) = constraints.memory_limit, _sizes(graph)
     unit = " bytes" if isinstance(graph.costs, PhysicalCosts) else ""
-    total, largest = int(sizes.sum()), int(sizes.argmax())
+    n = graph.topology.n
+    sizes = own + graph.shared.sums(shared, np.arange(n), n)
+    total, largest = int(own.sum() + shared.sum()), int(sizes.argmax())
     if sizes[largest] > limit:
         name = graph.node_names[largest]
         return f"node {name!r} holds {sizes[largest]:,}{unit}, more than the memory limit of {limit:,}"
     if total > stages * limit:
         return f"all parameters take up {total:,}{unit}, more than {counted(stages, 'stage')} of {limit:,}"
     root = _groups(graph, constraints)
-    held = np.zeros(len(sizes), np.int64)
-    np.add.at(held, root, sizes)
+    held = graph.shared.sums(shared, root, n)
+    np.add.at(held, root, own)
     fullest = int(held.argmax())
     if held[fullest] > limit:
         names = ", ".join(graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist())
@@ -243,25 +250,27 @@ def stages_of(result: Result, nodes: int) -> IntArray:
     return np.array(result.stage_of, dtype=np.int64)
 
 
-def _sizes(graph: ModelGraph) -> IntArray:
-    """Return what each node of the graph holds: bytes, or integer parameter costs."""
-    if isinstance(graph.costs, PhysicalCosts):
-        sizes = np.ceil(graph.costs.parameter_bytes)
-    elif np.issubdtype(graph.costs.parameter_cost.dtype, np.integer):
-        sizes = graph.costs.parameter_cost
+def _sizes(graph: ModelGraph) -> tuple[IntArray, IntArray]:
+    """Return what nodes hold alone, ``[n]``, and what shared parameters take up: bytes, or integer parameter costs."""
+    costs = graph.costs
+    if isinstance(costs, PhysicalCosts):
+        own, shared = np.ceil(costs.parameter_bytes), np.ceil(costs.shared_bytes)
+    elif np.issubdtype(costs.parameter_cost.dtype, np.integer) and np.issubdtype(costs.shared_cost.dtype, np.integer):
+        own, shared = costs.parameter_cost, costs.shared_cost
     else:
         raise UserError(
             "this graph carries prices instead of bytes, and its parameter costs are no integers",
             where=graph.source,
             mend="drop the memory limit",
         )
-    if float(sizes.sum(dtype=np.float64)) >= LARGEST_SIZE:
+    total = float(own.sum(dtype=np.float64) + shared.sum(dtype=np.float64))
+    if total >= LARGEST_SIZE:
         raise UserError(
-            f"the parameters add up to {float(sizes.sum(dtype=np.float64)):.3g}, too much for a memory limit",
+            f"the parameters add up to {total:.3g}, too much for a memory limit",
             where=graph.source,
             mend=f"at most {LARGEST_SIZE} can be counted",
         )
-    return sizes.astype(np.int64)
+    return own.astype(np.int64), shared.astype(np.int64)
 
 
 def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> dict[int, int]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import TypeVar
 
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
+from framework.model.shared import SharedParameters
 from framework.model.topology import Topology
 
 MAX_NODES = 14
+Number = TypeVar("Number", int, Fraction)
 
 
 def brute_force_optimum(problem: Problem) -> int:
@@ -68,13 +71,15 @@ def fraction_optimum(graph: ModelGraph, stages: int, read: Callable[[float], Fra
     work = [read(value) for value in graph.costs.work.tolist()]
     parameters = [read(value) for value in graph.costs.parameter_cost.tolist()]
     sent = [read(value) for value in graph.costs.tensor_cost.tolist()]
+    shared = [read(value) for value in graph.costs.shared_cost.tolist()]
     capacity = None if graph.costs.capacity is None else read(graph.costs.capacity)
 
     def cost(stage: int) -> Fraction:
         inside = [v for v in range(graph.topology.n) if stage >> v & 1]
         total = sum((work[v] for v in inside), Fraction(0))
         if capacity is not None:
-            total += max(Fraction(0), sum((parameters[v] for v in inside), Fraction(0)) - capacity)
+            held = sum((parameters[v] for v in inside), Fraction(0)) + _of_shared(graph.shared, shared, stage)
+            total += max(Fraction(0), held - capacity)
         return total + sum((sent[t] for t in _cut(graph.topology, stage)), Fraction(0))
 
     best = _best_chain(graph.topology, stages, cost)
@@ -121,13 +126,23 @@ def _best_chain(topology: Topology, k: int, cost: Callable[[int], int | Fraction
 def _held(instance: Instance, stage: int) -> int:
     if instance.stage_limit is None:
         return 0
-    return sum(int(instance.stage_limit.sizes[v]) for v in range(instance.n) if stage >> v & 1)
+    own = sum(int(instance.stage_limit.sizes[v]) for v in range(instance.n) if stage >> v & 1)
+    return own + _of_shared(instance.shared, instance.stage_limit.shared_sizes.tolist(), stage)
+
+
+def _of_shared(shared: SharedParameters, sizes: Sequence[Number], stage: int) -> Number | int:
+    """Return the sizes of the shared parameters with a user in a stage, each once."""
+    ptr, users = shared.ptr.tolist(), shared.users.tolist()
+    return sum(
+        size for q, size in enumerate(sizes) if any(stage >> users[i] & 1 for i in range(ptr[q], ptr[q + 1]))
+    )
 
 
 def stage_cost(instance: Instance, stage: int) -> int:
     """Return f(S) in ticks of the node set given as a bit mask, straight from the definition."""
     total = sum(int(instance.work[v]) for v in range(instance.n) if stage >> v & 1)
     parameters = sum(int(instance.parameter_cost[v]) for v in range(instance.n) if stage >> v & 1)
+    parameters += _of_shared(instance.shared, instance.shared_cost.tolist(), stage)
     total += max(0, parameters - instance.capacity)
     return total + sum(int(instance.tensor_cost[t]) for t in _cut(instance.topology, stage))
 

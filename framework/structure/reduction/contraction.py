@@ -3,7 +3,8 @@
 The partitions of the result are exactly the partitions of the given instance that keep every group in one
 stage, at the same cost. A group is one side of every cut, so a tensor between groups keeps its cost and a
 tensor inside a group is never paid; tensors that now agree in producer and consumers are cut by the same
-stages, so their costs add. Groups on a common cycle have to share a stage (stages never decrease along an
+stages, so their costs add. A parameter is held by the stages that hold a group with a user, once each, as before; one
+that a single group uses is that group's own. Groups on a common cycle have to share a stage (stages never decrease along an
 edge), so strongly connected groups are condensed. A dependency of cost zero is dropped where a tensor with a
 cost or a longer path implies it.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from framework.model.arrays import IntArray, merge_equal_tensors, ranks, row_pointers
 from framework.model.instance import Instance, StageLimit
 from framework.model.problem import Partition
+from framework.model.shared import rename_users
 from framework.model.topology import build_topology, stable_topological_order
 from framework.structure.kernel import allocating_kernel
 from framework.structure.poset.closure import redundant_arcs
@@ -42,14 +44,25 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     n = int(node_of_input.max()) + 1
     producer, consumer_ptr, consumers, cost = _map_tensors(instance, node_of_input, n)
     limit = instance.stage_limit
+    sizes = np.zeros(len(instance.shared), np.int64) if limit is None else limit.shared_sizes
+    renamed = rename_users(instance.shared, node_of_input, n, instance.shared_cost, sizes)
+    if limit is not None:
+        limit = StageLimit(
+            sizes=_sum_by(node_of_input, limit.sizes, n) + renamed.private[1],
+            limit=limit.limit,
+            anchors=node_of_input[limit.anchors],
+            shared_sizes=renamed.sizes[1],
+        )
     return replace(
         instance,
         work=_sum_by(node_of_input, instance.work, n),
-        parameter_cost=_sum_by(node_of_input, instance.parameter_cost, n),
+        parameter_cost=_sum_by(node_of_input, instance.parameter_cost, n) + renamed.private[0],
+        shared=renamed.shared,
+        shared_cost=renamed.sizes[0],
         tensor_cost=cost,
         topology=build_topology(n, producer, consumer_ptr, consumers),
         node_of_input=node_of_input,
-        stage_limit=None if limit is None else _contract_limit(limit, node_of_input, n),
+        stage_limit=limit,
     )
 
 
@@ -76,11 +89,6 @@ def compose(first: Instance, second: Instance) -> Instance:
 def lift(partition: Partition, reduced: Instance) -> Partition:
     """Turn a partition of `reduced` into the equally expensive one of the instance it was made from."""
     return Partition(stage_of=partition.stage_of[reduced.node_of_input])
-
-
-def _contract_limit(limit: StageLimit, node_of_input: IntArray, n: int) -> StageLimit:
-    sizes = _sum_by(node_of_input, limit.sizes, n)
-    return StageLimit(sizes=sizes, limit=limit.limit, anchors=node_of_input[limit.anchors])
 
 
 def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> IntArray:

@@ -39,6 +39,9 @@ a and its successors in stages from b on.
 
 **Zero sinks** (no work, no parameters, no output, one predecessor) are the case of (2) whose left side is 0.
 
+*Shared parameters.* p(u) is all that u uses, shared ones in full: the stage that u moves to may hold some of them
+already, and then pays less; the stage it leaves never holds more than before.
+
 *Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
 stages hold still does after the move. Only such nodes move; those with a size may be moved to.
 
@@ -142,9 +145,15 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
     top = instance.topology
     load = instance.work + instance.parameter_cost if instance.can_overflow else instance.work
+    shared = instance.shared
+    if len(shared) and instance.can_overflow:
+        load = load.copy()
+        np.add.at(load, shared.users, np.repeat(instance.shared_cost, np.diff(shared.ptr)))
     if instance.stage_limit is not None:
         # More than any tensors can make up for: such a node stays where it is.
-        load = load + np.where(instance.stage_limit.sizes > 0, 2 * MAX_TOTAL, 0)
+        sizes = instance.stage_limit.sizes.copy()
+        np.add.at(sizes, shared.users, np.repeat(instance.stage_limit.shared_sizes, np.diff(shared.ptr)))
+        load = load + np.where(sizes > 0, 2 * MAX_TOTAL, 0)
     root = np.arange(instance.n, dtype=np.int64)
     lowered = np.zeros(instance.n, np.int64)
     _find_dominated(

@@ -41,29 +41,47 @@ _OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4
 """F and H in units of the largest stage that cannot be avoided; larger ones coarsen what counts in few digits."""
 
 
-def limit_memory(instance: Instance, sizes: IntArray, limit: int, stages: int) -> Instance:
+def limit_memory(
+    instance: Instance, sizes: IntArray, limit: int, stages: int, shared_sizes: IntArray | None = None
+) -> Instance:
     """Limit what each stage holds; parameters that do not fit in are no longer streamed.
 
     Parameters
     ----------
     sizes
-        ``[n]`` what each node holds, in any unit, with a sum below 2^44.
+        ``[n]`` what each node holds alone, in any unit, with a sum below 2^44.
     limit
         The most that a stage may hold, in the same unit.
+    shared_sizes
+        What each shared parameter of the instance takes up; None for nothing.
     """
-    held = sizes.tolist()
-    parameters, capacity = [0] * instance.n, UNLIMITED
-    bare = replace(instance, parameter_cost=np.zeros(instance.n, np.int64), capacity=UNLIMITED)
+    if shared_sizes is None:
+        shared_sizes = np.zeros(len(instance.shared), np.int64)
+    held, held_once = sizes.tolist(), shared_sizes.tolist()
+    parameters, shared_cost, capacity = [0] * instance.n, [0] * len(held_once), UNLIMITED
+    bare = replace(
+        instance,
+        parameter_cost=np.zeros(instance.n, np.int64),
+        shared_cost=np.zeros(len(held_once), np.int64),
+        capacity=UNLIMITED,
+    )
+    total = sum(held) + sum(held_once)
     # Where the limit leaves no partition, nothing need be bounded.
-    if 0 < limit < sum(held) <= stages * limit:
-        capacity = min(_OVERFLOW_FACTOR * _unavoidable(bare, stages), _room(bare) // stages)
+    if 0 < limit < total <= stages * limit:
+        # Every user of a shared parameter may pay for it, each in a stage of its own.
+        copies = max(1, int(np.diff(instance.shared.ptr).max(initial=1)))
+        capacity = min(_OVERFLOW_FACTOR * _unavoidable(bare, stages), _room(bare) // (stages * copies))
         # Python integers: bytes times ticks leave 64 bits.
         parameters = [size * capacity // limit for size in held]
+        shared_cost = [size * capacity // limit for size in held_once]
     return replace(
         bare,
         parameter_cost=np.array(parameters, np.int64),
+        shared_cost=np.array(shared_cost, np.int64),
         capacity=capacity,
-        stage_limit=StageLimit(sizes=sizes, limit=min(limit, sum(held)), anchors=np.zeros(0, np.int64)),
+        stage_limit=StageLimit(
+            sizes=sizes, limit=min(limit, total), anchors=np.zeros(0, np.int64), shared_sizes=shared_sizes
+        ),
     )
 
 
@@ -82,9 +100,10 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
     n, top, limit = instance.n, instance.topology, instance.stage_limit
     most = 0 if limit is None else limit.limit
     parameters, capacity, cost = instance.parameter_cost, instance.capacity, 0
+    shared_cost = instance.shared_cost
     if not instance.can_overflow:
         cost = min(_ANCHOR_FACTOR * _unavoidable(instance, stages), _room(instance) // stages)
-        parameters, capacity = np.zeros(n, np.int64), cost
+        parameters, shared_cost, capacity = np.zeros(n, np.int64), np.zeros_like(shared_cost), cost
     before = _places(instance, stage_of, stages)
     anchors = before + np.arange(stages)
     nodes = np.setdiff1d(np.arange(n + stages), anchors)
@@ -105,7 +124,14 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
             np.concatenate((nodes[top.consumers], anchors[1:])),
         ),
         node_of_input=nodes[instance.node_of_input],
-        stage_limit=StageLimit(sizes=sizes, limit=2 * most + 1, anchors=anchors),
+        stage_limit=StageLimit(
+            sizes=sizes,
+            limit=2 * most + 1,
+            anchors=anchors,
+            shared_sizes=np.zeros(len(shared_cost), np.int64) if limit is None else limit.shared_sizes,
+        ),
+        shared=replace(instance.shared, users=nodes[instance.shared.users]),
+        shared_cost=shared_cost,
     )
     group = np.arange(n + stages, dtype=np.int64)
     for v, b in stage_of.items():

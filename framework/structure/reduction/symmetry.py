@@ -64,7 +64,12 @@ def put_in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: F
 
 
 def exchangeable(instance: Instance, one: IntArray, other: IntArray) -> bool:
-    """Whether exchanging two disjoint sets of nodes, place by place, turns an instance into itself."""
+    """Whether exchanging two disjoint sets of nodes, place by place, turns an instance into itself.
+
+    Nodes that share parameters are not looked into: the answer is no.
+    """
+    if len(instance.shared) and np.isin(np.concatenate((one, other)), instance.shared.users).any():
+        return False
     if not np.array_equal(instance.work[one], instance.work[other]):
         return False
     if not np.array_equal(instance.parameter_cost[one], instance.parameter_cost[other]):
