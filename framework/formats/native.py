@@ -239,7 +239,12 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
     """Return the file `write_native` writes, before compression; `notes` are fields of other programs, at its top."""
     costs = graph.costs
     head: dict[str, object] = dict(notes or {})
-    head |= {"format": GRAPH, "version": VERSION if len(graph.shared) else 1, "name": graph.name, "source": graph.source}
+    head |= {
+        "format": GRAPH,
+        "version": VERSION if len(graph.shared) else 1,
+        "name": graph.name,
+        "source": graph.source,
+    }
     optional = {"batch": graph.batch, "dtype": graph.dtype, "default_stages": graph.default_stages}
     head |= {field: value for field, value in optional.items() if value is not None}
     if graph.remarks:

@@ -95,7 +95,9 @@ def _users(listed: Any, place: str, builder: GraphBuilder) -> Sequence[int]:
     return [builder.node(position, place=f"{place}, users") for position in listed]
 
 
-def rows_of(shared: SharedParameters, names: Sequence[str], field: str, sizes: Sequence[object]) -> list[dict[str, object]]:
+def rows_of(
+    shared: SharedParameters, names: Sequence[str], field: str, sizes: Sequence[object]
+) -> list[dict[str, object]]:
     """Return what `read_shared` reads."""
     ptr, users = shared.ptr.tolist(), shared.users.tolist()
     return [

@@ -161,13 +161,13 @@ class ModelGraph:
         for name, values in per_node.items():
             self._check_values(name, values, self.topology.n, lambda v: f"node {self.node_names[v]!r}")
         for name, values in per_tensor.items():
-            producer = self.topology.producer
-            self._check_values(
-                name, values, self.topology.m, lambda t: f"a tensor of node {self.node_names[producer[t]]!r}"
-            )
+            self._check_values(name, values, self.topology.m, self._tensor_place)
         self._check_values("its size", shared, len(self.shared), self._shared_place)
         if len(self.shared) and not 0 <= int(self.shared.users.min()) <= int(self.shared.users.max()) < self.topology.n:
             raise ValueError("a shared parameter has a user that is no node")
+
+    def _tensor_place(self, tensor: int) -> str:
+        return f"a tensor of node {self.node_names[self.topology.producer[tensor]]!r}"
 
     def _shared_place(self, parameter: int) -> str:
         return f"shared parameter {self.shared_names[parameter] if self.shared_names else parameter!r}"
@@ -192,12 +192,8 @@ class ModelGraph:
         """``[n]`` bytes (or cost) of parameters per node, each shared one charged to its heaviest user: for reports."""
         costs = self.costs
         if isinstance(costs, PhysicalCosts):
-            own, sizes, weight = costs.parameter_bytes, costs.shared_bytes, costs.accessed_bytes
-        else:
-            own, sizes, weight = (array.astype(np.float64) for array in (costs.parameter_cost, costs.shared_cost, costs.work))
-        total = own.copy()
-        np.add.at(total, self.shared.payers(weight), sizes)
-        return total
+            return _charged(self.shared, costs.parameter_bytes, costs.shared_bytes, costs.accessed_bytes)
+        return _charged(self.shared, costs.parameter_cost, costs.shared_cost, costs.work)
 
     def sha256(self) -> str:
         """Digest of structure and costs (nodes' names and order included), whatever file they are in.
@@ -238,6 +234,13 @@ class ModelGraph:
                 digest.update(priced.tobytes())
         if len(self.shared):
             sizes = self.costs.shared_bytes if isinstance(self.costs, PhysicalCosts) else self.costs.shared_cost
-            for array in (self.shared.ptr, self.shared.users, sizes):
-                digest.update(array.tobytes())
+            digest.update(self.shared.ptr.tobytes() + self.shared.users.tobytes() + sizes.tobytes())
         return digest.hexdigest()
+
+
+def _charged(
+    shared: SharedParameters, own: IntArray | FloatArray, sizes: IntArray | FloatArray, weight: IntArray | FloatArray
+) -> FloatArray:
+    total = own.astype(np.float64)
+    np.add.at(total, shared.payers(weight), sizes)
+    return total

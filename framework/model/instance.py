@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from framework.model.arrays import IntArray, merge_equal_tensors, ranks
+from framework.model.shared import SharedParameters, rename_users, shared_by
 from framework.model.topology import Topology, build_topology, stable_topological_order
 
 UNLIMITED = 1 << 60
@@ -282,9 +283,7 @@ def _drop_unconsumed(
     return producer[keep], pointers, consumers, tensor_cost[keep]
 
 
-def _check_magnitudes(
-    work: IntArray, parameter_cost: IntArray, paid: IntArray, times: IntArray, capacity: int
-) -> None:
+def _check_magnitudes(work: IntArray, parameter_cost: IntArray, paid: IntArray, times: IntArray, capacity: int) -> None:
     """Refuse costs before anything adds them up in 64 bits; `paid` are those that are paid several times at most."""
     if any(len(a) and int(a.min()) < 0 for a in (work, parameter_cost, paid)) or capacity < 0:
         raise ValueError("costs must not be negative")

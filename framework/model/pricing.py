@@ -249,8 +249,8 @@ def _chargeable_total(graph: ModelGraph, priced: PricedCosts) -> float:
     """Sum of every cost a partition could ever charge, in the unit of the graph (float: only compared)."""
     touches = 1 + np.diff(graph.topology.consumer_ptr)
     nodes = np.sum(priced.work, dtype=np.float64) + np.sum(priced.parameter_cost, dtype=np.float64)
-    nodes += np.sum(priced.shared_cost * np.diff(graph.shared.ptr).astype(np.float64))
-    return float(nodes + np.sum(priced.tensor_cost * touches.astype(np.float64)))
+    shared = np.sum(priced.shared_cost * np.diff(graph.shared.ptr).astype(np.float64))
+    return float(nodes + shared + np.sum(priced.tensor_cost * touches.astype(np.float64)))
 
 
 def _wanted_exponent(priced: PricedCosts, total: float) -> int:

@@ -133,9 +133,7 @@ def _held(instance: Instance, stage: int) -> int:
 def _of_shared(shared: SharedParameters, sizes: Sequence[Number], stage: int) -> Number | int:
     """Return the sizes of the shared parameters with a user in a stage, each once."""
     ptr, users = shared.ptr.tolist(), shared.users.tolist()
-    return sum(
-        size for q, size in enumerate(sizes) if any(stage >> users[i] & 1 for i in range(ptr[q], ptr[q + 1]))
-    )
+    return sum(size for q, size in enumerate(sizes) if any(stage >> users[i] & 1 for i in range(ptr[q], ptr[q + 1])))
 
 
 def stage_cost(instance: Instance, stage: int) -> int:

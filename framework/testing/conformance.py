@@ -29,7 +29,12 @@ from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import EntrySpec, load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem
+from framework.testing.instances import (
+    random_layered_instance,
+    random_limited_problem,
+    random_problem,
+    random_shared_problem,
+)
 from framework.wording import counted
 
 SLACK_SECONDS = 5.0
@@ -104,7 +109,16 @@ class Conformance:
         """With pins and memory limits no bound is above the optimum; with `Feature.LIMITS`, every partition obeys."""
         for seed in self.seeds[:12]:
             label = f"random_limited_problem({seed})"
-            assert_limits_kept(self.entry, random_limited_problem(seed), label=label, seconds=self.seconds)
+            assert_bounds_hold(self.entry, random_limited_problem(seed), label=label, seconds=self.seconds)
+
+    def test_shared_parameters_are_paid_once(self) -> None:
+        """Where several nodes use a parameter no bound is above the optimum; exact entries that count so close.
+
+        Some of these problems have hard limits as well.
+        """
+        for seed in self.seeds[:20]:
+            label = f"random_shared_problem({seed})"
+            assert_bounds_hold(self.entry, random_shared_problem(seed), label=label, seconds=self.seconds)
 
     def test_the_deadline_is_kept(self) -> None:
         """On a problem too hard to finish, it returns soon after its deadline, even one in the past."""
@@ -203,10 +217,10 @@ def assert_claims_true(problem: Problem, outcome: Outcome, board: Board, *, exac
         assert board.interval.closed, where
 
 
-def assert_limits_kept(entry: str, problem: Problem, *, label: str, seconds: float = 60.0, seed: int = 7) -> None:
-    """Run an entry on a small problem with hard limits, and hold what it claims and finds against brute force.
+def assert_bounds_hold(entry: str, problem: Problem, *, label: str, seconds: float = 60.0, seed: int = 7) -> None:
+    """Run an entry on a small problem with hard limits, shared parameters or both; hold its claims against brute force.
 
-    Only entries that keep to limits and are exact get all the time; the others, a third of a second of it at most.
+    Only exact entries that have the features for it get all the time; the others, a third of a second of it at most.
 
     Raises
     ------
@@ -214,8 +228,12 @@ def assert_limits_kept(entry: str, problem: Problem, *, label: str, seconds: flo
         For a bound above the optimum; for an entry with `Feature.LIMITS` also for a partition that breaks the limits,
         and, if it is exact, for a gap left open.
     """
-    features = registry.features_of(entry)
-    closes = {Feature.LIMITS, Feature.EXACT} <= features
+    features, needed = registry.features_of(entry), {Feature.EXACT}
+    if problem.instance.stage_limit is not None:
+        needed.add(Feature.LIMITS)
+    if len(problem.instance.shared):
+        needed.add(Feature.SHARED)
+    closes = needed <= features
     optimum = brute_force_optimum(problem)
     limit = seconds if closes else min(0.3, seconds)
     _, board = run_entry(registry.create(entry), problem, name=entry, seconds=limit, seed=seed)
@@ -224,7 +242,7 @@ def assert_limits_kept(entry: str, problem: Problem, *, label: str, seconds: flo
     assert not board.rejected, f"{where}, {board.rejected}"
     assert board.dual is None or board.dual.value <= optimum, where
     assert board.incumbent is None or board.incumbent.value >= optimum, where
-    assert not board.over_limit or Feature.LIMITS not in features, f"{where}, partitions break the limit"
+    assert not board.over_limit or not needed - {Feature.EXACT} <= features, f"{where}, partitions break the limit"
     assert board.interval.closed or board.infeasible or not closes, where
 
 

@@ -10,7 +10,9 @@ from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem
+from framework.model.shared import shared_by
 from framework.model.topology import build_topology
+from framework.structure.reduction.contraction import contract
 from framework.structure.reduction.hard_limits import limit_memory, pin
 
 
@@ -69,6 +71,32 @@ def random_limited_problem(seed: int, max_nodes: int = 7, max_stages: int = 3) -
         instance = limit_memory(instance, sizes, limit, stages)
     if kind != 1:
         # Stages that rise with the topological numbers belong to some partition.
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
+def random_shared_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
+    """Return a random problem with parameters that several nodes use; some have a memory limit, pins, or both."""
+    rng = np.random.default_rng([seed, 21])
+    instance = random_instance(seed, max_nodes)
+    stages = int(rng.integers(1, max_stages + 1))
+    n = instance.n
+    highest = max(2, int(instance.parameter_cost.max()))
+    rows = [rng.permutation(n)[: int(rng.integers(2, n + 1))].tolist() for _ in range(int(rng.integers(1, 5))) if n > 1]
+    shared = shared_by(rows)
+    instance = replace(instance, shared=shared, shared_cost=rng.integers(0, highest + 1, len(rows)).astype(np.int64))
+    if rng.random() < 0.8:
+        instance = replace(instance, capacity=int(rng.integers(0, instance.total_parameter_cost // 2 + 2)))
+    instance = contract(instance, np.arange(n))
+    kind = rng.random()
+    if kind > 0.7:
+        sizes = rng.integers(0, 9, instance.n).astype(np.int64)
+        held_once = rng.integers(0, 9, len(instance.shared)).astype(np.int64)
+        total = int(sizes.sum() + held_once.sum())
+        instance = limit_memory(instance, sizes, int(rng.integers(total // 3, total + 1)), stages, held_once)
+    if kind > 0.85 or kind < 0.1:
         stage_of = np.sort(rng.integers(0, stages, instance.n))
         pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
         instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)

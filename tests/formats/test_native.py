@@ -122,7 +122,7 @@ def test_unknown_fields_are_notes_of_others() -> None:
     ("path", "value", "expected"),
     [
         (["format"], "pipebound-result", 'the format is "pipebound-result"'),
-        (["version"], 2, "the version is 2 (this program reads version 1)"),
+        (["version"], 3, "the version is 3 (this program reads versions 1 to 2)"),
         (["version"], True, "the version is true"),
         (["version"], ..., "there is no version"),
         (["nodes"], ..., "there is no list 'nodes'"),

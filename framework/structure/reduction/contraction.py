@@ -4,8 +4,8 @@ The partitions of the result are exactly the partitions of the given instance th
 stage, at the same cost. A group is one side of every cut, so a tensor between groups keeps its cost and a
 tensor inside a group is never paid; tensors that now agree in producer and consumers are cut by the same
 stages, so their costs add. A parameter is held by the stages that hold a group with a user, once each, as before; one
-that a single group uses is that group's own. Groups on a common cycle have to share a stage (stages never decrease along an
-edge), so strongly connected groups are condensed. A dependency of cost zero is dropped where a tensor with a
+that a single group uses is that group's own. Groups on a common cycle have to share a stage (stages never decrease
+along an edge), so strongly connected groups are condensed. A dependency of cost zero is dropped where a tensor with a
 cost or a longer path implies it.
 """
 
