@@ -150,8 +150,6 @@ def test_a_graph_without_shared_parameters_is_written_as_version_1(tmp_path: Pat
     graph = physical_graph()
     costs = replace(graph.costs, shared_bytes=np.zeros(0))
     plain = replace(graph, shared=SharedParameters(), shared_names=(), costs=costs)
-        graph, shared=SharedParameters(), shared_names=(), costs=replace(graph.costs, shared_bytes=np.zeros(0))
-    )
     write_native(plain, tmp_path / "plain.graph.json")
     assert '"version": 1' in (tmp_path / "plain.graph.json").read_text()
     assert plain.sha256() != graph.sha256()
