@@ -148,6 +148,7 @@ def test_native_version_2_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_graph_without_shared_parameters_is_written_as_version_1(tmp_path: Path) -> None:
     graph = physical_graph()
+    assert isinstance(graph.costs, PhysicalCosts)
     costs = replace(graph.costs, shared_bytes=np.zeros(0))
     plain = replace(graph, shared=SharedParameters(), shared_names=(), costs=costs)
     write_native(plain, tmp_path / "plain.graph.json")
