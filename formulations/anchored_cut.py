@@ -12,8 +12,8 @@ function of theta the right side is concave with slope p(R) - capacity, which is
 Nodes are anchored in falling order of f({v}), an upper bound on what v can prove; the first that cannot beat the best
 ends the search. A node of a convex set found for another anchor proves no more than the cost of that set.
 
-The cheapest set found for the anchor that proves most is worth a stage of its own: orders that hold it in one piece
-are sliced for a partition, which meets the bound where one dear stage is all that matters.
+Partitions: the cheapest set found for the anchor with the best bound is made a stage. Topological orders in which this
+set is contiguous are sliced; the partition attains the bound if that stage determines the bottleneck.
 
 Certificate: anchor, theta, and a flow, whose value no cut can be below. Source: this project.
 """

@@ -1,21 +1,25 @@
-"""`core-fluid`: destructive bound by a dynamic program over a narrow core, with the other nodes divisible.
+"""`core-fluid`: destructive bound by a dynamic program over the ideals of a narrow core; the other nodes are divisible.
+
+The nodes that are not in the core are called fluid. The method is a state-space relaxation of `ideal-dp`.
 
 Validity: a threshold T is refuted only if no chain of at most k ideals of the core, with stages of cost at most T on
-the core's nets, leaves room for the work (or the work and parameters) of all fluid nodes between the earliest and the
-latest places they may have. Every partition with a bottleneck of at most T is such a chain: taking nodes out of the
-tensors only lowers what a stage pays (`framework.structure.fluid.core`), and the fluid done by each stage is at most
-what the program remembers (`framework.structure.fluid.chain_dp`). Tensors that are in no net say what a stage pays for
-running fluid that another one needs first, or the other way round (`framework.structure.fluid.separation_costs`). So
-the optimum is at least T + 1; all arithmetic is on integers, but for one quotient of fluid weights, which is rounded
-up. A core may as well be read backwards (`framework.structure.fluid.reversal`). Equal nodes may stand for their sorted
-stages (`framework.structure.fluid.interchangeable`), which leaves every stage as it is. With neither fluid nor such
-chains it is `ideal-dp`. The relaxing reduction before it, if asked for, never raises the optimum.
+the core's nets, leaves room for the work (or the work and parameters) of all fluid nodes between their earliest and
+latest stages. Every partition with a bottleneck of at most T gives such a chain, for two reasons. Removing nodes from
+tensors never raises the cost of a stage (`framework.structure.fluid.core`). And the fluid work of the first b stages is
+at most the value of the program at their ideal (`framework.structure.fluid.chain_dp`). Tensors that are in no net may
+add lower bounds on what a stage pays for running fluid nodes in another stage than the core nodes that they feed
+(`framework.structure.fluid.separation_costs`). So the optimum is at least T + 1. All arithmetic is on integers, except
+for one quotient of fluid weights, which is rounded up. The same holds for the core with all edges reversed
+(`framework.structure.fluid.reversal`). Interchangeable nodes may be replaced by a chain in the order of their stages
+(`framework.structure.fluid.interchangeable`), which does not change the cost of any stage. Without fluid nodes and such
+chains the method is `ideal-dp`. The optional relaxing reduction before it never raises the optimum.
 
-Cores grow from few ideals to many (`framework.structure.fluid.hierarchy`). Each first has to refute the best bound
-known to anyone; then it once tries to prove the incumbent as good as optimal, if that is near, and gallops upwards in
-doubling steps and back in quartered ones: low thresholds are cheap to refute, and those near the limit of a core dear.
-What is not refuted is a partition of the core; the fluid is put where it fits, a short walk mends the details, and the
-order is sliced, for an incumbent.
+Search: cores grow from few ideals to many (`framework.structure.fluid.hierarchy`). Each core first has to refute the
+best dual bound of the run. If the incumbent is close, the core then tries once to prove it optimal within the
+tolerance. After that, thresholds are searched exponentially: steps upwards are doubled, and quartered after a failure,
+because low thresholds are cheap to refute and those close to the limit of a core are expensive. A threshold that is not
+refuted gives a partition of the core. Fluid nodes are rounded into its stages, a short annealing improves the
+partition, and its order is sliced, which may give an incumbent.
 
 Source: this project.
 """

@@ -1,4 +1,4 @@
-"""`counting`: refutes T where the least shares that nodes take of any stage add up to more than k stages.
+"""`counting`: refutes T if the least fractions of a stage that the nodes take up sum to more than k stages.
 
 Validity: at a threshold T take weights a > 0 on the nodes, and g_v at least the weight a(S) of every convex S that
 holds v and costs at most T. In a partition at T each stage S takes up
@@ -8,13 +8,14 @@ holds v and costs at most T. In a partition at T each stage S takes up
 so all nodes together take up at most k. If the sum of a_v / g_v over all nodes exceeds k there is no such partition,
 and the optimum is at least T + 1; the terms are rounded down to multiples of 2^-60. Each g_v is proven by minimum cuts
 in exact integers: one Lagrangian bound, or a tree of them with v as the only anchor, where nodes that cannot share a
-stage with v at T are out (`framework.structure.covering.anchor_weights`). Where the weights come from does not matter.
+stage with v at T are excluded (`framework.structure.covering.anchor_weights`). The proof holds for any weights.
 
 Certificate: T, the weights, g and a tree for each node; `check` repeats one minimum cut a leaf, and those that rule out
 pairs of nodes and covered nets at T. No linear program is involved.
 
-Where it wins: many stages (16 to 32 on graphs of 150 nodes), where one bound a node or a small tree is enough; most of
-its first seconds go into the minimum cuts that rule out pairs and nets. For few stages `spreading-metric` is ahead.
+Where it wins: many stages (16 to 32 on graphs of 150 nodes), for which one bound or a small tree per node is enough.
+Most of its first seconds go into the minimum cuts that rule out pairs and nets. For few stages `spreading-metric` has
+better bounds.
 
 Source: this project.
 """

@@ -4,11 +4,11 @@ At a threshold T the program asks for the fewest stages of cost at most T that h
 constraints are dualised, so the multipliers are prices on the nodes, adding up to 1. A minimiser is the stage S worth
 most, theta = pi(S), and by Farley's bound at least 1 / theta stages are needed: T is refuted where k theta < 1. In
 ticks the concave function searched is T (2 - k theta), which is above T exactly there, and T (2 - k [v in S]) is its
-supergradient. Stages grown greedily stand for minimisers: so the value is an upper bound of what prices can prove, and
-only where it is above T is a proof searched for (`StageCover.prove`, exact), whose failure gives columns in turn.
+supergradient. Greedily grown stages replace exact minimisers, so the value is an upper bound on what the prices can
+prove. A proof is searched for only if the value is above T (`StageCover.prove`, exact); a failed proof gives columns.
 
-Once T is refuted, the next one is tried; after too many steps at one, a lower one. Values of different thresholds do
-not compare: such points say `restart`.
+After T is refuted, the next threshold is tried; after too many steps without a refutation, a lower one. Values at
+different thresholds cannot be compared, so a point after a change of T has `restart` set.
 
 Sources: Farley, 1990, for the bound; the prices as a relaxation to be driven: this project.
 """

@@ -2,16 +2,16 @@
 
 Validity: a threshold T is refuted only after every chain of at most k ideals whose stages cost at most T has been ruled
 out over the complete lattice (`framework.structure.ideals.chain_dp` has the proof), so the optimum is at least
-T + 1; all arithmetic is on integers. A threshold that is reached comes with its partition. Bisection between the
-two ends at the optimum.
+T + 1; all arithmetic is on integers. A threshold that is not refuted comes with a partition. Bisection between refuted
+and satisfied thresholds ends at the optimum.
 
 With `epsilon`, all this happens on a relaxed instance (`framework.structure.reduction.dominance.reduce_relaxing`),
-whose optimum is at most the true one: refutations hold, partitions are lifted and priced on the true instance, and the
-gap that is left is at most what the relaxation gave up. It takes in the tiny sources of exported graphs, which multiply
-ideals.
+whose optimum is at most the true one. Refutations hold for the true instance, partitions are lifted to it and priced
+there, and the final gap is at most the error of the relaxation. The relaxation contracts sources of tiny cost, which
+are common in exported graphs and multiply the number of ideals.
 
-Source: Tarnawski et al., NeurIPS 2020 (a minimax program over the same lattice); deciding
-thresholds with corridors, from the incumbent downwards, is this project's.
+Source: Tarnawski et al., NeurIPS 2020 (a minimax program over the same lattice); deciding thresholds, from the
+incumbent downwards, with bounds that prune states: this project.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ below (`framework.structure.solvers.safe_dual_bound`): a bound above the thresho
 suggest the multipliers; what they prove is evaluated in integers, in exact ticks without coarsening, so the soundness
 is `certified`, and `check` needs no solver.
 
-Without windows the relaxation hardly beats the simple bound, since x = 1/k everywhere cuts nothing; so thresholds are
-refuted one after the other, each with its own windows. Source: Archer et al., ICML 2024, for the model; windows and
-certificate: this project.
+Without windows the relaxation is hardly stronger than the simple bound, since x = 1/k for all variables cuts nothing.
+So thresholds are refuted one after the other, each with its own windows. Source: Archer et al., ICML 2024, for the
+model; windows and certificate: this project.
 """
 
 from __future__ import annotations

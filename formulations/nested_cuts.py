@@ -7,8 +7,8 @@ exact. With fewer it solves a relaxation: r adjacent stages of bottleneck T, see
 capacity, cost at most r T, because a merge adds work, never cuts, and max(0, sum p_i - r c) <= sum max(0, p_i - c). So
 bounds for a few groups lift problems of many stages.
 
-By default trees for 2, 4, ... groups and for the stages themselves grow side by side, most effort going to the one
-that has proven most. The nested ideals of every cut are turned into an order and sliced: that finds partitions.
+By default trees for 2, 4, ... groups and for single stages grow in turns, and the tree with the best bound gets most of
+the effort. The nested ideals of every cut are turned into a topological order and sliced, which gives partitions.
 
 Source: this project.
 """

@@ -1,10 +1,11 @@
-"""`sdp`: the semidefinite relaxation over "same stage", solved by cvxpy and made exact by integer vectors.
+"""`sdp`: semidefinite relaxation over "same stage", solved by cvxpy and evaluated exactly by rows of integer vectors.
 
 Validity: `framework.structure.models.same_stage_model`: every row of its linear part, and k q' X q >= (q' 1)^2 for
 every integer vector q, holds for every partition. A semidefinite solver (SCS) solves the relaxation roughly; the
-eigenvectors of its dual matrix, rounded to integers, are the vectors that matter. The linear model with these rows is
-solved again, and the duals of that are evaluated exactly (`framework.structure.solvers.safe_dual_bound`): nothing rests
-on either solver, and the soundness is `certified`. The certificate holds the vectors and the multipliers.
+eigenvectors of its dual matrix, rounded to integers, give the rows that are used. The linear model with these rows is
+solved, and its duals are evaluated exactly (`framework.structure.solvers.safe_dual_bound`). The bound does not depend
+on the accuracy of either solver, so its soundness is `certified`. The certificate holds the vectors and the
+multipliers.
 
 The model has n^2 / 2 columns and some n rows for each edge, so it is for small graphs. Sources: Karisch and Rendl 1998;
 cvxpy; the exact repair: this project.

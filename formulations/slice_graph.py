@@ -1,9 +1,10 @@
 """`slice-graph`: the optimal slicing into stages of a few good topological orders.
 
 Every partition into stages slices some topological order, and the best slicing of one order is found exactly and fast
-(`framework.structure.primal.slicing`). So the search is over orders: the one of the best partition known, the given
-one, depth first, breadth first and greedy minimum cut, all but the given one from both ends, then noisy ones. Each
-order is asked first for a slicing below the incumbent, and solved only where there is one.
+(`framework.structure.primal.slicing`). So the search is over topological orders: that of the incumbent, the given one,
+depth first, breadth first and greedy minimum cut (each of these three built from the sources and from the sinks), and
+then randomised ones. For each order it is first decided whether a slicing below the incumbent exists; only then is its
+best slicing computed.
 
 Source: Archer, Fahrbach, Liu, Prabhu, "Practical Performance Guarantees for Pipelined DNN Inference", ICML 2024
 (SliceGraph); the choice of orders is this project's own.

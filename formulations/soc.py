@@ -11,12 +11,14 @@ partitions within the threshold, and the optimum is at least the smaller of that
 program is solved roughly by an interior-point method (Clarabel, through cvxpy) and only chooses weights, vectors and
 tangents. With these rows the linear model of `lp` is joined to it (`framework.structure.models.same_stage_socp`), so
 that at a threshold it proves at least as much as `lp`; the duals of both together are rounded and evaluated in integers
-(`framework.structure.solvers.safe_dual_bound`). Nothing rests on either solver: the soundness is `certified`.
+(`framework.structure.solvers.safe_dual_bound`). The bound does not depend on the accuracy of either solver: its
+soundness is `certified`.
 
-Measured on REGAL-like graphs of 20 and 30 nodes (one a family, k = 2, 4, at most 20 s each): never below `lp` or `sdp`,
-and well above both where stages are few and graphs regular (ws-20, k = 4: .993 of the incumbent; `lp` .721, `sdp` .863,
-`spreading-metric` .948). On sparse, tree-like graphs `spreading-metric` is ahead (ba-30, k = 2: .937 to .923), and it
-takes a tenth of a second where this takes up to 20: for small graphs that stay open otherwise.
+Measured on REGAL-like graphs of 20 and 30 nodes (one per family, k = 2, 4, at most 20 s each): never below `lp` or
+`sdp`, and well above both for few stages and regular graphs (ws-20, k = 4: .993 of the incumbent; `lp` .721, `sdp`
+.863, `spreading-metric` .948). On sparse, tree-like graphs `spreading-metric` is better (ba-30, k = 2: .937 to .923),
+and takes a tenth of a second where `soc` takes up to 20. So `soc` is for small graphs on which the other methods leave
+a gap.
 
 Sources: Karisch and Rendl 1998 (the semidefinite rows); cvxpy; the count as a cone, pairs apart, the exact repair: this
 project.
@@ -158,7 +160,7 @@ class _Relaxation:
     Raises
     ------
     OutOfTimeError
-        From the constructor and from `prove`, if the context strikes.
+        From the constructor and from `prove`, if the context asks to stop.
     """
 
     def __init__(self, problem: Problem, context: Context, rounds: int) -> None:

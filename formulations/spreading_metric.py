@@ -18,8 +18,8 @@ they prove is evaluated exactly, so the soundness is `certified`. Certificate: t
 its multiplier, and the pairs apart; `check` walks along the paths, repeats the minimum cuts of the pairs it needs, and
 adds up, without a solver.
 
-Where it wins: wide graphs, from a second of work on, most of all for 4 to 16 stages; dense random graphs take it
-longest. Where stages hold few nodes each (k = 32 of 150 nodes) `counting` goes further with more time.
+Where it wins: wide graphs, after about a second, most of all for 4 to 16 stages; dense random graphs take longest. If
+stages hold few nodes each (k = 32 of 150 nodes), `counting` has better bounds when it gets more time.
 
 Source: spreading metrics (Even, Naor, Rao, Schieber 1999); tensors as hyperedges, steps by convexity,
 transfers of a stage, pairs apart, certificate: this project.

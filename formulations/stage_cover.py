@@ -1,11 +1,11 @@
-"""`stage-cover`: refutes T by node prices whose total no k stages of cost at most T can reach (Farley's bound).
+"""`stage-cover`: refutes T by node prices whose total exceeds that of any k stages of cost at most T (Farley's bound).
 
 Validity: let T be a threshold, pi integers on the nodes, and theta at least 0 such that pi(S) <= theta for every convex
-S with f(S) <= T. In a partition into k stages of cost at most T every stage is such an S or empty, so pi(V), which is
-the sum of what the stages are worth, is at most k theta. If pi(V) > k theta there is no such partition, and the optimum
-is at least T + 1. theta is proven by trees of minimum cuts in exact integers
-(`framework.structure.pricing.branch_and_bound`); where the prices come from does not matter
-(`framework.structure.covering.farley`). Overflow enters a cut as p(S) - capacity or as 0, whichever bounds better:
+S with f(S) <= T. In a partition into k stages of cost at most T every stage is such an S or empty, so pi(V), the sum of
+pi(S) over the stages, is at most k theta. If pi(V) > k theta there is no such partition, and the optimum is at least
+T + 1. theta is proven by trees of minimum cuts in exact integers (`framework.structure.pricing.branch_and_bound`). The
+proof holds for any prices; `framework.structure.covering.farley` says how they are chosen. Overflow enters a cut as
+p(S) - capacity or as 0, whichever gives the better bound:
 neither is above max(0, p(S) - capacity).
 
 Certificate: T, prices, theta, the order of the anchors and the tree; `check` repeats one minimum cut a leaf, and

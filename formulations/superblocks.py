@@ -264,7 +264,7 @@ def shared_parts(problem: Problem, context: Context) -> SuperblockParts:
     Raises
     ------
     OutOfTimeError
-        If the context strikes while it is computed.
+        If the context asks to stop while it is computed.
     """
     from framework.structure.models.superblocks import SuperblockParts
 

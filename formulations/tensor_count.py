@@ -1,4 +1,4 @@
-"""`tensor-count`: a tensor whose nodes do not fit into one stage is paid by every stage that holds one of them.
+"""`tensor-count`: each stage with a node of a tensor pays for it if the tensor's nodes do not fit into one stage.
 
 Validity: take a threshold T and a tensor of cost c whose producer and consumers have more work together than T. No
 stage of cost at most T holds them all; so every stage that holds one of them pays c, for sending or receiving, and has
@@ -6,8 +6,9 @@ at most T - c left for their work. That gives a least number of such stages. If 
 in any case and what all tensors cost so often exceed k T, no partition costs at most T. The bound is the least T that
 is not refuted; one that refutes T refutes all below.
 
-It wins where many nodes read one dear tensor (a star: there it may be the optimum), and is the simple bound elsewhere.
-Certificate: none is needed beyond the instance; it takes as long to evaluate as to check. Source: this project.
+Where it wins: graphs in which many nodes read one expensive tensor (on a star it may be the optimum); elsewhere it
+equals the simple bound. Certificate: none beyond the instance, because checking it takes as long as computing it.
+Source: this project.
 """
 
 from __future__ import annotations

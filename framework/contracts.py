@@ -54,7 +54,7 @@ class Context(Protocol):
 
     @property
     def seed(self) -> int:
-        """Seed for every random choice: same seed, same result, as long as no time limit strikes."""
+        """Seed for every random choice: same seed, same result, as long as no time limit is reached."""
 
     @property
     def threads(self) -> int:

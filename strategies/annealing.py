@@ -1,9 +1,11 @@
 """`annealing`: improves the best known partition by simulated annealing, then slices the resulting order optimally.
 
-Validity: it claims no bound; every partition is priced by the evaluator. A cooling starts from the best partition known
-to anyone. Where it ends, and the best it met, are turned back into topological orders, of which the optimal slicing is
-taken (`framework.structure.primal.slicing`): that repairs what single moves cannot see, such as a shift of all
-boundaries. The length of a cooling is counted in moves, not in seconds, so the same seed gives the same result.
+Validity: it proves no bound; every partition is priced by the evaluator.
+
+A cooling starts from the incumbent of the run. Its last partition and its best one are turned into topological orders,
+which are sliced optimally (`framework.structure.primal.slicing`). Slicing can shift all boundaries at once, which
+single moves cannot. The length of a cooling is counted in moves, not in seconds, so the same seed gives the same
+result.
 
 Source: this project.
 """

@@ -3,18 +3,18 @@
 At a threshold T the master (CP-SAT) places nodes in stages so that edges point forwards and each stage has room for its
 work, its parameters and a variable t_b for its transfers. Its solution is priced; a stage that costs more than T is
 explained by a minimum cut (`framework.structure.flow.cut_explanations`): A in the stage, B before, C after it force a
-transfer of F. The master learns, for every stage b at once,
+transfer of F. The cut that is added to the master holds for every stage b:
 
     A in b, B before b, C after b   implies   t_b >= F.
 
 Validity: explanations hold for every partition, so the master is a relaxation at any time, and where it has no
 solution T is refuted. They do not depend on T, and are kept from one threshold to the next. Numbers are coarsened as
-in `framework.structure.models.stages_cp`; where that leaves nothing to learn, the very stage is forbidden. Thus each
-solution of the master is a partition below T or is cut off, and the loop ends.
+in `framework.structure.models.stages_cp`; if the coarse cut does not exclude the solution, the stage itself is
+forbidden. Thus each solution of the master is a partition within T or is cut off, and the loop ends.
 
-Where it wins: on wide random graphs it proves more than `simple` for every number of stages, and more than `lp` from
-four stages on. Where not: its master stays far from partitions better than the ones known, and what drives
-`stage-cover` or `spreading-metric` proves up to twice as much (docs/measurements.md).
+Where it wins: on wide random graphs its bounds are better than those of `simple` for every number of stages, and better
+than those of `lp` from four stages on. Where not: the master rarely finds partitions better than the incumbent, and
+strategies over `stage-cover` or `spreading-metric` prove bounds up to twice as high (docs/measurements.md).
 
 Sources: Hooker and Ottosson, Math. Programming 2003 (logic-based Benders decomposition); min-cut explanations: this
 project.

@@ -4,12 +4,12 @@ The master orders nodes into groups and minimises T with a column for the transf
 the transfers of its solution, and its dual gives a cut for each group (`framework.structure.models.transfer_cuts`).
 
 Validity: cuts hold for every partition, so the master relaxes the superblock program, which relaxes the problem; each
-dual bound of the solver holds, discounted as in `framework.structure.solvers.mathopt`. A cut is tight where it was
-made, so no solution comes twice before the end, and the last bound is that of the superblock program.
+dual bound of the solver holds, discounted as in `framework.structure.solvers.mathopt`. A cut is tight at the solution
+for which it was made, so no solution is repeated before the end, and the last bound is that of the superblock program.
 
-Where it wins: with those of `lagrangian` its partitions are the best of the decompositions on wide random graphs, and
-from four stages on it proves more than `lp`. Where not: the superblock program itself is weak for many stages; there
-the decompositions over `stage-cover` prove about twice as much (docs/measurements.md).
+Where it wins: its partitions and those of `lagrangian` are the best of the decompositions on wide random graphs, and
+from four stages on its bounds are better than those of `lp`. Where not: the superblock program itself is weak for many
+stages; there the decompositions over `stage-cover` prove bounds about twice as high (docs/measurements.md).
 
 Sources: Benders, Numerische Mathematik 1962; Archer et al., ICML 2024, for the program.
 """

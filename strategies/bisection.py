@@ -1,23 +1,24 @@
 """`bisection`: bisects the bottleneck value with any decision formulation; the interval it reports is proven.
 
 Validity: a refuted threshold T means that every partition costs at least T + 1, so [largest refuted T + 1, incumbent]
-holds the optimum at every moment; a satisfied one comes with its partition. Undecided thresholds claim nothing: they
-form a band that later decisions, with more time, narrow from both ends. Source: bisection on the bottleneck as
-usual; galloping upwards because refutations far below the optimum are cheap and failing tests near it are dear is
-this project's.
+contains the optimum at every moment; a satisfied threshold comes with a partition. Undecided thresholds prove nothing:
+they form a band, which later decisions with more time narrow from both ends. Source: bisection on the bottleneck is
+standard. The exponential search upwards is this project's: refutations far below the optimum are cheap, and failed
+decisions close to it are expensive.
 
-The formulation is asked about the instance contracted at T (`framework.portfolio.context.contracted_decisions`). That
-helps where tensors are dear beside a stage: on inception_v2 with links of 1e8 bytes/s `cp-sat` refutes .97 of the
-incumbent in 0.2 s for k = 4 and 2.0 s for k = 8, which it leaves open for 10 s otherwise
-(`scripts/benchmarks/methods/contraction.py`). On the reference device and on REGAL-like graphs next to nothing is
-contracted.
+The formulation decides T on the instance contracted at T (`framework.portfolio.context.contracted_decisions`). That
+helps if transfers are expensive compared with the work of a stage: on inception_v2 with links of 1e8 bytes/s `cp-sat`
+refutes .97 of the incumbent in 0.2 s for k = 4 and in 2.0 s for k = 8, and does not decide it in 10 s without
+contraction (`scripts/benchmarks/methods/contraction.py`). On the reference device and on REGAL-like graphs almost
+nothing is contracted.
 
-Where it wins: it makes any test of thresholds anytime, and over `spreading-metric` it proves most of all decompositions
-for two to eight stages of wide random graphs; over `stage-cover` it is ahead of `lp` for eight stages and more, but
-`stage-cover` by itself, `column-generation` and `lagrangian` go on from one threshold to the next with what they have
-and prove more. Where not: a test that is slow near the optimum leaves a wide undecided band (docs/measurements.md).
+Where it wins: it turns any decision formulation into an anytime bound. Over `spreading-metric` it has the best bounds
+of all decompositions for two to eight stages on wide random graphs. Over `stage-cover` it is better than `lp` for eight
+stages and more, but `stage-cover` by itself, `column-generation` and `lagrangian` reuse columns or multipliers from one
+threshold to the next and have better bounds. Where not: a formulation that is slow near the optimum leaves a wide
+undecided band (docs/measurements.md).
 
-Hard limits are kept if the formulation keeps to them; it is given the relaxation without them otherwise.
+Hard limits are obeyed if the formulation obeys them; otherwise it gets the relaxation without limits.
 """
 
 from __future__ import annotations

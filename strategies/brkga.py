@@ -4,10 +4,11 @@ An individual is one random key per node. It is decoded by always placing the re
 (`framework.structure.poset.topological_orders.orders_of_keys`) and slicing that order optimally
 (`framework.structure.primal.slicing`); its fitness is the bottleneck. From one generation to the next the elite
 survives, some individuals are drawn afresh, and the others inherit each key from a parent of the elite with the given
-probability, else from one of the rest. Every topological order is the order of some keys, so nothing is out of reach.
+probability, else from one of the rest. Every topological order is the order of some keys, so the search can reach every
+partition.
 
-Validity: it claims no bound, and partitions are priced by the evaluator. The work is counted in evaluations, not in
-seconds: the same seed gives the same result. Sources: Gonçalves and Resende, J. Heuristics 2011; Archer et al.,
+Validity: it proves no bound, and partitions are priced by the evaluator. The work is counted in evaluations, not in
+seconds, so the same seed gives the same result. Sources: Gonçalves and Resende, J. Heuristics 2011; Archer et al.,
 ICML 2024 (brkga-100 and brkga-10000). The shares of elite and fresh individuals and the bias are the usual ones;
 the paper does not state its own.
 """

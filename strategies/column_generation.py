@@ -1,12 +1,13 @@
 """`column-generation`: refutes thresholds by node prices, and builds partitions from the stages that were priced.
 
-Validity: the formulation it drives refutes thresholds with proofs of its own, which hold whatever the prices are
-(`stage-cover`); a refuted T means that the optimum is at least T + 1. Where its columns hold all nodes fractionally
-nothing higher can be refuted, but they are the stages of which good partitions are made: a set partitioning over them
-looks for one below the incumbent, and the receiver prices what it finds.
+Validity: the formulation that it drives (`stage-cover`) refutes thresholds by its own proofs, which hold for any
+prices; a refuted T means that the optimum is at least T + 1. If at most k columns, taken fractionally, cover all nodes,
+no higher threshold can be refuted by prices. Then a set-partitioning program over the columns searches for a partition
+below the incumbent; every partition found is priced by the evaluator.
 
-It wins over `simple` everywhere, and over `lp` from four stages on, on wide random graphs (docs/measurements.md).
-`stage-cover` alone climbs faster, since all its time goes into proofs; this one narrows the interval from both ends.
+Where it wins: on wide random graphs its bounds are better than those of `simple` for every number of stages, and better
+than those of `lp` from four stages on (docs/measurements.md). The bound of `stage-cover` alone rises faster, since all
+its time goes into proofs; column generation also improves the incumbent.
 
 Source: Dantzig and Wolfe, 1960; Farley, 1990; the thresholds: this project.
 """

@@ -1,21 +1,21 @@
 """`fixing`: cost-based filtering at a threshold, then an exact or corridor search of the filtered instance.
 
-Validity: a threshold T refuted by survivors (`framework.structure.filtering.bidirectional` has the proof), or on the
-instance that they leave, means that every partition costs at least T + 1; a partition of what is left is one of the
-problem. So [largest refuted T + 1, incumbent] holds the optimum at every moment.
+Validity: `framework.structure.filtering.bidirectional` proves that the filtered instance keeps an optimal partition if
+the optimum is at most T. So if filtering leaves no state, or T is refuted on the filtered instance, every partition
+costs at least T + 1. Every partition of the filtered instance is one of the problem, at the same cost. So
+[largest refuted T + 1, incumbent] contains the optimum at every moment.
 
-The highest threshold comes first, right below the incumbent: what survives there is the start for all lower ones, and
-holds an optimal partition if a better one exists, so `slice-graph` and `weave` look for one among what is left: on
-`jamba` in eight stages they find one .27% better there in a second, and none on the graph itself
-(`scripts/benchmarks/methods/left.py`). If there is none, the decision formulation gets what is left, with the windows
-that survivors have (`framework.structure.filtering.bidirectional`). Then the interval is bisected with what fixing
-alone refutes, and thresholds between the dual bound and the lowest undecided one are decided. Each sweep gives
-decisions twice the time of the one before.
+Search: the first threshold is just below the incumbent. The instance filtered there is the start for all lower
+thresholds, and contains an optimal partition if a better one than the incumbent exists. So `slice-graph` and `weave`
+search it first: for `jamba` and eight stages they find a partition .27% better in a second, and none on the graph
+itself (`scripts/benchmarks/methods/left.py`). If they find none, the decision formulation gets the filtered instance
+with its stage windows. Then the interval is bisected by filtering alone, and thresholds between the dual bound and the
+lowest undecided one are decided by the formulation. Each sweep gives decisions twice the time of the one before.
 
-Where it wins: where cores bound well, but not to the last. Right below the best partition of `raft_large` into eight
-stages nothing is left in a second; of the 573 nodes of `bart` for four stages 91 are, on which `cp-sat` refutes in 0.2
-s what it leaves open for any time on the graph itself (`scripts/benchmarks/methods/fixing.py`). Where not: in many
-stages, and where much survives.
+Where it wins: graphs on which bounds of cores are good but leave a gap. Just below the best partition of `raft_large`
+into eight stages, filtering alone refutes the threshold in a second. Of the 573 nodes of `bart` for four stages 91 are
+left, on which `cp-sat` refutes in 0.2 s a threshold that it does not decide on the graph itself
+(`scripts/benchmarks/methods/fixing.py`). Where not: many stages, or graphs on which filtering removes little.
 
 Source: this project.
 """

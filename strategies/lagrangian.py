@@ -12,18 +12,20 @@ simplex, and the costs of a minimiser are a supergradient of the concave dual fu
   functions; the next point is the nearest to the best one, in the largest difference, where that model reaches a
   level between the best value and the model's maximum. A failed step raises or lowers the level.
 
-A relaxation may answer with less than its dual function, if it is a relaxation of that in turn; then the model is
-only an upper bound of what it can prove: `level` trusts it most and falls behind there. A search ends after enough
-steps without progress. Minimisers are repaired into partitions by the formulation.
+A formulation may return less than the value of the dual function, if it evaluates a relaxation of it. The model of the
+bundle is then only an upper bound on what can be proven, and `level`, which relies on the model, is worse than the
+other two. A search ends after enough steps without progress. The formulation repairs minimisers into partitions.
 
-Over `nested-cuts` stage costs are dualised, one multiplier a group, one minimum cut a step, under the windows of a
-threshold that follows what is proven. It wins over `lp` on most graphs, in a second or two, and its partitions are the
-best beside those of `benders-mip`; where a graph has few narrow places (`ws`, `sbm`) and few stages `lp` is a little
-ahead, and `nested-cuts` itself, which branches, proves more in the end.
+Over `nested-cuts` stage costs are dualised, with one multiplier per group and one minimum cut per step, under the stage
+windows of a threshold that rises with the dual bound. Its bounds are better than those of `lp` on most graphs, in a
+second or two, and its partitions and those of `benders-mip` are the best of the decompositions. On graphs with few
+narrow places (`ws`, `sbm`) and for few stages `lp` is a little better. `nested-cuts` itself, which branches, has better
+bounds in the end.
 
-Over `stage-cover` it is the covering of the nodes, one multiplier a node: for many stages on wide graphs; there
-`multiplicative` is best, and in 15 s it proved more than `stage-cover` itself on two of three random graphs of 150
-nodes (.798 to .780 of the best partition at k = 16, .925 to .835 at k = 8), and nothing on the third, which has hubs.
+Over `stage-cover` the covering constraints of the nodes are dualised, with one multiplier per node: for many stages on
+wide graphs. There `multiplicative` is the best update. In 15 s its bounds were better than those of `stage-cover`
+itself on two of three random graphs of 150 nodes (.798 to .780 of the best partition at k = 16, .925 to .835 at k = 8),
+and no better on the third, which has hubs.
 
 Sources: Polyak, 1969; Lemaréchal, Nemirovskii and Nesterov, 1995 (level bundle), here in a polyhedral norm.
 """

@@ -6,8 +6,8 @@ max(0, sum p_i - r c) <= sum max(0, p_i - c). So with r times the capacity the o
 
     optimum for k  >=  ceil(bound for m stages with capacity r c  /  r).
 
-With the plain capacity that would be wrong. A bound keeps the soundness it came with. Partitions into m stages are
-ordered by stage and sliced into k. Source: this project.
+Without the larger capacity this would not hold. A bound keeps the soundness of the entry that proved it. Partitions
+into m stages are turned into topological orders and sliced into k stages. Source: this project.
 """
 
 from __future__ import annotations

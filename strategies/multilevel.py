@@ -1,13 +1,15 @@
-"""`multilevel`: simulated annealing on coarsened instances, rebuilt around the best known partition each round.
+"""`multilevel`: simulated annealing on coarsened instances, rebuilt around the incumbent each round.
 
-Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition among
-its own at the same cost (`framework.structure.reduction.coarsening`), so a walk in it starts from there; a move of one
-of its nodes is a move of dozens, which single moves on a graph of thousands of nodes would have to make through worse
-partitions. Where a walk ends, and the best it met, are turned into orders of the whole graph, of which the optimal
-slicing is taken. Lengths are counted in moves, not in seconds, so the same seed gives the same result.
+Validity: it proves no bound; every partition is priced by the evaluator.
 
-On graphs of 1,400 to 4,600 nodes and 64 stages, 6 s of it lowered what 10 s of `default` had found by .1 to 1.3%; with
-few nodes it is `annealing` with a colder start.
+The incumbent is a partition of each coarse instance, at the same cost (`framework.structure.reduction.coarsening`), and
+annealing starts from it. A move of one coarse node moves dozens of nodes, which on the whole graph would take many
+single moves through worse partitions. The last partition and the best one are turned into topological orders of the
+whole graph, which are sliced optimally. Lengths are counted in moves, not in seconds, so the same seed gives the same
+result.
+
+On graphs of 1,400 to 4,600 nodes and 64 stages, 6 s of it lowered the bottleneck of the partition that 10 s of
+`default` had found by .1 to 1.3%. On graphs with few nodes it is `annealing` with a colder start.
 
 Sources: this project; Karypis and Kumar, 1998, for multilevel search; Walshaw, 2004, for its iteration.
 """

@@ -1,18 +1,21 @@
-"""`weave`: corridor search: an exact dynamic program over interleavings of two chains, near the best known partition.
+"""`weave`: corridor method: an exact dynamic program over interleavings of two chains, near the incumbent.
 
-Validity: it claims no bound; every partition is priced by the evaluator. A coarse instance has the best partition known
-among its own at the same cost (`framework.structure.reduction.coarsening`); woven, it is the same graph with more order
-(`framework.structure.reduction.two_chain_order`). So its partitions are partitions of the whole graph, and the best one
-is found by deciding thresholds over its ideals (`framework.structure.ideals.chain_dp`): first just below what is known,
-then further and further down until one is refuted, which ends the search in this woven graph and proves nothing of
-others. The order around which it is woven slices the best partition known into its stages, with the nodes of a stage in
-one of several orders. Lengths are counted in woven graphs, not in seconds, so the same seed gives the same result.
+Validity: it proves no bound; every partition is priced by the evaluator.
 
-Where annealing moves nodes and groups between two stages, a decision moves all boundaries at once, and fills what room
-they leave: on 24 pairs of real graphs, 2 s of it lowered slicings by 1.2% in the mean, 2 s of `multilevel` or
-`annealing` by .5% (`scripts/benchmarks/methods/weave.py`).
+Each round builds a restricted problem and solves it exactly. First the graph is coarsened such that the incumbent is a
+partition of the coarse instance, at the same cost (`framework.structure.reduction.coarsening`). Then the coarse nodes
+are divided into two sets, and each set is ordered as a chain (`framework.structure.reduction.two_chain_order`). Every
+partition of this instance is a partition of the whole graph, and its ideals are few, so thresholds can be decided
+exactly (`framework.structure.ideals.chain_dp`): first one just below the incumbent, then lower ones in growing steps,
+until a threshold is refuted. A refutation ends the round; it holds for this restricted problem only. The chains follow
+a topological order that slices the incumbent into its stages; within a stage the order is one of several. The length of
+the search is counted in rounds, not in seconds, so the same seed gives the same result.
 
-Source: this project.
+Where it wins: annealing moves nodes and groups between two stages; one decision here moves all boundaries at once and
+redistributes the second chain among the stages. On 24 pairs of real graphs, 2 s of it lowered the bottleneck of
+slicings by 1.2% in the mean, 2 s of `multilevel` or `annealing` by .5% (`scripts/benchmarks/methods/weave.py`).
+
+Source: this project, for the two chains; the corridor method: Sniedovich and Voss, 2006.
 """
 
 from __future__ import annotations
@@ -35,13 +38,13 @@ NAME = "weave"
 HEAVIEST = 0.125
 """Most work and parameters of two nodes to be joined, in units of the bottleneck."""
 BESIDE = (math.inf, 4.0, 2.0, 1.0, 0.3, 0.1, 0.02)
-"""What nodes of the spine may have beside them at most, in weights of a mean stage; without limit, no strand."""
+"""Most work incomparable to a node of the spine, in mean stages; without limit, no strand."""
 NOISES = (0.0, 0.0, 0.5, 1.0)
-"""Widths of the random factors on what nodes have beside them, in powers of e."""
+"""Standard deviations of the logarithm of the random factors on incomparable work."""
 KINDS = ("given", "dfs", "greedy-min-cut")
 """Orders of the nodes within a stage, see `framework.structure.poset.topological_orders`."""
 REPEATED = 0.5
-"""Share of the woven graphs for which the way that last found something better is taken again."""
+"""Share of the rounds that repeat the choices of the last round with an improvement."""
 FIRST_STEP, LAST_STEP = 1e-4, 5e-4
 """How far below the first improvement the next one is looked for, and the last step worth it, of the bottleneck."""
 UNMOVED = 3
@@ -80,9 +83,9 @@ class Weave:
     Attributes
     ----------
     max_ideals
-        Most ideals of a woven graph; ways of weaving with more are passed over.
+        Most ideals of a restricted problem; choices of chains that give more are skipped.
     patience
-        Woven graphs in a row without improvement after which it ends; a third before the first improvement.
+        Rounds in a row without improvement after which the search ends; a third of that before the first improvement.
     tuning
         Sizes of the coarse instances.
     """
@@ -122,7 +125,7 @@ class Weave:
         return Outcome(incumbent=best, termination=termination, details={"woven": woven})
 
     def _improve(self, drawings: _Drawings, best: Incumbent) -> Incumbent | None:
-        """Return the best partition of the next woven graph if it is better; all on the way there are reported.
+        """Return the best partition of the next restricted problem if it is better; improvements are reported at once.
 
         Raises
         ------
@@ -201,7 +204,7 @@ class _Drawings:
         self._kept: _Way | None = None
 
     def draw(self, best: Incumbent) -> Instance:
-        """Return a woven graph with a given partition, or one nearly as good, among its own.
+        """Return a restricted problem that has a given partition, or one nearly as good, among its partitions.
 
         Its `node_of_input` maps the nodes of the problem's instance.
 
@@ -227,7 +230,7 @@ class _Drawings:
         return compose(coarse, loom.weave(order, wide, deadlines=way.deadlines, spine=way.spine and bool(wide.any())))
 
     def keep(self) -> None:
-        """Draw the way of the last woven graph more often from now on: it has led to something better."""
+        """Repeat the choices of the last restricted problem more often from now on: they led to an improvement."""
         self._kept = self._way
 
     def _choose(self) -> _Way:

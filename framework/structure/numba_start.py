@@ -1,4 +1,4 @@
-"""Numba's own start-up, paid once in the process that all members fork from instead of once in each."""
+"""Starts numba once, in the process from which all members fork, instead of once in each member."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ With weights a > 0 on the nodes and g_v at least the weight a(S) of every convex
 stage S of a partition at T has sum over v in S of a_v / g_v <= sum over v in S of a_v / a(S) = 1. So if the sum over
 all nodes exceeds k, no partition into k stages keeps to T.
 
-Each g_v is proven by a tree of the vertices of `framework.structure.pricing.vertex_bound`, with v as its only anchor:
-nodes that share no stage with v at T are out, nets that no stage of v covers are open. A tree of one vertex is a
-Lagrangian bound: one minimum cut. `walk_anchor` repeats the cuts of a record, without search.
+Each g_v is proven by a branch-and-bound tree (`framework.structure.pricing.vertex_bound`) with v as its only anchor:
+nodes that share no stage with v at T are excluded, and nets that no stage of v covers are open. A tree of one vertex is
+a Lagrangian bound, one minimum cut. `walk_anchor` repeats the cuts of a recorded tree, without search.
 
 Source: this project.
 """

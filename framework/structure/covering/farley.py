@@ -1,11 +1,12 @@
 """Farley's bound from a fractional cover: refutes T if covering all nodes takes more than k stages.
 
-With prices pi and a bound theta on what any stage of cost at most T is worth, k stages hold nodes worth at most k
-theta; so ``k theta < pi(V)`` refutes T. The best prices are the dual of a linear program over all such stages. Of its
-columns only some are known: stages grown greedily at smoothed prices, until that finds no more. Then the prices are
-close to the best, and there is a margin: k theta may be as large as pi(V), while k stages of those known hold less.
-That margin is what makes the proof short that no stage is worth more than theta
-(`framework.structure.pricing.branch_and_bound`, in exact integers). What it finds instead of a proof is a column.
+Let pi be prices, and theta an upper bound on pi(S) for every stage S of cost at most T. Then k stages contain nodes of
+total price at most k theta, so ``k theta < pi(V)`` refutes T. The best prices are the dual solution of a linear program
+with a column for every such stage. It is solved by column generation: stages are grown greedily at smoothed prices
+until no improving column is found. Then the prices are close to the best ones, and k times the largest price of a known
+column is usually well below pi(V). This margin makes the proof of theta short
+(`framework.structure.pricing.branch_and_bound`, in exact integers). A failed proof returns a stage of larger price,
+which is a new column.
 
 Columns of cost at most T stay columns at larger T, so thresholds are best tried in ascending order.
 
@@ -89,7 +90,7 @@ class StageCover:
     Raises
     ------
     OutOfTimeError
-        From the constructor and from `refute`, if `should_stop` strikes.
+        From the constructor and from `refute`, if `should_stop` returns true.
     """
 
     def __init__(

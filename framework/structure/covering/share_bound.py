@@ -1,8 +1,8 @@
 """Destructive bound by shares: weights of nodes whose sum exceeds k, improved as far as time allows.
 
-Weights start as what nodes cost and are divided by their bounds a few times, which shifts weight to nodes that heavy
-stages do not hold. Then every bound is halved towards the heaviest set known, by trees of limited size.
-See `framework.structure.covering.anchor_weights`.
+Initial weights are the costs of the nodes. They are divided by their bounds g_v a few times, which shifts weight to
+nodes that heavy stages do not contain. Then the gap between each bound g_v and the heaviest known set is halved
+repeatedly, by trees of limited size. See `framework.structure.covering.anchor_weights` for the proof.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CountRefuter:
     Raises
     ------
     OutOfTimeError
-        From the constructor and from `refute`, if `should_stop` strikes.
+        From the constructor and from `refute`, if `should_stop` returns true.
     """
 
     def __init__(self, problem: Problem, should_stop: Callable[[], bool] = lambda: False) -> None:

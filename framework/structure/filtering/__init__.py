@@ -1,1 +1,1 @@
-"""Cost-based filtering: what forward and backward values of the chain relaxation rule out at a threshold."""
+"""Cost-based filtering: states that forward and backward values of the chain relaxation rule out at a threshold."""

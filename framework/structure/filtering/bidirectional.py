@@ -1,35 +1,37 @@
-"""Cost-based filtering: what forward and backward values of the chain relaxation rule out at a threshold.
+"""Cost-based filtering: states that forward and backward values of the chain relaxation rule out at a threshold.
 
 Take any partition of bottleneck at most T into k stages; let J_b be the core nodes of its first b stages and y_b the
-weight of its fluid there, out of X. Read forwards, y_b is at most the value F_b(J_b) of
-`framework.structure.fluid.chain_dp`. Read backwards, the last k - b stages come first and X - y_b <= B_(k-b)(V - J_b).
-Both bound the same y_b in the same weights, so that tolls may count in one direction only. So J_b *survives*: both
-values exist, and
+weight of its fluid nodes there, out of X. In the forward pass, y_b is at most the value F_b(J_b) of
+`framework.structure.fluid.chain_dp`. In the backward pass, the last k - b stages come first, and
+X - y_b <= B_(k-b)(V - J_b). Both passes bound the same y_b in the same weights; separation costs may be counted in one
+of them only. So J_b *survives*: both values exist, and
 
     F_b(J_b) + B_(k-b)(V - J_b) >= X.                                                                         (1)
 
-If at some b nothing survives, T is refuted. If among all survivors, of all b, none holds v without u, then u is in no
-later stage than v in any of these partitions: an arc u -> v that costs nothing loses none of them. Nodes with arcs
-both ways share a stage and become one. What is left has the same partitions of bottleneck at most T, at the same
-costs, on far fewer nodes in a far narrower order: so the next core holds more of it as it is, and refutes more.
-(Where fewer nodes are left than there are stages, empty stages are left out, which keeps order and costs.)
+If no ideal survives at some b, T is refuted. If no survivor, at any b, contains v but not u, then u is in no later
+stage than v in any of these partitions: adding an arc u -> v of cost zero excludes none of them. Nodes with arcs in
+both directions share a stage and are contracted. The resulting *filtered instance* has the same partitions of
+bottleneck at most T, at the same costs, on far fewer nodes in a far narrower order. So the next core contains more of
+its nodes, and refutes more. (If it has fewer nodes than there are stages, empty stages are left out, which keeps order
+and costs.)
 
-*Both directions at once.* The second direction is walked with (1) as the least useful value. Its values must not be
-missed at b if they are of use later, as a state counts at all later boundaries and is not found again there: what is
-asked for at b is the least that (1) asks for at b or later. (What a walk asks for by itself, that the rest fits into
-the stages left, only rises as these get fewer.) Stages of fluid alone are not exchanged with others here: that keeps
-some partition, but not all.
+*Pruning the second pass.* In the second pass, (1) gives the least useful value of a state. A state counts at all later
+boundaries and is not found again there, so its value must not be discarded at b if it is useful later: the limit at b
+is the least that (1) requires at b or later. (The other limit, that the remaining nodes fit into the remaining stages,
+only rises as these get fewer.) Stages of fluid nodes alone are not exchanged with others here, because the exchange
+keeps some partition, but not all.
 
-*Variants.* Each variant of the fluid has its own values, and (1) holds for J_1, ..., J_(k-1) in all of them. The values
-that bound y_b need no other ideals than these on the way: so one variant is read among the survivors of those before.
+*Variants.* Each variant of the fluid weights has its own values, and (1) holds for J_1, ..., J_(k-1) in all of them.
+The values that bound y_b depend on no other ideals, so each variant is evaluated among the survivors of those before.
 
-*Windows.* If no survivor at b holds v, v is in none of the first b stages, and in one of them if all do. That is so for
-all partitions of bottleneck at most T, so for those of any instance made from this one by merging nodes or by more
-order, and later cores are read among the ideals that keep to it, as with variants.
+*Windows.* If no survivor at b contains v, v is in none of the first b stages; if all do, v is in one of them. This
+holds for all partitions of bottleneck at most T, hence for those of any instance made from this one by contraction or
+by additional arcs. So later cores are evaluated among the ideals that obey these windows, as with variants.
 
 *After a reduction.* Dominated nodes are contracted as well (`framework.structure.reduction.dominance`), which keeps an
-optimal partition, but not all. If the optimum is at most T, survivors keep all optimal partitions and the reduction
-one: so each step leaves the optimum as it is, and the steps for T can be followed by those for any lower threshold.
+optimal partition, but not all. If the optimum is at most T, filtering keeps all optimal partitions and the reduction
+keeps one. So each step leaves the optimum unchanged, and the steps for T can be followed by those for any lower
+threshold.
 
 Source: this project; known as variable fixing by reduced costs in mixed-integer programming.
 """

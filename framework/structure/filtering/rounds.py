@@ -1,10 +1,11 @@
 """Rounds of filtering at falling thresholds: fixed nodes are contracted, and the smaller problem is filtered again.
 
-Rounds of `framework.structure.filtering.bidirectional`: a core, its survivors, the order they keep, and the next core
-on what is left of the instance, where branches that became exchangeable are put in order
-(`framework.structure.reduction.symmetry`). A round that leaves almost as many nodes is followed by one with the fluid
-chosen in another way, and after all of those by larger cores. What is left at one threshold is the start for all lower
-ones. Which cores come when is measured, not proven. Source: this project.
+A round chooses a core, computes its survivors, and filters the instance
+(`framework.structure.filtering.bidirectional`). The next round works on the filtered instance, in which branches that
+became exchangeable are ordered (`framework.structure.reduction.symmetry`). If a round removes few nodes, the next one
+chooses the core in another way, and after all ways a larger core. The instance filtered at one threshold is the start
+for all lower thresholds. The order in which cores are tried is tuned by measurements; any order is valid. Source: this
+project.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class NodeCuts:
     Raises
     ------
     OutOfTimeError
-        From any method, if `should_stop` strikes.
+        From any method, if `should_stop` returns true.
     """
 
     def __init__(

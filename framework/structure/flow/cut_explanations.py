@@ -1,9 +1,10 @@
-"""Explanations of transfer costs (for Benders cuts): few nodes that alone force a minimum cut as large.
+"""Explanations of transfer costs (for Benders cuts): small node sets that force a minimum cut of a given cost.
 
 If the nodes of A are in a stage and those of B are not, the stage pays at least the minimum cut between them, over sets
 that are convex around one node of A (`framework.structure.flow.convex_cuts`). An *explanation* is such a pair and its
-minimum cut. It is found from a stage that pays too much by leaving out ever smaller parts of A and B as long as the cut
-stays above what there is room for. It says nothing of work or thresholds and holds for every stage of every partition.
+minimum cut. It is found from a stage of too high cost by removing ever smaller parts of A and B, as long as the minimum
+cut stays above the cost that the stage can pay for transfers. An explanation depends on neither work nor threshold, and
+holds for every stage of every partition.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Explainer:
     Raises
     ------
     OutOfTimeError
-        From either method, if `should_stop` strikes.
+        From either method, if `should_stop` returns true.
     """
 
     def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:

@@ -1,10 +1,12 @@
 """Maximum flows and minimum cuts in exact integers, resumable and warm-startable.
 
-The method is Dinic's: breadth-first levels from the source, then blocking flow along them. Three things make it fit
-the cuts of this project. A search ends at the level of the sink and stamps what it meets instead of clearing
-arrays, so a cut that stays near its source costs what lies near its source, however large the graph is. The flow
-is kept in residual capacities, so raising capacities and going on is a warm start. And a call does a bounded number of
-steps, so that a deadline is kept between calls.
+The method is Dinic's: breadth-first levels from the source, then blocking flow along them. Three adaptations suit the
+cuts of this project:
+
+* A search ends at the level of the sink, and marks vertices with a time stamp instead of clearing arrays. So the time
+  for a cut near its source depends on the size of that neighbourhood, not of the graph.
+* The flow is kept in residual capacities, so the flow can be continued after capacities are raised (a warm start).
+* A call does a bounded number of steps, so that deadlines can be checked between calls.
 
 Source: E. A. Dinic, 1970; infinite capacities are `INFINITE`, beyond any finite sum of an instance.
 """
@@ -130,7 +132,7 @@ class FlowNetwork:
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes first; the flow so far is kept, and its value bounds the cut from below.
+            If `should_stop` returns true first; the flow so far is kept, and its value bounds the cut from below.
         """
         while True:
             status = augment_flow(

@@ -1,1 +1,1 @@
-"""The chain relaxation: a dynamic program over a core of the graph, with everything beside it fractional."""
+"""The chain relaxation: a dynamic program over the ideals of a core of the graph; all other nodes are divisible."""

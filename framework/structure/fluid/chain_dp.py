@@ -21,15 +21,16 @@ the work of its fluid keep to T in all variants; as a is at most `rate` times w 
 sum, and the fluid of a stage weighs at most rate times the cost left. A stage cannot weigh more than all costs
 together, so T + capacity is cut off there, which keeps all products with k inside int64.
 
-*Tolls.* Of some fluid, tensors that are in no net say what it costs to run it in another stage than the one that needs
-it first (`framework.structure.fluid.separation_costs`). So a stage I -> J runs the less fluid, the more that differs
-from what it needs: the most it can run takes the place of T - f in (1), and depends on I and J only, like f. As it is
-no more than T - f, what follows holds with tolls too.
+*Separation costs (tolls).* Some tensors are in no net. They bound from below the cost of running fluid nodes in another
+stage than the first one that needs them (`framework.structure.fluid.separation_costs`). So the more the fluid work of a
+stage I -> J differs from what the stage needs, the less fluid work fits into it. The largest amount that fits takes the
+place of T - f in (1). It depends on I and J only, like f, and is at most T - f, so the following arguments hold with
+separation costs too.
 
-*Pruning.* Y_b(J) is of use only if what is left fits into the k - b stages left, which pay for every crossing net at
-least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. That, Mn(J), and "more
-than is known for J already" make a least useful value need(J). A walk from (I, Y), as in `ideal_chains`, only adds
-to in + done. Along it, J is reached with a useful value only if
+*Pruning.* Y_b(J) is useful only if the remaining nodes fit into the remaining k - b stages, which pay for every
+crossing net at least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. This limit,
+Mn(J), and the best value of J so far make a least useful value need(J). A walk from (I, Y), as in
+`framework.structure.ideals.chain_dp`, only adds to in + done. Along it, J is reached with a useful value only if
 
     in + done <= Y + T + a(I) + cut(I) - [a(J) + cut(J) + need(J)],
 
@@ -38,8 +39,8 @@ cost. These minima are one sweep over the lattice, repeated as values rise.
 
 *Dominance.* A value for J counts only if it is larger than all with fewer stages. A stage of fluid alone before a
 stage I -> J can be exchanged with it (Mx grows with J), unless Y + T - f < Mn(J) forbids that. So a state that is only
-carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y. Where sections are counted, or tolls paid, a
-stage of fluid may hold less elsewhere, and all states are extended.
+carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y. If sections are counted, or separation costs
+are paid, a stage of fluid may hold less in another place, so all states are extended.
 
 Source: this project.
 """

@@ -1,4 +1,4 @@
-"""Cores: an instance in which some nodes (*fluid*) become divisible and placeless; a relaxation.
+"""Cores: a relaxation of an instance in which some nodes (*fluid* nodes) become divisible and belong to no stage.
 
 Let R be the fluid nodes. The core keeps the nodes V - R, the order among them (paths through R included), their work,
 parameters, and *nets*: sets of core nodes with a cost that every stage pays which holds some of them but not all.
@@ -17,11 +17,12 @@ at most cost(a) + cost(b) - m. Taking f out of a net without merging is the case
 it where a has but one other node: alone, a - f is never cut. (If f lies between u and v on a path, the stages
 of u and v each pay for one of its two tensors, wherever f is.)
 
-What is left of a fluid node is its work and parameters, and two facts about its place: it comes after its
-ancestors in the core, and before its descendants there.
+Of a fluid node the relaxation keeps its work, its parameters, and two constraints: it comes after its ancestors in the
+core, and before its descendants there.
 
-Equal nodes may be in the core as a chain (`framework.structure.fluid.interchangeable`): without their tensors, which
-are taken out of the nets as those of fluid nodes are, but whole, and in the one order of their sorted stages.
+Interchangeable nodes may be in the core as a chain (`framework.structure.fluid.interchangeable`). They lose their
+tensors, which are removed from the nets as those of fluid nodes are, but stay indivisible, and are ordered by their
+stages.
 
 Source: this project.
 """

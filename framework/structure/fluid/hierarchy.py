@@ -1,8 +1,9 @@
 """Cores of growing size of one instance, built on demand: larger ones bound better and take longer.
 
-The smallest cores are chosen in several ways (`framework.structure.fluid.selection`), of which the best goes on; larger
-ones are also tried with one more kind of heavy fluid nodes as a chain (`framework.structure.fluid.interchangeable`).
-Every core is valid on its own; which come when is measured, not proven. Source: this project.
+The smallest cores are chosen in several ways (`framework.structure.fluid.selection`), and the best way is used for
+larger cores, which are also tried with one more kind of heavy fluid nodes as a chain
+(`framework.structure.fluid.interchangeable`). Every core gives valid bounds; the order in which cores are tried is
+tuned by measurements. Source: this project.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ class CoreTower:
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes while one is built.
+            If `should_stop` returns true while one is built.
         """
         yield from list(self._cores)
         while not self._complete:

@@ -4,8 +4,9 @@ Rows of ``facts``: WORK, PARAMETERS, CUT (the nets that cross), WEIGHT (what cou
 parameters), MOST and LEAST (fluid weight that may, must be done: Mx, Mn), MOST_WORK and MOST_PARAMETERS (Mx in work, in
 parameters), AVAILABLE and SPENT (parameters that may, must lie in or below an ideal, as far as the variant counts
 them), OWNED (tolled weight whose owner lies in an ideal), FREE_MOST and FREE_LEAST (Mx and Mn without what is tolled),
-FED and TAKERS (whether an ideal holds the producer of the common tensor, and how many of its placed consumers), FEEDING
-(OWNED of the units that tensor feeds).
+FED and TAKERS (whether an ideal contains the producer of the common tensor, and how many of its placed consumers),
+FEEDING (OWNED of the units that tensor feeds). Tolls, owners, units and the common tensor are defined in
+`framework.structure.fluid.separation_costs`.
 """
 
 from __future__ import annotations

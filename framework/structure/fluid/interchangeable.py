@@ -2,7 +2,7 @@
 
 Let C be m nodes of equal work and equal parameters whose tensors are left out, and s_1 <= ... <= s_m the stages they
 have in a partition, sorted. What stages weigh depends on these numbers alone, so c_(1), ..., c_(m) may stand for the
-nodes of C, with c_(j) in stage s_j. Such a *chain* has m + 1 ideals where C may have 2^m. Of its place is known:
+nodes of C, with c_(j) in stage s_j. Such a *chain* has m + 1 ideals where C may have 2^m. Its stages obey these rules:
 
 * A node a is in no later stage than c_(j) if fewer than j nodes of C do not come after a: nodes in earlier stages
   than a do not come after it.
@@ -77,7 +77,7 @@ def find_chains(
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes.
+        If `should_stop` returns true.
     """
     weight = instance.work + instance.parameter_cost
     heavy = np.flatnonzero(candidates & (weight >= least_weight))

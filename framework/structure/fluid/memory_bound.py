@@ -1,11 +1,12 @@
 """Sections of a graph in which the number of stages is limited by memory, not by work.
 
 Nodes comparable to all others cut a graph into *sections*: every partition takes one section after the other. A section
-of work w and parameters p needs about w / T stages for the one and p / capacity for the other. It is *crowded* if the
-second is more. A relaxation that counts parameters against the capacity gives up what work alone says wherever there
-is little of them; counting them in crowded sections only keeps both (`framework.structure.fluid.chain_dp`).
+of work w and parameters p needs about w / T stages for its work and p / capacity for its parameters. It is *crowded*
+(memory-bound) if the second number is larger. Counting parameters against the capacity strengthens the relaxation in
+crowded sections and weakens it in the others, so they are counted in crowded sections only
+(`framework.structure.fluid.chain_dp`).
 
-A choice, not a bound: what uses it is valid for any set of nodes. Source: this project.
+This choice is a heuristic: bounds that use it are valid for any set of nodes. Source: this project.
 """
 
 from __future__ import annotations

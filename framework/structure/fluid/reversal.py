@@ -1,12 +1,14 @@
 """A core with all edges reversed, for the backward pass of the dynamic program.
 
-What a stage costs does not depend on the direction, and a chain of ideals of the reversed order is, complement by
-complement, one of the order itself: so a threshold is refuted in either direction with equal right. (Only heads of nets
-are forgotten: that a head is in no stage that its net comes into holds forwards. Arcs of chains are arcs like others.)
-The program of `framework.structure.fluid.chain_dp` is not symmetric, though: it keeps to the most fluid done, and walks
-from each state to all that one stage more can reach. Where the fluid may run as early as one likes but has to be done
-at some node, as the projections of a conditioning vector have, hardly anything can be told of states near the start;
-read backwards, most of them never come up. On such graphs the walks are hundreds of times shorter.
+Validity: the cost of a stage does not depend on the direction of edges, and the complements of a chain of ideals are a
+chain of ideals of the reversed order. So a refutation in either direction is valid. (Heads of nets are dropped: the
+rule that a head is in no stage that its net enters holds forwards only. Arcs of chains are reversed like others.)
+
+Why it helps: the program of `framework.structure.fluid.chain_dp` is not symmetric. It keeps the largest fluid work of
+each state, and walks from each state to all states that one more stage can reach. If fluid nodes may run at any early
+stage but must be done before some core node, as the projections of a conditioning vector, few states near the start can
+be pruned; in the reversed core most of these states are not reached. On such graphs the walks are hundreds of times
+shorter.
 
 Source: this project.
 """

@@ -1,9 +1,9 @@
 """Rounding a solution of the chain relaxation: each divisible node goes to the stage where it fits best.
 
-A fluid node may be in any stage from the last one of its predecessors, placed before it, to the first one of its core
-descendants. It takes the stage that costs least with it: its work, what it adds to overflow, and the tensors it makes
-that stage pay for, as far as their other nodes are placed. A chained node takes the stage it has in the core's plan,
-if it may be there. The result is a start for slicing and annealing.
+Fluid nodes are placed in topological order. A fluid node may be in any stage from the last stage of its predecessors to
+the first stage of its core descendants. It goes to the stage whose cost is lowest after adding the node: its work, the
+additional overflow, and the transfers of tensors whose other nodes are placed. A node of a chain goes to its stage in
+the solution of the core, if that stage is allowed. The result is a start for slicing and annealing.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """Choosing which nodes become divisible, so that the core has few ideals and its bound stays strong.
 
-Ideals multiply where many nodes are incomparable, and what is lost with a fluid node is the cost of its tensors, its
-place, and that it is whole: stages of 5 or 6 equal nodes are not the same as any mixture, which counts where nodes
-weigh much of a stage. So nodes are ranked by
+The number of ideals grows with the number of incomparable nodes. Making a node fluid weakens the bound in three ways:
+the costs of its tensors are lost, it may run in several stages, and it becomes divisible. The last one matters for
+nodes with a large part of the work of a stage. So nodes are ranked by
 
     (number of nodes of the core incomparable with it)
         /  (cost of its tensors + share * mean of that cost + heft * square of its work and parameters),
 
-taken out one by one, highest first, with the counts kept up to date. The shortest prefix of this ranking whose core
-has at most so many ideals is found by bisection (a longer prefix never has more ideals: its ideals are restrictions of
-those of a shorter one). Then nodes are given back, dearest tensors first, as long as the ideals stay few.
+where *heft* is a coefficient that says how strongly heavy nodes are preferred for the core. The node with the highest
+rank is removed first, and the numbers are updated after each removal. Bisection finds the shortest prefix of this
+ranking whose core has at most a given number of ideals (a longer prefix never has more ideals: they are restrictions of
+those of a shorter one). Then nodes are returned to the core, those with the most expensive tensors first, as long as
+the limit on ideals allows.
 
 Every choice is valid; this one is a heuristic. Source: this project.
 """
@@ -54,7 +56,7 @@ class FluidChoice:
     Raises
     ------
     OutOfTimeError
-        From any method, if `should_stop` strikes.
+        From any method, if `should_stop` returns true.
     """
 
     def __init__(

@@ -1,11 +1,12 @@
 """Separation costs (*tolls*): lower bounds on transfers of divisible nodes apart from the core nodes they feed.
 
-*Units.* A unit U is a tree of fluid nodes: each hands all it makes to one other node of U, but for the last, whose
-tensors go to core nodes D only, at least one, which are no stand-ins of a chain but have a place of their own. Let c
-be the least that any node of U pays for handing on. The tensors connect U and D: so a stage that holds some of U + D,
-but not all, cuts one of them and pays at least c. This c is taken out of every tensor that a node of U makes before
-the nets of the core are made of the rest (`framework.structure.fluid.core`), and no tensor is in two units: hence what
-a stage pays is at least its nets and the c of all units that it cuts.
+*Units.* A unit U is a tree of fluid nodes. Every node of U but the last sends all its tensors to one other node of U.
+The tensors of the last node go to core nodes only, the set D, which is not empty and contains no node of a chain
+(`framework.structure.fluid.interchangeable`). Let c be the lowest cost of a tensor that a node of U makes. The tensors
+connect U and D, so a stage that contains some nodes of U + D but not all cuts one of them and pays at least c. This c
+is subtracted from every tensor that a node of U makes before the nets of the core are made of the rest
+(`framework.structure.fluid.core`), and no tensor is in two units. Hence a stage pays at least its nets and the c of all
+units that it cuts.
 
 *Tolls.* A unit is *owned* by the first stage b that holds some of D. Let move(b, U) be the weight of its nodes which b
 owns and does not run, or runs and does not own: one of the two is 0, as U comes before D. Where move(b, U) > 0, stage
@@ -27,8 +28,8 @@ is its room. If b runs none of them, it cuts all the units it owns that they are
 stage has a core node that takes the tensor; and as for units that later stages own, if it runs all nodes of theirs
 that take it, it cuts all these units, and if not, it cuts the common tensor.
 
-Where a node alone takes a tensor in, or is the first to, its tensors rather go on to the nets: a node on a path is
-best merged. That choice is measured, not proven; any would be sound. Source: this project.
+A unit that is the only consumer of some tensor, or its first one, is left to the nets instead, because merging nets
+gives more for a node on a path. This choice is tuned by measurements; every choice is valid. Source: this project.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ From I, the ideals above it are walked by adding nodes in ascending number. Numb
 above I is met exactly once, and its ascending prefixes are ideals too. Along such a walk work, ``in`` and overflow
 only grow: once they exceed T, no ideal further on is one stage away from I. (f itself may fall, so it does not prune.)
 
-An ideal I reached with b stages leads to the end within k only if the work and parameters left, and its cut, fit into
-k - b stages: W - w(I) + max(0, P - p(I) - (k-b) capacity) + cut(I) <= (k - b) T, since the stages left pay for every
-tensor that crosses I at least once; the mirror image holds for the b stages before. Reaching an ideal with fewest
-stages is all that matters, as what can follow depends on the ideal and the number of stages left alone.
+An ideal I reached with b stages can be completed to k stages only if the remaining work and parameters, and its cut,
+fit into k - b stages: W - w(I) + max(0, P - p(I) - (k-b) capacity) + cut(I) <= (k - b) T, since the remaining stages
+pay for every tensor that crosses I at least once. The mirror image holds for the first b stages. It suffices to know
+the fewest stages that reach an ideal, because possible completions depend only on the ideal and on the number of stages
+left.
 
 So an ideal J is worth reaching from level b only if it was not reached with b + 1 stages and passes the test for
 b + 1. It is one stage away from I only if w(J) - w(I) + in + cut(J) - cut(I) + done <= T, and in + done only grows

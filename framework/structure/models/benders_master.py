@@ -1,4 +1,4 @@
-"""The master of `benders`: nodes in stages with room for work and parameters, and what it has learnt of transfers.
+"""The master problem of `benders`: assigns nodes to stages under limits on work and parameters, and keeps all cuts.
 
 It is the superblock model with one stage in each group and free tensors (`framework.structure.models.superblocks`),
 handed to CP-SAT, with a variable t_b for the transfers of stage b. An explanation (A, B, C, F) adds for each stage b a
@@ -30,7 +30,7 @@ def work_parts(instance: Instance, should_stop: Callable[[], bool]) -> Superbloc
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes on the way.
+        If `should_stop` returns true on the way.
     """
     return SuperblockParts(replace(instance, tensor_cost=np.zeros(instance.m, np.int64)), should_stop)
 
@@ -46,7 +46,7 @@ class Master:
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes while it is built.
+        If `should_stop` returns true while it is built.
     """
 
     def __init__(

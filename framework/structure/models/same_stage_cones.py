@@ -2,9 +2,10 @@
 
 The program is the linear part of `framework.structure.models.same_stage_model` with its second-order rows for some
 weights: work, one for each node, and work with transfers. After each solution X the weights are changed as in
-`framework.structure.covering.anchor_weights`, divided by what a stage of the node weighs, and kept if they violate the
-count more; and eigenvectors of k X - J with negative eigenvalues become semidefinite rows. At the end each second-order
-row is replaced by its tangent at the solution. Nothing here is trusted: bad tangents are weak, not wrong.
+`framework.structure.covering.anchor_weights`: divided by the weight of a stage of the node, and kept if they violate
+the count more. Eigenvectors of k X - J with negative eigenvalues become semidefinite rows. At the end each second-order
+row is replaced by its tangent at the solution. Every tangent is a valid row, so an inaccurate solution gives a weak
+bound, not a wrong one.
 
 Bounds of cost columns. The linear model lets a cost be `MAX_TOTAL`; divided by a small base that is 10^12 and more
 beside ones, and Clarabel then fails. Here costs are at most U = max(2 C, penalty n), with C what no stage costs more

@@ -49,7 +49,7 @@ class ModelParts:
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes while they are computed.
+        If `should_stop` returns true while they are computed.
     """
 
     def __init__(self, problem: Problem, should_stop: Callable[[], bool]) -> None:

@@ -69,7 +69,7 @@ class SuperblockParts:
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes while they are computed.
+        If `should_stop` returns true while they are computed.
     """
 
     def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:

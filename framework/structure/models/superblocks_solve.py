@@ -102,7 +102,7 @@ def ask(
     Raises
     ------
     OutOfTimeError
-        If `effort` strikes while the model is built.
+        If `effort` is spent while the model is built.
     """
     instance = parts.instance
     if solver == "cp-sat":

@@ -139,7 +139,7 @@ class Brancher:
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes.
+            If `should_stop` returns true.
         """
         network = self._nested.network
         found = np.zeros(8, np.int64)

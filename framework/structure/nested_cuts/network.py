@@ -83,7 +83,7 @@ class NestedNetwork:
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes.
+        If `should_stop` returns true.
     """
 
     def __init__(

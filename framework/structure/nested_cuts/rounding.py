@@ -30,7 +30,7 @@ def group_windows(
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes.
+        If `should_stop` returns true.
     """
     return windows_of_groups(StageWindows(instance, should_stop), sizes, threshold)
 

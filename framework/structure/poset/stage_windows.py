@@ -34,7 +34,7 @@ class StageWindows:
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes while they are summed.
+        If `should_stop` returns true while they are summed.
     """
 
     def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:

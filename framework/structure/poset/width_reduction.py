@@ -1,7 +1,7 @@
 """Greedy width reduction: repeatedly remove the node with the most incomparable nodes until few are left.
 
-What a node has *beside* it is a weight of the nodes incomparable to it. It is weighed anew with each node that goes, as
-the others have less beside them then. Source: this project.
+The criterion is the total weight of the incomparable nodes, divided by a price of the node. The weights of the
+remaining nodes are updated after each removal. Source: this project.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ def peel(
     most: float = -1.0,
     should_stop: Callable[[], bool],
 ) -> IntArray:
-    """Return the nodes taken out, first to go first: those with the most beside them for their price.
+    """Return the removed nodes in order: each has the largest incomparable weight for its price at that time.
 
     Parameters
     ----------
     comparable
         ``[n, words]`` bit sets: what comes before or after each node.
     weight
-        ``[n]`` what a node adds to all it is beside.
+        ``[n]`` weight of each node, which counts for the nodes incomparable to it.
     price
         ``[n]`` what taking it out costs, above 0.
     beside
-        ``[n]`` what each node has beside it, kept up to date.
+        ``[n]`` weight of the nodes incomparable to each node; updated.
     alive
         ``[n]`` the nodes there are; those taken out no longer are.
     most
-        Stop as soon as no node left has more beside it; below 0, all go.
+        Stop when no remaining node has a larger incomparable weight; below 0, all nodes are removed.
 
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes.
+        If `should_stop` returns true.
     """
     n, count = len(alive), int(alive.sum())
     ranking = np.empty(count, np.int64)

@@ -1,18 +1,19 @@
 """Pricing by branch and bound: proves pi(S) <= theta for every convex S with f(S) <= T.
 
-Every non-empty S has a first member in a given order of the nodes, its *anchor*: so the question splits into one for
-each node v, where v is in and the nodes before it in the order are out. Each is settled by a tree of the vertices of
-`framework.structure.pricing.vertex_bound`. A leaf is a multiplier num / den with its share of parameters, whose bound
-is at most theta; ``den = 0`` says that no S costs at most T at all.
+Every non-empty S has a first member in a given order of the nodes, its *anchor*. So there is one case for each node v,
+in which v is in S and the nodes before v in the order are not. Each case is proven by a branch-and-bound tree
+(`framework.structure.pricing.vertex_bound`). A leaf of the tree is a multiplier num / den with a share of parameters,
+whose bound is at most theta; ``den = 0`` says that no S of the leaf costs at most T.
 
-What cannot happen at T is ruled out beforehand: u and v share no stage if the cheapest convex set that holds both costs
-more than T, and a stage of v does not cover a net if the cheapest set with v and all its pins does (`ForcedCosts`).
+Two kinds of exclusions at T are derived beforehand (`ForcedCosts`): u and v share no stage if the cheapest convex set
+that contains both costs more than T, and no stage of v covers a net if the cheapest convex set with v and all pins of
+the net costs more than T.
 
-The trees are recorded, and `StagePricer.verify` walks through the record: one cut a leaf, no search. On the way
-sets are met that are worth more than theta: these refute the claim, and are columns for a master problem.
+The trees are recorded, and `StagePricer.verify` repeats the record: one minimum cut per leaf, no search. Sets with
+pi(S) > theta found during the search refute the claim; they are columns for a master problem.
 
-The order matters much: hubs first, whose trees are large, because with them out all other trees are small. To postpone
-what turns out to be hard was tried, and is worse by an order of magnitude.
+The order of the nodes matters: hubs come first. Their trees are large, but all other trees are small once hubs are
+excluded. Moving nodes with hard cases to the end of the order was tried, and is worse by an order of magnitude.
 
 Sources: Farley, 1990, for the bound that prices give; exclusive anchors, rules and trees: this project.
 """
@@ -91,7 +92,7 @@ class StagePricer:
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes.
+            If `should_stop` returns true.
         """
         n, nets = self.instance.n, len(self.shape.net_cost)
         pairs, covers = np.zeros((n, n), np.int64), np.zeros((n, nets), np.int64)
@@ -121,7 +122,7 @@ class StagePricer:
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes.
+            If `should_stop` returns true.
         """
         if question.theta < 0:
             raise ValueError("theta must be at least 0: the empty stage is worth nothing")

@@ -1,8 +1,8 @@
 """Greedy pricing: convex sets of cost at most T with large total price, quickly and without proof.
 
-From a single node on, the set takes one more node at a time such that it stays convex, where the gain in worth per
-cost is best, with some noise. The cost of a set is not monotone, so it may run above T for a while; the most valuable
-set within T on the way is kept.
+The set starts with a single node and grows by one node at a time such that it stays convex. The node with the largest
+gain in price per cost is taken, with some random noise. The cost of a set is not monotone, so it may exceed T for a
+while; the result is the set of largest price within T.
 """
 
 from __future__ import annotations

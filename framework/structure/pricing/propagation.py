@@ -1,8 +1,8 @@
 """Constraint propagation for one stage: closes a partial in/out assignment under convexity and exclusions at T.
 
-A node between two nodes in is in; a node that a node out separates from a node in is out. If u and v share no stage
-at T and u is in, v is out; a net that no stage of u covers at T is *open* once u is in: some pin is outside, so it
-costs as soon as one is inside.
+A node on a path between two nodes that are in is in; a node separated from a node that is in by a node that is out is
+out. If u and v share no stage at T and u is in, v is out. A net that no stage of u covers at T is *open* if u is in:
+one of its pins is outside, so the stage pays for it if any pin is inside.
 
 Source: this project.
 """

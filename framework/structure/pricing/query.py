@@ -1,6 +1,6 @@
-"""Questions to the pricing search (which prices, which threshold) and their answers.
+"""Queries of the pricing search (prices and a threshold) and their answers.
 
-They are answered by `framework.structure.pricing.branch_and_bound`.
+`framework.structure.pricing.branch_and_bound` answers them.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """One vertex of the pricing tree: its Lagrangian bound, its branching choice, and the walk to the next vertex.
 
 A vertex is given by roles of nodes: in, out, free. It stands for the convex sets that keep the roles and the rules
-(`framework.structure.pricing.propagation.Rules`): every node in puts out the nodes that it shares no stage with at T,
-and opens the nets that no stage of it covers, which then cost as soon as one pin is in. The rules matter because f is
-submodular: without them the cheapest way to be worth much, on average, is to take almost everything and cut nothing.
-Branching is on a node, in first; the dearest of those the two sides of the multiplier disagree on. Nets as a second
-kind of branch were tried, and make trees larger or as large.
+(`framework.structure.pricing.propagation.Rules`): a node that is in excludes the nodes with which it shares no stage at
+T, and opens the nets that no stage of it covers, which are paid for if one pin is in. The rules matter because f is
+submodular: without them the Lagrangian bound is attained by mixtures of sets with almost all nodes, which cut nothing.
+Branching fixes a node, first to in: the node of largest price among those on which the minimum cuts for the two sides
+of the multiplier differ. Branching on nets as well was tried; the trees are then as large or larger.
 
 Source: this project.
 """

@@ -1,1 +1,1 @@
-"""Partitions found fast: cuts of one order, annealing, and the first interval of any run."""
+"""Fast heuristics for partitions: optimal slicing of an order, annealing, and the initial interval of a run."""

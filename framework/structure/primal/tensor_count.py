@@ -1,4 +1,4 @@
-"""How often tensors must be paid: nodes that share one and do not fit into one stage are in several, which all pay."""
+"""How many stages must pay for a tensor whose producer and consumers do not fit into one stage."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Smaller problems with the same answer: contraction, dominance, symmetry, hard limits as shapes of the graph."""
+"""Reductions to smaller problems: contraction, dominance, symmetry breaking, hard limits, coarsening."""

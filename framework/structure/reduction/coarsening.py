@@ -3,8 +3,8 @@
 A partition of the result is one of the given instance at the same cost (`framework.structure.reduction.contraction`),
 and the stages given are one of them. Paired are neighbours whose levels differ by one, where the level of a node is the
 length of the longest path to it: no second path can join them, so that a pair alone closes no cycle; and consumers of
-one tensor on the same level. Cycles that several pairs close together are contracted whole. Each node, in random order,
-takes the partner with the dearest tensors between them, relative to the work of both.
+one tensor on the same level. A cycle that several pairs close together is contracted as a whole. Each node, in random
+order, is paired with the neighbour that has the most expensive tensors in common with it, relative to the work of both.
 
 Sources: Herrmann, Özkaya, Uçar, Kaya and Çatalyürek, 2019 (acyclic coarsening by levels); Karypis and Kumar, 1998.
 """
@@ -57,7 +57,7 @@ def coarsen(
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes.
+        If `should_stop` returns true.
     """
     coarse = replace(instance, node_of_input=np.arange(instance.n, dtype=np.int64))
     kept: Partition | None = partition

@@ -1,4 +1,4 @@
-"""Hard limits on stages, put into an instance: a limit on what a stage holds, and nodes pinned to stages.
+"""Hard limits as parts of an instance: a limit on the memory of each stage, and nodes pinned to stages.
 
 *A limit L on memory.* It replaces the capacity, so nothing streams in and no partition that obeys pays for overflow.
 Each node has a size, each stage a limit, and both are exact integers (`StageLimit`). Besides, overflow is put to a new

@@ -12,9 +12,10 @@ of all that comes before and after them (colour refinement, in two passes a roun
 colour of its own stays in its place. What is left falls into components, and components of the same colours are tried
 as branches. Colours and components only suggest: each exchange is verified on the instance itself.
 
-Where it wins: what follows a reduction of thresholds (`framework.structure.filtering.rounds`). The modulations of
-blocks that share a stage, the experts of one layer, hang between the same two nodes then: m of them have 2^m ideals, in
-order m + 1. Source: this project; known as symmetry breaking, the colours as those of Weisfeiler and Leman.
+Where it helps: instances filtered at a threshold (`framework.structure.filtering.rounds`). In these, the experts of one
+layer, or the modulations of blocks that share a stage, are between the same two nodes: m such branches have 2^m ideals,
+and m + 1 if they are ordered. Source: this project; symmetry breaking is standard, and so are the colours (Weisfeiler
+and Leman).
 """
 
 from __future__ import annotations

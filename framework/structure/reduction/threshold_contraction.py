@@ -52,7 +52,7 @@ def contract_at_threshold(
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes.
+        If `should_stop` returns true.
     """
     reduced = contract(instance, np.arange(instance.n, dtype=np.int64))
     while (dear := _dear(reduced, threshold)).any():

@@ -1,20 +1,23 @@
 """Restrict the search to interleavings of two chains, few enough for an exact dynamic program (corridor method).
 
-Any order added to a graph leaves fewer partitions, each at the cost it had; with both halves of a topological order
-added as chains, a *spine* and a *strand* of wide nodes, the ideals are pairs of positions, some ten thousand of them
-where the graph itself has more than can be counted. The best partition of the woven graph is then found exactly
-(`framework.structure.ideals.chain_dp`). It is at least as good as any slicing of the order; what slicing cannot do,
-moving all boundaries at once while the strand fills what room the stages have left, is what the second chain is for.
+Validity: additional arcs of cost zero only exclude partitions, and do not change the costs of the others. So each
+partition of the restricted instance is one of the given instance, at the same cost.
 
-A node is *wide* where much may run before or after it as well. Nodes are peeled off, the one with the most
-weight incomparable to it first, the rest being weighed anew: what remains is a spine whose nodes have less and less
-beside them. Two towers, or the modulation of a transformer's blocks by a common embedding, come apart this way.
+The nodes are divided into two sets, the *spine* and the *strand*, and a topological order is added as a chain on each.
+An ideal of the restricted instance is then a pair of positions: some ten thousand ideals, where the graph itself has
+too many to enumerate. So its best partition is found exactly (`framework.structure.ideals.chain_dp`). It is at least as
+good as any slicing of the topological order. A slicing fixes the order of all nodes; here the nodes of the strand can
+move to other stages while all boundaries move at once.
 
-The strand is ordered as the given order is, which keeps the partition that the order came from; or by deadlines, the
-nodes of the spine that its nodes must precede, which leaves the strand as much freedom as one chain has. The spine may
-also keep the order of the graph, where that has few ideals of its own.
+The strand gets the nodes with the most incomparable work (`framework.structure.poset.width_reduction`): they are
+removed one by one, with the weights of the others updated, until the rest is narrow enough to be the spine. This
+separates two parallel branches, or the modulation of a transformer's blocks by a common embedding.
 
-A heuristic choice throughout; partitions of a woven graph are partitions of the graph. Source: this project.
+The strand is ordered like the given order, which keeps the partition from which that order comes; or by deadlines (the
+first node of the spine that each of its nodes must precede), which restricts the interleavings least. The spine may
+also keep the partial order of the graph, if that has few ideals.
+
+The choice of the two sets is a heuristic. Source: this project; the corridor method: Sniedovich and Voss, 2006.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class Loom:
     Raises
     ------
     OutOfTimeError
-        From any method, if `should_stop` strikes.
+        From any method, if `should_stop` returns true.
     """
 
     def __init__(self, instance: Instance, should_stop: Callable[[], bool]) -> None:
@@ -65,12 +68,12 @@ class Loom:
         return int(self._weight.sum())
 
     def peel(self, prices: FloatArray, most: float) -> BoolArray:
-        """Return the mask ``[n]`` of the nodes to peel off so that none left has more than so much beside it, in ticks.
+        """Return ``[n]`` which nodes to remove until no other has more than `most` ticks of incomparable work.
 
         Parameters
         ----------
         prices
-            ``[n]`` those with more beside them for their price go earlier.
+            ``[n]`` nodes with more incomparable work for their price are removed earlier.
         """
         spine = np.ones(self._instance.n, np.bool_)
         beside = self._beside.copy()
@@ -93,7 +96,7 @@ class Loom:
 
         Returns
         -------
-        The woven instance, whose nodes are positions of an order; its `node_of_input` maps those of the given one.
+        The restricted instance, whose nodes are positions of an order; its `node_of_input` maps those of the given one.
         """
         if deadlines:
             order = self._by_deadlines(order, wide)

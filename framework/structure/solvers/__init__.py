@@ -1,1 +1,1 @@
-"""Other people's solvers behind one face each: linear and mixed-integer programs, CP-SAT, and safe dual bounds."""
+"""Interfaces to external solvers: linear and mixed-integer programs, CP-SAT, and safe dual bounds."""

@@ -54,7 +54,7 @@ def solve_cp(
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes while the model is handed over.
+        If `should_stop` returns true while the model is handed over.
     """
     if model.infeasible:
         return Solution(status=Status.INFEASIBLE)
@@ -129,7 +129,7 @@ def translate(model: LinearModel, should_stop: Callable[[], bool]) -> tuple[cp_m
     Raises
     ------
     OutOfTimeError
-        If `should_stop` strikes on the way.
+        If `should_stop` returns true on the way.
     """
     from ortools.sat.python import cp_model
 

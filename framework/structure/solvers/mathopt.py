@@ -1,13 +1,14 @@
 """Integer linear models through MathOpt with HiGHS or SCIP, in a process of their own, with their bounds discounted.
 
-Costs are divided so that the bottleneck is about `MAGNITUDE`, and the tolerances of the solvers (about 1e-6) mean what
-they say. It must not be about 1: HiGHS then calls some integer programs of ten columns "optimal" at 1.13 to 1.29 times
-their optimum, or infeasible, for some seeds, with its presolve and without (tests/structure/solvers/test_mathopt.py).
+Costs are divided so that the bottleneck is about `MAGNITUDE`, for which the tolerances of the solvers (about 1e-6) are
+suitable. The bottleneck must not be about 1: HiGHS then calls some integer programs of ten columns "optimal" at 1.13 to
+1.29 times their optimum, or infeasible, for some seeds, with and without presolve
+(tests/structure/solvers/test_mathopt.py).
 
-A bound is the solver's dual bound, never the objective of a solution, and taken only where the solver ended orderly; it
-is lowered by `DISCOUNT` and then rounded up to the next integer. A model without objective is
-given `SLACK` more room in every row of costs, and so is one with a fixed limit, so that "infeasible" is not said of
-something that fits to the last digit. Both margins are stated, not proven: bounds from here have soundness `tolerance`.
+A bound is the solver's dual bound, never the objective of a solution, and is used only if the solver ended normally. It
+is lowered by `DISCOUNT` and then rounded up to the next integer. In a model without objective or with a fixed limit,
+every row of costs gets `SLACK` more room, so that the solver does not call a partition infeasible that fits exactly.
+Both margins are stated, not proven: these bounds have soundness `tolerance`.
 """
 
 from __future__ import annotations

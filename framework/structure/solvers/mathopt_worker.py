@@ -1,7 +1,7 @@
-"""The process that floating solvers run in: reads a model, answers with bounds and solutions, and waits for the next.
+"""The process in which floating-point solvers run: reads a model, returns bounds and solutions, and waits for the next.
 
-A solver that overruns its time limit, crashes, or writes to the terminal must not take anybody with it, and HiGHS
-cannot be interrupted through MathOpt: its process can be. Started by `framework.structure.solvers.mathopt`.
+A separate process isolates the run from a solver that exceeds its time limit, crashes, or writes to the terminal. HiGHS
+cannot be interrupted through MathOpt, but its process can be ended. Started by `framework.structure.solvers.mathopt`.
 """
 
 from __future__ import annotations

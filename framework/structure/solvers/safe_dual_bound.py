@@ -1,13 +1,13 @@
-"""From the floating duals of a relaxation to a bound in exact arithmetic.
+"""Safe dual bounds: a bound in exact arithmetic from the floating-point duals of a relaxation.
 
 For a model "minimise T subject to rows a x - s T <= u" with columns in boxes, take any multipliers L >= 0 on the rows.
 Every feasible point satisfies sum L (a x - s T) <= sum L u, hence
 
     T  >=  ( min over the boxes of (sum L a) x  -  sum L u )  /  (sum L s)
 
-as long as sum L s > 0: weak duality, with nothing assumed of L but its sign. So the solver's duals are cut off at zero
-and rounded to integers, and the right side is evaluated in integers without limit of size. Bad duals give a weak bound,
-never a wrong one; a certificate is the list of multipliers.
+as long as sum L s > 0: weak duality, which holds for any L >= 0. So the solver's duals are cut off at zero and rounded
+to integers, and the right side is evaluated in integers of unlimited size. Inaccurate duals give a weak bound, never a
+wrong one. The certificate is the list of multipliers. Source: Neumaier and Shcherbina, 2004.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 At a threshold, some pairs of nodes are known to share no stage: their windows do not meet, or the cheapest convex set
 that holds both costs more. The program minimises T over lengths in [0, 1] subject to the rows of
-`framework.structure.spreading.rows`, of which it knows those that were violated on the way. Whatever it knows, its
-optimum bounds T for every partition with a bottleneck of at most the threshold, so the optimum of the problem is at
-least the smaller of that and the threshold plus 1: no threshold fails, it only proves less.
+`framework.structure.spreading.rows`; it contains the rows that earlier solutions violated. For any subset of the rows,
+its optimum is a lower bound on the bottleneck of every partition within the threshold. So the optimum of the problem is
+at least the smaller of this bound and the threshold plus 1.
 
-The floating solver is not trusted: its duals are rounded to integers and evaluated exactly.
+The bound does not depend on the accuracy of the solver: its duals are rounded to integers and evaluated exactly.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Spreading:
     Raises
     ------
     OutOfTimeError
-        From the constructor and from the methods, if `should_stop` strikes.
+        From the constructor and from the methods, if `should_stop` returns true.
     """
 
     def __init__(self, problem: Problem, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -343,7 +343,7 @@ class _Program:
         Raises
         ------
         OutOfTimeError
-            If `should_stop` strikes.
+            If `should_stop` returns true.
         """
         import highspy
 

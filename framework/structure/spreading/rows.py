@@ -5,7 +5,8 @@ of at most the threshold, if T is its bottleneck and d[t] says which tensors it 
 
     T  sum y share  >=  sum y least  -  sum over t of max over d[t] in [low[t], 1] of (sum y factor[t]) d[t],
 
-weak duality. Nothing is assumed of y: bad ones prove little, never too much. See `framework.structure.spreading.paths`.
+weak duality, which holds for any y >= 0: inaccurate multipliers give a weak bound, never a wrong one. See
+`framework.structure.spreading.paths`.
 """
 
 from __future__ import annotations
