@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,10 @@ class TopologyArrays(NamedTuple):
     succs: IntArray
     pred_ptr: IntArray
     preds: IntArray
+
+
+_ARRAYS = attrgetter(*TopologyArrays._fields)
+"""Takes them from a `Topology`, quickly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,7 +76,7 @@ class Topology:
     @property
     def arrays(self) -> TopologyArrays:
         """What kernels take."""
-        return TopologyArrays(*(getattr(self, name) for name in TopologyArrays._fields))
+        return TopologyArrays._make(_ARRAYS(self))
 
     @property
     def edges(self) -> int:

@@ -197,8 +197,7 @@ def refine_split(
             ask = partial(_propose, bench=bench, seed=seed, workers=workers, interrupt=interrupt)
             outcome = search(problem, given, naive, bench, ask, rounds=rounds, race_rounds=race_rounds, say=say)
         if outcome.winner is None and not interrupt.happened:
-            reasons = [candidate.failure for candidate in outcome.candidates if candidate.failure]
-            raise UserError(f"no split can be run: {reasons[0] if reasons else outcome.why}", where=str(model.path))
+            raise _no_split_error(outcome, model)
         corrected = problem.corrected(outcome.correction)
         assert corrected.device is not None
         assert corrected.device.link_bandwidth is not None
@@ -255,6 +254,12 @@ def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
     if len(known) != len(number) or (len(known) < len(model.node_names) and not manifest.empty_stages):
         raise UserError("the stages are not of this model", where=str(model.path), mend="split it again")
     return np.array([number.get(name, stages - 1) for name in model.node_names], np.int64)
+
+
+def _no_split_error(outcome: Outcome, model: ModelFile) -> UserError:
+    """Return what to say where no split could be run."""
+    reasons = [candidate.failure for candidate in outcome.candidates if candidate.failure]
+    return UserError(f"no split can be run: {reasons[0] if reasons else outcome.why}", where=str(model.path))
 
 
 def _origin(manifest: Manifest) -> Path:

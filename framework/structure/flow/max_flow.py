@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import OutOfTimeError
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, row_pointers
 from framework.structure.kernel import allocating_kernel, kernel
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -32,11 +32,20 @@ INFINITE = 1 << 60
 _STEPS_PER_CALL = 4_000_000
 """Arcs scanned in one kernel call: some hundredths of a second."""
 
-_DONE, _LIMIT, _PAUSED = 0, 1, 2
+VALUE, BASE, MET, STEPS = range(4)
+"""Counters of a network: flow sent so far; level of the source in the latest search; vertices that search met; arcs
+scanned so far."""
+COUNTERS = 4
+_DONE, _LIMIT, _PAUSED = range(3)
 
 
 class FlowArrays(NamedTuple):
-    """What `augment_flow` needs of a network besides residual capacities, to call it from another kernel."""
+    """What `augment_flow` needs of a network besides residual capacities, to call it from another kernel.
+
+    The arcs out of vertex u, reverse ones included, are ``first[u]`` to ``first[u + 1]``: `head` is where each leads,
+    `reverse` the position of its reverse. `level`, `cursor`, `queue` and `path` are memory of a search, an entry per
+    vertex; after a search, `queue` begins with the vertices it met. `counters` are those named above.
+    """
 
     first: IntArray
     head: SmallArray
@@ -45,7 +54,7 @@ class FlowArrays(NamedTuple):
     cursor: IntArray
     queue: SmallArray
     path: SmallArray
-    state: IntArray
+    counters: IntArray
 
 
 class FlowNetwork:
@@ -66,8 +75,8 @@ class FlowNetwork:
         As given.
     forward, backward
         ``[arcs]`` position of each arc, and of its reverse, in `residual`.
-    source, sink
-        As given.
+    arrays
+        What kernels take besides `residual`.
     residual
         ``[2 * arcs]`` what can still flow along each arc and its reverse; write capacities here between flows.
     value
@@ -81,42 +90,28 @@ class FlowNetwork:
         place = np.empty(2 * arcs, np.int64)
         place[order] = np.arange(2 * arcs, dtype=np.int64)
         self.forward, self.backward = place[:arcs].copy(), place[arcs:].copy()
-        self._first = np.zeros(vertices + 1, np.int64)
-        np.cumsum(np.bincount(ends, minlength=vertices), out=self._first[1:])
-        self._head = np.concatenate((heads, tails))[order].astype(np.int32)
-        self._reverse = np.concatenate((self.backward, self.forward))[order].astype(np.int32)
         self.residual = np.zeros(2 * arcs, np.int64)
         self.source, self.sink = source, sink
-        self._level = np.zeros(vertices, np.int64)
-        self._cursor = np.zeros(vertices, np.int64)
-        self._queue = np.zeros(vertices, np.int32)
-        self._path = np.zeros(vertices, np.int32)
-        # Flow sent so far; the level of the source in the latest search; vertices that search met; steps so far.
-        self._state = np.zeros(4, np.int64)
+        self.arrays = FlowArrays(
+            first=row_pointers(ends, vertices),
+            head=np.concatenate((heads, tails))[order].astype(np.int32),
+            reverse=np.concatenate((self.backward, self.forward))[order].astype(np.int32),
+            level=np.zeros(vertices, np.int64),
+            cursor=np.zeros(vertices, np.int64),
+            queue=np.zeros(vertices, np.int32),
+            path=np.zeros(vertices, np.int32),
+            counters=np.zeros(COUNTERS, np.int64),
+        )
 
     @property
     def value(self) -> int:
         """Flow sent since `reset`."""
-        return int(self._state[0])
-
-    @property
-    def arrays(self) -> FlowArrays:
-        """The arrays behind it, not copied; the first entry of ``state`` is `value`."""
-        return FlowArrays(
-            first=self._first,
-            head=self._head,
-            reverse=self._reverse,
-            level=self._level,
-            cursor=self._cursor,
-            queue=self._queue,
-            path=self._path,
-            state=self._state,
-        )
+        return int(self.arrays.counters[VALUE])
 
     @property
     def steps(self) -> int:
         """Arcs scanned so far, over all flows."""
-        return int(self._state[3])
+        return int(self.arrays.counters[STEPS])
 
     def reset(self, capacities: IntArray, *, value: int = 0) -> None:
         """Take ``[2 * arcs]`` capacities, laid out like `residual`, in place of all flow.
@@ -124,7 +119,7 @@ class FlowNetwork:
         Residual capacities kept from before, with the `value` they had, bring that flow back.
         """
         self.residual[:] = capacities
-        self._state[0] = value
+        self.arrays.counters[VALUE] = value
 
     def augment(self, *, limit: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Send flow on top of what flows until it is maximal or at least `limit`; return its value.
@@ -135,21 +130,7 @@ class FlowNetwork:
             If `should_stop` returns true first; the flow so far is kept, and its value bounds the cut from below.
         """
         while True:
-            status = augment_flow(
-                self._first,
-                self._head,
-                self._reverse,
-                self.residual,
-                self.source,
-                self.sink,
-                limit,
-                self._level,
-                self._cursor,
-                self._queue,
-                self._path,
-                self._state,
-                _STEPS_PER_CALL,
-            )
+            status = augment_flow(self.arrays, self.residual, self.source, self.sink, limit, _STEPS_PER_CALL)
             if status != _PAUSED:
                 return self.value
             if should_stop():
@@ -157,7 +138,7 @@ class FlowNetwork:
 
     def ends(self) -> tuple[IntArray, IntArray]:
         """Return the tail and the head of every arc, ``[arcs]`` each."""
-        return self._head[self.backward].astype(np.int64), self._head[self.forward].astype(np.int64)
+        return self.arrays.head[self.backward].astype(np.int64), self.arrays.head[self.forward].astype(np.int64)
 
     def flow_value(self, flow: IntArray, capacities: IntArray) -> int:
         """Return what a flow sends from the source to the sink, after checking that it is one.
@@ -178,7 +159,7 @@ class FlowNetwork:
             raise ValueError(f"a flow of {len(flow)} arcs on {len(self.forward)}")
         if bool((flow > capacities[self.forward]).any() or (-flow > capacities[self.backward]).any()):
             raise ValueError("the flow exceeds a capacity")
-        excess = np.zeros(len(self._level), np.int64)
+        excess = np.zeros(len(self.arrays.level), np.int64)
         tails, heads = self.ends()
         np.add.at(excess, heads, flow)
         np.subtract.at(excess, tails, flow)
@@ -193,39 +174,28 @@ class FlowNetwork:
 
         After a maximal flow they are the smallest source side of a minimum cut.
         """
-        return self._queue[: int(self._state[2])].astype(np.int64)
+        return self.arrays.queue[: int(self.arrays.counters[MET])].astype(np.int64)
 
     def reaching_sink(self) -> BoolArray:
         """Return a mask of the vertices that can still send to the sink; the rest is the largest source side."""
-        mask = np.zeros(len(self._level), np.bool_)
-        _search_back(self._first, self._head, self._reverse, self.residual, self.sink, mask)
+        mask = np.zeros(len(self.arrays.level), np.bool_)
+        _search_back(self.arrays, self.residual, self.sink, mask)
         return mask
 
 
 @kernel
-def augment_flow(
-    first: IntArray,
-    head: SmallArray,
-    reverse: SmallArray,
-    residual: IntArray,
-    source: int,
-    sink: int,
-    limit: int,
-    level: IntArray,
-    cursor: IntArray,
-    queue: SmallArray,
-    path: SmallArray,
-    state: IntArray,
-    steps: int,
-) -> int:
+def augment_flow(flow: FlowArrays, residual: IntArray, source: int, sink: int, limit: int, steps: int) -> int:
     """Send flow until it is maximal, at least `limit`, or `steps` are spent; what it has sent is a flow in any case.
 
-    Levels only grow from search to search, so those below the source's are of searches before.
+    Levels only grow from search to search, so those below the source's are of searches before. A residual capacity
+    is at most the capacities of both directions, 2 `INFINITE`, and so stays in int64.
     """
-    stop = state[3] + steps
+    first, head, reverse = flow.first, flow.head, flow.reverse
+    level, cursor, queue, path, counters = flow.level, flow.cursor, flow.queue, flow.path, flow.counters
+    stop = counters[STEPS] + steps
     while True:
-        base = state[1] + len(level) + 2
-        state[1] = base
+        base = counters[BASE] + len(level) + 2
+        counters[BASE] = base
         level[source] = base
         cursor[source] = first[source]
         queue[0] = source
@@ -237,7 +207,7 @@ def augment_flow(
             if u == sink:
                 break
             below = level[u] + 1
-            state[3] += first[u + 1] - first[u]
+            counters[STEPS] += first[u + 1] - first[u]
             for a in range(first[u], first[u + 1]):
                 v = head[a]
                 if residual[a] > 0 and level[v] < base:
@@ -245,7 +215,7 @@ def augment_flow(
                     cursor[v] = first[v]
                     queue[found] = v
                     found += 1
-        state[2] = found
+        counters[MET] = found
         if level[sink] < base:
             return _DONE
         # A blocking flow: walk down the levels, retreat from dead ends, push at the sink.
@@ -264,11 +234,11 @@ def augment_flow(
                     residual[reverse[a]] += amount
                     if residual[a] == 0:
                         shallow = i
-                state[0] += amount
-                state[3] += depth
-                if state[0] >= limit:
+                counters[VALUE] += amount
+                counters[STEPS] += depth
+                if counters[VALUE] >= limit:
                     return _LIMIT
-                if state[3] > stop:
+                if counters[STEPS] > stop:
                     return _PAUSED
                 depth = shallow
                 u = head[reverse[path[depth]]]
@@ -278,7 +248,7 @@ def augment_flow(
             last = first[u + 1]
             while a < last and (residual[a] <= 0 or level[head[a]] != below or (below == bottom and head[a] != sink)):
                 a += 1
-            state[3] += a - cursor[u] + 1
+            counters[STEPS] += a - cursor[u] + 1
             cursor[u] = a
             if a < last:
                 path[depth] = a
@@ -290,14 +260,14 @@ def augment_flow(
                 depth -= 1
                 u = head[reverse[path[depth]]]
                 cursor[u] += 1
-        if state[3] > stop:
+        if counters[STEPS] > stop:
             return _PAUSED
 
 
 @allocating_kernel
-def _search_back(
-    first: IntArray, head: SmallArray, reverse: SmallArray, residual: IntArray, sink: int, mask: BoolArray
-) -> None:
+def _search_back(flow: FlowArrays, residual: IntArray, sink: int, mask: BoolArray) -> None:
+    """Mark the vertices from which something can still flow to the sink."""
+    first, head, reverse = flow.first, flow.head, flow.reverse
     stack = np.empty(len(mask), np.int32)
     stack[0] = sink
     mask[sink] = True

@@ -12,7 +12,9 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.problem import Partition, Problem
+from framework.model.topology import TopologyArrays
 from framework.structure.fluid.core import FluidCore
+from framework.structure.ideals.lattice import Costs
 from framework.structure.kernel import allocating_kernel, kernel
 
 
@@ -30,50 +32,18 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
     stage, wanted = np.full(instance.n, -1, np.int64), np.full(instance.n, -1, np.int64)
     stage[core.nodes[~core.chained]] = stage_of_core[~core.chained]
     wanted[core.nodes[core.chained]] = stage_of_core[core.chained]
-    _place(
-        instance.work,
-        instance.parameter_cost,
-        instance.tensor_cost,
-        instance.bounded_capacity,
-        top.producer,
-        top.consumer_ptr,
-        top.consumers,
-        top.in_ptr,
-        top.in_tensors,
-        top.out_ptr,
-        top.out_tensors,
-        top.succ_ptr,
-        top.succs,
-        top.pred_ptr,
-        top.preds,
-        problem.useful_stages,
-        stage,
-        wanted,
-    )
+    costs = Costs(instance.work, instance.parameter_cost, instance.tensor_cost)
+    _place(costs, instance.bounded_capacity, top.arrays, problem.useful_stages, stage, wanted)
     return Partition(stage_of=stage)
 
 
 @allocating_kernel
-def _place(
-    work: IntArray,
-    parameters: IntArray,
-    cost: IntArray,
-    capacity: int,
-    producer: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-    succ_ptr: IntArray,
-    succs: IntArray,
-    pred_ptr: IntArray,
-    preds: IntArray,
-    k: int,
-    stage: IntArray,
-    wanted: IntArray,
-) -> None:
+def _place(costs: Costs, capacity: int, top: TopologyArrays, k: int, stage: IntArray, wanted: IntArray) -> None:
+    """Give a stage to each node that has none yet, -1 in `stage`; the one in `wanted` if it may be there."""
+    work, parameters, cost = costs.work, costs.parameters, costs.tensors
+    producer, consumer_ptr, consumers = top.producer, top.consumer_ptr, top.consumers
+    in_ptr, in_tensors, out_ptr, out_tensors = top.in_ptr, top.in_tensors, top.out_ptr, top.out_tensors
+    succ_ptr, succs, pred_ptr, preds = top.succ_ptr, top.succs, top.pred_ptr, top.preds
     n = len(work)
     latest = np.full(n, k - 1, np.int64)
     load = np.zeros(k, np.int64)

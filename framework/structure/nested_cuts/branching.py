@@ -18,7 +18,7 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
-from framework.structure.flow.max_flow import INFINITE, FlowArrays, augment_flow
+from framework.structure.flow.max_flow import INFINITE, STEPS, VALUE, FlowArrays, augment_flow
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.nested_cuts.network import NestedNetwork
 from framework.structure.nested_cuts.windows import Neighbours, restrict, score_choices, tighten, undo
@@ -214,37 +214,23 @@ def _probe(
     """
     values = np.zeros(2, np.int64)
     lengths = np.zeros(2, np.int64)
-    stop = flow.state[3] + steps
+    stop = flow.counters[STEPS] + steps
     for i in range(start, len(candidates)):
-        if flow.state[3] > stop:
+        if flow.counters[STEPS] > stop:
             return i
         v, j = candidates[i, 0], candidates[i, 1]
         if earliest[v] > j or latest[v] <= j:
             continue
-        before = flow.state[0]
+        before = flow.counters[VALUE]
         for side in range(2):
             later = side == 1
             lengths[side] = restrict(v, j, later, earliest, latest, neighbours, trail[side], stack)
             copies[side] = residual
-            flow.state[3] += len(residual) // 4
+            flow.counters[STEPS] += len(residual) // 4
             _open_arcs(j, later, trail[side], lengths[side], wiring, copies[side])
-            augment_flow(
-                flow.first,
-                flow.head,
-                flow.reverse,
-                copies[side],
-                source,
-                sink,
-                limit,
-                flow.level,
-                flow.cursor,
-                flow.queue,
-                flow.path,
-                flow.state,
-                _STEPS_PER_PROBE,
-            )
-            values[side] = flow.state[0]
-            flow.state[0] = before
+            augment_flow(flow, copies[side], source, sink, limit, _STEPS_PER_PROBE)
+            values[side] = flow.counters[VALUE]
+            flow.counters[VALUE] = before
             undo(later, trail[side], lengths[side], earliest, latest)
         if values[0] >= limit and values[1] >= limit:
             found[0] = 1
@@ -253,7 +239,7 @@ def _probe(
             kept = 1 if values[0] >= limit else 0
             for a in range(len(residual)):
                 residual[a] = copies[kept, a]
-            flow.state[0] = values[kept]
+            flow.counters[VALUE] = values[kept]
             restrict(v, j, kept == 1, earliest, latest, neighbours, trail[kept], stack)
             found[1] += 1
             if found[3] >= 0 and (earliest[found[3]] > found[4] or latest[found[3]] <= found[4]):

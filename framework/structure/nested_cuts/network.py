@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
-from framework.structure.flow.max_flow import INFINITE, FlowNetwork
+from framework.structure.flow.max_flow import BASE, INFINITE, FlowNetwork
 from framework.structure.nested_cuts.costs import group_costs, groups_of, set_capacities, tensors_that_cost
 from framework.structure.poset.closure import Closure, closure, transitive_reduction
 
@@ -162,7 +162,7 @@ class NestedNetwork:
     def smallest(self) -> IntArray:
         """Return the ``[n]`` groups of the minimum cut with the smallest ideals, after a maximal flow."""
         arrays = self.network.arrays
-        return groups_of(arrays.level >= arrays.state[1], self.instance.n, self.boundaries)
+        return groups_of(arrays.level >= arrays.counters[BASE], self.instance.n, self.boundaries)
 
     def largest(self) -> IntArray:
         """Return the ``[n]`` groups of the minimum cut with the largest ideals, after a maximal flow."""

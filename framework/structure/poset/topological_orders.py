@@ -19,6 +19,7 @@ from framework.model.arrays import IntArray, ranks
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
+from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure, indices
 
@@ -61,30 +62,16 @@ def topological_order(
     n, top = instance.n, instance.topology
     if kind is OrderKind.GIVEN:
         return np.arange(n, dtype=np.int64)
-    succ_ptr, succs = (top.pred_ptr, top.preds) if reverse else (top.succ_ptr, top.succs)
     missing = np.diff(top.succ_ptr if reverse else top.pred_ptr)
     order = np.empty(n, np.int64)
     rng = np.random.default_rng(seed)
     if kind is OrderKind.GREEDY_MIN_CUT:
         mean_cost = int(instance.tensor_cost.sum()) / max(1, instance.m)
         shift = np.rint((rng.random(n) - 0.5) * (noise * mean_cost)).astype(np.int64)
-        _order_by_cut(
-            reverse,
-            instance.tensor_cost,
-            top.consumer_ptr,
-            top.consumers,
-            top.in_ptr,
-            top.in_tensors,
-            top.out_ptr,
-            top.out_tensors,
-            succ_ptr,
-            succs,
-            missing,
-            shift,
-            order,
-        )
+        _order_by_cut(reverse, instance.tensor_cost, top.arrays, missing, shift, order)
     else:
         draws = rng.random(n) if noise > 0 else np.zeros(0)
+        succ_ptr, succs = (top.pred_ptr, top.preds) if reverse else (top.succ_ptr, top.succs)
         _order_by_readiness(kind is OrderKind.DFS, reverse, succ_ptr, succs, missing, draws, order)
     return order[::-1].copy() if reverse else order
 
@@ -229,25 +216,17 @@ def _order_by_rank(
 
 @allocating_kernel
 def _order_by_cut(
-    reverse: bool,
-    cost: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-    succ_ptr: IntArray,
-    succs: IntArray,
-    missing: IntArray,
-    score: IntArray,
-    order: IntArray,
+    reverse: bool, cost: IntArray, top: TopologyArrays, missing: IntArray, score: IntArray, order: IntArray
 ) -> None:
     """Fill `order`; `score` comes with the noise and holds by how much a node changes the crossing cost.
 
     Forwards, a node opens the tensors it produces and closes those it is the last to consume. Backwards, it
-    closes the tensors it produces and opens those of which no consumer is placed yet.
+    closes the tensors it produces and opens those of which no consumer is placed yet. `missing` counts unplaced
+    predecessors, backwards successors.
     """
+    consumer_ptr, consumers = top.consumer_ptr, top.consumers
+    in_ptr, in_tensors, out_ptr, out_tensors = top.in_ptr, top.in_tensors, top.out_ptr, top.out_tensors
+    succ_ptr, succs = (top.pred_ptr, top.preds) if reverse else (top.succ_ptr, top.succs)
     n = len(order)
     sign = -1 if reverse else 1
     unplaced = np.empty(len(cost), np.int64)

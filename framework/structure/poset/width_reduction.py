@@ -58,10 +58,10 @@ def peel(
     for first in range(0, count, step):
         if should_stop():
             raise OutOfTimeError("stopped while nodes were being taken out")
-        last = min(count, first + step)
-        end = _take_out(comparable, weight, price, most, beside, alive, ranking, first, last)
-        if end < last:
-            return ranking[:end]
+        places = ranking[first : first + step]
+        taken = _take_out(comparable, weight, price, most, beside, alive, places)
+        if taken < len(places):
+            return ranking[: first + taken]
     return ranking
 
 
@@ -74,12 +74,10 @@ def _take_out(
     beside: IntArray,
     alive: BoolArray,
     ranking: IntArray,
-    first: int,
-    last: int,
 ) -> int:
-    """Fill ``ranking[first:last]`` and return where that ended; keep `alive` and `beside` up to date."""
+    """Fill `ranking` and return where that ended; keep `alive` and `beside` up to date."""
     n = len(alive)
-    for place in range(first, last):
+    for place in range(len(ranking)):
         chosen = -1
         best = -1.0
         largest = 0
@@ -96,4 +94,4 @@ def _take_out(
         for u in range(n):
             if alive[u] and not (comparable[chosen, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
                 beside[u] -= weight[chosen]
-    return last
+    return len(ranking)

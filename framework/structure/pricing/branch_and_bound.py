@@ -27,7 +27,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.structure.flow.max_flow import INFINITE
+from framework.structure.flow.max_flow import INFINITE, STEPS
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure
 from framework.structure.pricing.network import (
@@ -213,7 +213,7 @@ def _search(
     numbers, start = search.numbers, search.start
     n = len(search.order)
     built = 0
-    first_step = network.state[3]
+    first_step = network.flow.counters[STEPS]
     result = np.zeros(5, np.int64)
     while numbers[0] < n:
         if numbers[1] < 0:
@@ -263,7 +263,7 @@ def _search(
             numbers[1] = -1
             if numbers[3] == len(search.columns):
                 return _FULL
-        if built + network.state[3] - first_step > steps:
+        if built + network.flow.counters[STEPS] - first_step > steps:
             return _PAUSED
     return _DONE
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from framework.model.arrays import IntArray, row_pointers, take_rows
 from framework.model.instance import Instance
-from framework.structure.flow.max_flow import INFINITE, SmallArray, augment_flow
+from framework.structure.flow.max_flow import COUNTERS, INFINITE, MET, VALUE, FlowArrays, SmallArray, augment_flow
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BitArray, Closure, transitive_reduction, word_count
 
@@ -61,7 +61,7 @@ class Network(NamedTuple):
     Vertices are source, sink, free nodes, nets. Arcs come in pairs: `place` and `back` say where an arc and its
     reverse are in the adjacency, `cost` what it costs (`_ENDLESS` for infinite), `both` whether either way. After them
     come two arcs per free node, from the source and to the sink. `linear` is what each free node costs by itself,
-    in ticks.
+    in ticks. `flow` and `residual` are what a flow runs on.
     """
 
     status: RoleArray
@@ -80,15 +80,8 @@ class Network(NamedTuple):
     both: NDArray[np.bool_]
     place: SmallArray
     back: SmallArray
-    first: IntArray
-    heads: SmallArray
-    reverse: SmallArray
+    flow: FlowArrays
     residual: IntArray
-    level: IntArray
-    cursor: IntArray
-    queue: SmallArray
-    path: SmallArray
-    state: IntArray
     sizes: IntArray
 
 
@@ -139,15 +132,17 @@ def network_for(shape: Shape) -> Network:
         both=np.zeros(total, np.bool_),
         place=np.zeros(total, np.int32),
         back=np.zeros(total, np.int32),
-        first=np.zeros(vertices + 1, np.int64),
-        heads=np.zeros(2 * total, np.int32),
-        reverse=np.zeros(2 * total, np.int32),
+        flow=FlowArrays(
+            first=np.zeros(vertices + 1, np.int64),
+            head=np.zeros(2 * total, np.int32),
+            reverse=np.zeros(2 * total, np.int32),
+            level=np.zeros(vertices, np.int64),
+            cursor=np.zeros(vertices, np.int64),
+            queue=np.zeros(vertices, np.int32),
+            path=np.zeros(vertices, np.int32),
+            counters=np.zeros(COUNTERS, np.int64),
+        ),
         residual=np.zeros(2 * total, np.int64),
-        level=np.zeros(vertices, np.int64),
-        cursor=np.zeros(vertices, np.int64),
-        queue=np.zeros(vertices, np.int32),
-        path=np.zeros(vertices, np.int32),
-        state=np.zeros(4, np.int64),
         sizes=np.zeros(5, np.int64),
     )
 
@@ -255,7 +250,7 @@ def _add_arc(network: Network, arcs: int, tail: int, head: int, cost: int, both:
 @kernel
 def _index_arcs(network: Network, vertices: int, arcs: int) -> None:
     """Fill the adjacency: the arcs of a vertex, forward and reverse, side by side."""
-    first, tail, head = network.first, network.tail, network.head
+    flow, first, tail, head = network.flow, network.flow.first, network.tail, network.head
     for v in range(vertices + 1):
         first[v] = 0
     for a in range(arcs):
@@ -275,10 +270,10 @@ def _index_arcs(network: Network, vertices: int, arcs: int) -> None:
     first[vertices] = total
     for a in range(arcs):
         forward, backward = network.place[a], network.back[a]
-        network.heads[forward] = head[a]
-        network.heads[backward] = tail[a]
-        network.reverse[forward] = backward
-        network.reverse[backward] = forward
+        flow.head[forward] = head[a]
+        flow.head[backward] = tail[a]
+        flow.reverse[forward] = backward
+        flow.reverse[backward] = forward
 
 
 @kernel
@@ -308,23 +303,9 @@ def solve_network(network: Network, prices: IntArray, num: int, den: int, enough
         value += max(weight, 0)
     if value < enough:
         return int(value)
-    network.state[0] = 0
-    augment_flow(
-        network.first,
-        network.heads,
-        network.reverse,
-        residual,
-        _SOURCE,
-        _SINK,
-        value - enough + 1,
-        network.level,
-        network.cursor,
-        network.queue,
-        network.path,
-        network.state,
-        1 << 60,
-    )
-    return int(value - network.state[0])
+    network.flow.counters[VALUE] = 0
+    augment_flow(network.flow, residual, _SOURCE, _SINK, value - enough + 1, 1 << 60)
+    return int(value - network.flow.counters[VALUE])
 
 
 @kernel
@@ -332,7 +313,7 @@ def read_set(network: Network, members: RoleArray) -> None:
     """Mark with 1 the nodes of the set that the latest `solve_network` found, with 0 all others."""
     for v in range(len(members)):
         members[v] = 1 if network.status[v] == IN else 0
-    for i in range(network.state[2]):
-        u = network.queue[i]
+    for i in range(network.flow.counters[MET]):
+        u = network.flow.queue[i]
         if _FIRST_NODE <= u < _FIRST_NODE + network.sizes[0]:
             members[network.nodes[u - _FIRST_NODE]] = 1

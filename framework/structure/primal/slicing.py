@@ -37,15 +37,40 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.problem import Partition
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.kernel import kernel
+from framework.structure.primal.layout import (
+    CLOSES,
+    COST,
+    FIRST,
+    LAST,
+    NEXT,
+    OUTS,
+    PARAMETERS,
+    PINS,
+    PREVIOUS,
+    PRODUCED,
+    PRODUCER,
+    REST,
+    WORK,
+    Layout,
+    lay_out,
+)
 
 _STEPS_PER_CALL = 8_000_000
 """Nodes and pins joined to or dropped from segments in one kernel call: well below 0.1 s."""
 
 _NEVER = 1 << 40
-"""A position behind all others, and a number of segments above all others."""
+"""A number of segments above all others."""
 
-_UNFINISHED, _REFUTED, _SATISFIED, _NO_ORDER = 0, 1, 2, 3
+_UNFINISHED, _REFUTED, _SATISFIED = range(3)
+
+START_AT, BOTTLENECK, SEGMENTS = range(3)
+"""Counters of a pass: the start it goes on from, 0 for a new one; of the slicing found, its bottleneck in ticks and its
+segments."""
+FEWEST, ORIGIN, SEGMENT_COST = range(3)
+"""Rows of `covers`: the fewest segments up to each position, where the last of them starts, and what that one costs."""
+BEGIN, END, INBOUND, OUTBOUND = range(4)
+"""Columns of `corners`, which has a row per level: the segment kept, and its in- and outbound cost in ticks."""
 
 
 class Slicing(NamedTuple):
@@ -70,40 +95,10 @@ class Slicer:
     """
 
     def __init__(self, instance: Instance, order: IntArray) -> None:
-        n, m, top = instance.n, instance.m, instance.topology
         self._order = np.ascontiguousarray(order, dtype=np.int64)
-        self._capacity = instance.bounded_capacity
         self._largest_cost = instance.largest_cost
-        limit = instance.stage_limit
-        self._prefix = np.zeros((4, n + 1), np.int64)
-        self._ptr = np.zeros((3, n + 1), np.int64)
-        self._pins = np.empty((3, top.pins), np.int64)
-        self._outs = np.empty((3, m), np.int64)
-        self._closes = np.empty((2, m), np.int64)
-        self._covers = np.empty((3, n + 1), np.int64)
-        status = _prepare(
-            self._order,
-            instance.work,
-            instance.parameter_cost,
-            instance.tensor_cost,
-            top.producer,
-            top.in_ptr,
-            top.in_tensors,
-            top.out_ptr,
-            top.out_tensors,
-            self._prefix,
-            self._ptr,
-            self._pins,
-            self._outs,
-            self._closes,
-        )
-        if status == _NO_ORDER:
-            raise ValueError("not a topological order of the instance")
-        # Where segments from each position end at the latest.
-        self._reach = np.full(n, n, np.int64)
-        if limit is not None:
-            held = np.concatenate(([0], np.cumsum(limit.sizes[self._order])))
-            self._reach = np.searchsorted(held, held[:-1] + limit.limit, side="right").astype(np.int64) - 1
+        self._layout = lay_out(instance, self._order)
+        self._covers = np.empty((3, instance.n + 1), np.int64)
 
     def feasible(
         self, stages: int, threshold: int, *, should_stop: Callable[[], bool] | None = None
@@ -141,10 +136,11 @@ class Slicer:
         slicing it has by then, if any.
         """
         k = self._useful(stages)
-        work, parameters = int(self._prefix[0, -1]), int(self._prefix[1, -1])
-        low = max(lower, -(-(work + max(0, parameters - k * self._capacity)) // k))
+        work, parameters = int(self._layout.prefix[WORK, -1]), int(self._layout.prefix[PARAMETERS, -1])
+        low = max(lower, -(-(work + max(0, parameters - k * self._layout.capacity)) // k))
         # One stage for all is a slicing unless it holds too much.
-        everything = work + parameters - self._capacity if self._reach[0] == len(self._order) else self._largest_cost
+        fits = self._layout.reach[0] == len(self._order)
+        everything = work + parameters - self._layout.capacity if fits else self._largest_cost
         best: tuple[int, IntArray] | None = None
         threshold = min(low, everything) if upper is None else upper - 1
         step = max(1, low >> 8)
@@ -186,34 +182,20 @@ class Slicer:
         """Return the bottleneck and the boundaries of a slicing that satisfies the threshold, if there is one."""
         if threshold < 0:
             return None
-        corners = np.full((stages, 4), -1, np.int64)
-        boundaries = np.zeros(stages + 1, np.int64)
-        self._covers[0] = _NEVER
-        self._covers[0, 0] = 0
-        state = np.zeros(3, np.int64)
+        corners = np.empty((stages, 4), np.int64)
+        boundaries = np.empty(stages + 1, np.int64)
+        counters = np.zeros(3, np.int64)
+        threshold = min(threshold, MAX_TOTAL)
         status = _UNFINISHED
         while status == _UNFINISHED:
             if should_stop is not None and should_stop():
                 raise OutOfTimeError("stopped while an order was being sliced")
             status = _advance(
-                stages,
-                min(threshold, MAX_TOTAL),
-                self._capacity,
-                _STEPS_PER_CALL,
-                self._prefix,
-                self._reach,
-                self._ptr,
-                self._pins,
-                self._outs,
-                self._closes,
-                self._covers,
-                corners,
-                boundaries,
-                state,
+                stages, threshold, _STEPS_PER_CALL, self._layout, self._covers, corners, boundaries, counters
             )
         if status == _REFUTED:
             return None
-        return int(state[1]), boundaries[: int(state[2]) + 1]
+        return int(counters[BOTTLENECK]), boundaries[: int(counters[SEGMENTS]) + 1]
 
     def _partition(self, boundaries: IntArray) -> Partition:
         stage_of = np.empty(len(self._order), np.int64)
@@ -221,131 +203,47 @@ class Slicer:
         return Partition(stage_of=stage_of)
 
 
-@allocating_kernel
-def _prepare(
-    order: IntArray,
-    node_work: IntArray,
-    node_parameters: IntArray,
-    cost: IntArray,
-    producer: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-    prefix: IntArray,
-    ptr: IntArray,
-    pins: IntArray,
-    outs: IntArray,
-    closes: IntArray,
-) -> int:
-    """Lay the instance out along the order.
-
-    Rows of `prefix`: work and parameters before j; what is left to pay from j on (work and crossing tensors);
-    cost of the tensors produced at j. Rows of `ptr`: where the pins, the produced tensors and the closed tensors of
-    j begin. Rows of `pins`: position of the previous pin of the tensor (its producer is the first one), of the
-    next consumer, cost. Rows of `outs`: position of the first and last consumer, cost. Rows of `closes`, for the
-    tensors whose last consumer is at j: position of the producer, cost.
-    """
-    n, m = len(order), len(cost)
-    if n != len(node_work):
-        return _NO_ORDER
-    position = np.full(n, -1, np.int64)
-    last = np.full(m, -1, np.int64)
-    last_pin = np.full(m, -1, np.int64)
-    out_of = np.empty(m, np.int64)
-    pin = out = 0
-    for j in range(n):
-        v = order[j]
-        if v < 0 or v >= n or position[v] >= 0:
-            return _NO_ORDER
-        position[v] = j
-        ptr[0, j], ptr[1, j] = pin, out
-        prefix[0, j + 1] = prefix[0, j] + node_work[v]
-        prefix[1, j + 1] = prefix[1, j] + node_parameters[v]
-        for i in range(in_ptr[v], in_ptr[v + 1]):
-            t = in_tensors[i]
-            if last[t] < 0:
-                return _NO_ORDER
-            if last_pin[t] >= 0:
-                pins[1, last_pin[t]] = j
-            else:
-                outs[0, out_of[t]] = j
-            pins[0, pin], pins[1, pin], pins[2, pin] = last[t], _NEVER, cost[t]
-            last[t], last_pin[t] = j, pin
-            pin += 1
-        for i in range(out_ptr[v], out_ptr[v + 1]):
-            t = out_tensors[i]
-            outs[2, out] = cost[t]
-            out_of[t], last[t] = out, j
-            prefix[3, j] += cost[t]
-            out += 1
-    ptr[0, n], ptr[1, n] = pin, out
-    for t in range(m):
-        outs[1, out_of[t]] = last[t]
-        ptr[2, last[t] + 1] += 1
-    for j in range(n):
-        ptr[2, j + 1] += ptr[2, j]
-    free = ptr[2].copy()
-    for t in range(m):
-        closes[0, free[last[t]]] = position[producer[t]]
-        closes[1, free[last[t]]] = cost[t]
-        free[last[t]] += 1
-    crossing = 0
-    for j in range(n + 1):
-        prefix[2, j] = prefix[0, n] - prefix[0, j] + crossing
-        if j < n:
-            crossing += prefix[3, j]
-            for i in range(ptr[2, j], ptr[2, j + 1]):
-                crossing -= closes[1, i]
-    return 0
-
-
 @kernel
 def _advance(
     stages: int,
     threshold: int,
-    capacity: int,
     steps: int,
-    prefix: IntArray,
-    reach: IntArray,
-    ptr: IntArray,
-    pins: IntArray,
-    outs: IntArray,
-    closes: IntArray,
+    layout: Layout,
     covers: IntArray,
     corners: IntArray,
     boundaries: IntArray,
-    state: IntArray,
+    counters: IntArray,
 ) -> int:
-    """Run a pass from the start ``state[0]`` on, for about `steps` steps.
+    """Run a pass from the start ``counters[START_AT]`` on, for about so many steps.
 
-    Segments from i end at ``reach[i]`` at the latest.
-
-    Rows of `covers`: fewest segments up to j, where the last of them starts, what it costs. Rows of `corners`, one per
-    level: start and end of the segment kept, its in- and outbound cost. When the threshold is satisfied,
-    ``state[1]`` is the bottleneck and ``state[2]`` the number of segments between the `boundaries`.
+    When the threshold is satisfied, `boundaries` holds where the segments found begin and end. Threshold and capacity
+    are at most `MAX_TOTAL`, stages at most `MAX_STAGES`: no product of them leaves int64.
     """
-    work, parameters, rest, produced = prefix[0], prefix[1], prefix[2], prefix[3]
-    pin_ptr, out_ptr, close_ptr = ptr[0], ptr[1], ptr[2]
-    pin_previous, pin_next, pin_cost = pins[0], pins[1], pins[2]
-    out_first, out_last, out_cost = outs[0], outs[1], outs[2]
-    close_producer, close_cost = closes[0], closes[1]
-    fewest, origin, segment_cost = covers[0], covers[1], covers[2]
+    prefix, ptr, pins, outs, closes = layout.prefix, layout.ptr, layout.pins, layout.outs, layout.closes
+    work, parameters, rest, produced = prefix[WORK], prefix[PARAMETERS], prefix[REST], prefix[PRODUCED]
+    pin_ptr, out_ptr, close_ptr = ptr[PINS], ptr[OUTS], ptr[CLOSES]
+    pin_previous, pin_next, pin_cost = pins[PREVIOUS], pins[NEXT], pins[COST]
+    out_first, out_last, out_cost = outs[FIRST], outs[LAST], outs[COST]
+    close_producer, close_cost = closes[PRODUCER], closes[COST]
+    fewest, origin, segment_cost = covers[FEWEST], covers[ORIGIN], covers[SEGMENT_COST]
+    capacity = layout.capacity
+    if counters[START_AT] == 0:
+        _begin(fewest, corners)
     n = len(work) - 1
-    for i in range(state[0], n):
+    for i in range(counters[START_AT], n):
         level = fewest[i]
         if level >= stages:
             continue
         if steps <= 0:
-            state[0] = i
+            counters[START_AT] = i
             return _UNFINISHED
         left = stages - level - 1
         affordable = left * threshold
         beyond = parameters[n] - left * capacity
         j, inbound, outbound = i, 0, 0
-        if corners[level, 1] > i:
-            j, inbound, outbound = corners[level, 1], corners[level, 2], corners[level, 3]
-            for x in range(corners[level, 0], i):
+        if corners[level, END] > i:
+            j, inbound, outbound = corners[level, END], corners[level, INBOUND], corners[level, OUTBOUND]
+            for x in range(corners[level, BEGIN], i):
                 for y in range(pin_ptr[x], pin_ptr[x + 1]):
                     # Everything that the leftmost node consumes comes from outside.
                     if pin_next[y] >= j:
@@ -355,9 +253,9 @@ def _advance(
                         outbound -= out_cost[y]
                     if out_first[y] < j:
                         inbound += out_cost[y]
-            steps -= i - corners[level, 0] + pin_ptr[i] - pin_ptr[corners[level, 0]]
+            steps -= i - corners[level, BEGIN] + pin_ptr[i] - pin_ptr[corners[level, BEGIN]]
         joined = j
-        end = reach[i]
+        end = layout.reach[i]
         at_corner = True
         while True:
             least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] - capacity)
@@ -368,8 +266,8 @@ def _advance(
                     fewest[j], origin[j], segment_cost[j] = level + 1, i, least + outbound
                 elif at_corner:
                     at_corner = False
-                    corners[level, 0], corners[level, 1] = i, j
-                    corners[level, 2], corners[level, 3] = inbound, outbound
+                    corners[level, BEGIN], corners[level, END] = i, j
+                    corners[level, INBOUND], corners[level, OUTBOUND] = inbound, outbound
             if j == end:
                 break
             for y in range(pin_ptr[j], pin_ptr[j + 1]):
@@ -382,22 +280,32 @@ def _advance(
             j += 1
         steps -= j - joined + pin_ptr[j] - pin_ptr[joined] + 1
         if fewest[n] <= stages:
-            return _trace(covers, boundaries, state)
+            return _trace(covers, boundaries, counters)
         if at_corner:
-            corners[level, 0], corners[level, 1] = i, j
-            corners[level, 2], corners[level, 3] = inbound, outbound
+            corners[level, BEGIN], corners[level, END] = i, j
+            corners[level, INBOUND], corners[level, OUTBOUND] = inbound, outbound
     return _REFUTED
 
 
 @kernel
-def _trace(covers: IntArray, boundaries: IntArray, state: IntArray) -> int:
+def _begin(fewest: IntArray, corners: IntArray) -> None:
+    """Reach nothing but position 0, and keep no corner."""
+    for j in range(len(fewest)):
+        fewest[j] = _NEVER
+    fewest[0] = 0
+    for level in range(len(corners)):
+        corners[level, BEGIN] = corners[level, END] = -1
+
+
+@kernel
+def _trace(covers: IntArray, boundaries: IntArray, counters: IntArray) -> int:
     """Follow the slicing found backwards from its end."""
-    fewest, origin, segment_cost = covers[0], covers[1], covers[2]
+    fewest, origin, segment_cost = covers[FEWEST], covers[ORIGIN], covers[SEGMENT_COST]
     j = len(fewest) - 1
-    state[2] = fewest[j]
-    boundaries[state[2]] = j
+    counters[SEGMENTS] = fewest[j]
+    boundaries[fewest[j]] = j
     while j > 0:
-        state[1] = max(state[1], segment_cost[j])
+        counters[BOTTLENECK] = max(counters[BOTTLENECK], segment_cost[j])
         j = origin[j]
         boundaries[fewest[j]] = j
     return _SATISFIED

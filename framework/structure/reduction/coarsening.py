@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition, project
+from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray
 from framework.structure.reduction.contraction import compose, contract
@@ -28,6 +30,14 @@ LEAST_PROGRESS = 0.03
 """Share of the nodes that a round has to take away for another one to be worth its time."""
 WIDEST = 64
 """Consumers of a tensor that are still looked at as partners of one another."""
+
+
+class _Nodes(NamedTuple):
+    """Of each node: its stage, its level, and its work and parameters in ticks."""
+
+    stage_of: IntArray
+    level: IntArray
+    weight: IntArray
 
 
 def coarsen(
@@ -78,20 +88,8 @@ def coarsen(
 def _pair(instance: Instance, stage_of: IntArray, heaviest: int, pairs: int, random: np.random.Generator) -> IntArray:
     """Return the partner of each node, itself where it has none, ``[n]``."""
     top = instance.topology
-    return _match(
-        random.permutation(instance.n),
-        stage_of,
-        _levels(top.pred_ptr, top.preds),
-        instance.work + instance.parameter_cost,
-        instance.tensor_cost,
-        top.producer,
-        top.consumer_ptr,
-        top.consumers,
-        (top.in_ptr, top.in_tensors),
-        (top.out_ptr, top.out_tensors),
-        heaviest,
-        pairs,
-    )
+    nodes = _Nodes(stage_of, _levels(top.pred_ptr, top.preds), instance.work + instance.parameter_cost)
+    return _match(random.permutation(instance.n), nodes, instance.tensor_cost, top.arrays, heaviest, pairs)
 
 
 @allocating_kernel
@@ -106,19 +104,11 @@ def _levels(pred_ptr: IntArray, preds: IntArray) -> IntArray:
 
 @allocating_kernel
 def _match(
-    order: IntArray,
-    stage_of: IntArray,
-    level: IntArray,
-    weight: IntArray,
-    tensor_cost: IntArray,
-    producer: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    incoming: tuple[IntArray, IntArray],
-    outgoing: tuple[IntArray, IntArray],
-    heaviest: int,
-    pairs: int,
+    order: IntArray, nodes: _Nodes, tensor_cost: IntArray, top: TopologyArrays, heaviest: int, pairs: int
 ) -> IntArray:
+    """Return the partner of each node, given the order in which they take one and the most pairs there may be."""
+    producer, consumer_ptr, consumers = top.producer, top.consumer_ptr, top.consumers
+    level = nodes.level
     partner = np.arange(len(order))
     free = np.ones(len(order), np.bool_)
     for u in order:
@@ -128,13 +118,13 @@ def _match(
             continue
         chosen, best = -1, 0.0
         for side in range(2):
-            ptr, items = incoming if side == 0 else outgoing
+            ptr, items = (top.in_ptr, top.in_tensors) if side == 0 else (top.out_ptr, top.out_tensors)
             for i in range(ptr[u], ptr[u + 1]):
                 t = items[i]
                 if side == 0:
                     p = producer[t]
                     if level[p] == level[u] - 1:
-                        rating = _rating(u, p, free, stage_of, weight, heaviest, tensor_cost[t])
+                        rating = _rating(u, p, free, nodes, heaviest, tensor_cost[t])
                         if rating > best:
                             chosen, best = p, rating
                     if consumer_ptr[t + 1] - consumer_ptr[t] > WIDEST:
@@ -142,7 +132,7 @@ def _match(
                 for j in range(consumer_ptr[t], consumer_ptr[t + 1]):
                     v = consumers[j]
                     if v != u and level[v] == level[u] + side:
-                        rating = _rating(u, v, free, stage_of, weight, heaviest, tensor_cost[t])
+                        rating = _rating(u, v, free, nodes, heaviest, tensor_cost[t])
                         if rating > best:
                             chosen, best = v, rating
         if chosen >= 0:
@@ -153,9 +143,9 @@ def _match(
 
 
 @kernel
-def _rating(u: int, v: int, free: BoolArray, stage_of: IntArray, weight: IntArray, heaviest: int, cost: int) -> float:
+def _rating(u: int, v: int, free: BoolArray, nodes: _Nodes, heaviest: int, cost: int) -> float:
     """Return how good a pair is, 0 if it is not allowed."""
-    together = weight[u] + weight[v]
-    if not free[v] or stage_of[u] != stage_of[v] or together > heaviest:
+    together = nodes.weight[u] + nodes.weight[v]
+    if not free[v] or nodes.stage_of[u] != nodes.stage_of[v] or together > heaviest:
         return 0.0
     return float((cost + 1.0) / (together + 1.0))

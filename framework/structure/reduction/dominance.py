@@ -69,7 +69,8 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.model.topology import TopologyArrays
+from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 from framework.structure.poset.closure import BoolArray, redundant_edges
 from framework.structure.reduction.contraction import compose, contract
 
@@ -143,7 +144,6 @@ def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] 
 
 def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray]:
     """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
-    top = instance.topology
     load = instance.work + instance.parameter_cost if instance.can_overflow else instance.work
     shared = instance.shared
     if len(shared) and instance.can_overflow:
@@ -156,25 +156,8 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
         load = load + np.where(sizes > 0, 2 * MAX_TOTAL, 0)
     root = np.arange(instance.n, dtype=np.int64)
     lowered = np.zeros(instance.n, np.int64)
-    _find_dominated(
-        load,
-        np.minimum(instance.work, tolerance),
-        instance.tensor_cost,
-        top.producer,
-        top.consumer_ptr,
-        top.consumers,
-        top.in_ptr,
-        top.in_tensors,
-        top.out_ptr,
-        top.out_tensors,
-        top.succ_ptr,
-        top.succs,
-        top.pred_ptr,
-        top.preds,
-        redundant,
-        root,
-        lowered,
-    )
+    slack = np.minimum(instance.work, tolerance)
+    _find_dominated(load, slack, instance.tensor_cost, instance.topology.arrays, redundant, root, lowered)
     return root, lowered
 
 
@@ -183,17 +166,7 @@ def _find_dominated(
     load: IntArray,
     slack: IntArray,
     cost: IntArray,
-    producer: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-    succ_ptr: IntArray,
-    succs: IntArray,
-    pred_ptr: IntArray,
-    preds: IntArray,
+    top: TopologyArrays,
     redundant: BoolArray,
     root: IntArray,
     lowered: IntArray,
@@ -207,41 +180,21 @@ def _find_dominated(
     direct_in = np.zeros(n, np.int64)
     direct_out = np.zeros(n, np.int64)
     for u in range(n):
-        for e in range(succ_ptr[u], succ_ptr[u + 1]):
+        for e in range(top.succ_ptr[u], top.succ_ptr[u + 1]):
             if not redundant[e]:
                 direct_out[u] += 1
-                direct_in[succs[e]] += 1
+                direct_in[top.succs[e]] += 1
     for x in range(n):
         target = -1
         least = slack[x] + 1
         if direct_out[x] == 1:
-            v = succs[succ_ptr[x]]
-            excess = load[x]
-            for i in range(out_ptr[x], out_ptr[x + 1]):
-                t = out_tensors[i]
-                if not _consumes(t, v, consumer_ptr, consumers):
-                    excess += cost[t]
-                elif consumer_ptr[t + 1] - consumer_ptr[t] == 1:
-                    excess -= cost[t]
-            for i in range(in_ptr[x], in_ptr[x + 1]):
-                if excess >= least:
-                    break
-                if not _consumes(in_tensors[i], v, consumer_ptr, consumers):
-                    excess += cost[in_tensors[i]]
+            v = top.succs[top.succ_ptr[x]]
+            excess = _excess_of_pull(x, v, load[x], least, cost, top)
             if excess < least and _find(root, v) != x:
                 target, least = v, excess
         if direct_in[x] == 1:
-            u = preds[pred_ptr[x + 1] - 1]
-            excess = load[x]
-            for i in range(out_ptr[x], out_ptr[x + 1]):
-                excess += cost[out_tensors[i]]
-            for i in range(in_ptr[x], in_ptr[x + 1]):
-                t = in_tensors[i]
-                if producer[t] == u:
-                    if consumer_ptr[t + 1] - consumer_ptr[t] == 1:
-                        excess -= cost[t]
-                elif not _consumes(t, u, consumer_ptr, consumers):
-                    excess += cost[t]
+            u = top.preds[top.pred_ptr[x + 1] - 1]
+            excess = _excess_of_push(x, u, load[x], cost, top)
             if excess < least and _find(root, u) != x:
                 target, least = u, excess
         if target >= 0:
@@ -251,16 +204,52 @@ def _find_dominated(
         root[x] = _find(root, x)
 
 
+@inlined_kernel
+def _excess_of_pull(u: int, v: int, load: int, enough: int, cost: IntArray, top: TopologyArrays) -> int:
+    """Return by how much the left side of (1) exceeds the right one, or a value from `enough` on if that does."""
+    excess = load
+    for i in range(top.out_ptr[u], top.out_ptr[u + 1]):
+        t = top.out_tensors[i]
+        if not _consumes(t, v, top):
+            excess += cost[t]
+        elif top.consumer_ptr[t + 1] - top.consumer_ptr[t] == 1:
+            excess -= cost[t]
+    for i in range(top.in_ptr[u], top.in_ptr[u + 1]):
+        if excess >= enough:
+            break
+        if not _consumes(top.in_tensors[i], v, top):
+            excess += cost[top.in_tensors[i]]
+    return excess
+
+
+@inlined_kernel
+def _excess_of_push(v: int, u: int, load: int, cost: IntArray, top: TopologyArrays) -> int:
+    """Return by how much the left side of (2) exceeds the right one."""
+    excess = load
+    for i in range(top.out_ptr[v], top.out_ptr[v + 1]):
+        excess += cost[top.out_tensors[i]]
+    for i in range(top.in_ptr[v], top.in_ptr[v + 1]):
+        t = top.in_tensors[i]
+        if top.producer[t] == u:
+            if top.consumer_ptr[t + 1] - top.consumer_ptr[t] == 1:
+                excess -= cost[t]
+        elif not _consumes(t, u, top):
+            excess += cost[t]
+    return excess
+
+
 @kernel
-def _consumes(t: int, v: int, consumer_ptr: IntArray, consumers: IntArray) -> bool:
-    low, high = consumer_ptr[t], consumer_ptr[t + 1]
+def _consumes(t: int, v: int, top: TopologyArrays) -> bool:
+    """Whether a node is among the consumers of a tensor, by bisection."""
+    consumers = top.consumers
+    low, high = top.consumer_ptr[t], top.consumer_ptr[t + 1]
     while low < high:
         middle = (low + high) >> 1
         if consumers[middle] < v:
             low = middle + 1
         else:
             high = middle
-    return bool(low < consumer_ptr[t + 1] and consumers[low] == v)
+    return bool(low < top.consumer_ptr[t + 1] and consumers[low] == v)
 
 
 @kernel

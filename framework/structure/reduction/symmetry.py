@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
+from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.poset.closure import BoolArray
 from framework.structure.reduction.contraction import contract, with_arcs
 from framework.structure.scrambling import scrambled
 
@@ -75,34 +77,19 @@ def exchangeable(instance: Instance, one: IntArray, other: IntArray) -> bool:
         return False
     if not np.array_equal(instance.parameter_cost[one], instance.parameter_cost[other]):
         return False
-    top = instance.topology
     image = np.arange(instance.n, dtype=np.int64)
     image[one], image[other] = other, one
     moved = np.concatenate((one, other))
-    return bool(
-        _maps_tensors(
-            image,
-            moved,
-            instance.tensor_cost,
-            top.producer,
-            top.consumer_ptr,
-            top.consumers,
-            top.in_ptr,
-            top.in_tensors,
-            top.out_ptr,
-            top.out_tensors,
-        )
-    )
+    return bool(_maps_tensors(image, moved, instance.tensor_cost, instance.topology.arrays))
 
 
 def _candidates(instance: Instance) -> list[IntArray]:
     """Return groups of what may be exchangeable: ``[branches, places]`` nodes."""
-    top = instance.topology
     nodes, tensors = _colours(instance)
     _, node_colour, node_count = np.unique(nodes, return_inverse=True, return_counts=True)
     _, tensor_colour, tensor_count = np.unique(tensors, return_inverse=True, return_counts=True)
     loose = node_count[node_colour] > 1
-    component = _components(loose, tensor_count[tensor_colour] > 1, top.producer, top.consumer_ptr, top.consumers)
+    component = _components(loose, tensor_count[tensor_colour] > 1, instance.topology.arrays)
     members = np.flatnonzero(loose)
     members = members[np.lexsort((members, node_colour[members], component[members]))]
     if not len(members):
@@ -117,38 +104,22 @@ def _candidates(instance: Instance) -> list[IntArray]:
 
 def _colours(instance: Instance) -> tuple[Colours, Colours]:
     """Return hashes of nodes and tensors that are the same where a map of the instance onto itself leads."""
-    top = instance.topology
+    top = instance.topology.arrays
     nodes = instance.work.astype(np.uint64) * np.uint64(3) + instance.parameter_cost.astype(np.uint64)
     tensors = instance.tensor_cost.astype(np.uint64)
     count = 0
     while True:
-        _recolour(
-            nodes,
-            tensors,
-            top.consumer_ptr,
-            top.consumers,
-            top.in_ptr,
-            top.in_tensors,
-            top.out_ptr,
-            top.out_tensors,
-        )
+        _recolour(nodes, tensors, top)
         before, count = count, len(np.unique(nodes)) + len(np.unique(tensors))
         if count == before:
             return nodes, tensors
 
 
 @kernel
-def _recolour(
-    nodes: Colours,
-    tensors: Colours,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-) -> None:
+def _recolour(nodes: Colours, tensors: Colours, top: TopologyArrays) -> None:
     """Hash into each colour those of all that comes before, then those of all that comes after."""
+    consumer_ptr, consumers = top.consumer_ptr, top.consumers
+    in_ptr, in_tensors, out_ptr, out_tensors = top.in_ptr, top.in_tensors, top.out_ptr, top.out_tensors
     n = len(nodes)
     for v in range(n):
         total = np.uint64(0)
@@ -171,14 +142,9 @@ def _recolour(
 
 
 @allocating_kernel
-def _components(
-    loose: NDArray[np.bool_],
-    loose_tensor: NDArray[np.bool_],
-    producer: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-) -> IntArray:
+def _components(loose: BoolArray, loose_tensor: BoolArray, top: TopologyArrays) -> IntArray:
     """Return the component of each node, by loose tensors between loose nodes."""
+    producer, consumer_ptr, consumers = top.producer, top.consumer_ptr, top.consumers
     n = len(loose)
     parent = np.arange(n)
     for t in range(len(producer)):
@@ -205,19 +171,10 @@ def _components(
 
 
 @allocating_kernel
-def _maps_tensors(
-    image: IntArray,
-    moved: IntArray,
-    tensor_cost: IntArray,
-    producer: IntArray,
-    consumer_ptr: IntArray,
-    consumers: IntArray,
-    in_ptr: IntArray,
-    in_tensors: IntArray,
-    out_ptr: IntArray,
-    out_tensors: IntArray,
-) -> bool:
+def _maps_tensors(image: IntArray, moved: IntArray, tensor_cost: IntArray, top: TopologyArrays) -> bool:
     """Whether a map of nodes turns every tensor of those it moves into a tensor of the same cost."""
+    producer, consumer_ptr, consumers = top.producer, top.consumer_ptr, top.consumers
+    in_ptr, in_tensors, out_ptr, out_tensors = top.in_ptr, top.in_tensors, top.out_ptr, top.out_tensors
     asked = np.full(len(image), -1, np.int64)
     for v in moved:
         ins = in_ptr[v + 1] - in_ptr[v]
