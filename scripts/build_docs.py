@@ -4,7 +4,8 @@ scripts/build_docs            writes the pages and builds the site: open build/s
 scripts/build_docs --check    writes no page; exits with 1 if one is not current or the site has a warning
 scripts/build_docs --pages    only writes the pages, in seconds
 
-docs/methods.md is made from the registry and the docstrings, docs/measurements.md from the data in docs/measurements.
+docs/methods.md is made from the registry and the docstrings; docs/measurements.md and the results in README.md from the
+data in docs/measurements.
 """
 
 from __future__ import annotations

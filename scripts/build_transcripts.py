@@ -1,11 +1,14 @@
 """Run the commands that the pages show, and put what they print in the place of what the pages show.
 
     python scripts/build_transcripts.py [--models FOLDER] [PAGE ...]
+    python scripts/build_transcripts.py --check [PAGE ...]      run nothing; exit with 1 if a transcript is out of shape
 
 A block of a page that begins with ``    $ pipebound ...`` and shows output is a transcript; one whose output begins
 with ``...`` shows the last paragraph only. Its command runs at 80 columns in a scratch folder, after those before it on
 the page; transcripts that need a model of `--models` (see scripts/testbed/export_examples.py) are left alone without
 it. Figures that these commands draw go to docs/images. Run it on an idle machine: what is measured is shown as it is.
+
+`--check` parses each command with the options of the command line as it is now, and looks for the figures.
 """
 
 from __future__ import annotations
@@ -79,11 +82,53 @@ def rebuild(page: Path, folder: Path) -> None:
     page.write_text("\n".join([*shown, *lines[last:]]) + "\n", encoding="utf-8")
 
 
+def faults(page: Path) -> list[str]:
+    """Return what is wrong with the transcripts of a page, without running them."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    found = []
+    commands = []
+    for first, end in transcripts(lines):
+        command = lines[first].removeprefix(PROMPT)
+        commands.append(command)
+        where = f"{page.name}, line {first + 1}"
+        if not any(lines[first + 1 : end]):
+            found.append(f"{where}: no output")
+        if complaint := unknown(shlex.split(command)):
+            found.append(f"{where}: {complaint}")
+        if command in FIGURES and not (ROOT / "docs" / "images" / FIGURES[command][1]).is_file():
+            found.append(f"{where}: docs/images/{FIGURES[command][1]} is missing")
+    return found if commands else [f"{page.name}: no transcripts"]
+
+
+def unknown(words: list[str]) -> str:
+    """Return what the command line does not understand of a command; nothing if it understands it."""
+    from typer._click.exceptions import ClickException
+    from typer.main import get_command
+
+    from framework.cli import app
+
+    command, context = get_command(app), None
+    try:
+        while hasattr(command, "commands"):
+            name, *words = words
+            context = command.make_context(command.name or "pipebound", [name, "--"], parent=context)
+            command = command.commands[name]
+        command.make_context(command.name, words, parent=context)
+    except KeyError as error:
+        return f"there is no command {error}"
+    except ClickException as error:
+        return error.format_message()
+    return ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, help="folder with resnet18.onnx and bert_6.onnx")
+    parser.add_argument("--check", action="store_true", help="run nothing; exit with 1 if a transcript is out of shape")
     parser.add_argument("pages", nargs="*", default=PAGES)
     arguments = parser.parse_args()
+    if arguments.check:
+        raise SystemExit("\n".join(fault for page in arguments.pages for fault in faults(ROOT / page)) or 0)
     with tempfile.TemporaryDirectory(prefix="pipebound-transcripts-") as name:
         folder = Path(name)
         for model in sorted(arguments.models.resolve().glob("*.onnx")) if arguments.models else []:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from os import sched_getaffinity
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,13 @@ class Measurement:
         path.write_text(text + "\n", encoding="utf-8")
 
 
-def measurement(parameters: Mapping[str, Any], tables: Sequence[Figures]) -> Measurement:
-    """Return the measurement of today on this machine."""
+def measurement(parameters: Mapping[str, Any], tables: Sequence[Figures], busy: float = 0.0) -> Measurement:
+    """Return the measurement of today on this machine, of which other programs used `busy` cores."""
+    others = f", of which other programs used {busy:.1f}" if busy >= 0.1 else ""
     return Measurement(
         parameters=parameters,
         measured=datetime.now(UTC).date().isoformat(),
-        machine=f"{_processor()}, {len(sched_getaffinity(0))} cores",
+        machine=f"{_processor()}, {len(os.sched_getaffinity(0))} cores{others}",
         tables=tuple(tables),
     )
 
@@ -118,6 +120,20 @@ def read_measurement(path: Path) -> Measurement:
         for table in kept["tables"]
     )
     return Measurement(parameters=kept["parameters"], measured=kept["measured"], machine=kept["machine"], tables=tables)
+
+
+def busy_cores(seconds: float = 2.0) -> float:
+    """Return how many cores are in use while this process sleeps."""
+
+    def ticks() -> tuple[int, int]:
+        fields = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]
+
+    total, idle = ticks()
+    time.sleep(seconds)
+    later, later_idle = ticks()
+    cores = os.cpu_count() or 1
+    return cores * (1.0 - (later_idle - idle) / max(1, later - total))
 
 
 def _processor() -> str:

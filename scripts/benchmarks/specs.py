@@ -21,12 +21,15 @@ class Spec:
         ``module:function`` of this folder, which returns tables.
     parameters
         Arguments of that function. A kept measurement has these and no others.
+    short
+        Whether `scripts/bench --readme` runs it: README.md shows its figures, and it takes a few minutes at most.
     """
 
     name: str
     about: str
     measure: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    short: bool = False
 
 
 STAGES = (2, 4, 8, 16, 32, 64)
@@ -36,18 +39,21 @@ SPECS = (
         about="dnn-partitioning inference inputs, k = 2 .. 32: optimal, and in how many seconds",
         measure="claims:dnn",
         parameters={"budget": 30.0},
+        short=True,
     ),
     Spec(
         name="pipedream",
         about="PipeDream profiles at 1e9 B/s, k = 2 .. 32",
         measure="claims:pipedream",
         parameters={"budget": 20.0},
+        short=True,
     ),
     Spec(
         name="testbed",
         about="the nine graphs from the onnx package on the reference device, k = 2 .. 32",
         measure="claims:testbed",
         parameters={"budget": 20.0},
+        short=True,
     ),
     Spec(
         name="regal",
@@ -66,18 +72,31 @@ SPECS = (
         about="`pipebound --help`; reading, and a budget of 10 s, on 12,000 nodes",
         measure="claims:start",
         parameters={"budget": 10.0},
+        short=True,
     ),
-    Spec(name="slicing", about="a slicing pass and a full solve on 20,000 nodes", measure="claims:slicing"),
-    Spec(name="anchored", about="anchored-cut on 12,000 nodes: time, memory, maximum flows", measure="claims:anchored"),
+    Spec(
+        name="slicing",
+        about="a slicing pass and a full solve on 20,000 nodes",
+        measure="methods.slicing:measure",
+        parameters={"nodes": 20_000, "stages": 16, "repeats": 7},
+        short=True,
+    ),
+    Spec(
+        name="anchored",
+        about="anchored-cut on 12,000 nodes: time, memory, maximum flows",
+        measure="methods.anchored_cut:measure",
+        parameters={"nodes": 12_000, "seconds": 60.0, "cuts": 200},
+        short=True,
+    ),
     Spec(
         name="solvers",
-        about="`default` beside the paper's method and plain solvers, 8 s a run on four wide random graphs",
+        about="`default`, the paper's method and plain solvers, 8 s a run on four wide random graphs",
         measure="against:contest",
         parameters={"field": "solvers", "budget": 8.0, "stages": STAGES},
     ),
     Spec(
         name="decompositions",
-        about="decompositions beside `simple` and `lp`, 10 s a run on the same graphs",
+        about="decompositions, `simple` and `lp`, 10 s a run on the same graphs",
         measure="against:contest",
         parameters={"field": "decompositions", "budget": 10.0, "stages": (2, 4, 8, 16, 32)},
     ),
@@ -89,25 +108,25 @@ SPECS = (
     ),
     Spec(
         name="fixing",
-        about="what `fixing` leaves 1e-4 below the best partition, and what that is worth to CP-SAT",
+        about="instances that `fixing` filters 1e-4 below the best partition, and CP-SAT's time on them",
         measure="methods.fixing:measure",
         parameters={"seconds": 8.0},
     ),
     Spec(
         name="left",
-        about="what order and stage windows are worth on what `fixing` leaves",
+        about="effect of symmetry breaking and stage windows on instances that `fixing` filters",
         measure="methods.left:measure",
         parameters={"seconds": 8.0},
     ),
     Spec(
         name="tolls",
-        about="what tolls add to the bounds of one core",
+        about="effect of separation costs on the bounds of one core",
         measure="methods.tolls:measure",
         parameters={"ideals": 30_000},
     ),
     Spec(
         name="weave",
-        about="partitions of `weave` beside those of the searches it replaced, 2 s each",
+        about="partitions of `weave` and of the searches it replaced, 2 s each",
         measure="methods.weave:measure",
         parameters={"seconds": 2.0, "stages": (8, 32)},
     ),

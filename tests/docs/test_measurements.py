@@ -21,9 +21,30 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("runner")
 
 
-def test_the_page_is_current(runner: Any) -> None:
-    page = runner.PAGE.read_text(encoding="utf-8")
-    assert runner.filled(page) == page, "run scripts/bench --page"
+def test_the_pages_are_current(runner: Any) -> None:
+    for path in runner.PAGES:
+        page = path.read_text(encoding="utf-8")
+        assert runner.filled(page) == page, "run scripts/bench --page"
+
+
+def test_the_results_of_the_readme_are_kept_figures(
+    runner: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## What it achieves\n")[2].partition("\n## ")[0]
+    assert f"<!-- begin: {runner.RESULTS} -->" in section
+    assert "|---" not in re.sub(r"<!-- begin: ([^>]+) -->.*?<!-- end: \1 -->", "", section, flags=re.DOTALL)
+    table = runner.results()
+    for path in runner.DATA.glob("*.json"):
+        text = path.read_text(encoding="utf-8").replace("1.06 s", "1.07 s")
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(importlib.import_module("results"), "DATA", tmp_path)
+    assert runner.results() == table.replace("1.06 s", "1.07 s") != table
+
+
+def test_short_benchmarks_are_those_of_the_readme(runner: Any) -> None:
+    shown = {claim.benchmark for claim in importlib.import_module("results").CLAIMS}
+    assert {spec.name for spec in runner.SPECS if spec.short} <= shown <= {spec.name for spec in runner.SPECS}
 
 
 def test_every_table_of_the_page_is_in_a_block(runner: Any) -> None:

@@ -1,25 +1,24 @@
 """Time the anchored-cut bound on large graphs, and its maximum flow against OR-Tools on the same cuts.
 
-    python scripts/benchmarks/methods/anchored_cut.py [--nodes 12000] [--seconds 60] [--cuts 200]
+    scripts/bench anchored [--set cuts=200]
 
-The first table runs `anchored-cut` in a process of its own; peak memory is that process's. Tensors are made dear and
-stages many, so that no easier bound ends the search at once and cheapest sets are large. The second table solves
+The first table runs `anchored-cut` in a process of its own; peak memory is that process's. Tensors are made expensive
+and stages many, so that no easier bound ends the search at once and cheapest sets are large. The second table solves
 the same anchored cuts with both codes; OR-Tools needs a new graph for every cut, as its capacities cannot be reset,
 and building it is not counted.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from figures import Figures
 
 from framework.model.instance import Instance
 from framework.model.problem import Problem
@@ -34,7 +33,7 @@ def dear_transfers(nodes: int, width: int, factor: int) -> Instance:
     return replace(instance, tensor_cost=factor * instance.tensor_cost)
 
 
-def measure(nodes: int, width: int, factor: int, seconds: float, pipe: Connection) -> None:
+def _run_bound(nodes: int, width: int, factor: int, seconds: float, pipe: Connection) -> None:
     load_plugins()
     small = Problem(instance=random_layered_instance(1, 60, width=9), stages=60)
     run_entry(registry.create("anchored-cut"), small)
@@ -48,31 +47,24 @@ def measure(nodes: int, width: int, factor: int, seconds: float, pipe: Connectio
     pipe.send((taken, first, dual, outcome.details, str(outcome.termination.reason), peak))
 
 
-def whole_bound(console: Console, nodes: int, seconds: float) -> None:
-    table = Table(title=f"anchored-cut on {nodes:,} nodes, at most {seconds:g} s")
-    for heading in ("graph", "tensors dearer by", "time", "bound by", "anchors", "cuts", "ended", "peak memory"):
-        table.add_column(heading, justify="right")
+def whole_bound(nodes: int, seconds: float) -> Figures:
+    """Return a row for each graph and factor on the cost of its tensors."""
+    rows = []
     for name, width in (("chain-like", 4), ("wide", 200)):
         for factor in (1, 10, 100):
             here, there = multiprocessing.Pipe()
             process = multiprocessing.get_context("spawn").Process(
-                target=measure, args=(nodes, width, factor, seconds, there)
+                target=_run_bound, args=(nodes, width, factor, seconds, there)
             )
             process.start()
             taken, first, dual, details, ended, peak = here.recv()
             process.join()
             reached = "-" if dual is None else f"{first:.1f} s"
-            table.add_row(
-                name,
-                str(factor),
-                f"{taken:.1f} s",
-                reached,
-                str(details.get("anchors")),
-                str(details.get("cuts")),
-                ended,
-                f"{peak:.0f} MiB",
-            )
-    console.print(table)
+            counts = str(details.get("anchors")), str(details.get("cuts"))
+            rows.append((name, str(factor), f"{taken:.1f} s", reached, *counts, ended, f"{peak:.0f} MiB"))
+    columns = ("graph", "tensor costs times", "time", "bound by", "anchors", "cuts", "ended", "peak memory")
+    title = f"anchored-cut on {nodes:,} nodes, at most {seconds:g} s"
+    return Figures(name="bound", title=title, columns=columns, rows=tuple(rows))
 
 
 def ortools_seconds(cuts: NodeCuts, capacities: np.ndarray, expected: int) -> float:
@@ -93,10 +85,9 @@ def ortools_seconds(cuts: NodeCuts, capacities: np.ndarray, expected: int) -> fl
     return taken
 
 
-def codes(console: Console, cuts_wanted: int) -> None:
-    table = Table(title=f"the same {cuts_wanted} anchored cuts, by code")
-    for heading in ("graph", "nodes", "this project", "OR-Tools", "ratio"):
-        table.add_column(heading, justify="right")
+def codes(cuts_wanted: int) -> Figures:
+    """Return a row for each graph with the seconds of both codes."""
+    rows = []
     for name, nodes, width in (("chain-like", 2000, 4), ("wide", 2000, 100), ("wide", 12_000, 200)):
         instance = dear_transfers(nodes, width, 10)
         cuts = NodeCuts(instance)
@@ -108,20 +99,11 @@ def codes(console: Console, cuts_wanted: int) -> None:
             found = cuts.minimise(instance.work, inside=[v], anchors=[v])
             ours += time.perf_counter() - started
             theirs += ortools_seconds(cuts, cuts.capacities(), found.value)
-        table.add_row(name, f"{nodes:,}", f"{ours:.2f} s", f"{theirs:.2f} s", f"{theirs / ours:.1f}")
-    console.print(table)
+        rows.append((name, f"{nodes:,}", f"{ours:.2f} s", f"{theirs:.2f} s", f"{theirs / ours:.1f}"))
+    columns = ("graph", "nodes", "this project", "OR-Tools", "ratio")
+    return Figures(name="codes", title=f"the same {cuts_wanted} anchored cuts", columns=columns, rows=tuple(rows))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, default=12_000)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--cuts", type=int, default=200)
-    options = parser.parse_args()
-    console = Console(width=120)
-    whole_bound(console, options.nodes, options.seconds)
-    codes(console, options.cuts)
-
-
-if __name__ == "__main__":
-    main()
+def measure(nodes: int, seconds: float, cuts: int) -> Sequence[Figures]:
+    """Return the time and memory of the whole bound, and the times of its cuts by both codes."""
+    return whole_bound(nodes, seconds), codes(cuts)

@@ -1,6 +1,6 @@
 """Time the slicing of one order, and the other structure tools.
 
-    python scripts/benchmarks/methods/slicing.py [--nodes 20000] [--stages 16] [--repeats 7]
+    scripts/bench slicing [--set nodes=20000]
 
 Every figure is the minimum over repeats after compilation. *Naive* is a pass at the same threshold that grows
 each segment from its start on: O(nodes * segment) steps.
@@ -8,15 +8,13 @@ each segment from its start on: O(nodes * segment) steps.
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from figures import Figures
 from numba import njit
-from rich.console import Console
-from rich.table import Table
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
@@ -31,26 +29,20 @@ from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.instances import random_layered_instance
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, default=20_000)
-    parser.add_argument("--stages", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
-    console = Console()
-    console.print(_slicing_table(arguments.nodes, arguments.stages, arguments.repeats))
-    console.print(_tools_table(arguments.repeats))
+def measure(nodes: int, stages: int, repeats: int) -> Sequence[Figures]:
+    """Return the milliseconds of slicing by graph, and those of the other tools by size."""
+    return _slicing_table(nodes, stages, repeats), _tools_table(repeats)
 
 
-def _slicing_table(nodes: int, stages: int, repeats: int) -> Table:
-    table = Table(title=f"{nodes} nodes, {stages} stages: milliseconds")
-    for heading in ("edges reach back", "overflow", "prepare", "refute", "satisfy", "solve", "naive refute", "ratio"):
-        table.add_column(heading, justify="right")
+def _slicing_table(nodes: int, stages: int, repeats: int) -> Figures:
+    rows = []
     for width, share in ((2, None), (4, None), (4, 0.05), (30, None)):
         instance = random_layered_instance(1, nodes, width=width, capacity_share=share)
         overflow = "no" if share is None else f"beyond {share:.0%}"
-        table.add_row(str(width), overflow, *_slicing_figures(instance, stages, repeats))
-    return table
+        rows.append((str(width), overflow, *_slicing_figures(instance, stages, repeats)))
+    measured = ("prepare", "refute", "satisfy", "solve", "naive refute")
+    columns = ("edges reach back", "overflow", *(f"{name}, ms" for name in measured), "ratio")
+    return Figures(name="passes", title=f"{nodes:,} nodes, {stages} stages", columns=columns, rows=tuple(rows))
 
 
 def _slicing_figures(instance: Instance, stages: int, repeats: int) -> list[str]:
@@ -63,7 +55,7 @@ def _slicing_figures(instance: Instance, stages: int, repeats: int) -> list[str]
     solve = _milliseconds(lambda: _solve(slicer, stages), repeats)
     figures = [f"{figure:.2f}" for figure in (prepare, refute, satisfy, solve)]
     if instance.can_overflow:
-        return figures
+        return [*figures, "", ""]
     data = _naive_data(instance)
     if _naive_pass(best.value, *data) > stages or _naive_pass(best.value - 1, *data) <= stages:
         raise SystemExit("the naive pass disagrees")
@@ -71,18 +63,16 @@ def _slicing_figures(instance: Instance, stages: int, repeats: int) -> list[str]
     return [*figures, f"{naive:.1f}", f"{naive / refute:.0f}"]
 
 
-def _tools_table(repeats: int) -> Table:
-    table = Table(title="Structure tools on layered graphs (width 4): milliseconds")
-    table.add_column("tool")
+def _tools_table(repeats: int) -> Figures:
     sizes = (200, 12_000)
-    for n in sizes:
-        table.add_column(f"n = {n}", justify="right")
     load_plugins()
     instances = [random_layered_instance(1, n, capacity_share=0.1) for n in sizes]
+    rows = []
     for name, tool in _tools().items():
         figures = [_milliseconds(partial(tool, instance), repeats) for instance in instances]
-        table.add_row(name, *(f"{figure:.2f}" for figure in figures))
-    return table
+        rows.append((name, *(f"{figure:.2f}" for figure in figures)))
+    title = "structure tools on layered graphs (width 4): ms"
+    return Figures(name="tools", title=title, columns=("tool", *(f"n = {n}" for n in sizes)), rows=tuple(rows))
 
 
 def _tools() -> dict[str, Callable[[Instance], object]]:
@@ -169,7 +159,3 @@ def _naive_pass(
             if least + outbound <= threshold:
                 fewest[j + 1] = min(fewest[j + 1], fewest[i] + 1)
     return int(fewest[n])
-
-
-if __name__ == "__main__":
-    main()
