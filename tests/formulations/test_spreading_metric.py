@@ -19,9 +19,10 @@ from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
+from framework.structure.pricing.network import incidence_of
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.spreading.cutting_planes import Spreading
-from framework.structure.spreading.paths import Tree, grow_tree, incidence_of
+from framework.structure.spreading.paths import Tree, grow_tree
 from framework.structure.spreading.rows import paths_of, row_of, total_row
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem

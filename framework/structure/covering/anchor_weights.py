@@ -6,174 +6,81 @@ all nodes exceeds k, no partition into k stages keeps to T.
 
 Each g_v is proven by a branch-and-bound tree (`framework.structure.pricing.vertex_bound`) with v as its only anchor:
 nodes that share no stage with v at T are excluded, and nets that no stage of v covers are open. A tree of one vertex is
-a Lagrangian bound, one minimum cut. `walk_anchor` repeats the cuts of a recorded tree, without search.
+a Lagrangian bound, one minimum cut. `framework.structure.pricing.tree.verify_trees` repeats the cuts of a recorded
+tree, without search.
 
 Source: this project.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from enum import IntEnum
 
 from framework.model.arrays import IntArray
-from framework.structure.kernel import allocating_kernel, kernel
-from framework.structure.pricing.network import (
-    Network,
-    Shape,
-)
-from framework.structure.pricing.propagation import Rules
-from framework.structure.pricing.vertex_bound import (
-    BRANCHES,
-    FOUND,
-    MAGNITUDE,
-    OPEN,
+from framework.structure.kernel import kernel
+from framework.structure.pricing.tree import (
+    ROWS,
+    VERTICES,
+    Claim,
+    CutModel,
+    Outcome,
     Search,
-    bound_vertex,
-    branch,
-    next_vertex,
+    open_alone,
     open_anchor,
-    walk_tree,
+    settle,
 )
+from framework.structure.pricing.vertex_bound import bound_vertex
 
-DONE, FOUND_SET, PAUSED, LOG_FULL = 0, 1, 2, 3
+
+class Progress(IntEnum):
+    """How far the search of an anchor's tree has come."""
+
+    DONE = 0
+    """No stage of the anchor weighs more than theta; the log has the record."""
+    FOUND_SET = 1
+    """The set in `Search.low` weighs more than theta."""
+    PAUSED = 2
+    LOG_FULL = 3
 
 
-@allocating_kernel
+@kernel
 def bound_roots(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    weights: IntArray,
-    threshold: int,
-    anchors: IntArray,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    guess: float,
-    bounds: IntArray,
-    leaves: IntArray,
+    model: CutModel, search: Search, claim: Claim, guess: float, bounds: IntArray, leaves: IntArray
 ) -> None:
     """Fill in a Lagrangian bound on what stages of each anchor weigh, and its leaf; 0 if there are none at all.
 
     Parameters
     ----------
+    claim
+        With theta -1 and nothing wanted, so that the bounds become as good as they can.
+    guess
+        Multiplier to start with.
     bounds, leaves
         ``[anchors]``, ``[anchors, 3]``.
     """
-    result = np.zeros(5, np.int64)
-    start = np.zeros(2)
-    for at in range(len(anchors)):
-        _open_only(search, anchors[at])
-        start[0], start[1] = guess, 0.0
-        outcome = bound_vertex(
-            shape,
-            rules,
-            network,
-            search,
-            weights,
-            threshold,
-            -1,
-            MAGNITUDE,
-            shares,
-            num_limit,
-            den_limit,
-            start,
-            result,
-        )
-        bounds[at] = max(0, result[4]) if outcome == OPEN else 0
-        for column in range(3):
-            leaves[at, column] = result[column]
-
-
-@allocating_kernel
-def search_anchor(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    weights: IntArray,
-    threshold: int,
-    theta: int,
-    anchor: int,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    guess: float,
-    patience: int,
-    fresh: bool,
-) -> int:
-    """Go on with the tree of one anchor for some vertices, from its root if `fresh`.
-
-    `DONE` if no stage of the anchor weighs more than theta, with the record in ``search.log``; `FOUND_SET` if the set
-    in ``search.low`` does.
-    """
-    numbers = search.numbers
-    result = np.zeros(5, np.int64)
-    if fresh:
-        _open_only(search, anchor)
+    for at in range(len(search.order)):
+        open_alone(search, search.order[at])
         search.start[0, 0], search.start[0, 1] = guess, 0.0
-        numbers[1] = 0
-        numbers[4] = 0
+        vertex = bound_vertex(model, search, claim)
+        bounds[at] = max(0, vertex.bound) if vertex.outcome == Outcome.OPEN else 0
+        leaves[at, 0], leaves[at, 1], leaves[at, 2] = vertex.num, vertex.den, vertex.share
+
+
+@kernel
+def search_anchor(model: CutModel, search: Search, claim: Claim, guess: float, patience: int, fresh: bool) -> Progress:
+    """Go on with the tree of the only anchor of a search for some vertices, from its root if `fresh`."""
+    counters = search.counters
+    if fresh:
+        open_anchor(search)
+        search.start[0, 0], search.start[0, 1] = guess, 0.0
+        counters[ROWS] = 0
     for _ in range(patience):
-        depth = numbers[1]
-        numbers[2] += 1
-        if numbers[4] == len(search.log):
-            return LOG_FULL
-        outcome = bound_vertex(
-            shape,
-            rules,
-            network,
-            search,
-            weights,
-            threshold,
-            theta,
-            theta,
-            shares,
-            num_limit,
-            den_limit,
-            search.start[depth],
-            result,
-        )
-        if outcome == FOUND:
-            return FOUND_SET
-        row = numbers[4]
-        numbers[4] += 1
-        if outcome == OPEN:
-            search.log[row, 0], search.log[row, 1], search.log[row, 2] = result[3], BRANCHES, 0
-            branch(search, depth, result[3])
-            continue
-        search.log[row, 0], search.log[row, 1], search.log[row, 2] = result[0], result[1], result[2]
-        numbers[1] = next_vertex(search, depth)
-        if numbers[1] == 0:
-            return DONE
-    return PAUSED
-
-
-@kernel
-def walk_anchor(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    weights: IntArray,
-    threshold: int,
-    theta: int,
-    anchor: int,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    log: IntArray,
-) -> bool:
-    """Whether a record proves that no stage of the anchor weighs more than theta; one cut a leaf."""
-    _open_only(search, anchor)
-    end = walk_tree(shape, rules, network, search, weights, threshold, theta, shares, num_limit, den_limit, log, 0)
-    return end == len(log)
-
-
-@kernel
-def _open_only(search: Search, anchor: int) -> None:
-    """Set the roles of the root of an anchor's tree, with no other node out."""
-    search.numbers[0] = 0
-    search.order[0] = anchor
-    open_anchor(search)
+        counters[VERTICES] += 1
+        if counters[ROWS] == len(search.log):
+            return Progress.LOG_FULL
+        vertex = bound_vertex(model, search, claim)
+        if vertex.outcome == Outcome.FOUND:
+            return Progress.FOUND_SET
+        if not settle(search, vertex):
+            return Progress.DONE
+    return Progress.PAUSED

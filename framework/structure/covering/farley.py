@@ -25,6 +25,7 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
+from framework.model.graph import FloatArray
 from framework.model.problem import Partition, Problem
 from framework.structure.flow.convex_cuts import set_cost
 from framework.structure.flow.max_flow import INFINITE
@@ -34,7 +35,6 @@ from framework.structure.pricing.branch_and_bound import StagePricer
 from framework.structure.pricing.greedy import StageGrower
 from framework.structure.pricing.network import RoleArray
 from framework.structure.pricing.query import ForcedCosts, Pricing, Question, Verdict
-from framework.structure.pricing.vertex_bound import FloatArray
 
 if TYPE_CHECKING:
     import highspy
@@ -102,7 +102,7 @@ class StageCover:
         self.forced = self._forced_costs(ceiling, should_stop)
         self.rounds = self.vertices = 0
         self._windows = StageWindows(instance, should_stop)
-        self._grower = StageGrower(instance, self.pricer.shape)
+        self._grower = StageGrower(self.pricer.shape)
         self._seed = 0
         self._duals: FloatArray = np.ones(instance.n)
         self._columns: dict[bytes, tuple[RoleArray, int]] = {}

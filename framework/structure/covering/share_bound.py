@@ -15,18 +15,13 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
+from framework.model.graph import FloatArray
 from framework.model.problem import Problem
-from framework.structure.covering.anchor_weights import (
-    DONE,
-    FOUND_SET,
-    PAUSED,
-    bound_roots,
-    search_anchor,
-    walk_anchor,
-)
+from framework.structure.covering.anchor_weights import Progress, bound_roots, search_anchor
 from framework.structure.covering.farley import StageCover
-from framework.structure.pricing.propagation import Rules, rules_of
-from framework.structure.pricing.vertex_bound import MAGNITUDE, FloatArray, new_search
+from framework.structure.pricing.propagation import rules_of
+from framework.structure.pricing.tree import ROWS, VERTICES, CutModel, new_search, verify_trees
+from framework.structure.pricing.vertex_bound import MAGNITUDE
 
 WEIGHT_TOTAL = float(1 << 36)
 """What integer weights add up to, about."""
@@ -72,10 +67,7 @@ class CountRefuter:
         self.problem = problem
         self.vertices = 0
         self._cover = StageCover(problem, should_stop)
-        shape = self._cover.pricer.shape
-        self._shape, self._network = shape, self._cover.pricer.network
         self._search = new_search(np.arange(problem.instance.n), max_columns=0, log_size=_LONGEST_LOG)
-        self._shares = 2 if problem.instance.can_overflow else 1
         self._weights = self._first_weights()
 
     def refute(
@@ -85,15 +77,15 @@ class CountRefuter:
         n, k = self.problem.instance.n, self.problem.useful_stages
         if threshold >= self._cover.pricer.largest_cost:
             return Failure.COUNTED
-        rules = self._at(threshold)
-        if rules is None:
+        model = self._at(threshold)
+        if model is None:
             nothing = np.zeros(n, np.int64)
             return CountProof(threshold=threshold, weights=nothing, bounds=nothing, logs=())
         best: _Count | None = None
         weights, failed = self._weights, 0
         for _ in range(_REWEIGHTINGS):
             count = _Count(_integers(weights), threshold, n)
-            self._bound_roots(count, rules, should_stop)
+            self._bound_roots(count, model, should_stop)
             if count.total() > k * _ONE:
                 self._weights = weights
                 return count.proof()
@@ -108,7 +100,7 @@ class CountRefuter:
         assert best is not None
         patience = 8
         while patience <= effort:
-            self._tighten(best, rules, patience, should_stop)
+            self._tighten(best, model, patience, should_stop)
             if best.total() > k * _ONE:
                 self._weights = best.weights.astype(np.float64)
                 return best.proof()
@@ -122,8 +114,8 @@ class CountRefuter:
         n, k = self.problem.instance.n, self.problem.useful_stages
         if not 0 <= proof.threshold <= self._cover.pricer.largest_cost:
             return False
-        rules = self._at(proof.threshold)
-        if rules is None:
+        model = self._at(proof.threshold)
+        if model is None:
             return True
         weights, bounds = proof.weights, proof.bounds
         if len(weights) != n or len(bounds) != n or len(proof.logs) != n:
@@ -133,29 +125,24 @@ class CountRefuter:
             return False
         if max(bounds.tolist()) > total or _count(weights, bounds) <= k * _ONE:
             return False
-        limits = self._cover.pricer.multiplier_limits(weights)
+        claim = self._cover.pricer.claim(weights, proof.threshold, 0)
         return all(
-            walk_anchor(
-                self._shape,
-                rules,
-                self._network,
-                self._search,
-                weights,
-                proof.threshold,
-                int(bounds[v]),
-                v,
-                self._shares,
-                *limits,
+            verify_trees(
+                model,
+                self._search._replace(order=np.array([v])),
+                claim._replace(theta=int(bounds[v])),
                 np.ascontiguousarray(log),
             )
             for v, log in enumerate(proof.logs)
         )
 
-    def _at(self, threshold: int) -> Rules | None:
-        """Return what cannot happen at a threshold; None if the windows refute it."""
+    def _at(self, threshold: int) -> CutModel | None:
+        """Return what cuts are made of at a threshold; None if the windows refute it."""
         n = self.problem.instance.n
         question = self._cover.question(threshold, np.zeros(n, np.int64), 0, np.arange(n))
-        return None if question is None else rules_of(question.apart, question.uncovered)
+        if question is None:
+            return None
+        return self._cover.pricer.model(rules_of(question.apart, question.uncovered))
 
     def _first_weights(self) -> FloatArray:
         instance, top = self.problem.instance, self.problem.instance.topology
@@ -166,27 +153,16 @@ class CountRefuter:
         pays += max(1.0, float(pays.mean())) / 64
         return pays
 
-    def _bound_roots(self, count: _Count, rules: Rules, should_stop: Callable[[], bool]) -> None:
+    def _bound_roots(self, count: _Count, model: CutModel, should_stop: Callable[[], bool]) -> None:
         n = len(count.weights)
         bounds, leaves = np.zeros(n, np.int64), np.zeros((n, 3), np.int64)
+        claim = self._cover.pricer.claim(count.weights, count.threshold, -1)._replace(wanted=MAGNITUDE)
         for start in range(0, n, _ANCHORS_A_CALL):
             if should_stop():
                 raise OutOfTimeError("stopped while stages were weighed")
             stop = min(n, start + _ANCHORS_A_CALL)
-            bound_roots(
-                self._shape,
-                rules,
-                self._network,
-                self._search,
-                count.weights,
-                count.threshold,
-                np.arange(start, stop),
-                self._shares,
-                *self._cover.pricer.multiplier_limits(count.weights),
-                self._guess(count),
-                bounds[start:stop],
-                leaves[start:stop],
-            )
+            search = self._search._replace(order=np.arange(start, stop))
+            bound_roots(model, search, claim, self._guess(count), bounds[start:stop], leaves[start:stop])
         self.vertices += n
         # Nothing weighs more than all nodes together.
         whole = int(count.weights.sum())
@@ -196,7 +172,7 @@ class CountRefuter:
             else:
                 count.improve(v, whole, np.array([[0, 1, 0]]))
 
-    def _tighten(self, count: _Count, rules: Rules, patience: int, should_stop: Callable[[], bool]) -> None:
+    def _tighten(self, count: _Count, model: CutModel, patience: int, should_stop: Callable[[], bool]) -> None:
         """Move every bound towards the heaviest set known, those first that can add most to the count."""
         k = self.problem.useful_stages
         floors = count.floors.copy()
@@ -209,10 +185,10 @@ class CountRefuter:
                 if floor >= count.bounds[v] or gain[v] <= 1e-4:
                     continue
                 theta = (floor + int(count.bounds[v])) // 2
-                outcome = self._search_anchor(count, v, theta, rules, patience, should_stop)
-                if outcome == DONE:
-                    count.improve(v, theta, self._search.log[: self._search.numbers[4]].copy())
-                elif outcome == FOUND_SET:
+                outcome = self._search_anchor(count, v, theta, model, patience, should_stop)
+                if outcome == Progress.DONE:
+                    count.improve(v, theta, self._search.log[: self._search.counters[ROWS]].copy())
+                elif outcome == Progress.FOUND_SET:
                     members = self._search.low > 0
                     worth = int(count.weights[members].sum())
                     count.floors[members] = np.maximum(count.floors[members], worth)
@@ -227,39 +203,25 @@ class CountRefuter:
         count: _Count,
         v: int,
         theta: int,
-        rules: Rules,
+        model: CutModel,
         patience: int,
         should_stop: Callable[[], bool],
-    ) -> int:
+    ) -> Progress:
+        search = self._search._replace(order=np.array([v]))
+        claim, guess = self._cover.pricer.claim(count.weights, count.threshold, theta), self._guess(count)
         fresh = True
         while patience > 0:
             if should_stop():
                 raise OutOfTimeError("stopped while stages were weighed")
             allowed = min(patience, _VERTICES_A_CALL)
-            before = int(self._search.numbers[2])
-            outcome = int(
-                search_anchor(
-                    self._shape,
-                    rules,
-                    self._network,
-                    self._search,
-                    count.weights,
-                    count.threshold,
-                    theta,
-                    v,
-                    self._shares,
-                    *self._cover.pricer.multiplier_limits(count.weights),
-                    self._guess(count),
-                    allowed,
-                    fresh,
-                )
-            )
-            self.vertices += int(self._search.numbers[2]) - before
-            if outcome != PAUSED:
-                return outcome
+            before = int(search.counters[VERTICES])
+            progress = search_anchor(model, search, claim, guess, allowed, fresh)
+            self.vertices += int(search.counters[VERTICES]) - before
+            if progress != Progress.PAUSED:
+                return progress
             fresh = False
             patience -= allowed
-        return PAUSED
+        return Progress.PAUSED
 
     def _guess(self, count: _Count) -> float:
         return float(count.weights.sum()) / max(1.0, float(self._cover.pricer.largest_cost))

@@ -19,7 +19,8 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.structure.flow.max_flow import INFINITE, STEPS, VALUE, FlowArrays, augment_flow
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.kernel import kernel
+from framework.structure.nested_cuts.costs import Arcs, Windows
 from framework.structure.nested_cuts.network import NestedNetwork
 from framework.structure.nested_cuts.windows import Neighbours, restrict, score_choices, tighten, undo
 
@@ -28,9 +29,40 @@ _STEPS_PER_CALL = 8_000_000
 _STEPS_PER_PROBE = 1_000_000
 
 
-class _Wiring(NamedTuple):
-    from_source: IntArray
-    to_sink: IntArray
+REFUTED, IMPOSED, SINCE_BEST, NODE, GROUP, UP_TO, BEYOND, DONE = range(8)
+"""Counters of a round of probing: whether neither side of some choice is possible; choices imposed; choices tried since
+the best one; that one, v (`_NO_NODE` for none) and j, and the flow values of its sides; candidates done."""
+_COUNTERS = 8
+_NO_NODE = -1
+
+
+class _Cut(NamedTuple):
+    """A network with a maximal flow in its residual capacities."""
+
+    flow: FlowArrays
+    source: int
+    sink: int
+    residual: IntArray
+    arcs: Arcs
+
+
+class _Memory(NamedTuple):
+    """Memory of probing: residual capacities and trails of both sides of a choice, and a stack.
+
+    ``[2, residual]``, ``[2, n, 2]``, ``[n]``.
+    """
+
+    copies: IntArray
+    trails: IntArray
+    stack: IntArray
+
+
+class _Limits(NamedTuple):
+    """When probing ends: at a flow that refutes, at so many choices since the best one, at so many steps."""
+
+    flow: int
+    stop_after: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +103,17 @@ class Brancher:
         top = network.instance.topology
         self._nested = network
         self._neighbours = Neighbours(pred_ptr=top.pred_ptr, preds=top.preds, succ_ptr=top.succ_ptr, succs=top.succs)
-        self._wiring = _Wiring(
-            from_source=np.ascontiguousarray(network.from_source), to_sink=np.ascontiguousarray(network.to_sink)
+        self._memory = _Memory(
+            copies=np.zeros((2, len(network.network.residual)), np.int64),
+            trails=np.zeros((2, top.n, 2), np.int64),
+            stack=np.zeros(top.n, np.int64),
         )
-        self._copies = np.zeros((2, len(network.network.residual)), np.int64)
-        self._trail = np.zeros((2, top.n, 2), np.int64)
-        self._stack = np.zeros(top.n, np.int64)
 
     def restrict(self, earliest: IntArray, latest: IntArray, v: int, j: int, *, later: bool) -> bool:
         """Impose one side of a choice on windows, in place; return whether that is possible."""
         ends = (earliest, latest)
-        return bool(restrict(v, j, later, *ends, self._neighbours, self._trail[0], self._stack) >= 0)
+        memory = self._memory
+        return bool(restrict(v, j, later, *ends, self._neighbours, memory.trails[0], memory.stack) >= 0)
 
     def tighten(self, earliest: IntArray, latest: IntArray, threshold: int) -> bool:
         """Tighten windows in place by what is fixed to a group, before and behind a boundary; False if that refutes.
@@ -103,8 +135,8 @@ class Brancher:
                 np.stack(weights),
                 np.array([[min(limit, clip) for limit in row] for row in limits], np.int64),
                 self._neighbours,
-                self._trail[0],
-                self._stack,
+                self._memory.trails[0],
+                self._memory.stack,
             )
         )
 
@@ -142,122 +174,108 @@ class Brancher:
             If `should_stop` returns true.
         """
         network = self._nested.network
-        found = np.zeros(8, np.int64)
-        found[3] = -1
-        done = 0
-        while done < len(candidates):
-            done = _probe(
-                network.arrays,
-                self._wiring,
-                self._neighbours,
-                network.source,
-                network.sink,
-                network.residual,
-                self._copies,
-                earliest,
-                latest,
-                candidates,
-                done,
-                limit,
-                stop_after,
-                self._trail,
-                self._stack,
-                found,
-                _STEPS_PER_CALL,
-            )
-            if found[0]:
+        cut = _Cut(network.arrays, network.source, network.sink, network.residual, self._nested.arcs)
+        windows, limits = Windows(earliest, latest), _Limits(limit, stop_after, _STEPS_PER_CALL)
+        counters = np.zeros(_COUNTERS, np.int64)
+        counters[NODE] = _NO_NODE
+        while counters[DONE] < len(candidates):
+            _probe(cut, windows, self._neighbours, self._memory, candidates, limits, counters)
+            if counters[REFUTED]:
                 break
-            if done < len(candidates) and self._should_stop():
+            if counters[DONE] < len(candidates) and self._should_stop():
                 raise OutOfTimeError("stopped while choices were being probed")
-        choice = None if found[3] < 0 else (int(found[3]), int(found[4]))
+        found = counters.tolist()
         return Probe(
-            refuted=bool(found[0]), imposed=int(found[1]), choice=choice, values=(int(found[5]), int(found[6]))
+            refuted=bool(found[REFUTED]),
+            imposed=found[IMPOSED],
+            choice=None if found[NODE] == _NO_NODE else (found[NODE], found[GROUP]),
+            values=(found[UP_TO], found[BEYOND]),
         )
 
 
 @kernel
-def _open_arcs(j: int, later: bool, trail: IntArray, length: int, wiring: _Wiring, residual: IntArray) -> None:
+def _probe(
+    cut: _Cut,
+    windows: Windows,
+    neighbours: Neighbours,
+    memory: _Memory,
+    candidates: IntArray,
+    limits: _Limits,
+    counters: IntArray,
+) -> None:
+    """Probe candidates, ``[choices, 2]``, from those done on, until all are or the steps are spent."""
+    earliest, latest = windows
+    flow, limit = cut.flow.counters, limits.flow
+    stop = flow[STEPS] + limits.steps
+    for i in range(counters[DONE], len(candidates)):
+        counters[DONE] = i
+        if flow[STEPS] > stop:
+            return
+        v, j = candidates[i, 0], candidates[i, 1]
+        if earliest[v] > j or latest[v] <= j:
+            continue
+        before = flow[VALUE]
+        up_to = _try_side(cut, windows, neighbours, memory, v, j, 0, limit)
+        beyond = _try_side(cut, windows, neighbours, memory, v, j, 1, limit)
+        if up_to >= limit and beyond >= limit:
+            counters[REFUTED] = 1
+            return
+        node, group = counters[NODE], counters[GROUP]
+        if up_to >= limit or beyond >= limit:
+            kept = 1 if up_to >= limit else 0
+            for a in range(len(cut.residual)):
+                cut.residual[a] = memory.copies[kept, a]
+            flow[VALUE] = beyond if kept else up_to
+            restrict(v, j, kept == 1, earliest, latest, neighbours, memory.trails[kept], memory.stack)
+            counters[IMPOSED] += 1
+            if node != _NO_NODE and (earliest[node] > group or latest[node] <= group):
+                counters[NODE] = _NO_NODE
+                counters[SINCE_BEST] = 0
+            continue
+        best = -1.0
+        if node != _NO_NODE:
+            best = _gain(counters[UP_TO] - before, counters[BEYOND] - before)
+        if _gain(up_to - before, beyond - before) > best:
+            counters[SINCE_BEST] = 0
+            counters[NODE], counters[GROUP], counters[UP_TO], counters[BEYOND] = v, j, up_to, beyond
+        else:
+            counters[SINCE_BEST] += 1
+            if counters[SINCE_BEST] >= limits.stop_after:
+                break
+    counters[DONE] = len(candidates)
+
+
+@kernel
+def _try_side(
+    cut: _Cut, windows: Windows, neighbours: Neighbours, memory: _Memory, v: int, j: int, side: int, limit: int
+) -> int:
+    """Return the flow value of a side (0: up to j, 1: beyond); its residual capacities are left in its copy."""
+    flow, later = cut.flow, side == 1
+    copy, trail = memory.copies[side], memory.trails[side]
+    before = flow.counters[VALUE]
+    length = restrict(v, j, later, windows.earliest, windows.latest, neighbours, trail, memory.stack)
+    for a in range(len(copy)):
+        copy[a] = cut.residual[a]
+    flow.counters[STEPS] += len(copy) // 4
+    _open_arcs(j, later, trail, length, cut.arcs, copy)
+    augment_flow(flow, copy, cut.source, cut.sink, limit, _STEPS_PER_PROBE)
+    value = flow.counters[VALUE]
+    flow.counters[VALUE] = before
+    undo(later, trail, length, windows.earliest, windows.latest)
+    return int(value)
+
+
+@kernel
+def _open_arcs(j: int, later: bool, trail: IntArray, length: int, arcs: Arcs, residual: IntArray) -> None:
     """Add the infinite arcs of a side to residual capacities."""
     for i in range(length):
         u, old = trail[i, 0], trail[i, 1]
         if later:
             for t in range(old, j + 1):
-                residual[wiring.to_sink[t, u]] = INFINITE
+                residual[arcs.to_sink[t, u]] = INFINITE
         else:
             for t in range(j, old):
-                residual[wiring.from_source[t, u]] = INFINITE
-
-
-@allocating_kernel
-def _probe(
-    flow: FlowArrays,
-    wiring: _Wiring,
-    neighbours: Neighbours,
-    source: int,
-    sink: int,
-    residual: IntArray,
-    copies: IntArray,
-    earliest: IntArray,
-    latest: IntArray,
-    candidates: IntArray,
-    start: int,
-    limit: int,
-    stop_after: int,
-    trail: IntArray,
-    stack: IntArray,
-    found: IntArray,
-    steps: int,
-) -> int:
-    """Probe candidates from `start` on; return where it stopped.
-
-    `found`: refuted; choices imposed; tried since the best; best v, j, and its two values.
-    """
-    values = np.zeros(2, np.int64)
-    lengths = np.zeros(2, np.int64)
-    stop = flow.counters[STEPS] + steps
-    for i in range(start, len(candidates)):
-        if flow.counters[STEPS] > stop:
-            return i
-        v, j = candidates[i, 0], candidates[i, 1]
-        if earliest[v] > j or latest[v] <= j:
-            continue
-        before = flow.counters[VALUE]
-        for side in range(2):
-            later = side == 1
-            lengths[side] = restrict(v, j, later, earliest, latest, neighbours, trail[side], stack)
-            copies[side] = residual
-            flow.counters[STEPS] += len(residual) // 4
-            _open_arcs(j, later, trail[side], lengths[side], wiring, copies[side])
-            augment_flow(flow, copies[side], source, sink, limit, _STEPS_PER_PROBE)
-            values[side] = flow.counters[VALUE]
-            flow.counters[VALUE] = before
-            undo(later, trail[side], lengths[side], earliest, latest)
-        if values[0] >= limit and values[1] >= limit:
-            found[0] = 1
-            return i
-        if values[0] >= limit or values[1] >= limit:
-            kept = 1 if values[0] >= limit else 0
-            for a in range(len(residual)):
-                residual[a] = copies[kept, a]
-            flow.counters[VALUE] = values[kept]
-            restrict(v, j, kept == 1, earliest, latest, neighbours, trail[kept], stack)
-            found[1] += 1
-            if found[3] >= 0 and (earliest[found[3]] > found[4] or latest[found[3]] <= found[4]):
-                found[3] = -1
-                found[2] = 0
-            continue
-        gain = _gain(values[0] - before, values[1] - before)
-        best = -1.0
-        if found[3] >= 0:
-            best = _gain(found[5] - before, found[6] - before)
-        if gain > best:
-            found[2] = 0
-            found[3], found[4], found[5], found[6] = v, j, values[0], values[1]
-        else:
-            found[2] += 1
-            if found[2] >= stop_after:
-                return len(candidates)
-    return len(candidates)
+                residual[arcs.from_source[t, u]] = INFINITE
 
 
 @kernel

@@ -40,6 +40,42 @@ class Tensors(NamedTuple):
     last: IntArray
 
 
+class Multipliers(NamedTuple):
+    """Weights of the groups.
+
+    Attributes
+    ----------
+    loads, overflow
+        ``[groups]`` lambda and mu, integers with ``0 <= mu <= lambda``, not all zero.
+    """
+
+    loads: IntArray
+    overflow: IntArray
+
+
+class Windows(NamedTuple):
+    """The groups that each node may lie in: the first and the last one, ``[n]`` each."""
+
+    earliest: IntArray
+    latest: IntArray
+
+
+class Arcs(NamedTuple):
+    """Where arcs of a nested network are among its residual capacities.
+
+    Attributes
+    ----------
+    from_source, to_sink
+        ``[boundaries, n]`` the arcs of x[v, j]; infinite, they fix it to 1, to 0.
+    tensors
+        ``[boundaries, tensors]`` from the producer to what stands for the last consumers.
+    """
+
+    from_source: IntArray
+    to_sink: IntArray
+    tensors: IntArray
+
+
 def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
     """Return the tensors of an instance that cost something."""
     top = instance.topology
@@ -59,20 +95,18 @@ def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
 
 @allocating_kernel
 def set_capacities(
-    loads: IntArray,
-    overflow: IntArray,
+    multipliers: Multipliers,
     work: IntArray,
     parameters: IntArray,
     tensors: Tensors,
-    earliest: IntArray,
-    latest: IntArray,
+    windows: Windows,
     priority: FloatArray,
-    from_source: IntArray,
-    to_sink: IntArray,
-    tensor_arcs: IntArray,
+    arcs: Arcs,
     residual: IntArray,
 ) -> int:
     """Write the capacities of all finite and fixing arcs; return the constant of the relaxed sum of costs."""
+    loads, overflow = multipliers
+    earliest, latest = windows
     groups, n = len(loads), len(work)
     copies = groups - 1
     base = 0
@@ -117,7 +151,7 @@ def set_capacities(
                 floor[q] = min(loads[q], floor[q + 1])
             base += floor[first_q] * cost
             for j in range(first_q, last_q):
-                residual[tensor_arcs[j, t]] += (floor[j + 1] - floor[j]) * cost
+                residual[arcs.tensors[j, t]] += (floor[j + 1] - floor[j]) * cost
             continue
         for i in range(len(beta)):
             beta[i] = 0
@@ -127,19 +161,19 @@ def set_capacities(
                 if beta[other] == 0 and (j < 0 or priority[t, other] > priority[t, j]):
                     j = other
             _give_beta(j, first_p, last_p, first_q, last_q, loads, beta)
-            residual[tensor_arcs[j, t]] += max(beta[j], 0) * cost
+            residual[arcs.tensors[j, t]] += max(beta[j], 0) * cost
     for j in range(copies):
         for v in range(n):
             coefficient = linear[j, v]
             if j < earliest[v]:
-                residual[to_sink[j, v]] = INFINITE
+                residual[arcs.to_sink[j, v]] = INFINITE
             elif j >= latest[v]:
-                residual[from_source[j, v]] = INFINITE
+                residual[arcs.from_source[j, v]] = INFINITE
                 base += coefficient
             elif coefficient > 0:
-                residual[to_sink[j, v]] = coefficient
+                residual[arcs.to_sink[j, v]] = coefficient
             else:
-                residual[from_source[j, v]] = -coefficient
+                residual[arcs.from_source[j, v]] = -coefficient
                 base += coefficient
     return base
 

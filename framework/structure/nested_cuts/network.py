@@ -27,7 +27,6 @@ Multipliers are integers, so values are exact. Source: this project.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,15 @@ from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.structure.flow.max_flow import BASE, INFINITE, FlowNetwork
-from framework.structure.nested_cuts.costs import group_costs, groups_of, set_capacities, tensors_that_cost
+from framework.structure.nested_cuts.costs import (
+    Arcs,
+    Multipliers,
+    Windows,
+    group_costs,
+    groups_of,
+    set_capacities,
+    tensors_that_cost,
+)
 from framework.structure.poset.closure import Closure, closure, transitive_reduction
 
 FINEST = 64
@@ -45,20 +52,6 @@ MOST_GROUPS = 64
 SMOOTHING = 0.15
 """Weight of the latest cut in the running share of cuts in which a tensor crosses a boundary."""
 _LARGEST_CUT = 1 << 58
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Multipliers:
-    """Weights of the groups.
-
-    Attributes
-    ----------
-    loads, overflow
-        ``[groups]`` lambda and mu, integers with ``0 <= mu <= lambda``, not all zero.
-    """
-
-    loads: IntArray
-    overflow: IntArray
 
 
 class NestedNetwork:
@@ -75,6 +68,8 @@ class NestedNetwork:
     ----------
     network
         The flow network. Vertex ``j * n + v`` stands for x[v, j].
+    arcs
+        Its arcs whose capacities change.
     resolution
         What the multipliers of the loads should add up to, to be fine and yet safe.
     capacities
@@ -140,17 +135,13 @@ class NestedNetwork:
         """
         self.network.reset(self._template)
         base = set_capacities(
-            multipliers.loads,
-            multipliers.overflow,
+            multipliers,
             self.instance.work,
             self.instance.parameter_cost,
             self.tensors,
-            earliest,
-            latest,
+            Windows(earliest, latest),
             priority,
-            self.from_source,
-            self.to_sink,
-            self._tensor_arcs,
+            self.arcs,
             self.network.residual,
         )
         return int(base) - sum(int(mu) * int(c) for mu, c in zip(multipliers.overflow, self.capacities, strict=True))
@@ -222,9 +213,11 @@ class NestedNetwork:
             sink,
         )
         forward = self.network.forward
-        self.from_source = forward[: len(nodes)].reshape(copies, n)
-        self.to_sink = forward[len(nodes) : 2 * len(nodes)].reshape(copies, n)
         end = 2 * len(nodes) + copies * m
-        self._tensor_arcs = forward[2 * len(nodes) : end].reshape(copies, m)
+        self.arcs = Arcs(
+            from_source=forward[: len(nodes)].reshape(copies, n),
+            to_sink=forward[len(nodes) : 2 * len(nodes)].reshape(copies, n),
+            tensors=forward[2 * len(nodes) : end].reshape(copies, m),
+        )
         self._template = np.zeros(len(self.network.residual), np.int64)
         self._template[forward[end:]] = INFINITE

@@ -28,7 +28,8 @@ import numpy as np
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.structure.nested_cuts.branching import Brancher
-from framework.structure.nested_cuts.network import SMOOTHING, Multipliers, NestedNetwork
+from framework.structure.nested_cuts.costs import Multipliers
+from framework.structure.nested_cuts.network import SMOOTHING, NestedNetwork
 
 _SMALLEST_LOAD = 0.02
 

@@ -9,8 +9,9 @@ Two kinds of exclusions at T are derived beforehand (`ForcedCosts`): u and v sha
 that contains both costs more than T, and no stage of v covers a net if the cheapest convex set with v and all pins of
 the net costs more than T.
 
-The trees are recorded, and `StagePricer.verify` repeats the record: one minimum cut per leaf, no search. Sets with
-pi(S) > theta found during the search refute the claim; they are columns for a master problem.
+The trees are recorded (`framework.structure.pricing.tree`), and `StagePricer.verify` repeats the record: one minimum
+cut per leaf, no search. Sets with pi(S) > theta found during the search refute the claim; they are columns for a master
+problem.
 
 The order of the nodes matters: hubs come first. Their trees are large, but all other trees are small once hubs are
 excluded. Moving nodes with hard cases to the end of the order was tried, and is worse by an order of magnitude.
@@ -21,6 +22,7 @@ Sources: Farley, 1990, for the bound that prices give; exclusive anchors, rules 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from framework.structure.flow.max_flow import INFINITE, STEPS
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import Closure
 from framework.structure.pricing.network import (
+    ARCS,
     FREE,
     IN,
     Network,
@@ -43,25 +46,40 @@ from framework.structure.pricing.network import (
 )
 from framework.structure.pricing.propagation import NO_RULES, Rules, close_roles, rules_of
 from framework.structure.pricing.query import ForcedCosts, Pricing, Question, Verdict
-from framework.structure.pricing.vertex_bound import (
-    BRANCHES,
-    FOUND,
-    MAGNITUDE,
-    OPEN,
+from framework.structure.pricing.tree import (
+    ANCHOR,
+    COLUMNS,
+    DEPTH,
+    FAILURES,
+    OVERFLOWED,
+    ROWS,
+    UNOPENED,
+    VERTICES,
+    VERTICES_BEFORE,
+    Claim,
+    CutModel,
+    Outcome,
     Search,
-    bound_vertex,
-    branch,
     new_search,
-    next_vertex,
     open_anchor,
-    walk_tree,
+    settle,
+    verify_trees,
 )
+from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex
 
 _STEPS_A_CALL = 2_000_000
 """Arcs built or scanned in one kernel call: some hundredths of a second."""
 _GLEANING = 32
 """Vertices an anchor is given once another has failed, when only columns are still wanted."""
-_DONE, _PAUSED, _FULL = 0, 1, 2
+
+
+class _Status(IntEnum):
+    """How a call of `_search` ended."""
+
+    DONE = 0
+    PAUSED = 1
+    FULL = 2
+    """There is no room for more columns."""
 
 
 class StagePricer:
@@ -78,7 +96,6 @@ class StagePricer:
         self.shape = shape_of(instance, reach)
         self.network = network_for(self.shape)
         self.largest_cost = instance.total_work + instance.total_parameter_cost + int(self.shape.net_cost.sum())
-        self._shares = 2 if instance.can_overflow else 1
 
     def forced_costs(self, ceiling: int = INFINITE, should_stop: Callable[[], bool] = lambda: False) -> ForcedCosts:
         """Compute forced costs: a minimum cut for each pair of nodes, and for each node and net where it matters.
@@ -128,37 +145,24 @@ class StagePricer:
             raise ValueError("theta must be at least 0: the empty stage is worth nothing")
         if question.threshold > self.largest_cost:
             raise ValueError("the threshold is above what any set costs")
-        prices, limits = question.prices, self.multiplier_limits(question.prices)
-        rules = rules_of(question.apart, question.uncovered)
+        claim = self.claim(question.prices, question.threshold, question.theta)
+        model = self.model(rules_of(question.apart, question.uncovered))
         search = new_search(question.order, max_columns=max_columns, log_size=log_size)
-        guess = max(1, int(np.maximum(prices, 0).sum())) / max(1.0, float(self.largest_cost))
+        guess = max(1, int(np.maximum(question.prices, 0).sum())) / max(1.0, float(self.largest_cost))
         while True:
-            status = _search(
-                self.shape,
-                rules,
-                self.network,
-                search,
-                prices,
-                question.threshold,
-                question.theta,
-                self._shares,
-                *limits,
-                guess,
-                effort,
-                _STEPS_A_CALL,
-            )
-            if status != _PAUSED:
+            status = _search(model, search, claim, guess, effort, _STEPS_A_CALL)
+            if status != _Status.PAUSED:
                 break
             if should_stop():
                 raise OutOfTimeError("stopped while pricing stages")
-        _, _, vertices, found, logged, failures, _ = search.numbers.tolist()
-        proven = status == _DONE and not failures
+        found, rows = int(search.counters[COLUMNS]), int(search.counters[ROWS])
+        proven = status == _Status.DONE and not search.counters[FAILURES]
         verdict = Verdict.PROVEN if proven else Verdict.EXCEEDED if found else Verdict.EXHAUSTED
         return Pricing(
             verdict=verdict,
             columns=search.columns[:found].copy(),
-            log=search.log[:logged].copy() if proven and logged >= 0 else None,
-            vertices=vertices,
+            log=search.log[:rows].copy() if proven and rows != OVERFLOWED else None,
+            vertices=int(search.counters[VERTICES]),
         )
 
     def verify(self, question: Question, log: IntArray) -> bool:
@@ -171,18 +175,29 @@ class StagePricer:
         if question.theta > sum(abs(price) for price in question.prices.tolist()):
             return False
         return bool(
-            _verify(
-                self.shape,
-                rules_of(question.apart, question.uncovered),
-                self.network,
+            verify_trees(
+                self.model(rules_of(question.apart, question.uncovered)),
                 new_search(question.order, max_columns=1, log_size=1),
-                question.prices,
-                question.threshold,
-                question.theta,
-                self._shares,
-                *self.multiplier_limits(question.prices),
+                self.claim(question.prices, question.threshold, question.theta),
                 np.ascontiguousarray(log),
             )
+        )
+
+    def model(self, rules: Rules) -> CutModel:
+        """Return what kernels make cuts of, under some rules."""
+        return CutModel(shape=self.shape, rules=rules, network=self.network)
+
+    def claim(self, prices: IntArray, threshold: int, theta: int) -> Claim:
+        """Return what kernels are to show: no stage of cost at most the threshold is worth more than theta."""
+        num_limit, den_limit = self.multiplier_limits(prices)
+        return Claim(
+            prices=prices,
+            threshold=threshold,
+            theta=theta,
+            wanted=theta,
+            shares=2 if self.instance.can_overflow else 1,
+            num_limit=num_limit,
+            den_limit=den_limit,
         )
 
     def multiplier_limits(self, prices: IntArray) -> tuple[int, int]:
@@ -193,116 +208,49 @@ class StagePricer:
         return max(1, MAGNITUDE // max(1, self.largest_cost)), max(1, MAGNITUDE // max(1, worth))
 
 
-@allocating_kernel
-def _search(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    prices: IntArray,
-    threshold: int,
-    theta: int,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    guess: float,
-    effort: int,
-    steps: int,
-) -> int:
+@kernel
+def _search(model: CutModel, search: Search, claim: Claim, guess: float, effort: int, steps: int) -> _Status:
     """Go on with the trees of all anchors, depth first, in before out."""
-    numbers, start = search.numbers, search.start
+    counters, start, network = search.counters, search.start, model.network
     n = len(search.order)
     built = 0
     first_step = network.flow.counters[STEPS]
-    result = np.zeros(5, np.int64)
-    while numbers[0] < n:
-        if numbers[1] < 0:
+    while counters[ANCHOR] < n:
+        if counters[DEPTH] == UNOPENED:
             open_anchor(search)
             start[0, 0], start[0, 1] = guess, 0.0
-            numbers[1] = 0
-            numbers[6] = numbers[2]
-        depth = numbers[1]
-        numbers[2] += 1
-        outcome = bound_vertex(
-            shape,
-            rules,
-            network,
-            search,
-            prices,
-            threshold,
-            theta,
-            theta,
-            shares,
-            num_limit,
-            den_limit,
-            start[depth],
-            result,
-        )
-        built += n + 4 * network.sizes[2]
-        finished = outcome == FOUND
-        if outcome == FOUND:
+            counters[VERTICES_BEFORE] = counters[VERTICES]
+        counters[VERTICES] += 1
+        vertex = bound_vertex(model, search, claim)
+        built += n + 4 * network.sizes[ARCS]
+        finished = vertex.outcome == Outcome.FOUND
+        if vertex.outcome == Outcome.FOUND:
             for v in range(n):
-                search.columns[numbers[3], v] = search.low[v]
-            numbers[3] += 1
-            numbers[5] += 1
-        elif numbers[2] >= effort and not numbers[5]:
-            numbers[5] += 1
+                search.columns[counters[COLUMNS], v] = search.low[v]
+            counters[COLUMNS] += 1
+            counters[FAILURES] += 1
+        elif counters[VERTICES] >= effort and not counters[FAILURES]:
+            counters[FAILURES] += 1
             finished = True
-        elif outcome == OPEN and numbers[5] and numbers[2] - numbers[6] >= _GLEANING:
+        elif (
+            vertex.outcome == Outcome.OPEN
+            and counters[FAILURES]
+            and counters[VERTICES] - counters[VERTICES_BEFORE] >= _GLEANING
+        ):
             finished = True
-        elif outcome == OPEN:
-            _log(search, result[3], BRANCHES, 0)
-            branch(search, depth, result[3])
         else:
-            guess = start[depth, 0] if start[depth, 0] > 0.0 and start[depth, 0] < np.inf else guess
-            _log(search, result[0], result[1], result[2])
-            numbers[1] = next_vertex(search, depth)
-            finished = numbers[1] == 0
+            multiplier = start[counters[DEPTH], 0]
+            if vertex.outcome == Outcome.PRUNED and 0.0 < multiplier < np.inf:
+                guess = multiplier
+            finished = not settle(search, vertex)
         if finished:
-            numbers[0] += 1
-            numbers[1] = -1
-            if numbers[3] == len(search.columns):
-                return _FULL
+            counters[ANCHOR] += 1
+            counters[DEPTH] = UNOPENED
+            if counters[COLUMNS] == len(search.columns):
+                return _Status.FULL
         if built + network.flow.counters[STEPS] - first_step > steps:
-            return _PAUSED
-    return _DONE
-
-
-@kernel
-def _log(search: Search, a: int, b: int, c: int) -> None:
-    at = search.numbers[4]
-    if at < 0:
-        return
-    if at == len(search.log):
-        search.numbers[4] = -1
-        return
-    search.log[at, 0], search.log[at, 1], search.log[at, 2] = a, b, c
-    search.numbers[4] = at + 1
-
-
-@kernel
-def _verify(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    prices: IntArray,
-    threshold: int,
-    theta: int,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    log: IntArray,
-) -> bool:
-    """Walk through the trees of a log; every leaf must be bounded by theta, and nothing may be left over."""
-    row = 0
-    for at in range(len(search.order)):
-        search.numbers[0] = at
-        open_anchor(search)
-        row = walk_tree(shape, rules, network, search, prices, threshold, theta, shares, num_limit, den_limit, log, row)
-        if row < 0:
-            return False
-    return row == len(log)
+            return _Status.PAUSED
+    return _Status.DONE
 
 
 @allocating_kernel

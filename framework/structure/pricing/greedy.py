@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from framework.model.arrays import IntArray, row_pointers
-from framework.model.instance import Instance
+from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray
-from framework.structure.pricing.network import RoleArray, Shape, has
+from framework.structure.pricing.network import Incidence, RoleArray, Shape, has, incidence_of
 
 OVERSHOOT = 1.25
 """How far above T, as a factor, a set may grow on its way."""
@@ -21,27 +20,23 @@ NOISE = 0.3
 
 
 class StageGrower:
-    """Grows stages of one instance."""
+    """Grows stages of the instance of a shape."""
 
-    def __init__(self, instance: Instance, shape: Shape) -> None:
+    def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        pins = shape.net_pins
-        net = np.repeat(np.arange(len(shape.net_cost), dtype=np.int64), np.diff(shape.net_ptr))
-        self._nets = net[np.argsort(pins, kind="stable")]
-        self._ptr = row_pointers(pins, instance.n)
+        self._incidence = incidence_of(shape)
 
     def grow(self, prices: IntArray, threshold: int, theta: int, starts: IntArray, seed: int) -> RoleArray:
         """Return the sets worth more than theta, ``[found, n]``, that were grown from the given nodes."""
         found = np.zeros((len(starts), len(prices)), np.int8)
-        count = _grow_all(self._shape, self._ptr, self._nets, prices, threshold, theta, starts, seed, found)
+        count = _grow_all(self._shape, self._incidence, prices, threshold, theta, starts, seed, found)
         return np.unique(found[:count], axis=0)
 
 
 @allocating_kernel
 def _grow_all(
     shape: Shape,
-    ptr: IntArray,
-    nets: IntArray,
+    incidence: Incidence,
     prices: IntArray,
     threshold: int,
     theta: int,
@@ -49,20 +44,20 @@ def _grow_all(
     seed: int,
     found: RoleArray,
 ) -> int:
+    """Fill rows of `found`, ``[starts, n]``, with sets worth more than theta; return how many there are."""
     np.random.seed(seed)  # noqa: NPY002  (numba supports no generator as an argument of cached kernels)
     count = 0
     for start in starts:
-        if _grow(shape, ptr, nets, prices, threshold, start, found[count]) > theta:
+        if _grow(shape, incidence, prices, threshold, start, found[count]) > theta:
             count += 1
     return count
 
 
 @allocating_kernel
-def _grow(
-    shape: Shape, ptr: IntArray, nets: IntArray, prices: IntArray, threshold: int, start: int, best: RoleArray
-) -> int:
+def _grow(shape: Shape, incidence: Incidence, prices: IntArray, threshold: int, start: int, best: RoleArray) -> int:
     """Fill `best` with the most valuable set met and return its worth, -1 if none costs at most the threshold."""
     n, words = len(prices), shape.ancestors.shape[1]
+    ptr, nets = incidence.ptr, incidence.nets
     inside = np.zeros(n, np.int8)
     pins = np.zeros(len(shape.net_cost), np.int64)
     below = np.zeros(words, np.uint64)

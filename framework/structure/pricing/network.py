@@ -33,6 +33,9 @@ RoleArray = NDArray[np.int8]
 IN, FREE, OUT = 1, 0, -1
 """What has been decided about a node."""
 
+FREE_NODES, ARCS, FIXED = range(3)
+"""Sizes of a network: free nodes, arcs without those from the source and to the sink, and what all of its sets cost."""
+_SIZES = 3
 _SOURCE, _SINK, _FIRST_NODE = 0, 1, 2
 _ENDLESS = -1
 """Mark of an arc of infinite capacity."""
@@ -55,8 +58,15 @@ class Shape(NamedTuple):
     descendants: BitArray
 
 
+class Incidence(NamedTuple):
+    """The nets of each node, ``nets[ptr[v]:ptr[v + 1]]``, in the numbering of a `Shape`."""
+
+    ptr: IntArray
+    nets: IntArray
+
+
 class Network(NamedTuple):
-    """Memory for one network at a time; `sizes` holds free nodes, vertices, arcs, and the fixed parts of two sums.
+    """Memory for one network at a time; `sizes` as named above.
 
     Vertices are source, sink, free nodes, nets. Arcs come in pairs: `place` and `back` say where an arc and its
     reverse are in the adjacency, `cost` what it costs (`_ENDLESS` for infinite), `both` whether either way. After them
@@ -108,6 +118,16 @@ def shape_of(instance: Instance, reach: Closure) -> Shape:
     )
 
 
+def incidence_of(shape: Shape) -> Incidence:
+    """Return the nets of each node."""
+    net = np.repeat(np.arange(len(shape.net_cost), dtype=np.int64), np.diff(shape.net_ptr))
+    by_node = np.argsort(shape.net_pins, kind="stable")
+    return Incidence(
+        ptr=row_pointers(shape.net_pins, len(shape.work)),
+        nets=np.ascontiguousarray(net[by_node]),
+    )
+
+
 def network_for(shape: Shape) -> Network:
     """Return memory that is large enough for every network of a shape."""
     n, nets, pins = len(shape.work), len(shape.net_cost), len(shape.net_pins)
@@ -143,7 +163,7 @@ def network_for(shape: Shape) -> Network:
             counters=np.zeros(COUNTERS, np.int64),
         ),
         residual=np.zeros(2 * total, np.int64),
-        sizes=np.zeros(5, np.int64),
+        sizes=np.zeros(_SIZES, np.int64),
     )
 
 
@@ -164,7 +184,7 @@ def build_network(shape: Shape, share: int, network: Network) -> None:
         network.sizes,
     )
     free = 0
-    fixed = parameters = 0
+    fixed = 0
     for v in range(len(status)):
         if status[v] == FREE:
             local[v] = _FIRST_NODE + free
@@ -173,7 +193,6 @@ def build_network(shape: Shape, share: int, network: Network) -> None:
             free += 1
         elif status[v] == IN:
             fixed += shape.work[v] + share * shape.parameters[v]
-            parameters += shape.parameters[v]
     vertices = _FIRST_NODE + free
     arcs = 0
     for t in range(len(shape.net_cost)):
@@ -231,7 +250,7 @@ def build_network(shape: Shape, share: int, network: Network) -> None:
                 y = shape.succs[e]
                 if status[y] == FREE and has(network.above, y):
                     arcs = _add_arc(network, arcs, local[x], local[y], _ENDLESS, False)
-    sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] = free, vertices, arcs, fixed, parameters
+    sizes[FREE_NODES], sizes[ARCS], sizes[FIXED] = free, arcs, fixed
     for i in range(free):
         _add_arc(network, arcs + 2 * i, _SOURCE, _FIRST_NODE + i, 0, False)
         _add_arc(network, arcs + 2 * i + 1, _FIRST_NODE + i, _SINK, 0, False)
@@ -283,9 +302,9 @@ def solve_network(network: Network, prices: IntArray, num: int, den: int, enough
     `cost` is ``(w + theta p)(R) + cut(R)`` with the share the network was built for. If the value returned is at
     least `enough`, it is the maximum, and `queue` holds the source side of the cut (see `read_set`).
     """
-    free, arcs = network.sizes[0], network.sizes[2]
+    free, arcs = network.sizes[FREE_NODES], network.sizes[ARCS]
     residual = network.residual
-    value = -num * int(network.sizes[3])
+    value = -num * int(network.sizes[FIXED])
     for v in range(len(network.status)):
         if network.status[v] == IN:
             value += den * prices[v]
@@ -315,5 +334,5 @@ def read_set(network: Network, members: RoleArray) -> None:
         members[v] = 1 if network.status[v] == IN else 0
     for i in range(network.flow.counters[MET]):
         u = network.flow.queue[i]
-        if _FIRST_NODE <= u < _FIRST_NODE + network.sizes[0]:
+        if _FIRST_NODE <= u < _FIRST_NODE + network.sizes[FREE_NODES]:
             members[network.nodes[u - _FIRST_NODE]] = 1

@@ -1,6 +1,6 @@
-"""One vertex of the pricing tree: its Lagrangian bound, its branching choice, and the walk to the next vertex.
+"""One vertex of the pricing tree: its Lagrangian bound and its branching choice.
 
-A vertex is given by roles of nodes: in, out, free. It stands for the convex sets that keep the roles and the rules
+A vertex stands for the convex sets that keep its roles (`framework.structure.pricing.tree`) and the rules
 (`framework.structure.pricing.propagation.Rules`): a node that is in excludes the nodes with which it shares no stage at
 T, and opens the nets that no stage of it covers, which are paid for if one pin is in. The rules matter because f is
 submodular: without them the Lagrangian bound is attained by mixtures of sets with almost all nodes, which cut nothing.
@@ -12,17 +12,12 @@ Source: this project.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.pricing.network import (
     FREE,
-    IN,
-    OUT,
     Network,
     RoleArray,
     Shape,
@@ -30,83 +25,27 @@ from framework.structure.pricing.network import (
     read_set,
     solve_network,
 )
-from framework.structure.pricing.propagation import Rules, close_roles
-
-FloatArray = NDArray[np.float64]
+from framework.structure.pricing.propagation import close_roles
+from framework.structure.pricing.tree import DEPTH, NO_NODE, Claim, CutModel, Outcome, Search, Vertex
 
 MAGNITUDE = 1 << 56
 """What scaled prices, and scaled costs, add up to at most."""
 _CUTS_A_VERTEX = 8
 
-PRUNED, FOUND, OPEN = 0, 1, 2
-BRANCHES = -1
-"""Second entry of a row of a record whose vertex branches."""
-
-
-class Search(NamedTuple):
-    """State of a search over all anchors.
-
-    Along the path to the vertex: `variable` branched on, `side` taken (0 in, 1 out), `start` (multiplier, share).
-    `numbers` holds: position in the order of the anchors, depth (-1 before the anchor is opened), vertices, columns
-    found, length of the log (-1 when it is full), anchors that failed, vertices at the start of this anchor.
-    """
-
-    order: IntArray
-    roles: RoleArray
-    variable: IntArray
-    side: RoleArray
-    start: FloatArray
-    low: RoleArray
-    high: RoleArray
-    members: RoleArray
-    columns: RoleArray
-    log: IntArray
-    numbers: IntArray
-
-
-def new_search(order: IntArray, *, max_columns: int, log_size: int) -> Search:
-    """Return memory for a search over anchors, ``[n]`` in their order, that has not begun."""
-    n = len(order)
-    return Search(
-        order=order,
-        roles=np.zeros(n, np.int8),
-        variable=np.zeros(n + 1, np.int64),
-        side=np.zeros(n + 1, np.int8),
-        start=np.zeros((n + 1, 2)),
-        low=np.zeros(n, np.int8),
-        high=np.zeros(n, np.int8),
-        members=np.zeros(n, np.int8),
-        columns=np.zeros((max_columns, n), np.int8),
-        log=np.zeros((log_size, 3), np.int64),
-        numbers=np.array([0, -1, 0, 0, 0, 0, 0], np.int64),
-    )
-
 
 @kernel
-def bound_vertex(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    prices: IntArray,
-    threshold: int,
-    theta: int,
-    wanted: int,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    start: FloatArray,
-    result: IntArray,
-) -> int:
-    """Bound the worth of the sets that keep the roles, by a few cuts.
+def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
+    """Bound the worth of the sets that keep the roles of the present vertex, by a few cuts.
 
-    `start` is (multiplier, share) and is updated for the children. `result` becomes (num, den, share) of the best
-    bound, what to branch on, and the bound.
+    Its row of ``search.start`` is updated for the children. A bound of `MAGNITUDE` is none.
     """
-    if not close_roles(shape, rules, search.roles, network):
-        result[0], result[1], result[2] = 1, 0, 0
-        return PRUNED
-    result[4] = MAGNITUDE
+    shape, network = model.shape, model.network
+    prices, threshold, wanted = claim.prices, claim.threshold, claim.wanted
+    best_num, best_den, best_share, bound = 0, 1, 0, MAGNITUDE
+    outcome, choice = Outcome.OPEN, NO_NODE
+    if not close_roles(shape, model.rules, search.roles, network):
+        return Vertex(Outcome.PRUNED, 1, 0, 0, bound, choice)
+    start = search.start[search.counters[DEPTH]]
     share = int(start[1])
     build_network(shape, share, network)
     multiplier = start[0]
@@ -114,28 +53,28 @@ def bound_vertex(
     low_cost = low_worth = high_cost = high_worth = 0
     members = search.members
     for _ in range(_CUTS_A_VERTEX):
-        num, den = _fraction(multiplier, num_limit, den_limit)
+        num, den = _fraction(multiplier, claim.num_limit, claim.den_limit)
         limit = threshold + share * shape.capacity
-        enough = den * (theta + 1) - num * limit
+        enough = den * (claim.theta + 1) - num * limit
         value = solve_network(network, prices, num, den, enough)
         if value < enough:
-            result[0], result[1], result[2] = num, den, share
+            outcome = Outcome.PRUNED
+            best_num, best_den, best_share = num, den, share
             if den and num:
                 start[0] = multiplier
-            return PRUNED
-        if den and (value + num * limit) // den < result[4]:
-            result[4] = (value + num * limit) // den
-            result[0], result[1], result[2] = num, den, share
+            break
+        if den and (value + num * limit) // den < bound:
+            bound = (value + num * limit) // den
+            best_num, best_den, best_share = num, den, share
         read_set(network, members)
         worth, cost, true_cost = _price_set(shape, members, network.opened, prices, share)
         if true_cost <= threshold and worth > wanted and _gap(shape, members) < 0:
-            for i in range(len(search.low)):
-                search.low[i] = members[i]
-            return FOUND
+            outcome = Outcome.FOUND
+            _copy_set(members, search.low)
+            break
         if cost <= limit and true_cost > threshold:
             # The other share is the one that this set violates.
-            for i in range(len(search.high)):
-                search.high[i] = members[i]
+            _copy_set(members, search.high)
             high_known = True
             if switched:
                 break
@@ -147,19 +86,17 @@ def bound_vertex(
             continue
         if cost <= limit:
             if worth > wanted:
-                result[3] = _gap(shape, members)
-                return OPEN
+                choice = _gap(shape, members)
+                break
             low_known = True
             low_cost, low_worth = cost, worth
-            for i in range(len(search.low)):
-                search.low[i] = members[i]
+            _copy_set(members, search.low)
             if num == 0:
                 break
         else:
             high_known = True
             high_cost, high_worth = cost, worth
-            for i in range(len(search.high)):
-                search.high[i] = members[i]
+            _copy_set(members, search.high)
         if low_known and high_known:
             slope = (high_worth - low_worth) / (high_cost - low_cost)
             if slope <= 0.0 or abs(slope - multiplier) <= 1e-9 * multiplier:
@@ -170,8 +107,15 @@ def bound_vertex(
             multiplier = np.inf
         else:
             multiplier = multiplier / 8 if multiplier > 1e-3 * start[0] else 0.0
-    result[3] = _branch_on(network, search, prices, high_known, low_known)
-    return OPEN
+    if outcome == Outcome.OPEN and choice == NO_NODE:
+        choice = _branch_on(network, search, prices, high_known, low_known)
+    return Vertex(outcome, best_num, best_den, best_share, bound, choice)
+
+
+@kernel
+def _copy_set(members: RoleArray, kept: RoleArray) -> None:
+    for v in range(len(kept)):
+        kept[v] = members[v]
 
 
 @kernel
@@ -188,39 +132,6 @@ def _branch_on(network: Network, search: Search, prices: IntArray, high_known: b
             elif price > best_agreed:
                 best_agreed, agreed = price, v
     return chosen if chosen >= 0 else agreed
-
-
-@kernel
-def branch(search: Search, depth: int, v: int) -> None:
-    """Go to the first child of a branch on node v, where it is in."""
-    search.variable[depth] = v
-    search.side[depth] = 0
-    search.roles[v] = IN
-    search.start[depth + 1, 0], search.start[depth + 1, 1] = search.start[depth, 0], search.start[depth, 1]
-    search.numbers[1] = depth + 1
-
-
-@kernel
-def next_vertex(search: Search, depth: int) -> int:
-    """Go from a settled vertex to the next one in preorder; return its depth, 0 if the tree is complete."""
-    while depth and search.side[depth - 1] == 1:
-        depth -= 1
-        search.roles[search.variable[depth]] = FREE
-    if depth:
-        search.side[depth - 1] = 1
-        search.roles[search.variable[depth - 1]] = OUT
-    return depth
-
-
-@kernel
-def open_anchor(search: Search) -> None:
-    """Set the roles of the root of one anchor's tree."""
-    at = search.numbers[0]
-    for i in range(len(search.roles)):
-        search.roles[i] = FREE
-    for i in range(at):
-        search.roles[search.order[i]] = OUT
-    search.roles[search.order[at]] = IN
 
 
 @kernel
@@ -280,49 +191,4 @@ def _gap(shape: Shape, members: RoleArray) -> int:
             for u in range(len(members)):
                 if members[u] and shape.ancestors[v, u >> 6] >> np.uint64(u & 63) & one:
                     return u
-    return -1
-
-
-@kernel
-def walk_tree(
-    shape: Shape,
-    rules: Rules,
-    network: Network,
-    search: Search,
-    prices: IntArray,
-    threshold: int,
-    theta: int,
-    shares: int,
-    num_limit: int,
-    den_limit: int,
-    log: IntArray,
-    row: int,
-) -> int:
-    """Walk through the tree of the open anchor as recorded from a row on: one cut a leaf, no search.
-
-    Return the row after the tree if every leaf is bounded by theta, -1 if not, or if the record is no tree.
-    """
-    depth = 0
-    while row < len(log):
-        a, b, c = log[row, 0], log[row, 1], log[row, 2]
-        row += 1
-        if b == BRANCHES:
-            if not 0 <= a < len(search.roles) or search.roles[a] != FREE:
-                return -1
-            branch(search, depth, a)
-            depth += 1
-            continue
-        # Earlier versions rounded limits as floats, up to twice the distance of floats of that size above them.
-        if not (0 <= a <= num_limit + (num_limit >> 52) and 0 <= b <= den_limit + (den_limit >> 52)):
-            return -1
-        if a + b == 0 or not 0 <= c < shares:
-            return -1
-        if close_roles(shape, rules, search.roles, network):
-            build_network(shape, c, network)
-            enough = b * (theta + 1) - a * (threshold + c * shape.capacity)
-            if solve_network(network, prices, a, b, enough) >= enough:
-                return -1
-        depth = next_vertex(search, depth)
-        if depth == 0:
-            return row
     return -1

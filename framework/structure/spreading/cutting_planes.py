@@ -19,16 +19,13 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
+from framework.model.graph import FloatArray
 from framework.model.problem import Problem
 from framework.structure.poset.closure import BoolArray, closure
 from framework.structure.poset.stage_windows import StageWindows
-from framework.structure.pricing.network import (
-    network_for,
-    shape_of,
-)
+from framework.structure.pricing.network import incidence_of, network_for, shape_of
 from framework.structure.pricing.propagation import NO_RULES
-from framework.structure.pricing.vertex_bound import FloatArray
-from framework.structure.spreading.paths import ABSENT, Tree, grow_tree, incidence_of, pair_cost, price_row, survey
+from framework.structure.spreading.paths import ABSENT, Survey, Tree, grow_tree, pair_cost, price_row, survey
 from framework.structure.spreading.rows import (
     Paths,
     Row,
@@ -249,7 +246,7 @@ class Spreading:
     def _violated(self, program: _Program, apart: BoolArray, should_stop: Callable[[], bool]) -> list[Row]:
         """Return rows that the lengths of the program violate, the worst of each kind."""
         n = len(self.shape.work)
-        demand, partner, nearness = np.zeros((n, self._shares)), np.full(n, ABSENT), np.ones(n)
+        found = Survey(demand=np.zeros((n, self._shares)), partner=np.full(n, ABSENT), nearness=np.ones(n))
         lengths = program.lengths
         for start in range(0, n, _ROOTS_A_CALL):
             if should_stop():
@@ -261,26 +258,23 @@ class Spreading:
                 lengths,
                 apart,
                 np.arange(start, stop),
-                self._shares,
                 self._tree,
                 self._distance,
-                demand[start:stop],
-                partner[start:stop],
-                nearness[start:stop],
+                Survey(found.demand[start:stop], found.partner[start:stop], found.nearness[start:stop]),
             )
-        excess = demand.max(axis=1) - program.value
-        share = demand.argmax(axis=1)
+        excess = found.demand.max(axis=1) - program.value
+        share = found.demand.argmax(axis=1)
         rows = []
         for root in np.argsort(-excess, kind="stable")[:_ROWS_A_ROUND].tolist():
             if excess[root] <= _VIOLATED * program.base:
                 break
             count = grow_tree(self.shape, self._incidence, lengths, root, self._tree, self._distance)
             rows.append(row_of(self.shape, paths_of(self._tree, count, root, int(share[root]))))
-        for root in np.argsort(nearness, kind="stable")[:_ROWS_A_ROUND].tolist():
-            if nearness[root] > 1.0 - 100 * _VIOLATED:
+        for root in np.argsort(found.nearness, kind="stable")[:_ROWS_A_ROUND].tolist():
+            if found.nearness[root] > 1.0 - 100 * _VIOLATED:
                 break
             grow_tree(self.shape, self._incidence, lengths, root, self._tree, self._distance)
-            rows.append(row_of(self.shape, path_to(self._tree, root, int(partner[root]))))
+            rows.append(row_of(self.shape, path_to(self._tree, root, int(found.partner[root]))))
         return rows
 
     def _prove(

@@ -25,12 +25,14 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.model.arrays import IntArray
+from framework.model.graph import FloatArray
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray
 from framework.structure.pricing.network import (
     FREE,
     IN,
+    Incidence,
     Network,
     Shape,
     build_network,
@@ -38,7 +40,6 @@ from framework.structure.pricing.network import (
     solve_network,
 )
 from framework.structure.pricing.propagation import Rules, close_roles
-from framework.structure.pricing.vertex_bound import FloatArray
 
 FREE_STEP = -1
 """The step of a node that convexity puts into every stage of its parent."""
@@ -69,22 +70,20 @@ class Tree(NamedTuple):
     order: IntArray
 
 
-class Incidence(NamedTuple):
-    """The nets of each node, ``nets[ptr[v]:ptr[v + 1]]``, in the numbering of a `Shape`."""
+class Survey(NamedTuple):
+    """What the trees of some roots show.
 
-    ptr: IntArray
-    nets: IntArray
+    Attributes
+    ----------
+    demand
+        ``[roots, shares]`` the right side less theta times the capacity, in ticks.
+    partner, nearness
+        ``[roots]`` the nearest node apart from the root, or `ABSENT`, and its distance.
+    """
 
-
-def incidence_of(shape: Shape) -> Incidence:
-    """Return the nets of each node."""
-    net = np.repeat(np.arange(len(shape.net_cost), dtype=np.int64), np.diff(shape.net_ptr))
-    by_node = np.argsort(shape.net_pins, kind="stable")
-    counts = np.bincount(shape.net_pins, minlength=len(shape.work))
-    return Incidence(
-        ptr=np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64))),
-        nets=np.ascontiguousarray(net[by_node]),
-    )
+    demand: FloatArray
+    partner: IntArray
+    nearness: FloatArray
 
 
 @allocating_kernel
@@ -180,22 +179,12 @@ def survey(
     lengths: FloatArray,
     apart: BoolArray,
     roots: IntArray,
-    shares: int,
     tree: Tree,
     distance: FloatArray,
-    demand: FloatArray,
-    partner: IntArray,
-    nearness: FloatArray,
+    found: Survey,
 ) -> None:
-    """Fill in, for each root, the right side less theta times the capacity for each share, and the nearest node apart.
-
-    Parameters
-    ----------
-    demand
-        ``[roots, shares]`` ticks.
-    partner, nearness
-        ``[roots]`` that node, or `ABSENT`, and its distance.
-    """
+    """Fill in what the tree of each root shows; `tree` and `distance` are memory."""
+    demand, partner, nearness = found
     nets = len(lengths)
     for at in range(len(roots)):
         root = roots[at]
@@ -211,7 +200,7 @@ def survey(
         for t in range(nets):
             if tree.pin[t] != ABSENT:
                 cut += shape.net_cost[t] * (lengths[t] - distance[tree.pin[t]])
-        for share in range(shares):
+        for share in range(demand.shape[1]):
             total = cut - (share * shape.capacity if share else 0)
             for i in range(count):
                 v = tree.order[i]

@@ -7,19 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.model.arrays import IntArray
-from framework.structure.covering.anchor_weights import (
-    DONE,
-    FOUND_SET,
-    LOG_FULL,
-    PAUSED,
-    bound_roots,
-    search_anchor,
-    walk_anchor,
-)
+from framework.structure.covering.anchor_weights import Progress, bound_roots, search_anchor
 from framework.structure.poset.closure import closure
 from framework.structure.pricing.branch_and_bound import StagePricer
 from framework.structure.pricing.propagation import rules_of
-from framework.structure.pricing.vertex_bound import new_search
+from framework.structure.pricing.tree import ROWS, new_search, verify_trees
+from framework.structure.pricing.vertex_bound import MAGNITUDE
 from framework.testing.brute_force import stage_cost
 from framework.testing.instances import random_instance
 from tests.structure.plain_definitions import convex_sets, nodes_of, worth
@@ -40,11 +33,9 @@ class Anchors:
         self.weights: IntArray = rng.integers(1, 40, self.n)
         pricer = StagePricer(instance, closure(instance))
         forced = pricer.forced_costs()
-        self._shape, self._network = pricer.shape, pricer.network
-        self._rules = rules_of(forced.pairs > self.threshold, forced.nets > self.threshold)
+        self._model = pricer.model(rules_of(forced.pairs > self.threshold, forced.nets > self.threshold))
         self._search = new_search(np.arange(self.n), max_columns=1, log_size=1 << 12)
-        self._shares = 2 if instance.can_overflow else 1
-        self._limits = pricer.multiplier_limits(self.weights)
+        self._claim = pricer.claim(self.weights, self.threshold, 0)
 
     def heaviest(self, anchor: int) -> int:
         """Return the most that a stage of the anchor weighs; 0 if it has none."""
@@ -54,53 +45,26 @@ class Anchors:
     def roots(self) -> tuple[IntArray, IntArray]:
         """Return bounds and leaves of the roots."""
         bounds, leaves = np.full(self.n, -1, np.int64), np.zeros((self.n, 3), np.int64)
-        bound_roots(
-            self._shape,
-            self._rules,
-            self._network,
-            self._search,
-            self.weights,
-            self.threshold,
-            np.arange(self.n),
-            self._shares,
-            *self._limits,
-            GUESS,
-            bounds,
-            leaves,
-        )
+        claim = self._claim._replace(theta=-1, wanted=MAGNITUDE)
+        bound_roots(self._model, self._search, claim, GUESS, bounds, leaves)
         return bounds, leaves
 
-    def search(self, anchor: int, theta: int, patience: int, *, fresh: bool) -> int:
+    def search(self, anchor: int, theta: int, patience: int, *, fresh: bool) -> Progress:
         """Go on with the tree of an anchor."""
-        return int(
-            search_anchor(
-                self._shape,
-                self._rules,
-                self._network,
-                self._search,
-                self.weights,
-                self.threshold,
-                theta,
-                anchor,
-                self._shares,
-                *self._limits,
-                GUESS,
-                patience,
-                fresh,
-            )
-        )
+        search, claim = self._search._replace(order=np.array([anchor])), self._claim._replace(theta=theta, wanted=theta)
+        return search_anchor(self._model, search, claim, GUESS, patience, fresh)
 
-    def decide(self, anchor: int, theta: int) -> int:
+    def decide(self, anchor: int, theta: int) -> Progress:
         """Search to the end, one vertex a call."""
         outcome = self.search(anchor, theta, 1, fresh=True)
-        while outcome == PAUSED:
+        while outcome == Progress.PAUSED:
             outcome = self.search(anchor, theta, 1, fresh=False)
-        assert outcome != LOG_FULL
+        assert outcome != Progress.LOG_FULL
         return outcome
 
     def log(self) -> IntArray:
         """Return the record of the latest search."""
-        return self._search.log[: self._search.numbers[4]].copy()
+        return self._search.log[: self._search.counters[ROWS]].copy()
 
     def found(self) -> int:
         """Return the set that the latest search found."""
@@ -108,21 +72,8 @@ class Anchors:
 
     def walk(self, anchor: int, theta: int, log: IntArray) -> bool:
         """Check a record."""
-        return bool(
-            walk_anchor(
-                self._shape,
-                self._rules,
-                self._network,
-                self._search,
-                self.weights,
-                self.threshold,
-                theta,
-                anchor,
-                self._shares,
-                *self._limits,
-                np.ascontiguousarray(log),
-            )
-        )
+        search, claim = self._search._replace(order=np.array([anchor])), self._claim._replace(theta=theta)
+        return bool(verify_trees(self._model, search, claim, np.ascontiguousarray(log)))
 
 
 @given(SEEDS)
@@ -147,8 +98,8 @@ def test_a_tree_decides_every_bound_and_its_record_proves_just_that(seed: int) -
         most = anchors.heaviest(v)
         for theta in {0, most // 2, most - 1, most, most + 2} - {-1}:
             outcome = anchors.decide(v, theta)
-            assert outcome == (DONE if theta >= most else FOUND_SET)
-            if outcome == FOUND_SET:
+            assert outcome == (Progress.DONE if theta >= most else Progress.FOUND_SET)
+            if outcome == Progress.FOUND_SET:
                 members = anchors.found()
                 assert v in nodes_of(members)
                 assert anchors.costs[members] <= anchors.threshold

@@ -127,7 +127,7 @@ def test_grown_stages_keep_the_rules(seed: int) -> None:
     threshold = int(instance.total_work) // 2 + 20
     prices = np.arange(1, instance.n + 1)
     starts = np.arange(instance.n)
-    grown = StageGrower(instance, pricer.shape).grow(prices, threshold, 0, starts, 1)
+    grown = StageGrower(pricer.shape).grow(prices, threshold, 0, starts, 1)
     for column in grown:
         nodes = np.flatnonzero(column)
         assert is_convex(nodes, reach)

@@ -12,17 +12,16 @@ from framework.structure.poset.closure import closure
 from framework.structure.pricing.branch_and_bound import StagePricer
 from framework.structure.pricing.network import FREE, IN, OUT
 from framework.structure.pricing.propagation import NO_RULES
-from framework.structure.pricing.vertex_bound import (
-    FOUND,
-    MAGNITUDE,
-    OPEN,
-    PRUNED,
-    bound_vertex,
-    branch,
+from framework.structure.pricing.tree import (
+    ANCHOR,
+    DEPTH,
+    NO_NODE,
+    Outcome,
     new_search,
-    next_vertex,
     open_anchor,
+    step,
 )
+from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex
 from framework.testing.brute_force import stage_cost
 from framework.testing.instances import random_instance
 from tests.structure.plain_definitions import convex_sets, worth
@@ -49,32 +48,21 @@ def test_a_vertex_bounds_the_stages_that_keep_its_roles(seed: int) -> None:
         theta = max(0, best + int(rng.integers(-3, 4)))
         # To settle a vertex at theta, or just to bound it.
         for least, wanted in ((theta, theta), (-1, MAGNITUDE)):
-            result = np.zeros(5, np.int64)
-            outcome = bound_vertex(
-                pricer.shape,
-                NO_RULES,
-                pricer.network,
-                search,
-                prices,
-                threshold,
-                least,
-                wanted,
-                2 if instance.can_overflow else 1,
-                *pricer.multiplier_limits(prices),
-                np.array([float(rng.choice([0.1, 1.0, 8.0])), 0.0]),
-                result,
-            )
-            if outcome == PRUNED:
+            search.counters[DEPTH] = 0
+            search.start[0] = float(rng.choice([0.1, 1.0, 8.0])), 0.0
+            claim = pricer.claim(prices, threshold, least)._replace(wanted=wanted)
+            vertex = bound_vertex(pricer.model(NO_RULES), search, claim)
+            if vertex.outcome == Outcome.PRUNED:
                 assert best <= least
-            elif outcome == FOUND:
+            elif vertex.outcome == Outcome.FOUND:
                 members = sum(1 << v for v in np.flatnonzero(search.low).tolist())
                 assert members in fitting
                 assert worth(members, prices.tolist()) > wanted
             else:
-                assert outcome == OPEN
-                assert result[4] >= best
+                assert vertex.outcome == Outcome.OPEN
+                assert vertex.bound >= best
                 # There is something left to branch on, unless only a bound was wanted.
-                assert wanted == MAGNITUDE or pricer.network.status[result[3]] == FREE
+                assert wanted == MAGNITUDE or pricer.network.status[vertex.choice] == FREE
 
 
 @given(SEEDS)
@@ -86,20 +74,17 @@ def test_the_walk_meets_every_choice_once(seed: int) -> None:
     search = new_search(order, max_columns=1, log_size=1)
     met = []
     for at in range(n):
-        search.numbers[0] = at
+        search.counters[ANCHOR] = at
         open_anchor(search)
-        depth = 0
-        while True:
+        more = True
+        while more:
             free = np.flatnonzero(search.roles == FREE)
-            if len(free):
-                branch(search, depth, int(rng.choice(free)))
-                depth += 1
-                assert search.numbers[1] == depth
-                continue
-            met.append(tuple((search.roles == IN).tolist()))
-            depth = next_vertex(search, depth)
-            if depth == 0:
-                break
+            if not len(free):
+                met.append(tuple((search.roles == IN).tolist()))
+            depth = int(search.counters[DEPTH])
+            more = step(search, int(rng.choice(free)) if len(free) else NO_NODE)
+            assert not len(free) or (more and search.counters[DEPTH] == depth + 1)
+        assert search.counters[DEPTH] == 0
         assert [v for v in range(n) if search.roles[v] != FREE] == sorted(order[: at + 1].tolist())
     # Each set but the empty one belongs to the first of its members in the order.
     assert sorted(met) == [x for x in itertools.product((False, True), repeat=n) if any(x)]
