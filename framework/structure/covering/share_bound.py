@@ -20,7 +20,7 @@ from framework.model.problem import Problem
 from framework.structure.covering.anchor_weights import Progress, bound_roots, search_anchor
 from framework.structure.covering.farley import StageCover
 from framework.structure.pricing.propagation import rules_of
-from framework.structure.pricing.tree import ROWS, VERTICES, CutModel, new_search, verify_trees
+from framework.structure.pricing.tree import ROWS, VERTICES, Claim, CutModel, new_search, verify_trees
 from framework.structure.pricing.vertex_bound import MAGNITUDE
 
 WEIGHT_TOTAL = float(1 << 36)
@@ -84,7 +84,7 @@ class CountRefuter:
         best: _Count | None = None
         weights, failed = self._weights, 0
         for _ in range(_REWEIGHTINGS):
-            count = _Count(_integers(weights), threshold, n)
+            count = _Count(self._cover.pricer.claim(_integers(weights), threshold, 0))
             self._bound_roots(count, model, should_stop)
             if count.total() > k * _ONE:
                 self._weights = weights
@@ -156,7 +156,7 @@ class CountRefuter:
     def _bound_roots(self, count: _Count, model: CutModel, should_stop: Callable[[], bool]) -> None:
         n = len(count.weights)
         bounds, leaves = np.zeros(n, np.int64), np.zeros((n, 3), np.int64)
-        claim = self._cover.pricer.claim(count.weights, count.threshold, -1)._replace(wanted=MAGNITUDE)
+        claim = count.claim._replace(theta=-1, wanted=MAGNITUDE)
         for start in range(0, n, _ANCHORS_A_CALL):
             if should_stop():
                 raise OutOfTimeError("stopped while stages were weighed")
@@ -208,7 +208,7 @@ class CountRefuter:
         should_stop: Callable[[], bool],
     ) -> Progress:
         search = self._search._replace(order=np.array([v]))
-        claim, guess = self._cover.pricer.claim(count.weights, count.threshold, theta), self._guess(count)
+        claim, guess = count.claim._replace(theta=theta, wanted=theta), self._guess(count)
         fresh = True
         while patience > 0:
             if should_stop():
@@ -230,8 +230,9 @@ class CountRefuter:
 class _Count:
     """Weights with the bounds proven so far, and the heaviest sets known."""
 
-    def __init__(self, weights: IntArray, threshold: int, n: int) -> None:
-        self.weights, self.threshold = weights, threshold
+    def __init__(self, claim: Claim) -> None:
+        self.claim, self.weights = claim, claim.prices
+        n = len(self.weights)
         self.bounds = np.zeros(n, np.int64)
         self.floors = np.zeros(n, np.int64)
         self.logs: list[IntArray] = [np.zeros((0, 3), np.int64)] * n
@@ -251,7 +252,9 @@ class _Count:
 
     def proof(self) -> CountProof:
         """Return what was proven."""
-        return CountProof(threshold=self.threshold, weights=self.weights, bounds=self.bounds, logs=tuple(self.logs))
+        return CountProof(
+            threshold=self.claim.threshold, weights=self.weights, bounds=self.bounds, logs=tuple(self.logs)
+        )
 
 
 def _count(weights: IntArray, bounds: IntArray) -> int:
