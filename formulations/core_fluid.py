@@ -31,14 +31,16 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem, bottleneck
+from framework.portfolio.context.destructive_bound import DestructiveBound
+from framework.portfolio.context.step_rules import GallopSteps
 from framework.registry import TUNED, register_formulation
 from framework.structure.fluid.tuning import HierarchyTuning
-from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.fluid.chain_dp import FluidPlan
@@ -55,7 +57,7 @@ IMPATIENCE = 0.1
 """Share of the time left after which a core that has gained next to nothing is left for the next one."""
 FIRST_STEP = 1 / 256
 """First step of a gallop, in units of the value it starts from."""
-BOLD_WITHIN = 0.02
+LEAP_WITHIN = 0.02
 """Gap within which each core once tries to prove the incumbent as good as optimal."""
 AS_GOOD_AS_OPTIMAL = 5e-5
 """Relative gap that is tried for: half of what a study counts as proven."""
@@ -102,23 +104,18 @@ class CoreFluid:
             raise ValueError("epsilon must be at least 0 and below 1")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Climb with one core after the other."""
+        """Raise the bound with one core after the other."""
         search = _Search(problem, context, self.tolerance)
+        termination = Termination(reason=Reason.FINISHED)
         try:
             tower = self._tower(problem, context, search.value)
             for core in tower.cores(context.remaining, context.should_stop):
-                tower.rate(core, search.climb(core))
-            closed = search.dual >= search.value
-            termination = Termination(reason=Reason.OPTIMAL if closed else Reason.FINISHED)
+                tower.rate(core, search.raise_with(core))
+            if search.closed:
+                termination = Termination(reason=Reason.OPTIMAL)
         except OutOfTimeError:
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        proven, found = search.proven, search.found
-        return Outcome(
-            dual=None if proven is None else DualBound(value=proven, source=NAME, soundness=Soundness.EXACT),
-            incumbent=found,
-            termination=termination,
-            details=search.details,
-        )
+        return Outcome(dual=search.best, incumbent=search.found, termination=termination, details=search.details)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold with one core after the other; the cores are kept for the next one."""
@@ -165,20 +162,17 @@ class CoreFluid:
         return _towers[key]
 
 
-class _Search:
-    """The interval, and what this run has added to it."""
+class _Search(DestructiveBound):
+    """The interval, raised with one core after the other."""
 
     def __init__(self, problem: Problem, context: Context, tolerance: float) -> None:
-        self.problem, self.context, self._tolerance = problem, context, tolerance
-        self.dual = simple_bound(problem)
-        self.proven: int | None = None
-        self.found: Incumbent | None = None
-        self.value = bottleneck(problem, context.best_partition() or balanced_partition(problem))
+        super().__init__(NAME, problem, context)
+        self._tolerance = tolerance
         self.details: dict[str, Any] = {"cores": 0, "decisions": 0, "extensions": 0}
         self._started, self._completing = time.monotonic(), 0.0
         self._completed = (0, b"")
 
-    def climb(self, core: ReadyCore) -> int:
+    def raise_with(self, core: ReadyCore) -> int:
         """Raise the bound until a core cannot, or to the incumbent; return what this core has proven, or 0.
 
         Raises
@@ -186,41 +180,26 @@ class _Search:
         OutOfTimeError
             If the context says stop; what is proven is reported.
         """
-        before = core.search.steps
+        before, refuted = core.search.steps, self.refuted
         self.details |= {"cores": self.details["cores"] + 1, "ideals": len(core.search.lattice)}
         self.details |= {"fluid": len(core.core.fluid), "chains": len(core.way.chains), "backwards": core.backwards}
-        tolerance = 0.0 if core.exact else self._tolerance
-        reached, step = 0, 0
-        ceiling = self._listen()
-        begun, known = time.monotonic(), self.dual
-        bold = int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
-        while self.dual < ceiling and (
-            ceiling == self.value or ceiling - self.dual > min(tolerance * ceiling, FINENESS * (self.value - self.dual))
-        ):
-            near = self.value - self.dual < BOLD_WITHIN * self.value
-            boldly = step > 0 and near and self.dual < bold < ceiling
-            threshold = bold if boldly else min(self.dual + step, ceiling - 1)
-            refuted = self._refutes(core, threshold)
-            if boldly:
-                bold = 0
-            if refuted:
-                self.dual = reached = self.proven = threshold + 1
-                self.context.report_dual(self.dual, Soundness.EXACT)
-                step = max(2 * step, int(self.dual * FIRST_STEP), 1)
-            elif boldly:
-                ceiling = threshold if refuted is False else ceiling
-            elif not step or (
-                self.dual <= known + 1 and time.monotonic() - begun > IMPATIENCE * self.context.remaining()
-            ):
-                break
-            else:
-                ceiling, step = threshold, (threshold - self.dual) // 4
-            ceiling = min(ceiling, self._listen())
+        begun = time.monotonic()
+        steps = GallopSteps(
+            first_step=FIRST_STEP,
+            leap=AS_GOOD_AS_OPTIMAL,
+            leap_within=LEAP_WITHIN,
+            tolerance=0.0 if core.exact else self._tolerance,
+            fineness=FINENESS,
+            impatient=lambda: time.monotonic() - begun > IMPATIENCE * self.context.remaining(),
+        )
+        termination = self.run(lambda threshold: self._decide(core, threshold), steps)
+        if termination.limit is Limit.TIME:
+            raise OutOfTimeError("stopped between decisions")
         self.details["extensions"] += core.search.steps - before
-        return reached
+        return self.best.value if self.best is not None and self.refuted > refuted else 0
 
-    def _refutes(self, core: ReadyCore, threshold: int) -> bool | None:
-        """Whether a core refutes a threshold, or None if that takes more than its share of the time left.
+    def _decide(self, core: ReadyCore, threshold: int) -> Refuted | Undecided:
+        """Refute a threshold with a core, in a share of the time left.
 
         An incumbent may come of what it allows.
         """
@@ -235,12 +214,12 @@ class _Search:
         except OutOfTimeError:
             if self.context.should_stop():
                 raise
-            return None
+            return Undecided(reason="a decision took more than its share of the time left")
         if plan is None:
-            return True
+            return Refuted(soundness=Soundness.EXACT)
         if core.exact or self._completing <= MOST_COMPLETING * (time.monotonic() - self._started):
             self._complete(core, plan)
-        return False
+        return Undecided(reason="the relaxation allows it", above=True)
 
     def _complete(self, core: ReadyCore, plan: FluidPlan) -> None:
         """Make an incumbent of what a core allows, unless it has allowed the same before."""
@@ -250,17 +229,4 @@ class _Search:
         started, self._completed = time.monotonic(), key
         partition = core.complete(self.problem, plan, self.context.seed, self.context.should_stop)
         self._completing += time.monotonic() - started
-        value = bottleneck(self.problem, partition)
-        if self.found is None or value < self.found.value:
-            self.found = Incumbent(value=value, partition=partition, source=NAME)
-            self.context.report_partition(partition)
-        self.value = min(self.value, value)
-
-    def _listen(self) -> int:
-        """Take over what others have found meanwhile; return the best incumbent value."""
-        self.dual = max(self.dual, self.context.dual or 0)
-        if self.context.incumbent is not None:
-            self.value = min(self.value, self.context.incumbent)
-        if self.dual < self.value and self.context.should_stop():
-            raise OutOfTimeError("stopped between decisions")
-        return self.value
+        self.offer(partition)

@@ -25,14 +25,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
-from framework.model.problem import Problem, bottleneck
-from framework.portfolio.context.destructive_bound import DestructiveBound, EffortSteps
+from framework.model.problem import Problem
+from framework.portfolio.context.destructive_bound import DestructiveBound
 from framework.portfolio.context.latest import Latest
+from framework.portfolio.context.step_rules import EffortSteps
 from framework.registry import register_formulation
-from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.covering.share_bound import CountProof, CountRefuter
@@ -80,21 +81,17 @@ class Counting:
             raise ValueError("max_nodes must be at least 1")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Climb from the best bound known towards the incumbent."""
+        """Raise the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
         refuter = _Refuter(problem, context, contract=self.contract)
-        value = bottleneck(problem, context.best_partition() or balanced_partition(problem))
-        search = DestructiveBound(NAME, problem, context, value=value)
+        search = DestructiveBound(NAME, problem, context)
         steps = EffortSteps(
             step=1 / 2, smallest=SMALLEST_STEP, restart=1 / 8, effort=0, most=self.max_effort, least=FIRST_EFFORT
         )
-        try:
-            termination = search.run(refuter.refute, steps)
-        except OutOfTimeError:
-            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        termination = search.run(lambda threshold: refuter.refute(threshold, steps.effort), steps)
         return Outcome(
-            dual=search.best or DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT),
+            dual=search.proven,
             termination=termination,
             details={"refuted": search.refuted, "failed": search.failed, "vertices": refuter.vertices},
         )

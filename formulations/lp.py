@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from formulations.superblocks import check_size, shared_parts
-from framework.bounds import Certificate, Outcome, Soundness
+from framework.bounds import Certificate, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
-from framework.portfolio.context.destructive_bound import climb
+from framework.portfolio.context.destructive_bound import BoundByDeciding
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
@@ -39,7 +39,7 @@ NAME = "lp"
     purpose="a yardstick for decompositions: 0.804 of the best partition at k = 2, 0.244 (as `simple`) at k = 32",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lp:
+class Lp(BoundByDeciding):
     """The relaxation of all stages, or of fewer groups.
 
     Attributes
@@ -57,10 +57,6 @@ class Lp:
         check_size(self.max_size)
         if self.groups < 0:
             raise ValueError("groups must be at least 0")
-
-    def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Refute thresholds from below."""
-        return climb(NAME, self, problem, context)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks) by a bound above it."""

@@ -30,12 +30,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from formulations.superblocks import shared_parts
-from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
-from framework.model.problem import Problem, bottleneck
+from framework.model.problem import Problem
+from framework.portfolio.context.destructive_bound import DestructiveBound
+from framework.portfolio.context.step_rules import SectionSteps
 from framework.registry import register_formulation
-from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.models.same_stage_cones import Cones
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from framework.structure.spreading.cutting_planes import Spreading
 
 NAME = "soc"
+PART = 3
+"""After the highest threshold one at a third of the way to it."""
 PRECISION = 1 << 62
 """Multipliers are rounded to multiples of its inverse: rows of cones have coefficients of up to 2^30."""
 
@@ -85,31 +89,13 @@ class Soc:
         """Narrow down the threshold where the relaxation proves no more than that."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
-        floor = simple_bound(problem)
-        best = DualBound(value=floor, source=NAME, soundness=Soundness.EXACT)
-        solved = 0
-        try:
-            relaxation = _Relaxation(problem, context, self.rounds)
-            ceiling = bottleneck(problem, context.best_partition() or balanced_partition(problem))
-            threshold = ceiling - 1
-            while solved < self.thresholds:
-                ceiling = min(ceiling, context.incumbent or ceiling)
-                lower = max(best.value, context.dual or 0)
-                if lower >= ceiling:
-                    break
-                threshold = max(lower, min(threshold, ceiling - 1))
-                value, certificate, soundness = relaxation.prove(threshold)
-                solved += 1
-                if value > lower:
-                    best = DualBound(value=value, source=NAME, soundness=soundness, certificate=certificate)
-                    context.report_dual(value, soundness, certificate)
-                if value <= threshold:
-                    ceiling = threshold
-                threshold = best.value + (ceiling - best.value) // 3
-            termination = Termination(reason=Reason.FINISHED)
-        except OutOfTimeError:
-            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        return Outcome(dual=best, termination=termination, details={"thresholds": solved})
+        search = DestructiveBound(NAME, problem, context)
+        termination = search.run(
+            _Program(search, self.rounds).refute, SectionSteps(part=PART, from_top=True, most=self.thresholds)
+        )
+        return Outcome(
+            dual=search.proven, termination=termination, details={"thresholds": search.refuted + search.failed}
+        )
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks) by a bound above it."""
@@ -152,6 +138,32 @@ class Soc:
     def _too_large(self, problem: Problem) -> Termination:
         detail = f"{problem.instance.n} nodes, more than max_nodes = {self.max_nodes}"
         return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
+
+
+class _Program:
+    """The relaxation of one run, made when it is first asked; what it proves below a threshold counts as well."""
+
+    def __init__(self, search: DestructiveBound, rounds: int) -> None:
+        self._search, self._rounds = search, rounds
+        self._relaxation: _Relaxation | None = None
+
+    def refute(self, threshold: int) -> Decision:
+        """Solve the relaxation at a threshold (ticks); where that does not refute it, it refutes none above either.
+
+        Raises
+        ------
+        OutOfTimeError
+            If the context says stop.
+        """
+        search = self._search
+        if self._relaxation is None:
+            self._relaxation = _Relaxation(search.problem, search.context, self._rounds)
+        value, certificate, soundness = self._relaxation.prove(threshold)
+        if value > threshold:
+            return Refuted(soundness=soundness, certificate=certificate)
+        if value > search.lower:
+            search.record(value, soundness, certificate)
+        return Undecided(reason=f"the relaxation proves {value} only", above=True)
 
 
 class _Relaxation:

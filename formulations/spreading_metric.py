@@ -27,16 +27,18 @@ transfers of a stage, pairs apart, certificate: this project.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from framework.bounds import Certificate, DualBound, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
-from framework.model.problem import Problem, bottleneck
+from framework.model.problem import Problem
+from framework.portfolio.context.destructive_bound import DestructiveBound
 from framework.portfolio.context.latest import Latest
+from framework.portfolio.context.step_rules import SectionSteps
 from framework.registry import register_formulation
-from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.spreading.cutting_planes import Spreading, SpreadingProof
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 NAME = "spreading-metric"
 SHARE_OF_PAIRS = 3
 """One part in so many of the time left may be spent on pairs of nodes before the first program."""
+PART = 3
+"""After the highest threshold one at a third of the way: most of the time the bound hardly rises from there."""
 _latest: Latest[Spreading] = Latest()
 
 
@@ -78,12 +82,11 @@ class SpreadingMetric:
         """Narrow down the threshold where the program proves no more than that."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
-        search = _Search(problem, context, self.resolution)
-        try:
-            termination = search.run()
-        except OutOfTimeError:
-            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
-        return Outcome(dual=search.best, termination=termination, details=search.details)
+        search = DestructiveBound(NAME, problem, context)
+        program = _Program(search)
+        steps = SectionSteps(part=PART, from_top=True, resolution=self.resolution)
+        termination = search.run(program.refute, steps)
+        return Outcome(dual=search.proven, termination=termination, details=program.details)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks), or say how much the program proves."""
@@ -96,9 +99,7 @@ class SpreadingMetric:
             proof = spreading.solve(threshold, should_stop=context.should_stop)
         except OutOfTimeError:
             return Undecided(reason="out of time")
-        if proof is None or proof.value <= threshold:
-            return Undecided(reason=f"the lengths prove {0 if proof is None else proof.value} only")
-        return Refuted(soundness=_soundness(proof), certificate=_certificate(problem, proof))
+        return _decision(problem, threshold, proof)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Walk along the paths of a certificate and add up what its multipliers prove."""
@@ -123,56 +124,35 @@ class SpreadingMetric:
         return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail)
 
 
-class _Search:
-    """The best bound so far, and the thresholds that may still be refuted."""
+class _Program:
+    """The program of one run, built when it is first asked; what it proves on the way is reported as it comes."""
 
-    def __init__(self, problem: Problem, context: Context, resolution: float) -> None:
-        self.problem, self.context, self.resolution = problem, context, resolution
-        self.best = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
-        partition = context.best_partition() or balanced_partition(problem)
-        self.ceiling = bottleneck(problem, partition)
+    def __init__(self, search: DestructiveBound) -> None:
+        self._search = search
+        self._spreading: Spreading | None = None
         self.details: dict[str, Any] = {"programs": 0, "rounds": 0}
 
-    @property
-    def lower(self) -> int:
-        """Best dual bound known to anyone."""
-        return max(self.best.value, self.context.dual or 0)
-
-    def run(self) -> Termination:
-        """Try thresholds, the largest first.
+    def refute(self, threshold: int) -> Decision:
+        """Solve the program at a threshold (ticks); where that does not refute it, it refutes none above either.
 
         Raises
         ------
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.spreading.cutting_planes import Spreading
+        problem, context = self._search.problem, self._search.context
+        if self._spreading is None:
+            from framework.structure.spreading.cutting_planes import Spreading
 
-        context = self.context
-        spreading = Spreading(self.problem, context.should_stop)
-        reserved = context.remaining() * (1 - 1 / SHARE_OF_PAIRS)
-        spreading.price_pairs(lambda: context.should_stop() or context.remaining() < reserved)
-        threshold = min(self.ceiling, context.incumbent or self.ceiling) - 1
-        while self.ceiling - self.lower > self.resolution * self.ceiling:
-            if context.should_stop():
-                raise OutOfTimeError("stopped between thresholds")
-            threshold = max(self.lower, min(threshold, self.ceiling - 1))
-            proof = spreading.solve(threshold, should_stop=context.should_stop, report=self._record)
-            self.details = {"programs": self.details["programs"] + 1, "rounds": spreading.rounds}
-            if proof is None or proof.value <= threshold:
-                self.ceiling = min(self.ceiling, threshold)
-            self.ceiling = min(self.ceiling, context.incumbent or self.ceiling)
-            # Most of the time the bound hardly rises from here.
-            threshold = self.lower + (self.ceiling - self.lower) // 3
-        return Termination(reason=Reason.FINISHED)
+            self._spreading = _price_pairs(Spreading(problem, context.should_stop), context)
+        proof = self._spreading.solve(threshold, should_stop=context.should_stop, report=self._record)
+        self.details = {"programs": self.details["programs"] + 1, "rounds": self._spreading.rounds}
+        answer = _decision(problem, threshold, proof)
+        return answer if isinstance(answer, Refuted) else replace(answer, above=True)
 
     def _record(self, proof: SpreadingProof) -> None:
-        if proof.value <= self.lower:
-            return
-        certificate = _certificate(self.problem, proof)
-        soundness = _soundness(proof)
-        self.best = DualBound(value=proof.value, source=NAME, soundness=soundness, certificate=certificate)
-        self.context.report_dual(proof.value, soundness, certificate)
+        if proof.value > self._search.lower:
+            self._search.record(proof.value, _soundness(proof), _certificate(self._search.problem, proof))
 
 
 def _spreading_of(problem: Problem, context: Context) -> Spreading:
@@ -180,10 +160,20 @@ def _spreading_of(problem: Problem, context: Context) -> Spreading:
     from framework.structure.spreading.cutting_planes import Spreading
 
     key = problem.instance.sha256(), problem.useful_stages
-    spreading = _latest.get(key, lambda: Spreading(problem, context.should_stop))
+    return _price_pairs(_latest.get(key, lambda: Spreading(problem, context.should_stop)), context)
+
+
+def _price_pairs(spreading: Spreading, context: Context) -> Spreading:
+    """Price pairs of nodes in a share of the time left; return what now knows them."""
     reserved = context.remaining() * (1 - 1 / SHARE_OF_PAIRS)
     spreading.price_pairs(lambda: context.should_stop() or context.remaining() < reserved)
     return spreading
+
+
+def _decision(problem: Problem, threshold: int, proof: SpreadingProof | None) -> Refuted | Undecided:
+    if proof is None or proof.value <= threshold:
+        return Undecided(reason=f"the lengths prove {0 if proof is None else proof.value} only")
+    return Refuted(soundness=_soundness(proof), certificate=_certificate(problem, proof))
 
 
 def _soundness(proof: SpreadingProof) -> Soundness:

@@ -23,8 +23,9 @@ from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Ter
 from framework.contracts import Columns, Context, Decision, Feature, Refuted, Relaxation, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.context.destructive_bound import DestructiveBound, EffortSteps
+from framework.portfolio.context.destructive_bound import DestructiveBound
 from framework.portfolio.context.latest import Latest
+from framework.portfolio.context.step_rules import EffortSteps
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -80,13 +81,12 @@ class StageCovering:
             raise ValueError("max_nodes must be at least 1")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Climb from the best bound known towards the incumbent."""
+        """Raise the best bound known towards the incumbent."""
         if problem.instance.n > self.max_nodes:
             return Outcome(termination=self._too_large(problem))
         program = _Program(problem, context, contract=self.contract)
-        partition = context.best_partition() or balanced_partition(problem)
-        program.add(partition)
-        search = DestructiveBound(NAME, problem, context, value=bottleneck(problem, partition))
+        search = DestructiveBound(NAME, problem, context)
+        program.add(search.partition)
         steps = EffortSteps(
             step=FIRST_STEP,
             smallest=SMALLEST_STEP,
@@ -94,10 +94,7 @@ class StageCovering:
             effort=self.first_effort,
             most=self.max_effort,
         )
-        try:
-            termination = search.run(lambda threshold, effort: program.refute(threshold, effort=effort), steps)
-        except OutOfTimeError:
-            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+        termination = search.run(lambda threshold: program.refute(threshold, effort=steps.effort), steps)
         details = {"refuted": search.refuted, "failed": search.failed, **program.details()}
         return Outcome(dual=search.best, termination=termination, details=details)
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from formulations.superblocks import Solver, check_size, shared_parts
 from formulations.window_propagation import Propagation
-from framework.bounds import Outcome, Soundness
+from framework.bounds import Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
-from framework.portfolio.context.destructive_bound import climb
+from framework.portfolio.context.destructive_bound import BoundByDeciding
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
@@ -33,7 +33,7 @@ NAME = "sweep"
     purpose="studying how far windows alone get, one program for each stage from left to right",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class Sweep(BoundByDeciding):
     """One program for each stage, from left to right.
 
     Attributes
@@ -55,10 +55,6 @@ class Sweep:
 
     def __post_init__(self) -> None:
         check_size(self.max_size)
-
-    def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Refute thresholds from below."""
-        return climb(NAME, self, problem, context, contract=self.contract)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Sweep once (threshold in ticks)."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from formulations.superblocks import Solver, check_size, effort_of, shared_parts
-from framework.bounds import Outcome, Soundness
+from framework.bounds import Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem, Windows
 from framework.portfolio.context.child import ChildContext
-from framework.portfolio.context.destructive_bound import climb
+from framework.portfolio.context.destructive_bound import BoundByDeciding
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
@@ -40,7 +40,7 @@ LEAST_SECONDS = 0.3
     purpose="studying how far superblock programs tighten each other's windows at a threshold",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowPropagation:
+class WindowPropagation(BoundByDeciding):
     """Two groups at every boundary first, then three groups around every stage, again and again.
 
     Attributes
@@ -64,10 +64,6 @@ class WindowPropagation:
         check_size(self.max_size)
         if self.sweeps < 0:
             raise ValueError("sweeps must be at least 0")
-
-    def bound(self, problem: Problem, context: Context) -> Outcome:
-        """Refute thresholds from below."""
-        return climb(NAME, self, problem, context, contract=self.contract)
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Tighten until there is a contradiction or nothing changes (threshold in ticks)."""

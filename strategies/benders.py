@@ -29,7 +29,7 @@ from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.portfolio.context.destructive_bound import climb
+from framework.portfolio.context.destructive_bound import bound_by_deciding
 from framework.registry import register_strategy
 from framework.structure.primal.initial_interval import simple_bound
 from framework.wording import counted
@@ -53,7 +53,7 @@ RESOLUTION = 1e-4
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benders:
-    """Climb over thresholds with one pool of explanations.
+    """Raise thresholds with one pool of explanations.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Benders:
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Refute and satisfy thresholds until the interval is narrow or the context says stop."""
         decider = _Decider(max_rounds=self.max_rounds)
-        outcome = climb(NAME, decider, problem, context, resolution=RESOLUTION)
+        outcome = bound_by_deciding(NAME, decider, problem, context, resolution=RESOLUTION)
         details = {**outcome.details, **decider.details}
         return Outcome(dual=outcome.dual, incumbent=outcome.incumbent, termination=outcome.termination, details=details)
 

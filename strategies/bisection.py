@@ -23,22 +23,21 @@ Hard limits are obeyed if the formulation obeys them; otherwise it gets the rela
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
-from framework.bounds import Certificate, DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
-from framework.contracts import Context, Feature, Refuted, Satisfied
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.bounds import Limit, Outcome, Reason, Termination
+from framework.contracts import Context, Decision, Feature, Undecided
+from framework.model.problem import Problem
 from framework.portfolio.context.child import ChildContext
 from framework.portfolio.context.contracted_decisions import ContractedDecisions
+from framework.portfolio.context.destructive_bound import DestructiveBound
+from framework.portfolio.context.step_rules import Band, BandSteps
 from framework.registry import DecisionName, register_strategy, registry
-from framework.structure.primal.initial_interval import known_partition, simple_bound
 
 NAME = "bisection"
-AS_GOOD_AS_OPTIMAL = 9e-5
-"""Distance from the incumbent of the highest threshold, as long as that is not proven."""
 SMALLEST_STEP = 1e-3
-"""Share of the way from the dual bound to the band below which climbing is given up until there is more time."""
+"""Share of the way from the dual bound to the band below which nothing is tried until there is more time."""
 TRIES_ABOVE = 2
 """Undecided thresholds above the band before the same is said of the other end."""
 
@@ -80,141 +79,70 @@ class Bisection:
         """Narrow the interval until it closes or the context says stop."""
         decider = registry.create_decision(self.over)
         posed = registry.problem_for(decider, problem)
-        search = ThresholdSearch(posed, context, ContractedDecisions(decider, posed, contract=self.contract))
+        decisions = ContractedDecisions(decider, posed, contract=self.contract)
+        search = ThresholdSearch(NAME, posed, context, decisions)
         limit = self.first_seconds
         rounds = 0
-        while rounds < self.max_rounds and not search.over():
+        while rounds < self.max_rounds and not search.over:
             progress = search.sweep(limit)
             if not progress:
                 limit *= 2
                 rounds += 1
-        return search.outcome(NAME, self.over)
+        return search.outcome(self.over)
 
 
-@dataclass(slots=True)
-class ThresholdSearch:
-    """The state of a search by thresholds: the interval, and what this run has added to it.
+class ThresholdSearch(DestructiveBound):
+    """A search by thresholds: the interval, and the band of those that stayed undecided since it last moved."""
 
-    Attributes
-    ----------
-    dual, value
-        The ends of the interval, in ticks; `proven` is the dual bound of this run, at `soundness`.
-    band
-        Thresholds that stayed undecided since the interval last moved.
-    """
+    def __init__(self, name: str, problem: Problem, context: Context, decisions: ContractedDecisions) -> None:
+        super().__init__(name, problem, context)
+        self.decisions = decisions
+        self.band = Band()
 
-    problem: Problem
-    context: Context
-    decisions: ContractedDecisions
-    dual: int = 0
-    proven: int = 0
-    soundness: Soundness = Soundness.EXACT
-    value: int = 0
-    partition: Partition = field(init=False)
-    band: list[int] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: {"refuted": 0, "satisfied": 0, "undecided": 0})
-    stuck_because: str = ""
-
-    def __post_init__(self) -> None:
-        self.dual = self.proven = simple_bound(self.problem)
-        self.partition, self.value = known_partition(self.problem, self.context.best_partition())
-
+    @property
     def over(self) -> bool:
-        """Take over what others found; whether nothing is left to do."""
-        self.dual = max(self.dual, self.context.dual or 0)
-        if self.context.incumbent is not None and self.context.incumbent < self.value:
-            other = self.context.best_partition()
-            if other is not None and (value := bottleneck(self.problem, other)) < self.value:
-                self.partition, self.value = other, value
-        return self.dual >= self.value or self.context.should_stop()
+        """Whether nothing is left to do."""
+        return self.closed or self.context.should_stop()
 
     def sweep(self, seconds: float) -> bool:
         """Decide thresholds with one time limit until both ends are stuck; return whether any was decided."""
-        self.band = []
-        progress = False
-        step, failures_above = 1.0, 0
-        while not self.over() and (threshold := self._next(step, failures_above)) is not None:
-            above = bool(self.band) and threshold > max(self.band)
-            decided = self.decide(threshold, seconds)
-            progress |= decided is not None
-            if decided is None and above:
-                failures_above += 1
-            elif decided is None:
-                step /= 4
-            elif decided is False:
-                step = min(1.0, 2 * step)
-            self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
-        return progress
+        before = self.refuted + self.satisfied
+        self.band = Band()
+        steps = BandSteps(
+            band=self.band, at_top=not (before or self.failed), smallest=SMALLEST_STEP, tries_above=TRIES_ABOVE
+        )
+        self.run(lambda threshold: self.decide(threshold, seconds), steps)
+        return self.refuted + self.satisfied > before
 
-    def highest(self) -> int:
-        """Return the highest threshold worth deciding: what refutes it proves the incumbent as good as optimal."""
-        high = int(self.value * (1 - AS_GOOD_AS_OPTIMAL))
-        return high if high >= self.dual else self.value - 1
-
-    def raise_dual(self, dual: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
-        """Take over and report a dual bound of its own."""
-        self.dual = self.proven = dual
-        self.soundness = soundness
-        self.context.report_dual(dual, soundness, certificate)
-
-    def _next(self, step: float, failures_above: int) -> int | None:
-        """Choose a threshold between dual bound and incumbent but outside the undecided band; None if stuck."""
-        low, high = self.dual, self.highest()
-        if not self.band:
-            # The incumbent is optimal more often than not: one refutation right below it ends everything.
-            untried = not any(self.counts.values())
-            return high if untried else low + (high - low) // 2
-        ceiling, floor = min(self.band), max(self.band)
-        if low < ceiling and step >= SMALLEST_STEP:
-            return low + int(step * (ceiling - low) / 2)
-        if floor < high and failures_above < TRIES_ABOVE:
-            return floor + 1 + (high - floor - 1) // 2
-        return None
-
-    def decide(self, threshold: int, seconds: float) -> bool | None:
-        """Return True if satisfied, False if refuted, None if undecided."""
+    def decide(self, threshold: int, seconds: float) -> Decision:
+        """Decide a threshold within a time limit, or until somebody else has."""
 
         def pointless() -> bool:
             dual, incumbent = self.context.dual, self.context.incumbent
             return (dual is not None and dual > threshold) or (incumbent is not None and incumbent <= threshold)
 
-        child = ChildContext(self.context, seconds, pointless)
-        answer = self.decisions.decide(threshold, child)
-        if isinstance(answer, Refuted):
-            self.counts["refuted"] += 1
-            self.raise_dual(threshold + 1, answer.soundness, answer.certificate)
-            return False
-        if isinstance(answer, Satisfied):
-            self.counts["satisfied"] += 1
-            self.partition, self.value = answer.partition, bottleneck(self.problem, answer.partition)
-            self.context.report_partition(answer.partition)
-            return True
-        self.counts["undecided"] += 1
-        self.stuck_because = answer.reason
-        self.band.append(threshold)
-        return None
+        answer = self.decisions.decide(threshold, ChildContext(self.context, seconds, pointless))
+        # With more time all thresholds are tried again.
+        return replace(answer, above=False) if isinstance(answer, Undecided) else answer
 
-    def _incumbent(self, name: str) -> Incumbent | None:
-        """The best partition; None where none is known that obeys a hard limit."""
-        if self.value > self.problem.instance.largest_cost:
-            return None
-        return Incumbent(value=self.value, partition=self.partition, source=name)
+    def take(self, threshold: int, answer: Decision) -> None:
+        """Count an answer, report what it shows, and widen the band if it shows nothing."""
+        super().take(threshold, answer)
+        if isinstance(answer, Undecided):
+            self.band.undecided.append(threshold)
 
-    def outcome(self, name: str, over: str) -> Outcome:
-        """Say what is proven and why it ended."""
-        details: dict[str, Any] = {"over": over, **self.counts, "contracted": self.decisions.contracted}
-        if self.band and self.dual < self.value:
-            details["undecided_band"] = [min(self.band), max(self.band)]
-        if self.dual >= self.value:
+    def outcome(self, over: str) -> Outcome:
+        """Say what is proven and why it ended; `over` is what decided."""
+        counts = {"refuted": self.refuted, "satisfied": self.satisfied, "undecided": self.failed}
+        details: dict[str, Any] = {"over": over, **counts, "contracted": self.decisions.contracted}
+        self.band.prune(self.span())
+        if self.band:
+            details["undecided_band"] = [self.band.lowest, self.band.highest]
+        if self.closed:
             termination = Termination(reason=Reason.OPTIMAL)
         elif self.context.should_stop():
             termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
         else:
-            detail = f"{over} decides nothing more: {self.stuck_because}"
+            detail = f"{over} decides nothing more: {self.reason}"
             termination = Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=detail)
-        return Outcome(
-            dual=DualBound(value=self.proven, source=name, soundness=self.soundness),
-            incumbent=self._incumbent(name),
-            termination=termination,
-            details=details,
-        )
+        return Outcome(dual=self.proven, incumbent=self.incumbent(), termination=termination, details=details)

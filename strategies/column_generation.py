@@ -14,16 +14,16 @@ Source: Dantzig and Wolfe, 1960; Farley, 1990; the thresholds: this project.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
-from framework.contracts import ColumnFormulation, Context, Feature, Refuted
+from framework.bounds import Limit, Outcome, Reason, Termination
+from framework.contracts import ColumnFormulation, Context, Decision, Feature, Undecided
 from framework.errors import OutOfTimeError, UserError
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.context.destructive_bound import EffortSteps
+from framework.portfolio.context.destructive_bound import DestructiveBound
+from framework.portfolio.context.step_rules import EffortSteps, Span
 from framework.registry import ColumnName, register_strategy, registry
-from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
     from framework.contracts import Columns
@@ -46,7 +46,7 @@ LONGEST_ASSEMBLY = 10.0
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnGeneration:
-    """Climb with a formulation that generates columns, and put partitions together from them.
+    """Raise the bound with a formulation that generates columns, and put partitions together from them.
 
     Attributes
     ----------
@@ -74,15 +74,12 @@ class ColumnGeneration:
         search = _Search(problem, context)
         try:
             columns = formulation.cover(problem, context)
-            if columns is None:
-                detail = f"{self.over} takes no problem of {problem.instance.n} nodes"
-                return search.outcome(Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail))
-            return search.outcome(self._climb(search, columns))
         except OutOfTimeError:
             return search.outcome(Termination(reason=Reason.LIMIT, limit=Limit.TIME))
-
-    def _climb(self, search: _Search, columns: Columns) -> Termination:
-        steps = EffortSteps(
+        if columns is None:
+            detail = f"{self.over} takes no problem of {problem.instance.n} nodes"
+            return search.outcome(Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail))
+        efforts = EffortSteps(
             step=FIRST_STEP,
             smallest=SMALLEST_STEP,
             restart=4 * SMALLEST_STEP,
@@ -90,54 +87,43 @@ class ColumnGeneration:
             most=self.max_effort,
         )
         columns.add(search.partition)
-        while True:
-            if search.lower >= search.upper:
-                return Termination(reason=Reason.OPTIMAL)
-            if search.context.should_stop():
-                raise OutOfTimeError("stopped between thresholds")
-            top = min(search.upper, columns.covered)
-            if search.lower >= top:
-                search.assemble(columns, search.upper - 1)
-                return Termination(reason=Reason.FINISHED, detail="the columns hold all nodes at the next threshold")
-            threshold, effort = steps.threshold(search.lower, top), steps.effort
-            decision = columns.refute(threshold, effort=effort)
-            if isinstance(decision, Refuted):
-                search.refuted(threshold, decision)
-            elif columns.covered == threshold:
-                search.assemble(columns, search.upper - 1)
-            elif not steps.after_failure(threshold == search.lower):
-                return Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=decision.reason)
-            elif steps.effort > effort:
-                search.assemble(columns, search.upper - 1)
+        # What the columns cover is said by them, also of thresholds that were not tried.
+        termination = search.run(
+            lambda threshold: columns.refute(threshold, effort=efforts.effort), _Steps(search, columns, efforts)
+        )
+        return search.outcome(Termination(reason=Reason.OPTIMAL) if search.closed else termination)
 
 
-class _Search:
-    """The interval of the run, and what of it was proven here."""
+class _Steps:
+    """Raises effort as `EffortSteps` does, below what the columns cover, and has partitions assembled in between."""
+
+    def __init__(self, search: _Search, columns: Columns, efforts: EffortSteps) -> None:
+        self._search, self._columns, self._efforts = search, columns, efforts
+
+    def next(self, span: Span) -> int | Termination:
+        """Return the next threshold that the columns do not cover, if there is one."""
+        top = min(span.value, self._columns.covered)
+        if span.lower >= top:
+            self._search.assemble(self._columns, span.value - 1)
+            return Termination(reason=Reason.FINISHED, detail="the columns hold all nodes at the next threshold")
+        return self._efforts.next(replace(span, ceiling=top))
+
+    def note(self, threshold: int, answer: Decision, span: Span) -> None:
+        """Assemble a partition once the columns cover a threshold, and before more effort is spent."""
+        before = self._efforts.effort
+        covered = self._columns.covered == threshold
+        if not covered:
+            self._efforts.note(threshold, answer, span)
+        if isinstance(answer, Undecided) and (covered or self._efforts.effort > before):
+            self._search.assemble(self._columns, span.value - 1)
+
+
+class _Search(DestructiveBound):
+    """The interval of the run, narrowed from both ends."""
 
     def __init__(self, problem: Problem, context: Context) -> None:
-        self.problem, self.context = problem, context
-        self.partition = context.best_partition() or balanced_partition(problem)
-        self.value = bottleneck(problem, self.partition)
-        self.dual = DualBound(value=simple_bound(problem), source=NAME, soundness=Soundness.EXACT)
-        self.thresholds = self.assemblies = 0
-
-    @property
-    def lower(self) -> int:
-        """Best dual bound known to anyone."""
-        return max(self.dual.value, self.context.dual or 0)
-
-    @property
-    def upper(self) -> int:
-        """Best incumbent known to anyone."""
-        return min(self.value, self.context.incumbent or self.value)
-
-    def refuted(self, threshold: int, decision: Refuted) -> None:
-        """Take note of a refuted threshold."""
-        self.thresholds += 1
-        self.dual = DualBound(
-            value=threshold + 1, source=NAME, soundness=decision.soundness, certificate=decision.certificate
-        )
-        self.context.report_dual(threshold + 1, decision.soundness, decision.certificate)
+        super().__init__(NAME, problem, context)
+        self.assemblies = 0
 
     def assemble(self, columns: Columns, threshold: int) -> None:
         """Look for a partition of known stages with a bottleneck of at most a threshold."""
@@ -158,16 +144,14 @@ class _Search:
         if partition is None:
             return
         columns.add(partition)
-        value = bottleneck(self.problem, partition)
-        if value < self.value:
-            self.value, self.partition = value, partition
-            self.context.report_partition(partition)
+        if bottleneck(self.problem, partition) < self.value:
+            self.offer(partition)
 
     def outcome(self, termination: Termination) -> Outcome:
         """Say what is proven and why it ended."""
         return Outcome(
-            dual=self.dual,
-            incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
+            dual=self.proven,
+            incumbent=self.incumbent(),
             termination=termination,
-            details={"thresholds": self.thresholds, "assemblies": self.assemblies},
+            details={"thresholds": self.refuted, "assemblies": self.assemblies},
         )

@@ -26,11 +26,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from framework.bounds import Outcome, Soundness
-from framework.contracts import Context, Feature, Formulation, Strategy
+from framework.contracts import Context, Decision, Feature, Formulation, Refuted, Satisfied, Strategy, Undecided
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.context.child import ChildContext
 from framework.portfolio.context.contracted_decisions import ContractedDecisions
+from framework.portfolio.context.destructive_bound import DestructiveBound
+from framework.portfolio.context.step_rules import Band, SectionSteps, highest_worth_deciding
 from framework.registry import DecisionName, register_strategy, registry
 from strategies.bisection import ThresholdSearch
 
@@ -47,7 +49,7 @@ FURTHER = 4
 """Growth of the distance from the incumbent after each one that is better."""
 PART, MOST_CHOICES = 0.65, 4_500
 """Part of the time left that such a decision may take, and the most choices that may be left for it."""
-CLIMBING_STEPS = 5
+HALVINGS = 5
 """Halvings of the interval with what fixing alone refutes."""
 FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
 """Parts of the way from the dual bound to the lowest undecided threshold: where the next one is tried, at least."""
@@ -100,53 +102,63 @@ class Fixing:
         """Narrow the interval until it closes or the context says stop."""
         decisions = ContractedDecisions(registry.create_decision(self.over), problem, fix=True)
         polish = [registry.create(spec) for spec in POLISHING] if self.polish else []
-        search = _Search(problem, context, decisions, polish=polish)
+        search = _Search(problem, context, decisions, polish)
         for sweep in range(self.max_sweeps):
-            if search.over():
+            if search.over:
                 break
             search.level = sweep // SWEEPS_A_LEVEL
             search.narrow(self.first_seconds * 2**sweep)
-        return search.outcome(NAME, self.over)
+        return search.outcome(self.over)
 
 
-@dataclass(slots=True)
 class _Search(ThresholdSearch):
-    """The interval, and how large cores may be."""
+    """The interval, how large cores may be, and what looks for partitions."""
 
-    level: int = 0
-    polish: Sequence[Formulation | Strategy] = ()
+    def __init__(
+        self,
+        problem: Problem,
+        context: Context,
+        decisions: ContractedDecisions,
+        polish: Sequence[Formulation | Strategy],
+    ) -> None:
+        super().__init__(NAME, problem, context, decisions)
+        self.level, self._polish = 0, polish
 
     def narrow(self, seconds: float) -> None:
-        """Decide the highest threshold, climb towards it, then decide what lies between, all with one time limit."""
-        self.band = []
+        """Decide the highest threshold, raise the bound towards it, then decide what lies between; one time limit."""
+        self.band = Band()
         self._decide_highest(seconds)
-        self._climb()
+        self._raise()
         step = FIRST_STEP
-        while not self.over() and step >= SMALLEST_STEP:
-            self.band = [undecided for undecided in self.band if self.dual <= undecided < self.value]
-            ceiling = min(self.band, default=self.highest())
-            if self.band and ceiling - self.dual <= NARROW * (self.value - self.dual):
+        while not self.over and step >= SMALLEST_STEP:
+            span = self.span()
+            self.band.prune(span)
+            ceiling = self.band.lowest if self.band else highest_worth_deciding(span)
+            if self.band and ceiling - span.lower <= NARROW * (span.value - span.lower):
                 break
-            decided = self.decide(self.dual + int(step * (ceiling - self.dual)), seconds)
-            if decided:
+            threshold = span.lower + int(step * (ceiling - span.lower))
+            self._fix(threshold)
+            answer = self._settle(threshold, seconds)
+            if isinstance(answer, Satisfied):
                 self._decide_highest(seconds)
-            if decided is None:
+            if isinstance(answer, Undecided):
                 step /= 2
             else:
                 # Above a refuted threshold, with nothing known to be hard there, the highest is tried again.
-                step = FIRST_STEP if self.band or decided else 1.0
+                step = FIRST_STEP if self.band or isinstance(answer, Satisfied) else 1.0
 
-    def decide(self, threshold: int, seconds: float) -> bool | None:
-        """Fix what can be at a threshold, then decide it."""
-        self._fix(threshold)
-        return ThresholdSearch.decide(self, threshold, seconds)
+    def _settle(self, threshold: int, seconds: float) -> Decision:
+        """Decide what is left at a threshold, and take the answer."""
+        answer = self.decide(threshold, seconds)
+        self.take(threshold, answer)
+        return answer
 
     def _decide_highest(self, seconds: float) -> None:
         """Decide right below the incumbent; after each better one, further and further below, as far as it goes."""
         step, polish = 1, True
-        while not self.over():
-            high = self.highest()
-            before, threshold = self.value, max(self.dual, self.value - step * (self.value - high))
+        while not self.over:
+            before, high = self.value, highest_worth_deciding(self.span())
+            threshold = max(self.lower, before - step * (before - high))
             self._fix(threshold)
             if polish:
                 improved = self._improves(threshold)
@@ -157,7 +169,7 @@ class _Search(ThresholdSearch):
             if self.decisions.choices(threshold) > MOST_CHOICES:
                 break
             limit = min(TIMES_AT_THE_TOP * seconds, PART * self.context.remaining())
-            if ThresholdSearch.decide(self, threshold, limit):
+            if isinstance(self._settle(threshold, limit), Satisfied):
                 step *= FURTHER
             elif threshold == high:
                 break
@@ -167,25 +179,24 @@ class _Search(ThresholdSearch):
     def _improves(self, threshold: int) -> bool:
         """Whether what is left at a threshold shows a better partition to what looks for them."""
         before = self.value
-        self.decisions.improve(self.polish, threshold, ChildContext(self.context, POLISH * self.context.remaining()))
-        self.over()
+        self.decisions.improve(self._polish, threshold, ChildContext(self.context, POLISH * self.context.remaining()))
         return self.value < before
 
-    def _climb(self) -> None:
+    def _raise(self) -> None:
         """Bisect with what fixing alone refutes."""
-        high = min((undecided for undecided in self.band if undecided >= self.dual), default=self.highest())
-        least = (high - self.dual) >> CLIMBING_STEPS
-        while not self.over() and high - self.dual > least:
-            threshold = self.dual + (high - self.dual) // 2
-            if not self._refutes(threshold):
-                high = threshold
+        span = self.span()
+        self.band.prune(span)
+        high = self.band.lowest if self.band else highest_worth_deciding(span)
+        alone = DestructiveBound(self.name, self.problem, self.context)
+        steps = SectionSteps(part=2, least=(high - span.lower) >> HALVINGS)
+        alone.run(self._refute_by_fixing, steps, ceiling=high)
+        if alone.best is not None:
+            self.record(alone.best.value, alone.best.soundness)
 
-    def _refutes(self, threshold: int) -> bool:
-        """Whether fixing alone refutes a threshold; then it is the dual bound."""
-        refuted = self._fix(threshold)
-        if refuted:
-            self.raise_dual(threshold + 1, Soundness.EXACT)
-        return refuted
+    def _refute_by_fixing(self, threshold: int) -> Refuted | Undecided:
+        if self._fix(threshold):
+            return Refuted(soundness=Soundness.EXACT)
+        return Undecided(reason="something is left", above=True)
 
     def _fix(self, threshold: int) -> bool:
         """Fix what can be in a share of the time left; return whether that refutes the threshold."""

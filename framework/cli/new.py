@@ -71,11 +71,64 @@ class {class_name}:
         return Outcome(dual=dual, termination=Termination(reason=Reason.FINISHED))
 '''
 
+DECISION = '''"""`{name}`: more heavy nodes than stages.
+
+Validity: let T be a threshold. Two nodes of which each has more than half of T as work share no stage of cost at most
+T. If there are more of them than stages, some stage would hold two (pigeonhole principle): no partition has a
+bottleneck of at most T, and the optimum is at least T + 1. All arithmetic is on integers. Replace this by a proof of
+your own: it is what the bound rests on.
+
+Source: folklore.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framework.bounds import Soundness
+from framework.contracts import Context, Decision, Feature, Refuted, Undecided
+from framework.model.problem import Problem
+from framework.portfolio.context.destructive_bound import BoundByDeciding
+from framework.registry import register_formulation
+
+NAME = "{name}"
+
+
+@register_formulation(
+    NAME,
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    summary="At a threshold, nodes of which no two share a stage: more than k of them refute it",
+    reference="folklore",
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class {class_name}(BoundByDeciding):
+    """Decide one threshold; what it inherits raises the threshold, and makes bounds of what is refuted.
+
+    Attributes
+    ----------
+    contract
+        Whether thresholds are decided on the instance contracted at them.
+    """
+
+    contract: bool = False
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Refute a threshold (ticks), or leave it undecided."""
+        heavy = int((2 * problem.instance.work > threshold).sum())
+        if heavy > problem.useful_stages:
+            return Refuted(soundness=Soundness.EXACT)
+        return Undecided(reason=f"{{heavy}} heavy nodes fit into {{problem.useful_stages}} stages")
+'''
+
 
 class Kind(StrEnum):
     """What can be begun."""
 
     FORMULATION = "formulation"
+    DECISION = "decision"
+
+
+TEMPLATES = {Kind.FORMULATION: FORMULATION, Kind.DECISION: DECISION}
 
 
 def command(
@@ -85,7 +138,8 @@ def command(
 ) -> None:
     """Write a file with a formulation that works: replace its proof, its parameter and its bound by your own.
 
-    It passes `pipebound check NAME --plugin NAME.py` as it is.
+    A `formulation` proves bounds, a `decision` refutes thresholds and gets its bounds from that. Either passes
+    `pipebound check NAME --plugin NAME.py` as it is.
     """
     from framework.registry import load_plugins, registry
     from framework.report.escape import terminal
@@ -101,7 +155,7 @@ def command(
         class_name += "Bound"
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(FORMULATION.format(name=name, class_name=class_name))
+            file.write(TEMPLATES[kind].format(name=name, class_name=class_name))
     except FileExistsError:
         raise UserError("there is a file already", where=str(path), mend="choose another name or --output") from None
     except OSError as error:

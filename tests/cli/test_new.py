@@ -23,6 +23,31 @@ def test_the_file_passes_the_suite_and_bounds(pipebound: Run, tmp_path: Path, gr
     assert 0 < mine["dual_bound_ticks"] <= exact["dual_bound_ticks"]
 
 
+def test_a_decision_passes_the_suite_and_gets_its_bound(pipebound: Run, tmp_path: Path, graph_file: Path) -> None:
+    assert pipebound("new", "decision", "my-test").returncode == 0
+    text = (tmp_path / "my_test.py").read_text()
+    assert "def decide(" in text
+    assert "def bound(" not in text
+    checked = pipebound("check", "my-test", "--plugin", "my_test.py", "--seeds", "10", "--json")
+    assert checked.returncode == 0, checked.stdout
+    assert all(check["passed"] for check in json.loads(checked.stdout))
+    entries = ("my-test", "bisection:over=my-test", "cp-sat")
+    compared = pipebound("compare", graph_file, *entries, "-k", "8", "--plugin", "my_test.py", "--json")
+    assert compared.returncode == 0, compared.stderr
+    mine, bisected, exact = json.loads(compared.stdout)["runs"]
+    for run in (mine, bisected):
+        assert 0 < run["dual_bound_ticks"] <= exact["incumbent_ticks"]
+
+
+def test_a_spoilt_decision_is_caught(pipebound: Run, tmp_path: Path) -> None:
+    assert pipebound("new", "decision", "spoilt").returncode == 0
+    path = tmp_path / "spoilt.py"
+    assert "heavy > problem.useful_stages" in path.read_text()
+    path.write_text(path.read_text().replace("heavy > problem.useful_stages", "heavy >= problem.useful_stages"))
+    checked = pipebound("check", "spoilt", "--plugin", "spoilt.py", "--seeds", "20", "--json")
+    assert checked.returncode == 1
+
+
 def test_a_spoilt_bound_is_caught(pipebound: Run, tmp_path: Path) -> None:
     assert pipebound("new", "formulation", "spoilt", "-o", "other.py").returncode == 0
     path = tmp_path / "other.py"

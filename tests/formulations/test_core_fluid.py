@@ -44,15 +44,15 @@ def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch)
     tuning = HierarchyTuning(chained_ideals=2, room=2, least_chained=0.0, growth=2)
     entry = CoreFluid(first_ideals=4, max_ideals=64, tuning=tuning)
     chained: list[int] = []
-    climb = core_fluid._Search.climb
+    raise_with = core_fluid._Search.raise_with
 
     def noted(*arguments: Any) -> int:
-        reached = climb(*arguments)
+        reached = raise_with(*arguments)
         if arguments[1].way.chains:
             chained.append(reached)
         return reached
 
-    monkeypatch.setattr(core_fluid._Search, "climb", noted)
+    monkeypatch.setattr(core_fluid._Search, "raise_with", noted)
     for seed in range(33_000, 33_120):
         rng = np.random.default_rng(seed)
         instance = random_layered_instance(seed, 16, width=8)
