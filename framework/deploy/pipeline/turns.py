@@ -49,7 +49,7 @@ class Unsplit:
 
     def batch_items(self, stages: int) -> int:
         """Return how many items take `BATCH_SECONDS`, or as many as a pipeline of so many stages needs."""
-        return max(math.ceil(BATCH_SECONDS / min(self.run(3).busy)), stages + FEWEST)
+        return batch_items(self, stages + FEWEST)
 
     def run(self, items: int) -> Batch:
         """Run this many items, one after the other."""
@@ -59,6 +59,15 @@ class Unsplit:
             run_session(self._session, self._feed, str(self._path))
             times.append(time.perf_counter() - started)
         return Batch(period=float(np.mean(times)), busy=(float(np.median(times)),), results=dict(self.expected))
+
+
+def batch_items(runner: Runner, fewest: int) -> int:
+    """Return how many items a runner takes `BATCH_SECONDS` for, `fewest` at least; a slow one runs once to tell."""
+    seconds = min(runner.run(1).busy)
+    if seconds * fewest < BATCH_SECONDS:
+        # The first item may have been slow, and the batch has room for more.
+        seconds = min(runner.run(3).busy)
+    return max(math.ceil(BATCH_SECONDS / seconds), fewest)
 
 
 def take_turns(
@@ -77,7 +86,8 @@ def take_turns(
     stopped
         Asked before every batch whether to end; a round that is not complete is then left out.
     until
-        When to end, on the clock of `time.monotonic`, with one round at least.
+        When to end, on the clock of `time.monotonic`, with one round at least: the one that warms up, if no time is
+        left for another.
     fewest
         How few items a batch may have where the slowest of all takes longer than `BATCH_SECONDS` for `items`; None to
         run so many whatever they take. Handing an item over takes a pipeline longer than a tiny model takes to
@@ -86,19 +96,22 @@ def take_turns(
     batches: dict[str, list[Batch]] = {name: [] for name in runners}
     order = list(runners)
     size = items if fewest is None else max(fewest, items // WARM_UP)
+    warm: dict[str, Batch] = {}
     for round_number in range(rounds + 1):
-        if round_number > 1 and time.monotonic() > until:
-            break
         say(f"round {round_number} of {rounds}")
         first = round_number % len(order)
         taken = {}
         for name in order[first:] + order[:first]:
-            if stopped() or (round_number > 1 and time.monotonic() > until):
+            if stopped():
                 return batches
+            if round_number and time.monotonic() > until:
+                return batches if round_number > 1 else {name: [batch] for name, batch in warm.items()}
             taken[name] = runners[name].run(size)
         if round_number:
             for name, batch in taken.items():
                 batches[name].append(batch)
+        else:
+            warm = taken
         if fewest is not None:
             slowest = max(batch.period for batch in taken.values())
             size = max(fewest, min(items, math.ceil(BATCH_SECONDS / max(slowest, 1e-9))))

@@ -10,7 +10,7 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,33 @@ from framework.model.problem import Partition, Problem, stage_costs
 
 SPLIT, UNSPLIT = "this split", "unsplit"
 STARTING_SHARE, MEASURED_SHARE = 0.4, 0.85
-"""Shares of the budget after which no further split is started, and no further round."""
+"""Shares of the budget: by the first all splits have started, after the second no further round begins."""
+
+
+@dataclass(slots=True)
+class Starts:
+    """Whether another split may be started: a large model takes long to write and to load, more often than once.
+
+    Parameters
+    ----------
+    until
+        When all are to have started, on the clock of `time.monotonic`.
+    """
+
+    until: float
+    longest: float = 0.0
+
+    @property
+    def room(self) -> bool:
+        """Whether one that takes as long as the slowest so far would still have started in time."""
+        return time.monotonic() + self.longest <= self.until
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Time a start."""
+        begun = time.monotonic()
+        yield
+        self.longest = max(self.longest, time.monotonic() - begun)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,20 +226,22 @@ def run_trial(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipebound-")))
         runners: dict[str, Pipeline] = {}
         same: dict[str, str] = {}
+        starts = Starts(until=begun + STARTING_SHARE * budget)
         for name, stage_of in partitions.items():
             twin = next((other for other in runners if np.array_equal(partitions[other], stage_of)), None)
             if twin is not None:
                 same[name] = twin
                 continue
-            if runners and time.monotonic() > begun + STARTING_SHARE * budget:
+            if runners and not starts.room:
                 remarks.append(f"{name} was left out, for the budget of {budget:g} s")
                 continue
             say(f"starting {name}")
-            split = manifest
-            if name != SPLIT:
-                split = split_model(model, stage_of.tolist(), folder / name.replace(" ", "-"), dims=manifest.dims)
-            pipeline = Pipeline(split, feed, optimization=optimization, affinity=affinity)
-            runners[name] = stack.enter_context(pipeline)
+            with starts.measured():
+                split = manifest
+                if name != SPLIT:
+                    split = split_model(model, stage_of.tolist(), folder / name.replace(" ", "-"), dims=manifest.dims)
+                pipeline = Pipeline(split, feed, optimization=optimization, affinity=affinity)
+                runners[name] = stack.enter_context(pipeline)
         say("starting the unsplit model")
         single = Unsplit(model, feed, optimization)
         fewest = len(manifest.stages) + FEWEST
