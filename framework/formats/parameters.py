@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from framework.formats.builder import MISSING, GraphBuilder, column
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.model.shared import SharedParameters, shared_by
+from framework.wording import counted
 
 
 class Shared(NamedTuple):
@@ -53,6 +54,25 @@ class ParameterUses:
             tuple(self._names[key] for key in keys),
             np.array([self._bytes[key] for key in keys], np.float64),
         )
+
+
+def remark_on_parts(counting: Mapping[str, int], stored: Mapping[str, int], total: int) -> list[str]:
+    """Say how many bytes count of parameters that are nowhere used whole, if that matters.
+
+    Parameters
+    ----------
+    counting, stored
+        Bytes that count and bytes of all of it, by the name of the parameter.
+    total
+        Bytes of all parameters; less than a thousandth of them does not matter.
+    """
+    partly = [name for name in stored if counting[name] < stored[name]]
+    used, whole = sum(counting[name] for name in partly), sum(stored[name] for name in partly)
+    if whole - used <= total // 1000:
+        return []
+    names = ", ".join(map(repr, partly[:3])) + (f" and {len(partly) - 3} more" if len(partly) > 3 else "")
+    what = counted(len(partly), "parameter only a part is used", "parameters only parts are used")
+    return [f"of {what} (rows of a table, or what is computed from them), {used} of {whole} bytes: {names}"]
 
 
 def read_shared(rows: object, field: str, builder: GraphBuilder) -> Shared:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.model.graph import ModelGraph
+from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.report.console import open_console, styled
@@ -16,6 +16,7 @@ from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.report.plots.graph import node_names
 from framework.structure.primal.initial_interval import simple_bound
+from framework.wording import counted
 
 CANDIDATES = 8
 STAGES = (2, 4, 8, 16, 32, 64)
@@ -62,6 +63,7 @@ def inspect_graph(
         "ticks_per_unit": instance.ticks_per_unit,
         "total_work": instance.in_units(instance.total_work),
         "total_parameter_cost": instance.in_units(instance.total_parameter_cost),
+        "shared_parameters": _shared(graph),
         "capacity": instance.in_units(instance.capacity) if instance.can_overflow else None,
         "shape": shape,
         "bottleneck_candidates": _candidates(instance, names),
@@ -82,6 +84,11 @@ def print_inspection(facts: dict[str, Any]) -> None:
     if facts["capacity"] is not None:
         parts.append(f"a stage holds {quantity(facts['capacity'] * factor)} {unit} of them")
     console.print(", ".join(parts))
+    shared = facts["shared_parameters"]
+    if shared["count"]:
+        what = counted(shared["count"], "parameter is", "parameters are")
+        size = f"{shared['size']:,.12g} {shared['unit']}"
+        console.print(f"{what} shared by several nodes, {size} in all: a stage holds each once")
     shape = FactTable("shape")
     shape.texts("")
     shape.numbers("nodes", "tensors", "edges", "depth", "width", "ideals")
@@ -112,6 +119,14 @@ def _count_ideals(instance: Instance, max_ideals: int, seconds: float) -> tuple[
     return count_ideals(instance, max_ideals=max_ideals, should_stop=lambda: time.monotonic() > deadline)
 
 
+def _shared(graph: ModelGraph) -> dict[str, Any]:
+    """Return how many parameters several nodes use, and the size of all of them."""
+    costs = graph.costs
+    sizes = costs.shared_bytes if isinstance(costs, PhysicalCosts) else costs.shared_cost
+    unit = "bytes" if isinstance(costs, PhysicalCosts) else costs.unit
+    return {"count": len(graph.shared), "size": sizes.sum().item(), "unit": unit}
+
+
 def _candidates(instance: Instance, names: list[str]) -> list[dict[str, Any]]:
     """The nodes with the most work, and what a stage that holds nothing else would cost."""
     top = instance.topology
@@ -119,7 +134,8 @@ def _candidates(instance: Instance, names: list[str]) -> list[dict[str, Any]]:
     touched = np.zeros(instance.n, np.int64)
     np.add.at(touched, top.consumers, instance.tensor_cost[tensor_of_pin])
     np.add.at(touched, top.producer, instance.tensor_cost)
-    alone = instance.work + touched + np.maximum(instance.parameter_cost - instance.capacity, 0)
+    parameters = instance.parameter_cost + instance.shared.sums(instance.shared_cost, np.arange(instance.n), instance.n)
+    alone = instance.work + touched + np.maximum(parameters - instance.capacity, 0)
     total = max(1, instance.total_work)
     chosen = np.argsort(-instance.work, kind="stable")[:CANDIDATES].tolist()
     return [

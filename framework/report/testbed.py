@@ -113,7 +113,7 @@ def _operators(graph: ModelGraph) -> list[Row]:
     flops: dict[str, float] = defaultdict(float)
     parameters: dict[str, float] = defaultdict(float)
     costs = graph.costs
-    columns = zip(graph.ops, costs.flops.tolist(), costs.parameter_bytes.tolist(), strict=True)
+    columns = zip(graph.ops, costs.flops.tolist(), graph.parameters_of_nodes.tolist(), strict=True)
     for op, operations, size in columns:
         nodes[op] += 1
         flops[op] += operations

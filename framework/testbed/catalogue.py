@@ -44,7 +44,7 @@ class CatalogueRow:
     width, depth
         Largest number of nodes no two of which depend on each other; nodes on the longest path.
     flops, parameter_bytes
-        Totals of one inference; a parameter that several nodes use counts for each.
+        Totals of one inference; a parameter that several nodes use counts once.
     parameters
         Number of the module's parameters, tied ones once.
     module_bytes, used_bytes

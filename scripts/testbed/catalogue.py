@@ -126,7 +126,7 @@ def describe(graph: ModelGraph, facts: dict[str, Any]) -> CatalogueRow:
         width=width(instance),
         depth=int(depths(instance).max()) + 1,
         flops=int(costs.flops.sum()),
-        parameter_bytes=int(costs.parameter_bytes.sum()),
+        parameter_bytes=parameter_bytes(graph),
         parameters=facts.get("parameters", 0),
         module_bytes=facts.get("module_bytes"),
         used_bytes=facts.get("used_bytes"),
@@ -137,6 +137,13 @@ def describe(graph: ModelGraph, facts: dict[str, Any]) -> CatalogueRow:
         sha256=graph.named_sha256(),
         subsets=("full",) if facts.get("full") else (),
     )
+
+
+def parameter_bytes(graph: ModelGraph) -> int:
+    """Return the bytes of a graph's parameters, shared ones once."""
+    costs = graph.costs
+    assert isinstance(costs, PhysicalCosts)
+    return int(costs.parameter_bytes.sum()) + int(costs.shared_bytes.sum())
 
 
 def choose(rows: Sequence[CatalogueRow], left: Left) -> list[CatalogueRow]:
@@ -221,6 +228,11 @@ def write(rows: Sequence[CatalogueRow], captured: Path, output: Path) -> None:
             path.unlink()
     for name in sorted(wanted):
         shutil.copyfile(captured / name, output / name)
+    write_catalogue(rows, output)
+
+
+def write_catalogue(rows: Sequence[CatalogueRow], output: Path) -> None:
+    """Write the catalogue into a folder."""
     lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
     (output / "catalogue.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

@@ -13,11 +13,12 @@ def naive_partitions(graph: ModelGraph, stages: int) -> dict[str, IntArray]:
     """Return the stage of each node, ``[n]``, for equal operator counts, equal parameters and equal FLOPs.
 
     Nodes are taken in topological order, the file's own where that is one; each goes to the stage in whose share the
-    middle of it falls. A measure that is zero everywhere gives no split. No edge goes back.
+    middle of it falls. A shared parameter counts for one of its users. A measure that is zero everywhere gives no
+    split. No edge goes back.
     """
     measures: dict[str, FloatArray] = {"equal operator count": np.ones(graph.topology.n)}
     if isinstance(graph.costs, PhysicalCosts):
-        measures["equal parameters"] = graph.costs.parameter_bytes
+        measures["equal parameters"] = graph.parameters_of_nodes
         measures["equal FLOPs"] = graph.costs.flops
     order = stable_topological_order(graph.topology)
     return {name: _cut(order, values, stages) for name, values in measures.items() if values.any()}

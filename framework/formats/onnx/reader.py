@@ -6,15 +6,15 @@
   do nodes that lead to no output, which count with a remark, or cost nothing with `drop_unused`. A node with subgraphs
   is one node (`framework.formats.onnx.bodies`); an If on a constant is replaced by the branch taken, and functions are
   inlined (`framework.formats.onnx.inlining`).
-* Initializers and constants are parameters. An expression of constants only is folded into the nodes that use it, as
-  the smaller of its result and what it is computed from (a dequantised weight is stored quantised). A parameter that
-  several nodes use counts for each; a remark says how many bytes that adds. Weights may be absent or external: only
-  shapes are read.
-* Operations are counted by `framework.formats.onnx.operators.rules`; a remark names the nodes whose operator it does
-not
-  know, and those whose number of trips is unknown (``--dim NODE=TRIPS`` sets it). The bytes accessed are those of
-  inputs, parameters and outputs, with the element sizes that the model declares. Each output that some node uses is a
-  tensor of its own.
+* Initializers and constants are parameters, known by their names: one that several nodes use, or bodies inside them, is
+  a shared parameter. An expression of constants only is folded into the nodes that use it, as the smaller of its result
+  and what it is computed from: the result is a parameter of its own, what it is computed from (the quantised weight
+  behind a dequantised one, a table behind its transpose) is shared with all others that use it. A remark says where a
+  smaller result, as a part of a table, counts in place of all. Weights may be absent or external: only shapes are read.
+* Operations are counted by `framework.formats.onnx.operators.rules`; a remark names the nodes whose operator it
+  does not know, and those whose number of trips is unknown (``--dim NODE=TRIPS`` sets it). The bytes accessed are those
+  of inputs, parameters and outputs, with the element sizes that the model declares. Each output that some node uses is
+  a tensor of its own.
 * A node is called by its own name if no other node has it, else by the name of its first output (`node_labels`).
 """
 
@@ -32,6 +32,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from framework.errors import UserError
 from framework.formats.builder import GraphBuilder
 from framework.formats.onnx.bodies import Cost, Findings, Pricer, listed
+from framework.formats.onnx.constants import Constants
 from framework.formats.onnx.dims import conflict, dim_options
 from framework.formats.onnx.inlining import prepared
 from framework.formats.onnx.operators.standard import attribute
@@ -123,6 +124,7 @@ class _Reader:
         results = {value.name for value in self._graph.output}
         tensor_bytes: list[int] = []
         costs: list[Cost] = []
+        constants = Constants(self._values, self._origins, self._where)
         for index, node in enumerate(nodes):
             if index in dropped:
                 costs.append(Cost())
@@ -135,7 +137,13 @@ class _Reader:
                     if output in consumers:
                         builder.add_tensor(index, consumers[output], place=place)
                         tensor_bytes.append(nbytes)
-            costs.append(self._cost(node, builder.names[index], place))
+            parameters = {
+                name: constants.use(name, index, place) for name in used_values(node) if name in self._origins
+            }
+            cost = self._pricer.node_cost(node, builder.names[index], self._values, parameters)
+            constants.uses.add(index, index, cost.parameters)  # Of its bodies' own constants.
+            cost.parameters += sum(parameters.values())
+            costs.append(cost)
 
         def numbers(values: list[int], what: str) -> FloatArray:
             for index, value in enumerate(values):
@@ -147,19 +155,24 @@ class _Reader:
                     )
             return np.array(values, np.float64)
 
+        numbers([cost.parameters for cost in costs], "the size of its parameters")
+        shared = constants.uses.shared()
         return builder.build(
             PhysicalCosts(
                 flops=numbers([cost.flops for cost in costs], "the number of operations"),
-                parameter_bytes=numbers([cost.parameters for cost in costs], "the size of its parameters"),
+                parameter_bytes=constants.uses.private(len(nodes)),
                 accessed_bytes=numbers([cost.accessed for cost in costs], "the number of bytes accessed"),
                 seconds=np.full(len(costs), math.nan),
                 tensor_bytes=np.array(tensor_bytes, np.float64),
+                shared_bytes=shared.sizes.astype(np.float64),
             ),
+            shared=shared.users,
+            shared_names=shared.names,
             name=name,
             source=self._where,
             batch=self._batch(),
             dtype=self._dtype(),
-            remarks=[*remarks, *self._remarks(nodes, builder.names, costs, unused)],
+            remarks=[*remarks, *constants.remarks(), *self._remarks(nodes, builder.names, costs, unused)],
         )
 
     def _output_bytes(self, node: onnx.NodeProto, value: str, place: str) -> int:
@@ -194,27 +207,6 @@ class _Reader:
                 mend=f"check {blamed}" if blamed else "check the shapes of the model's inputs",
             )
 
-    def _parameter_bytes(self, constant: str, place: str) -> int:
-        """Size of a constant: its result's, or that of what it is computed from if that is smaller."""
-        result = self._values.get(constant)
-        stored = [self._values.get(origin) for origin in self._origins[constant]]
-        sizes = [] if result is None else [result.nbytes]
-        if None not in stored:
-            sizes.append(sum(origin.nbytes for origin in stored if origin is not None))
-        if not sizes:
-            what, mend = self._values.why_unknown(constant)
-            raise UserError(
-                f"the shape of the constant {constant!r} {what}", where=f"{self._where}, {place}", mend=mend
-            )
-        return min(sizes)
-
-    def _cost(self, node: onnx.NodeProto, label: str, place: str) -> Cost:
-        used = used_values(node)
-        parameters = {name: self._parameter_bytes(name, place) for name in used if name in self._origins}
-        cost = self._pricer.node_cost(node, label, self._values, parameters)
-        cost.parameters += sum(parameters.values())
-        return cost
-
     def _batch(self) -> int | None:
         for value in self._graph.input:
             found = self._values.get(value.name) if value.name not in self._origins else None
@@ -235,19 +227,6 @@ class _Reader:
         self, nodes: Sequence[onnx.NodeProto], labels: Sequence[str], costs: Sequence[Cost], unused: Set[int]
     ) -> list[str]:
         remarks = []
-        users = Counter(
-            origin
-            for index, node in enumerate(nodes)
-            if not (self._drop_unused and index in unused)
-            for origin in {o for name in used_values(node) for o in self._origins.get(name, ())}
-        )
-        extra = {origin: (count - 1) * self._values.nbytes(origin) for origin, count in users.items() if count > 1}
-        if extra:
-            what = counted(len(extra), "parameter is used", "parameters are used")
-            remarks.append(
-                f"{what} by several nodes and {choose(len(extra), 'counts', 'count')} for each of them "
-                f"(in all {sum(extra.values())} bytes more than the model stores)"
-            )
         if unused:
             remarks.append(self._on_unused(labels, costs, sorted(unused)))
         return [

@@ -31,6 +31,10 @@ BROADCASTING = frozenset(
 """Operators whose inputs are of one shape, or are stretched to one."""
 
 
+_RELABELLING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+"""Operators whose result is the data of their first input; all others only say in which shape."""
+
+
 def node_labels(graph: onnx.GraphProto) -> list[str]:
     """Return a distinct name for each node of an ONNX graph, in its order."""
     counts = Counter(node.name for node in graph.node if node.name)
@@ -102,7 +106,10 @@ def used_values(node: onnx.NodeProto) -> list[str]:
 
 
 def constant_origins(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
-    """Return for each constant value the stored constants it is computed from (itself, if it is stored)."""
+    """Return for each constant value the stored constants it is computed from (itself, if it is stored).
+
+    What only says in which shape data is to be seen is left out.
+    """
     origins: dict[str, tuple[str, ...]] = {tensor.name: (tensor.name,) for tensor in graph.initializer}
     origins |= {sparse.values.name: (sparse.values.name,) for sparse in graph.sparse_initializer}
     for node in graph.node:
@@ -112,7 +119,8 @@ def constant_origins(graph: onnx.GraphProto) -> dict[str, tuple[str, ...]]:
         if node.op_type in ("Constant", "ConstantOfShape"):
             origins |= {output: (output,) for output in node.output}
         elif used:
-            stored = tuple(dict.fromkeys(origin for name in used for origin in origins[name]))
+            data = used[:1] if node.op_type in _RELABELLING else used
+            stored = tuple(dict.fromkeys(origin for name in data for origin in origins[name]))
             origins |= {output: stored for output in node.output if output}
     return origins
 

@@ -17,8 +17,9 @@ exists already, or an ``ExportedProgram``, is read as it is, wherever its parame
 * The values of inputs on the meta device are unknown; those of others are used where the path of the computation
   depends on them (lengths, positions, tokens). Where it depends on values that only weights could tell, it is guessed,
   and a remark says how often; see `framework.formats.torch.guesses`.
-* A parameter that several nodes use counts for each; a remark says how many bytes that adds. Another says how many
-  bytes of parameters and buffers no output depends on.
+* A parameter or buffer that several nodes use, as the steps of a recurrent layer do, is a shared parameter: whatever
+  is one in memory is one here (`framework.formats.torch.parameters`). Remarks say of how many parameters only a part is
+  used (rows of a table), and how many bytes of parameters and buffers no output depends on.
 * Operations are counted by `framework.formats.torch.flops`: a multiply-add is two.
 * A node is called by the module that runs it and its operator: ``layer1.0.conv1.convolution``.
 
@@ -274,6 +275,8 @@ def _capture(
     source: str,
     batch: int | None,
 ) -> Capture:
+    from framework.formats.torch.parameters import parameter_uses, remarks_on_parameters, unused_parameters
+
     builder = GraphBuilder(name)
     nodes = [recorder.nodes[v] for v in needed]
     consumers: dict[Any, list[int]] = {}
@@ -292,16 +295,13 @@ def _capture(
                 tensor_bytes.append(node.output_bytes[j])
         written = sum(node.output_bytes[j] for j in used) if node.bytes_written is None else node.bytes_written
         accessed.append(0 if node.is_view else node.bytes_read + written)
-    charged = [sum(node.charges.values()) for node in nodes]
-    parts: dict[object, int] = {}
-    for node in nodes:
-        parts |= node.charges
+    charges = {charge: nbytes for node in nodes for charge, nbytes in node.charges.items()}
+    uses = parameter_uses([node.charges for node in nodes], recorder.values)
+    private, shared = uses.private(len(nodes)), uses.shared()
     left_out = recorder.left_out_flops.copy()
     for v in set(range(len(recorder.nodes))).difference(needed):
         left_out[recorder.nodes[v].op] += recorder.nodes[v].flops
-    unused = _unused(recorder, parts)
-    module_bytes = sum(parameter.nbytes for parameter in recorder.values.parameters.values())
-    used_bytes, unused_bytes = sum(parts.values()), sum(unused.values())
+    unused = unused_parameters(charges, recorder.values)
 
     def numbers(values: Sequence[int], what: str) -> Any:
         return float_column(values, what, builder.describe, name)
@@ -309,22 +309,28 @@ def _capture(
     graph = builder.build(
         PhysicalCosts(
             flops=numbers([node.flops for node in nodes], "the number of operations"),
-            parameter_bytes=numbers(charged, "the size of its parameters"),
+            parameter_bytes=private,
             accessed_bytes=numbers(accessed, "the number of bytes accessed"),
             seconds=np.full(len(nodes), math.nan),
             tensor_bytes=float_column(tensor_bytes, "its size", builder.describe_tensor, name),
+            shared_bytes=shared.sizes.astype(np.float64),
         ),
+        shared=shared.users,
+        shared_names=shared.names,
         name=name,
         source=source,
         batch=batch,
         dtype=_dtype(model),
-        remarks=_remarks(sum(charged) - used_bytes, unused_bytes, module_bytes, recorder),
+        remarks=[
+            *remarks_on_parameters(charges, recorder.values, sum(unused.values())),
+            *_remarks(recorder),
+        ],
     )
     return Capture(
         graph=graph,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        module_bytes=module_bytes,
-        used_bytes=used_bytes,
+        module_bytes=recorder.values.parameter_bytes,
+        used_bytes=int(private.sum() + shared.sizes.sum()),
         unused=unused,
         left_out_flops=dict(left_out),
         guesses=dict(recorder.guesses.count),
@@ -351,23 +357,9 @@ def _labels(nodes: Sequence[TracedNode]) -> list[str]:
     return labels
 
 
-def _unused(recorder: Recorder, parts: Mapping[object, int]) -> dict[str, int]:
-    used = {part[0] if isinstance(part, tuple) else part for part in parts} | recorder.values.read_by_python
-    origins: set[int] = set()
-    for number, record in recorder.values.records():
-        if number in used:
-            origins |= record.parameters
-    parameters = recorder.values.parameters.items()
-    return {p.name: p.nbytes for number, p in parameters if number not in used and number not in origins}
-
-
-def _remarks(shared: int, unused: int, total: int, recorder: Recorder) -> list[str]:
+def _remarks(recorder: Recorder) -> list[str]:
     remarks = []
     guesses = recorder.guesses.count
-    if shared:
-        remarks.append(f"parameters that several nodes use are counted for each, {shared} bytes in all")
-    if unused > total // 1000:  # not the counters of batch normalisations
-        remarks.append(f"{unused} bytes of parameters and buffers take no part in the outputs")
     if guesses:
         listed = ", ".join(f"{kind} {count}" for kind, count in sorted(guesses.items()))
         remarks.append(f"control flow that depends on weights was guessed: {listed}")

@@ -45,6 +45,7 @@ from framework.formats.torch.operators import (
 )
 from framework.formats.torch.values import (
     LARGEST_KNOWN,
+    Charge,
     Output,
     Values,
     address,
@@ -83,7 +84,7 @@ class TracedNode:
     flops: int = 0
     output_bytes: list[int] = field(default_factory=list)
     inputs: list[Output] = field(default_factory=list)
-    charges: dict[object, int] = field(default_factory=dict)
+    charges: dict[Charge, int] = field(default_factory=dict)
     bytes_read: int = 0
     bytes_written: int | None = None
     is_view: bool = False

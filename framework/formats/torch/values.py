@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -20,6 +21,29 @@ LARGEST_KNOWN = 1 << 18
 
 Output = tuple[int, int]
 """A node, and which of its outputs."""
+
+
+class Part(NamedTuple):
+    """A constant that is not all of a parameter's storage: a part of one, or the result of a computation.
+
+    Attributes
+    ----------
+    storage, version
+        Number of its storage, and how often that was written.
+    offset
+        Where it begins, in elements.
+    dims
+        The sizes and strides, in elements, of its dimensions with several elements; sorted.
+    """
+
+    storage: int
+    version: int
+    offset: int
+    dims: tuple[tuple[int, int], ...]
+
+
+Charge = int | Part
+"""A constant that a node uses: a whole parameter, by the number of its storage, or something else."""
 
 _ViewKey = tuple[int, int, int, tuple[int, ...], tuple[int, ...]]
 
@@ -97,6 +121,7 @@ class Values:
         self.parameters: dict[int, Parameter] = {}
         self.read_by_python: set[int] = set()
         self._records: dict[int, StorageRecord] = {}
+        self._numbered: list[StorageRecord] = []
         self._views: dict[_ViewKey, Output | None] = {}
         self._lifted: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
 
@@ -105,13 +130,25 @@ class Values:
         key = address(tensor)
         found = self._records.get(key)
         if found is None:
-            found = self._records[key] = StorageRecord(tensor.untyped_storage(), len(self._records))
+            found = self._records[key] = StorageRecord(tensor.untyped_storage(), len(self._numbered))
+            self._numbered.append(found)
         return found
 
     def records(self) -> Iterator[tuple[int, StorageRecord]]:
         """Yield all records by their numbers."""
-        for record in self._records.values():
+        for record in self._numbered:
             yield record.number, record
+
+    def origins(self, number: int) -> frozenset[int]:
+        """Return the numbers of the parameters' storages that a constant's storage is, or was computed from."""
+        return self._numbered[number].parameters
+
+    def name(self, number: int) -> str:
+        """Return the name of the parameter that a constant's storage is, or those that it was computed from."""
+        parameter = self.parameters.get(number)
+        if parameter is not None:
+            return parameter.name
+        return ", ".join(self.parameters[origin].name for origin in sorted(self.origins(number)))
 
     def mark_parameters(self, named: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Say which tensors are parameters or buffers of the module; tied ones are one."""
@@ -121,6 +158,11 @@ class Values:
                 record.parameters = frozenset({record.number})
                 record.uniform = False
                 self.parameters[record.number] = Parameter(name=name, nbytes=record.storage.nbytes())
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Size of all parameters and buffers, tied ones once."""
+        return sum(parameter.nbytes for parameter in self.parameters.values())
 
     def mark_input(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return a live meta tensor in place of an input; a real one's values are known if there are not too many."""
@@ -187,11 +229,11 @@ class Values:
         """Say what a view of a live tensor comes from, until its storage is written again."""
         self._views[_view_key(tensor, self.record(tensor))] = output
 
-    def stored(self, tensor: torch.Tensor) -> dict[object, int]:
+    def stored(self, tensor: torch.Tensor) -> dict[Charge, int]:
         """Return the bytes of all parameters that a constant is a part of or computed from."""
         return {number: self.parameters[number].nbytes for number in self.record(tensor).parameters}
 
-    def charges(self, tensor: torch.Tensor) -> dict[object, int]:
+    def charges(self, tensor: torch.Tensor) -> dict[Charge, int]:
         """Return the stored bytes that a user of this constant needs, by what they are a part of.
 
         They are its own, or those of the parameters it is computed from if these are fewer; a constant that is computed
@@ -205,7 +247,7 @@ class Values:
         if own == record.storage.nbytes() and record.number in origins:
             return {record.number: own}
         dims = sorted((size, stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1)
-        return {(record.number, record.version, tensor.storage_offset(), *dims): own}
+        return {Part(record.number, record.version, tensor.storage_offset(), tuple(dims)): own}
 
 
 def _view_key(tensor: torch.Tensor, record: StorageRecord) -> _ViewKey:

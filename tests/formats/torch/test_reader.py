@@ -178,16 +178,8 @@ def test_parameters_are_all_charged(name: str) -> None:
     counters = sum(size for key, size in found.unused.items() if key.endswith("num_batches_tracked"))
     assert found.used_bytes == found.module_bytes - counters
     assert sum(found.unused.values()) == counters
-    shared = costs_of(found.graph).parameter_bytes.sum() - found.used_bytes
-    assert shared == (100 * 32 * 4 if name == "attention" else shared)
-
-
-def test_a_tied_table_counts_for_both_users_and_a_remark_says_so() -> None:
-    graph = read("attention")
-    table = 100 * 32 * 4
-    users = [op for op, size in zip(graph.ops, costs_of(graph).parameter_bytes, strict=True) if size == table]
-    assert users == ["aten.embedding", "aten.mm"]
-    assert graph.remarks == (f"parameters that several nodes use are counted for each, {table} bytes in all",)
+    costs = costs_of(found.graph)
+    assert costs.parameter_bytes.sum() + costs.shared_bytes.sum() == found.used_bytes
 
 
 def test_views_of_parts_are_nodes_without_cost_and_carry_only_the_part() -> None:
