@@ -2,8 +2,8 @@
 
     python scripts/testbed/update.py --captured FOLDER [--output FOLDER]
 
-FOLDER holds what scripts/testbed/capturing.py wrote. A graph whose nodes, tensors, operations, bytes accessed or sizes of
-tensors are others than those of the testbed's graph of that name is left alone and named: it wants a rebuild
+FOLDER holds what scripts/testbed/capturing.py wrote. A graph whose nodes, tensors, operations, bytes accessed or sizes
+of tensors are others than those of the testbed's graph of that name is left alone and named: it wants a rebuild
 (scripts/build_testbed). Of a graph that is replaced the catalogue's row follows.
 """
 

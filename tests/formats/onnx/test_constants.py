@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -48,7 +50,7 @@ def model(
     )
 
 
-def node(op: str, inputs: list[str], output: str, name: str = "", **attributes: object) -> onnx.NodeProto:
+def node(op: str, inputs: list[str], output: str, name: str = "", **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(op, inputs, [output], name=name, **attributes)
 
 
