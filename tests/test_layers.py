@@ -109,10 +109,15 @@ ROOMS: dict[str, list[str]] = {
     "framework.deploy.tuning": ["framework.deploy"],
     "framework.report.plots": ["framework.report.escape", "framework.report.numbers", "framework.report.tables"],
     "framework.report.study": ["framework.report"],
-    "framework.formats.onnx": ["framework.formats.builder", "framework.formats.format", "framework.formats.source"],
+    "framework.formats.onnx": [
+        "framework.formats.builder",
+        "framework.formats.format",
+        "framework.formats.parameters",
+        "framework.formats.source",
+    ],
     "framework.formats.onnx.operators": ONNX_TYPES,
     "framework.formats.onnx.shapes": [*ONNX_TYPES, "framework.formats.onnx.operators"],
-    "framework.formats.torch": ["framework.formats.builder"],
+    "framework.formats.torch": ["framework.formats.builder", "framework.formats.parameters"],
     "framework.study.analysis": ["framework.study"],
 }
 MOST_MODULES = 16
