@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray: TypeAlias = NDArray[np.int64]
-Words = TypeVar("Words", np.uint64, NDArray[np.uint64])
+_Words = TypeVar("_Words", np.uint64, NDArray[np.uint64])
 """One word of 64 bits, or an array of them."""
 
 SPLITMIX_STEP = 0x9E3779B97F4A7C15
@@ -72,7 +72,7 @@ def merge_equal_rows(key: IntArray, ptr: IntArray, items: IntArray) -> tuple[Int
     return order, np.flatnonzero(np.concatenate(([True], ~equal)))
 
 
-def scrambled(words: Words) -> Words:
+def scrambled(words: _Words) -> _Words:
     """Return 64 well-mixed bits of each word (the finaliser of splitmix64), as numpy does it and as numba compiles it.
 
     Sums of them tell sets apart, and those of multiples of `SPLITMIX_STEP` are random.
