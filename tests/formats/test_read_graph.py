@@ -33,7 +33,7 @@ def test_content_decides_whatever_the_name(tmp_path: Path, name: str, pack: Call
     path = tmp_path / "data.bin"
     path.write_bytes(pack(data))
     assert detect(data, path).name == name
-    assert read_graph(path).topology.n == 1
+    assert read_graph(path).topology.n >= 1
     assert read_graph(str(path), format=name).sha256() == read_graph(path).sha256()
 
 
@@ -43,10 +43,11 @@ def test_every_format_has_a_sample_or_a_test_of_its_own() -> None:
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:
+    plain, marked = tmp_path / "plain", tmp_path / "marked"
     for data in SAMPLES.values():
-        path = tmp_path / "bom"
-        path.write_bytes(b"\xef\xbb\xbf" + data)
-        assert read_graph(path).topology.n == 1
+        plain.write_bytes(data)
+        marked.write_bytes(b"\xef\xbb\xbf" + data)
+        assert read_graph(marked).sha256() == read_graph(plain).sha256()
 
 
 def refused(path: Path | str, **options: object) -> str:
