@@ -54,7 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sides = [_start(place.resolve(), folder) for place in (HERE, arguments.other)]
-        print(f"{'kernel':<10}{'instance':<18}{'steps':>12}{'here s':>9}{'other s':>9}{'ratio':>8}")
+        print(f"{'kernel':<12}{'instance':<18}{'steps':>12}{'here s':>9}{'other s':>9}{'ratio':>8}")
         for kernel in arguments.kernels:
             for name in arguments.instances:
                 found = [[_ask(side, kernel, name) for side in sides] for _ in range(arguments.repeats + 1)][1:]
@@ -62,7 +62,7 @@ def main() -> None:
                     sys.exit(f"{kernel} on {name}: the answers differ")
                 here, other = (min(pair[side][0] for pair in found) for side in (0, 1))
                 steps = found[0][0][2]
-                print(f"{kernel:<10}{name:<18}{steps:>12}{here:>9.4f}{other:>9.4f}{here / other:>8.3f}", flush=True)
+                print(f"{kernel:<12}{name:<18}{steps:>12}{here:>9.4f}{other:>9.4f}{here / other:>8.3f}", flush=True)
         for side in sides:
             side.stdin.close()
             side.wait()
