@@ -23,7 +23,7 @@ Source: this project.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from framework.bounds import Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Formulation, Refuted, Satisfied, Strategy, Undecided
@@ -33,7 +33,8 @@ from framework.portfolio.context.child import ChildContext
 from framework.portfolio.context.contracted_decisions import ContractedDecisions
 from framework.portfolio.context.destructive_bound import DestructiveBound
 from framework.portfolio.context.step_rules import Band, SectionSteps, highest_worth_deciding
-from framework.registry import DecisionName, register_strategy, registry
+from framework.registry import TUNED, DecisionName, register_strategy, registry
+from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from strategies.bisection import ThresholdSearch
 
 NAME = "fixing"
@@ -80,12 +81,15 @@ class Fixing:
         Time limit of the first decisions; doubled from sweep to sweep.
     max_sweeps
         Give up after so many.
+    tuning
+        Which cores are read.
     """
 
     over: DecisionName = "cp-sat:linearization=0+2"
     polish: bool = True
     first_seconds: float = 1.0
     max_sweeps: int = 12
+    tuning: FilterTuning = field(default=DEFAULT, metadata=TUNED)
 
     def __post_init__(self) -> None:
         if self.first_seconds <= 0:
@@ -100,7 +104,7 @@ class Fixing:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Narrow the interval until it closes or the context says stop."""
-        decisions = ContractedDecisions(registry.create_decision(self.over), problem, fix=True)
+        decisions = ContractedDecisions(registry.create_decision(self.over), problem, fix=self.tuning)
         polish = [registry.create(spec) for spec in POLISHING] if self.polish else []
         search = _Search(problem, context, decisions, polish)
         for sweep in range(self.max_sweeps):

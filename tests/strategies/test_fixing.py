@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from framework.portfolio.context.board import Board
 from framework.portfolio.context.contracted_decisions import ContractedDecisions
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.fluid.selection import FluidChoice
+from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.structure.reduction.contraction import contract, with_arcs
 from framework.testing.brute_force import brute_force_optimum
@@ -25,12 +27,11 @@ load_plugins()
 
 @pytest.mark.parametrize("over", ["ideal-dp", "cp-sat", "[cp-sat:linearization=0+2]"])
 @pytest.mark.parametrize("seed", range(41_000, 41_020))
-def test_it_closes_with_an_exact_decision(over: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_closes_with_an_exact_decision(over: str, seed: int) -> None:
     problem = random_problem(seed)
-    choose = FluidChoice.choose
-    most = 2 + seed % 5
-    monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
-    outcome, board = run_entry(registry.create(f"fixing:over={over}"), problem)
+    tuning = FilterTuning(first_ideals=2 + seed % 5, max_ideals=2 + seed % 5)
+    entry = replace(registry.create(f"fixing:over={over}"), tuning=tuning)
+    outcome, board = run_entry(entry, problem)
     assert outcome.termination.reason is Reason.OPTIMAL
     optimum = brute_force_optimum(problem)
     assert (board.interval.dual, board.interval.incumbent) == (optimum, optimum)
@@ -50,7 +51,7 @@ def test_what_is_left_is_smaller_and_decided_there() -> None:
     problem = Problem(instance=random_layered_instance(5, 80, width=2), stages=3)
     optimum = run_entry(registry.create("ideal-dp"), problem)[1].interval.incumbent
     assert optimum is not None
-    decisions = ContractedDecisions(registry.create_decision("ideal-dp"), problem, fix=True)
+    decisions = ContractedDecisions(registry.create_decision("ideal-dp"), problem, fix=DEFAULT)
     context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
     assert decisions.fix(optimum - 1, 0, context)
     assert not decisions.fix(optimum, 0, context)
@@ -66,7 +67,7 @@ def test_what_is_left_is_searched_for_better_partitions() -> None:
     context.report_partition(balanced_partition(problem))
     before = board.interval.incumbent
     assert before is not None
-    decisions = ContractedDecisions(registry.create_decision("ideal-dp"), problem, fix=True)
+    decisions = ContractedDecisions(registry.create_decision("ideal-dp"), problem, fix=DEFAULT)
     decisions.improve([registry.create("slice-graph")], before - 1, context)
     assert board.interval.incumbent == before, "nothing was fixed yet"
     assert not decisions.fix(before - 1, 0, context)

@@ -37,6 +37,7 @@ from framework.portfolio.context.delegating import DelegatingContext
 
 if TYPE_CHECKING:
     from framework.structure.filtering.rounds import FixedProblems
+    from framework.structure.filtering.tuning import FilterTuning
     from framework.structure.reduction.threshold_contraction import ContractedProblems
 
 SHARE = 0.1
@@ -51,13 +52,13 @@ class ContractedDecisions:
     contract
         Whether to contract at all.
     fix
-        Whether to contract what survivors say, in place of what cuts say.
+        How to contract what survivors say, in place of what cuts say; None to contract what cuts say.
     """
 
     def __init__(
-        self, decider: DecisionFormulation, problem: Problem, *, contract: bool = True, fix: bool = False
+        self, decider: DecisionFormulation, problem: Problem, *, contract: bool = True, fix: FilterTuning | None = None
     ) -> None:
-        self._decider, self._problem, self._contract, self._fix = decider, problem, contract or fix, fix
+        self._decider, self._problem, self._contract, self._fix = decider, problem, contract or fix is not None, fix
         self._contracted: ContractedProblems | None = None
         self._fixed: FixedProblems | None = None
         self.contracted = 0
@@ -82,12 +83,12 @@ class ContractedDecisions:
 
         Nothing without `fix`.
         """
-        if not self._fix or threshold < 0:
+        if self._fix is None or threshold < 0:
             return False
         if self._fixed is None:
             from framework.structure.filtering.rounds import FixedProblems
 
-            self._fixed = FixedProblems(self._problem)
+            self._fixed = FixedProblems(self._problem, self._fix)
         return self._fixed.fix(threshold, level, context.should_stop)
 
     def improve(self, entries: Sequence[Formulation | Strategy], threshold: int, context: Context) -> None:
@@ -109,7 +110,7 @@ class ContractedDecisions:
         return 0 if self._fixed is None else self._fixed.choices(threshold)
 
     def _at(self, threshold: int, context: Context) -> Problem | None:
-        if self._fix:
+        if self._fix is not None:
             return self._problem if self._fixed is None else self._fixed.at(threshold)
         if self._contracted is None:
             from framework.structure.reduction.threshold_contraction import ContractedProblems

@@ -48,6 +48,7 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
+from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.chain_dp import FluidSearch, Reached
 from framework.structure.fluid.core import FluidCore, without_tolls
 from framework.structure.fluid.kernels import NEVER
@@ -56,13 +57,6 @@ from framework.structure.ideals.lattice import IdealLattice, SmallArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
 from framework.structure.reduction.contraction import contract, with_arcs
-
-FIRST_TRIAL = 2_000_000
-"""Steps after which one direction is given up for the other, four times as many the next time."""
-
-
-WORTHWHILE = 0.99
-"""Share of the survivors of other variants that one leaves at most to be asked again."""
 
 
 class Sides(NamedTuple):
@@ -118,6 +112,7 @@ def find_survivors(
     variants: Sequence[int],
     should_stop: Callable[[], bool],
     windows: Windows | None = None,
+    tuning: FilterTuning = DEFAULT,
 ) -> Survivors | None:
     """Return the ideals that survive at the ends of the first 1, ..., ``stages - 1`` stages; None if it is refuted.
 
@@ -127,6 +122,8 @@ def find_survivors(
         Which variants are read, in this order, all if empty.
     windows
         What is known of all partitions within the threshold already.
+    tuning
+        When one direction is given up for the other, and which variants are worth asking again.
 
     Raises
     ------
@@ -139,11 +136,11 @@ def find_survivors(
     # What was left of variants may be none that this core has: then all are read.
     every = range(sides.forwards.variants)
     for variant in [variant for variant in variants if variant in every] or every:
-        alive = _survivors(sides, stages, threshold, variant, alive, should_stop)
+        alive = _survivors(sides, stages, threshold, variant, alive, should_stop, first_trial=tuning.first_trial)
         if alive is None:
             return None
         before, left = left, sum(len(ideals) for ideals in alive)
-        if left <= WORTHWHILE * before or not useful:
+        if left <= tuning.worthwhile_variant * before or not useful:
             useful.append(variant)
     assert alive is not None
     return Survivors(ideals=alive, variants=tuple(useful[::-1]))
@@ -219,13 +216,15 @@ def _survivors(
     variant: int,
     alive: list[IntArray] | None,
     should_stop: Callable[[], bool],
+    *,
+    first_trial: int,
 ) -> list[IntArray] | None:
     """Return the survivors of one variant among `alive`; the direction that takes fewer steps comes first."""
     forwards, backwards, complement = sides
     total = forwards.fluid_weight(variant)
     there = np.argsort(complement)
     mirrored = None if alive is None else [np.sort(complement[ideals]) for ideals in reversed(alive)]
-    most = FIRST_TRIAL
+    most = first_trial
     while True:
         for search, other, opposite, among in (
             (forwards, backwards, there, alive),

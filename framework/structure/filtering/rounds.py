@@ -19,6 +19,7 @@ from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.model.problem import Problem, Windows
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
+from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.selection import HEFTS, FluidChoice
@@ -27,13 +28,6 @@ from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
 from framework.structure.reduction.dominance import reduce_exact
 from framework.structure.reduction.symmetry import put_in_order
-
-FIRST_IDEALS, MAX_IDEALS = 8_000, 128_000
-"""Most ideals of the first and of the last cores."""
-GROWTH = 4
-"""Ideals of larger cores, in those before."""
-WORTHWHILE = 0.95
-"""Share of the places for nodes that a round leaves at most for the same kind of core to be tried once more."""
 
 
 @dataclass(slots=True)
@@ -46,7 +40,7 @@ class _Stand:
     threshold: int
     instance: Instance | None
     windows: Windows | None
-    ideals: int = FIRST_IDEALS
+    ideals: int
     way: int = 0
     over: bool = False
     variants: tuple[int, ...] = ()
@@ -55,8 +49,8 @@ class _Stand:
 class FixedProblems:
     """One problem, fixed at one threshold after the other; the work done at each is kept."""
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
+    def __init__(self, problem: Problem, tuning: FilterTuning = DEFAULT) -> None:
+        self._problem, self._tuning = problem, tuning
         whole = problem.instance
         self._whole = replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64))
         self._stands: list[_Stand] = []
@@ -67,10 +61,10 @@ class FixedProblems:
         Parameters
         ----------
         level
-            How large the largest cores are: `FIRST_IDEALS`, and `GROWTH` times as many on each level.
+            How large the largest cores are: the first ones, and larger by the growth on each level.
         """
         stand = self._stand(threshold)
-        most = min(MAX_IDEALS, FIRST_IDEALS * GROWTH**level)
+        most = min(self._tuning.max_ideals, self._tuning.first_ideals * self._tuning.growth**level)
         while stand.instance is not None and not stand.over and stand.ideals <= most and not should_stop():
             try:
                 if stand.instance is self._whole:
@@ -109,9 +103,9 @@ class FixedProblems:
         if nearest is not None and nearest.threshold == threshold:
             return nearest
         if nearest is None:
-            stand = _Stand(threshold, self._whole, None)
+            stand = _Stand(threshold, self._whole, None, self._tuning.first_ideals)
         else:
-            stand = _Stand(threshold, nearest.instance, nearest.windows)
+            stand = _Stand(threshold, nearest.instance, nearest.windows, self._tuning.first_ideals)
         self._stands.append(stand)
         return stand
 
@@ -134,7 +128,7 @@ class FixedProblems:
         core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
         sides = read_both_ways(core, lattice, crowded, should_stop)
-        survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known)
+        survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known, self._tuning)
         if survivors is None:
             return None
         stand.variants = survivors.variants
@@ -151,10 +145,10 @@ class FixedProblems:
         stand.windows = windows if left is None or left.n >= stages else None
         stand.over = not mask.any()
         rest, before = left or instance, _choices(instance, known, stages)
-        if rest.n + _choices(rest, stand.windows, stages) > WORTHWHILE * (instance.n + before):
+        if rest.n + _choices(rest, stand.windows, stages) > self._tuning.worthwhile * (instance.n + before):
             stand.way += 1
         if stand.way == len(HEFTS):
-            stand.ideals, stand.way = GROWTH * stand.ideals, 0
+            stand.ideals, stand.way = self._tuning.growth * stand.ideals, 0
             stand.variants = ()
         return instance if left is None else compose(instance, left)
 

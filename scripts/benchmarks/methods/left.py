@@ -30,6 +30,7 @@ from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.registry import load_plugins, registry
 from framework.structure.filtering.rounds import FixedProblems
+from framework.structure.filtering.tuning import DEFAULT
 from framework.structure.reduction.dominance import reduce_exact
 
 PAIRS = (
@@ -100,7 +101,7 @@ def _searches(problem: Problem) -> list[int]:
         if again == "graph":
             run_entry(registry.create(WEAVE), problem, board=board, seconds=WOVEN_SECONDS, seed=1)
         elif again == "left":
-            decisions = ContractedDecisions(registry.create_decision("cp-sat"), problem, fix=True)
+            decisions = ContractedDecisions(registry.create_decision("cp-sat"), problem, fix=DEFAULT)
             context = LocalContext(board, "left", seconds=60.0)
             decisions.fix(first - 1, 0, context)
             context = LocalContext(board, "left", seconds=WOVEN_SECONDS)

@@ -11,13 +11,12 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
-from framework.structure.filtering import bidirectional as survivors
 from framework.structure.filtering import rounds as fixing
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways
 from framework.structure.filtering.rounds import FixedProblems
+from framework.structure.filtering.tuning import FilterTuning
 from framework.structure.fluid.core import FluidCore, build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
-from framework.structure.fluid.selection import FluidChoice
 from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
 from framework.structure.poset.closure import closure, unpack_sets
 from framework.testing.brute_force import brute_force_optimum, stage_cost
@@ -76,25 +75,30 @@ def _core(instance: Instance, rng: np.random.Generator) -> tuple[FluidCore, Idea
     return core, enumerate_ideals(core.order, max_ideals=1 << 14)
 
 
+def _small_cores(ideals: int) -> FilterTuning:
+    """Return what keeps cores so small that much of a small problem is divisible."""
+    return FilterTuning(first_ideals=ideals, max_ideals=ideals)
+
+
 def _small(problem: Problem) -> bool:
     return 2 <= problem.instance.n <= 12
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_every_partition_within_the_threshold_survives(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_partition_within_the_threshold_survives(seed: int) -> None:
     problem = _problem(seed)
     if not _small(problem):
         pytest.skip("too large for brute force")
     instance, rng = problem.instance, np.random.default_rng(seed)
     threshold = int(brute_force_optimum(problem) * rng.choice([1.0, 1.0, 1.1, 1.5]))
     truth = _boundaries(problem, threshold)
-    monkeypatch.setattr(survivors, "FIRST_TRIAL", int(rng.choice([1, 10, 10_000])))
+    tuning = FilterTuning(first_trial=int(rng.choice([1, 10, 10_000])))
     for _ in range(3):
         core, lattice = _core(instance, rng)
         crowded = crowded_nodes(instance, closure(instance), threshold)
         sides = read_both_ways(core, lattice, crowded, _never)
         variants = rng.permutation(4)[: rng.integers(4)].tolist()
-        found = find_survivors(sides, problem.useful_stages, threshold, variants, _never)
+        found = find_survivors(sides, problem.useful_stages, threshold, variants, _never, tuning=tuning)
         assert found is not None
         assert found.variants
         assert set(found.variants) <= set(range(sides.forwards.variants))
@@ -123,14 +127,12 @@ def _assert_ideal(left: Instance | None, inside: np.ndarray[tuple[int], np.dtype
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_all_partitions_within_the_threshold_keep_to_the_windows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_partitions_within_the_threshold_keep_to_the_windows(seed: int) -> None:
     problem = _problem(seed)
     if not _small(problem):
         pytest.skip("too large for brute force")
     rng = np.random.default_rng([seed, 1])
-    choose, most = FluidChoice.choose, int(rng.integers(2, 40))
-    monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
-    problems, optimum = FixedProblems(problem), brute_force_optimum(problem)
+    problems, optimum = FixedProblems(problem, _small_cores(int(rng.integers(2, 40)))), brute_force_optimum(problem)
     for factor in (1.3, 1.1, 1.0):
         threshold = int(optimum * factor)
         problems.fix(threshold)
@@ -147,14 +149,12 @@ def test_all_partitions_within_the_threshold_keep_to_the_windows(seed: int, monk
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_fixing_keeps_the_optimum_and_nothing_better(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixing_keeps_the_optimum_and_nothing_better(seed: int) -> None:
     problem = _problem(seed)
     if not _small(problem):
         pytest.skip("too large for brute force")
-    optimum, most = brute_force_optimum(problem), 2 + seed % 7
-    choose = FluidChoice.choose
-    monkeypatch.setattr(FluidChoice, "choose", lambda self, ideals, stop: choose(self, min(ideals, most), stop))
-    problems = FixedProblems(problem)
+    optimum = brute_force_optimum(problem)
+    problems = FixedProblems(problem, _small_cores(2 + seed % 7))
     for threshold in (2 * optimum, optimum + 3, optimum, optimum + 1, 2 * optimum):
         assert not problems.fix(threshold, seed % 2)
         left = problems.at(threshold)
@@ -202,6 +202,14 @@ def test_time_is_kept_and_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> N
     assert not problems.fix(problem.instance.total_work // 2)
     assert calls == 1
     assert problems.at(problem.instance.total_work // 2) is problem
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"first_ideals": 1}, {"first_ideals": 9, "max_ideals": 8}, {"growth": 1}, {"first_trial": 0}]
+)
+def test_tuned_constants_have_limits(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least"):
+        FilterTuning(**wrong)  # type: ignore[arg-type]
 
 
 def test_single_stages_are_left_alone() -> None:
