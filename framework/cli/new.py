@@ -110,7 +110,7 @@ class {class_name}(BoundByDeciding):
         Whether thresholds are decided on the instance contracted at them.
     """
 
-    contract: bool = False
+    contract: bool = True
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Refute a threshold (ticks), or leave it undecided."""

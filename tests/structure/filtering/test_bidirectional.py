@@ -209,7 +209,7 @@ def test_time_is_kept_and_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_tuned_constants_have_limits(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be at least"):
-        FilterTuning(**wrong)  # type: ignore[arg-type]
+        FilterTuning(**wrong)
 
 
 def test_single_stages_are_left_alone() -> None:
