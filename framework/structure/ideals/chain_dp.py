@@ -96,20 +96,22 @@ class States(NamedTuple):
     least: IntArray
 
 
-class Path(NamedTuple):
-    """Memory of a walk.
+INSIDE, MISSING = range(2)
+"""Columns of `Path.counts`."""
+AT, EDGE, ADDED, INBOUND, DONE = range(5)
+"""Columns of `Path.frames`."""
 
-    Per tensor that crosses the start: consumers in the stage so far, consumers outside the start still missing. Per
-    node of the path: the ideal, its next edge, the node added last, and what comes in and what ends there.
+
+class Path(NamedTuple):
+    """Memory of a walk; few arrays, so that the walk has registers for all of them.
+
+    `counts` is ``[tensors, 2]``, for tensors that cross the start: consumers in the stage so far, consumers outside the
+    start still missing. `frames` is ``[nodes + 1, 5]``, a row per node of the path: the ideal, its next edge, the node
+    added last, and what comes in and what ends there.
     """
 
-    inside: IntArray
-    missing: IntArray
-    at: IntArray
-    edge: IntArray
-    added: IntArray
-    inbound: IntArray
-    done: IntArray
+    counts: IntArray
+    frames: IntArray
 
 
 class ChainSearch:
@@ -139,10 +141,7 @@ class ChainSearch:
         if limit is not None:
             self._sizes = lattice.sums(limit.sizes)
             self._size_limit = min(limit.limit, int(limit.sizes.sum()))
-        nodes, nets = instance.n, len(instance.tensor_cost)
-        self._path = Path(
-            *(np.zeros(nets, np.int64) for _ in range(2)), *(np.empty(nodes + 1, np.int64) for _ in range(5))
-        )
+        self._path = Path(np.zeros((instance.m, 2), np.int64), np.empty((instance.n + 1, 5), np.int64))
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
@@ -206,8 +205,8 @@ def _advance(
     total, all_parameters = work[goal], parameters[goal]
     overflows = len(least) > 1
     limited = len(sizes) > 0
-    for t in range(len(path.inside)):
-        path.inside[t] = 0
+    for t in range(len(path.counts)):
+        path.counts[t, INSIDE] = 0
     steps = 0
     while counters[TAKEN] < counters[QUEUED]:
         if steps > STEPS_A_CALL:
@@ -264,13 +263,19 @@ def _sort_by_promise(sums: Sums, states: States, first: int, last: int) -> None:
             middle = min(low + width, last)
             high = min(low + 2 * width, last)
             i, j = low, middle
+            left = work[queue[i]] + cut[queue[i]]
+            right = work[queue[j]] + cut[queue[j]] if j < high else 0
             for at in range(low, high):
-                if i < middle and (j == high or work[queue[i]] + cut[queue[i]] >= work[queue[j]] + cut[queue[j]]):
+                if i < middle and (j == high or left >= right):
                     merged[at] = queue[i]
                     i += 1
+                    if i < middle:
+                        left = work[queue[i]] + cut[queue[i]]
                 else:
                     merged[at] = queue[j]
                     j += 1
+                    if j < high:
+                        right = work[queue[j]] + cut[queue[j]]
         for at in range(first, last):
             queue[at] = merged[at]
         width *= 2
@@ -290,40 +295,43 @@ def _extend(
     """Walk all stages that begin with an ideal; return how many extensions that took."""
     work, parameters, cut, sizes = sums.work, sums.parameters, sums.cut, sums.sizes
     edge_ptr, edge_node, edge_ideal = lattice.edge_ptr, lattice.edge_node, lattice.edge_ideal
-    at, edge, added, inbound, done = path.at, path.edge, path.added, path.inbound, path.done
+    frames = path.frames
     threshold, capacity, least = limits.threshold, limits.capacity, states.least
     goal = len(work) - 1
     overflows, limited = len(least) > 1, len(sizes) > 0
     b, last_useful = states.stages_to[start], counters[LAST]
-    left = limits.stages - b
+    left = limits.stages - b - 1
+    # What follows an ideal fits into the stages left if what it costs, beyond all work, is at most `spare`.
+    spare, unheld = left * threshold - work[goal], parameters[goal] - left * capacity
     room = threshold + work[start] + cut[start]
     more_room = room + parameters[start] + capacity
     steps = 0
     depth = 0
-    at[0], edge[0], added[0], inbound[0], done[0] = start, edge_ptr[start], -1, 0, 0
+    frames[0, AT], frames[0, EDGE], frames[0, ADDED] = start, edge_ptr[start], -1
+    frames[0, INBOUND] = frames[0, DONE] = 0
     while depth >= 0:
-        if edge[depth] == edge_ptr[at[depth] + 1]:
-            if added[depth] >= 0:
-                _take_back(tensors, path, added[depth])
+        if frames[depth, EDGE] == edge_ptr[frames[depth, AT] + 1]:
+            if frames[depth, ADDED] >= 0:
+                _take_back(tensors, path, frames[depth, ADDED])
             depth -= 1
             continue
-        e = edge[depth]
-        edge[depth] += 1
+        e = frames[depth, EDGE]
+        frames[depth, EDGE] += 1
         v = edge_node[e]
-        if v < added[depth]:
+        if v < frames[depth, ADDED]:
             continue
         there = edge_ideal[e]
         steps += 1
         if there > last_useful or (limited and sizes[there] - sizes[start] > limits.size):
             continue
-        cuts = inbound[depth] + done[depth]
+        cuts = frames[depth, INBOUND] + frames[depth, DONE]
         if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
             continue
         own = work[there] - work[start] + max(0, parameters[there] - parameters[start] - capacity)
-        if own + inbound[depth] > threshold:
+        if own + frames[depth, INBOUND] > threshold:
             continue
         more_inbound, more_done = _add(lattice, tensors, path, start, v)
-        new_inbound, new_done = inbound[depth] + more_inbound, done[depth] + more_done
+        new_inbound, new_done = frames[depth, INBOUND] + more_inbound, frames[depth, DONE] + more_done
         cuts = new_inbound + new_done
         if (
             own + new_inbound > threshold
@@ -334,37 +342,36 @@ def _extend(
             continue
         if states.stages_to[there] > b + 1:
             cost = own + new_inbound + cut[there] - cut[start] + new_done
-            after = work[goal] - work[there] + cut[there]
-            after += max(0, parameters[goal] - parameters[there] - (left - 1) * capacity)
-            if cost <= threshold and after <= (left - 1) * threshold:
+            after = cut[there] - work[there] + max(0, unheld - parameters[there])
+            if cost <= threshold and after <= spare:
                 states.stages_to[there] = b + 1
                 states.origin[there] = start
                 states.queue[counters[QUEUED]] = there
                 counters[QUEUED] += 1
         depth += 1
-        at[depth], edge[depth], added[depth] = there, edge_ptr[there], v
-        inbound[depth], done[depth] = new_inbound, new_done
+        frames[depth, AT], frames[depth, EDGE], frames[depth, ADDED] = there, edge_ptr[there], v
+        frames[depth, INBOUND], frames[depth, DONE] = new_inbound, new_done
     return steps
 
 
 @inlined_kernel
 def _add(lattice: Lattice, tensors: Tensors, path: Path, start: int, v: int) -> tuple[int, int]:
     """Count a node as in the stage; return what the tensors that it brings in, and those that it ends, cost."""
-    inside, missing = path.inside, path.missing
+    counts = path.counts
     inbound = done = 0
     for i in range(tensors.in_ptr[v], tensors.in_ptr[v + 1]):
         t = tensors.in_tensors[i]
         if holds(lattice.bits, start, tensors.producer[t]):
-            if inside[t] == 0:
+            if counts[t, INSIDE] == 0:
                 inbound += tensors.cost[t]
                 waiting = 0
                 for x in range(tensors.consumer_ptr[t], tensors.consumer_ptr[t + 1]):
                     if not holds(lattice.bits, start, tensors.consumers[x]):
                         waiting += 1
-                missing[t] = waiting
-            inside[t] += 1
-            missing[t] -= 1
-            if missing[t] == 0:
+                counts[t, MISSING] = waiting
+            counts[t, INSIDE] += 1
+            counts[t, MISSING] -= 1
+            if counts[t, MISSING] == 0:
                 done += tensors.cost[t]
     return inbound, done
 
@@ -374,9 +381,9 @@ def _take_back(tensors: Tensors, path: Path, v: int) -> None:
     """Count a node as no longer in the stage."""
     for i in range(tensors.in_ptr[v], tensors.in_ptr[v + 1]):
         t = tensors.in_tensors[i]
-        if path.inside[t] > 0:
-            path.inside[t] -= 1
-            path.missing[t] += 1
+        if path.counts[t, INSIDE] > 0:
+            path.counts[t, INSIDE] -= 1
+            path.counts[t, MISSING] += 1
 
 
 @kernel
