@@ -4,8 +4,8 @@
     python scripts/build_transcripts.py --check [PAGE ...]      run nothing; exit with 1 if a transcript is out of shape
 
 A block of a page that begins with ``    $ pipebound ...`` and shows output is a transcript; one whose output begins
-with ``...`` shows the last paragraph only. Its command runs at 80 columns in a scratch folder, after those before it on
-the page; transcripts that need a model of `--models` (see scripts/testbed/export_examples.py) are left alone without
+with ``...`` shows the last paragraph only. Its command runs at 110 columns in a scratch folder, after those above it
+on the page; transcripts that need a model of `--models` (see scripts/testbed/export_examples.py) are left alone without
 it. Figures that these commands draw go to docs/images. Run it on an idle machine: what is measured is shown as it is.
 
 `--check` parses each command with the options of the command line as it is now, and looks for the figures.
@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/deploy.md")
 PROMPT = "    $ pipebound "
-COLUMNS = 80
+COLUMNS = 110
 FIGURES = {
     "solve testbed:inception_v1 -k 8": ("--plot inception_v1.svg", "inception_v1.svg"),
     "split resnet18.onnx resnet18.result.json -o resnet18.stages --plot resnet18.svg": ("", "deploy_resnet18.svg"),
