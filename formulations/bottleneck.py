@@ -20,7 +20,7 @@ NAME = "bottleneck"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.SHARED],
     summary="Integer program with three superblocks: the bottleneck, the stages before it and those after it",
     reference="Archer et al., ICML 2024",
 )

@@ -43,6 +43,7 @@ _latest: Latest[ModelParts] = Latest()
         Feature.ANYTIME,
         Feature.WARM_START,
         Feature.LIMITS,
+        Feature.SHARED,
     ],
     summary="Exact constraint model for CP-SAT: minimises the bottleneck, or decides a threshold",
     reference="OR-Tools CP-SAT; the model: this project",

@@ -22,7 +22,7 @@ NAME = "exact-mip"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.SHARED],
     summary="The paper's exact integer program, solved by HiGHS or SCIP through MathOpt",
     reference="Archer et al., ICML 2024, figure 3",
     purpose="a yardstick on small wide graphs with few stages: 0.778 of the best partition at k = 4, within 8 s",

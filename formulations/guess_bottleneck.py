@@ -21,7 +21,7 @@ NAME = "guess-bottleneck"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.SHARED],
     summary="The program with three superblocks, once for each guess of which stage is the bottleneck",
     reference="Archer et al., ICML 2024",
 )

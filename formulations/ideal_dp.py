@@ -50,6 +50,7 @@ _lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
         Feature.ANYTIME,
         Feature.WARM_START,
         Feature.LIMITS,
+        Feature.SHARED,
     ],
     summary="Exact dynamic program over the ideals of the graph, where there are not too many",
     reference="Tarnawski et al., NeurIPS 2020; thresholds and corridors: this project",

@@ -33,7 +33,7 @@ NAME = "lp"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.SHARED],
     summary="Linear relaxation of the exact model at a threshold; its multipliers are checked exactly",
     reference="Archer et al., ICML 2024; windows and certificate: this project",
     purpose="a yardstick for decompositions: 0.804 of the best partition at k = 2, 0.244 (as `simple`) at k = 32",

@@ -20,7 +20,7 @@ NAME = "simple"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL],
+    features=[Feature.DUAL, Feature.SHARED],
     summary="The larger of the heaviest node and the average cost of a stage",
     reference="Archer et al., ICML 2024, section 3",
 )

@@ -34,7 +34,7 @@ _latest: Latest[SuperblockParts] = Latest()
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED],
     summary="Integer program over a few groups of consecutive stages: minimises the bottleneck T, or refutes a T",
     reference="Archer et al., ICML 2024; any groups and fixed T: this project",
     purpose="studying the paper's relaxation with other groups than its three blocks, or at a threshold",

@@ -27,7 +27,7 @@ NAME = "sweep"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.SHARED],
     summary="The most work that the first 1, 2, ... stages can hold at a threshold, by one integer program each",
     reference="this project",
     purpose="studying how far windows alone get, one program for each stage from left to right",

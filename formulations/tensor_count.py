@@ -25,7 +25,7 @@ NAME = "tensor-count"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL],
+    features=[Feature.DUAL, Feature.SHARED],
     summary="How many stages must pay for each tensor whose nodes do not fit into one",
     reference="this project",
 )

@@ -34,7 +34,7 @@ LEAST_SECONDS = 0.3
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME],
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.SHARED],
     summary="Limits on the work in and before each stage, tightened by programs with two and three superblocks",
     reference="this project",
     purpose="studying how far superblock programs tighten each other's windows at a threshold",

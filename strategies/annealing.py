@@ -25,7 +25,7 @@ NAME = "annealing"
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED],
     summary="Simulated annealing of partitions; after each cooling their orders are sliced optimally",
     reference="this project",
 )
@@ -55,9 +55,9 @@ class Annealing:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Cool until patience or time runs out."""
-        from framework.structure.primal.annealing import HOTTEST, LARGEST_TABLE, Annealer
+        from framework.structure.primal.annealing import HOTTEST, LARGEST_TABLE, Annealer, table_of
 
-        table = problem.instance.m * problem.useful_stages
+        table = table_of(problem)
         if table > LARGEST_TABLE:
             detail = f"tensors times stages are {table}, more than {LARGEST_TABLE}"
             return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=detail))

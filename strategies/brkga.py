@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from framework.model.arrays import IntArray
     from framework.model.graph import FloatArray
 
-FEATURES = (Feature.PRIMAL, Feature.ANYTIME, Feature.LIMITS)
+FEATURES = (Feature.PRIMAL, Feature.ANYTIME, Feature.LIMITS, Feature.SHARED)
 REFERENCE = "Archer et al., ICML 2024; Gonçalves and Resende, J. Heuristics 2011"
 
 

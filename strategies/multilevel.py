@@ -35,7 +35,7 @@ NAME = "multilevel"
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED],
     summary="Simulated annealing of the graph coarsened in many ways, one after the other",
     reference="this project; Walshaw, 2004",
     purpose="comparing searches: its partitions cost 1.00714 times the lowest on real graphs, those of `weave` 1.00000",
@@ -115,7 +115,7 @@ class Multilevel:
         OutOfTimeError
             If the context says stop before there is anything.
         """
-        from framework.structure.primal.annealing import LARGEST_TABLE, Annealer
+        from framework.structure.primal.annealing import LARGEST_TABLE, Annealer, table_of
         from framework.structure.reduction.coarsening import coarsen
         from framework.structure.reduction.contraction import lift
 
@@ -127,9 +127,9 @@ class Multilevel:
             random=random,
             should_stop=context.should_stop,
         )
-        if coarse.m * problem.useful_stages > LARGEST_TABLE:
-            return None
         smaller = Problem(instance=coarse, stages=problem.stages)
+        if table_of(smaller) > LARGEST_TABLE:
+            return None
         annealer = Annealer(smaller, kept, int(random.integers(1 << 31)))
 
         def lifted(partition: Partition) -> Partition:

@@ -72,7 +72,7 @@ class WeaveTuning:
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS],
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED],
     summary="Exact dynamic programs over interleavings of two chains, near the best partition",
     reference="this project",
 )

@@ -119,16 +119,19 @@ def _in_ticks(graph: ModelGraph, priced: PricedCosts, scale: float, capped: int)
         shared_cost=ticks[3],
     )
     instance = _build(graph, whole, scale, capacity)
-    stage_ticks = lost[0] + lost[2] + (lost[1] + lost[3] + spare if instance.can_overflow else 0.0)
+    # In ticks nothing may overflow while the graph's own numbers do, by less than rounding takes away.
+    lost_parameters = lost[1] + lost[3] + spare
+    overflows = instance.total_parameter_cost + lost_parameters * (1 + 1e-6) >= instance.capacity
+    stage_ticks = lost[0] + lost[2] + (lost_parameters if overflows else 0.0)
     rounding = Rounding(
         ticks_per_unit=scale,
         exact=False,
         # The sums above are floats themselves: a millionth more than covers their own rounding.
         stage_ticks=math.ceil(stage_ticks * (1 + 1e-6)),
-        parameter_ticks=instance.total_parameter_cost if instance.can_overflow else 0,
+        parameter_ticks=instance.total_parameter_cost if overflows else 0,
         capped_tensors=capped,
     )
-    if instance.can_overflow or priced.work.any():
+    if overflows or priced.work.any():
         # Otherwise one stage costs nothing, and that is exact.
         everything = instance.total_work + max(0, instance.total_parameter_cost - instance.capacity)
         check_rounding(rounding, everything, graph)

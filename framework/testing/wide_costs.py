@@ -13,6 +13,7 @@ from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PricedCosts
 from framework.model.pricing import quantise
 from framework.model.problem import Problem, cut_tensors
+from framework.model.shared import shared_by
 from framework.model.topology import build_topology
 from framework.portfolio.context.local import run_entry
 from framework.registry import registry
@@ -26,7 +27,7 @@ def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
     """Return a graph drawn from `seed`, and a number of stages.
 
     Costs of each kind are zeros, short decimals, or spread evenly over up to 24 orders of magnitude, around a size of
-    their own; some graphs are whole numbers of up to 18 digits.
+    their own; some graphs are whole numbers of up to 18 digits. A quarter have parameters that several nodes use.
     """
     rng = np.random.default_rng([seed, 11])
     n = int(rng.integers(1, max_nodes + 1))
@@ -43,6 +44,10 @@ def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
         capacity = float(parameters.sum()) * float(rng.choice([0.0, 0.3, 0.7, 0.999, 1.0, 3.0]))
         capacity = int(capacity) if whole else capacity
     lengths = [len(consumers) for _, consumers in rows]
+    more = np.random.default_rng([seed, 12])
+    users = []
+    if n > 1 and more.random() < 0.25:
+        users = [more.permutation(n)[: int(more.integers(2, n + 1))].tolist() for _ in range(int(more.integers(1, 4)))]
     graph = ModelGraph(
         name=f"wide-{seed}",
         source=f"wide-{seed}",
@@ -54,7 +59,15 @@ def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
             np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
             np.array([v for _, consumers in rows for v in consumers], np.int64),
         ),
-        costs=PricedCosts(unit="ms", work=work, parameter_cost=parameters, tensor_cost=sent, capacity=capacity),
+        costs=PricedCosts(
+            unit="ms",
+            work=work,
+            parameter_cost=parameters,
+            tensor_cost=sent,
+            capacity=capacity,
+            shared_cost=_costs(more, len(users), whole),
+        ),
+        shared=shared_by(users),
     )
     return graph, int(rng.integers(1, 5))
 
@@ -116,7 +129,8 @@ def _optima(seed: int) -> tuple[Fraction, Fraction]:
 def _cuts_a_dear_tensor(graph: ModelGraph, stage_of: IntArray) -> bool:
     """Whether a partition cuts a tensor that costs more than all work and parameters."""
     assert isinstance(graph.costs, PricedCosts)
-    everything = Fraction(float(graph.costs.work.sum())) + Fraction(float(graph.costs.parameter_cost.sum()))
+    nodes = float(graph.costs.work.sum()) + float(graph.costs.parameter_cost.sum())
+    everything = Fraction(nodes) + Fraction(float(graph.costs.shared_cost.sum()))
     cut = cut_tensors(graph.topology, stage_of, int(stage_of.max()) + 1)
     return any(Fraction(value) > everything / 2 for value in graph.costs.tensor_cost[cut.leaving].tolist())
 

@@ -94,6 +94,12 @@ def test_rounding_lowers_bounds_and_raises_costs() -> None:
     assert exact.lower(7) == exact.upper(7) == 7.0
 
 
+@pytest.mark.parametrize("seed", [616, 1239])
+def test_overflow_that_rounding_takes_away_is_said(seed: int) -> None:
+    """In ticks all parameters fit; in the graph's own numbers they overflow by less than a tick."""
+    assert assert_true_in_units("ideal-dp", seed)
+
+
 def test_random_costs_span_many_orders_of_magnitude() -> None:
     widest = 0.0
     for seed in range(200):

@@ -29,6 +29,10 @@ are one sweep over the lattice, filled for each level and again as ideals are re
 ideals this leaves a tenth of the walks or less.
 
 A hard limit on what a stage holds is one more sum that only grows along a walk: beyond it the walk turns back.
+
+Parameters that several nodes use count once per stage (`framework.structure.ideals.held`): p(J) - p(I) above is then
+what the nodes of J - I use alone, plus the shared parameters with a user there, which grow along a walk as ``in`` does,
+and P - p(I) and p(I) are what all nodes outside and inside of I hold, which no stages can hold less of together.
 """
 
 from __future__ import annotations
@@ -42,7 +46,9 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
+from framework.structure.ideals.held import Shared, hold, release, shared_of, unions
 from framework.structure.ideals.lattice import IdealLattice, Lattice, holds
+from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
 from framework.structure.kernel import inlined_kernel, kernel
 
 STEPS_A_CALL = 1_000_000
@@ -51,28 +57,10 @@ REFILL = 4
 """Extensions per edge of the lattice after which `least` is filled anew, without the ideals reached meanwhile."""
 COUNTERS = 7
 QUEUED, TAKEN, STEPS, SINCE_FILLED, LEVEL, FIRST, LAST = range(COUNTERS)
-"""Counters of a decision: ideals in the queue, taken from it, extensions; and of what `_fill_least` fills: extensions
+"""Counters of a decision: ideals in the queue, taken from it, extensions; and of what `fill_least` fills: extensions
 since then, its level, the first ideal of that level, the last one worth reaching."""
 _REFUTED, _REACHED, _PAUSED = range(3)
 _NEVER = 1 << 62
-
-
-class Limits(NamedTuple):
-    """What a decision is about: stages, T, the parameters a stage holds free of charge, and the size it may hold."""
-
-    stages: int
-    threshold: int
-    capacity: int
-    size: int
-
-
-class Sums(NamedTuple):
-    """Work, parameters, cut and size of each ideal; no sizes where there is no limit on them."""
-
-    work: IntArray
-    parameters: IntArray
-    cut: IntArray
-    sizes: IntArray
 
 
 class Tensors(NamedTuple):
@@ -84,21 +72,12 @@ class Tensors(NamedTuple):
     consumers: IntArray
     in_ptr: IntArray
     in_tensors: IntArray
-
-
-class States(NamedTuple):
-    """The fewest stages to each ideal, the ideal before it, the queue, memory to sort it, what `_fill_least` fills."""
-
-    stages_to: IntArray
-    origin: IntArray
-    queue: IntArray
-    merged: IntArray
-    least: IntArray
+    shared: Shared
 
 
 INSIDE, MISSING = range(2)
 """Columns of `Path.counts`."""
-AT, EDGE, ADDED, INBOUND, DONE = range(5)
+AT, EDGE, ADDED, INBOUND, DONE, HELD, HELD_SIZE = range(7)
 """Columns of `Path.frames`."""
 
 
@@ -106,12 +85,14 @@ class Path(NamedTuple):
     """Memory of a walk; few arrays, so that the walk has registers for all of them.
 
     `counts` is ``[tensors, 2]``, for tensors that cross the start: consumers in the stage so far, consumers outside the
-    start still missing. `frames` is ``[nodes + 1, 5]``, a row per node of the path: the ideal, its next edge, the node
-    added last, and what comes in and what ends there.
+    start still missing. `frames` is ``[nodes + 1, 7]``, a row per node of the path: the ideal, its next edge, the node
+    added last, what comes in and what ends there, and cost and size of the shared parameters held. `users` is
+    ``[shared parameters]``: users in the stage so far.
     """
 
     counts: IntArray
     frames: IntArray
+    users: IntArray
 
 
 class ChainSearch:
@@ -140,8 +121,17 @@ class ChainSearch:
         self._size_limit = 0
         if limit is not None:
             self._sizes = lattice.sums(limit.sizes)
-            self._size_limit = min(limit.limit, int(limit.sizes.sum()))
-        self._path = Path(np.zeros((instance.m, 2), np.int64), np.empty((instance.n + 1, 5), np.int64))
+            self._size_limit = limit.limit
+        self._path = Path(
+            np.zeros((instance.m, 2), np.int64),
+            np.empty((instance.n + 1, 7), np.int64),
+            np.zeros(len(instance.shared), np.int64),
+        )
+        self._shared = shared_of(instance)
+        self._parameters = unions(lattice, self._shared, lattice.parameter_cost, instance.shared_cost)
+        self._sizes_needed = self._sizes
+        if limit is not None:
+            self._sizes_needed = unions(lattice, self._shared, self._sizes, limit.shared_sizes).outside
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
@@ -158,9 +148,17 @@ class ChainSearch:
         self._queue[0] = 0
         counters = np.zeros(COUNTERS, np.int64)
         counters[QUEUED], counters[LEVEL] = 1, -1
-        sums = Sums(lattice.work, lattice.parameter_cost, lattice.cut, self._sizes)
+        sums = Sums(
+            lattice.work, lattice.parameter_cost, lattice.cut, self._sizes, *self._parameters, self._sizes_needed
+        )
         tensors = Tensors(
-            instance.tensor_cost, top.producer, top.consumer_ptr, top.consumers, top.in_ptr, top.in_tensors
+            instance.tensor_cost,
+            top.producer,
+            top.consumer_ptr,
+            top.consumers,
+            top.in_ptr,
+            top.in_tensors,
+            self._shared,
         )
         limits = Limits(stages, threshold, self._capacity, self._size_limit)
         states = States(self._stages_to, self._origin, self._queue, self._merged, self._least)
@@ -198,15 +196,17 @@ def _advance(
     counters: IntArray,
 ) -> int:
     """Take ideals from the queue, fewest stages first, and walk everything one stage away from each."""
-    work, parameters, cut, sizes = sums.work, sums.parameters, sums.cut, sums.sizes
+    work, parameters, cut, needed = sums.work, sums.parameters, sums.cut, sums.needed
     k, threshold, capacity = limits.stages, limits.threshold, limits.capacity
     edge_ptr, least = lattice.edge_ptr, states.least
     goal = len(work) - 1
-    total, all_parameters = work[goal], parameters[goal]
+    total = work[goal]
     overflows = len(least) > 1
-    limited = len(sizes) > 0
+    limited = len(sums.sizes) > 0
     for t in range(len(path.counts)):
         path.counts[t, INSIDE] = 0
+    for q in range(len(path.users)):
+        path.users[q] = 0
     steps = 0
     while counters[TAKEN] < counters[QUEUED]:
         if steps > STEPS_A_CALL:
@@ -221,20 +221,20 @@ def _advance(
             for i in range(counters[TAKEN], counters[QUEUED]):
                 counters[FIRST] = min(counters[FIRST], states.queue[i])
             counters[SINCE_FILLED] = _NEVER
-            _sort_by_promise(sums, states, counters[TAKEN], counters[QUEUED])
+            sort_by_promise(sums, states, counters[TAKEN], counters[QUEUED])
             start = states.queue[counters[TAKEN]]
         refill = REFILL * (edge_ptr[counters[LAST] + 1] - edge_ptr[counters[FIRST]])
         if left > 1 and counters[SINCE_FILLED] > refill:
-            counters[LAST] = _fill_least(limits, lattice, sums, states, b + 1, counters[FIRST], counters[LAST])
+            counters[LAST] = fill_least(limits, lattice, sums, states, b + 1, counters[FIRST], counters[LAST])
             counters[SINCE_FILLED] = 0
         counters[TAKEN] += 1
-        rest = total - work[start] + max(0, all_parameters - parameters[start] - left * capacity)
+        rest = total - work[start] + max(0, needed[start] - left * capacity)
         if rest + cut[start] > left * threshold:
             continue
-        if work[start] + cut[start] + max(0, parameters[start] - b * capacity) > b * threshold:
+        if work[start] + cut[start] + max(0, sums.held[start] - b * capacity) > b * threshold:
             continue
-        last = total - work[start] + cut[start] + max(0, all_parameters - parameters[start] - capacity)
-        fits = not limited or sizes[goal] - sizes[start] <= limits.size
+        last = total - work[start] + cut[start] + max(0, needed[start] - capacity)
+        fits = not limited or sums.sizes_needed[start] <= limits.size
         if last <= threshold and fits:
             states.stages_to[goal] = b + 1
             states.origin[goal] = start
@@ -251,34 +251,6 @@ def _advance(
         counters[SINCE_FILLED] += taken
     counters[STEPS] += steps
     return _REFUTED
-
-
-@kernel
-def _sort_by_promise(sums: Sums, states: States, first: int, last: int) -> None:
-    """Sort the ideals of a level in the queue so that what is likely to reach most comes first: a merge sort."""
-    work, cut, queue, merged = sums.work, sums.cut, states.queue, states.merged
-    width = 1
-    while width < last - first:
-        for low in range(first, last, 2 * width):
-            middle = min(low + width, last)
-            high = min(low + 2 * width, last)
-            i, j = low, middle
-            left = work[queue[i]] + cut[queue[i]]
-            right = work[queue[j]] + cut[queue[j]] if j < high else 0
-            for at in range(low, high):
-                if i < middle and (j == high or left >= right):
-                    merged[at] = queue[i]
-                    i += 1
-                    if i < middle:
-                        left = work[queue[i]] + cut[queue[i]]
-                else:
-                    merged[at] = queue[j]
-                    j += 1
-                    if j < high:
-                        right = work[queue[j]] + cut[queue[j]]
-        for at in range(first, last):
-            queue[at] = merged[at]
-        width *= 2
 
 
 @inlined_kernel
@@ -298,21 +270,23 @@ def _extend(
     frames = path.frames
     threshold, capacity, least = limits.threshold, limits.capacity, states.least
     goal = len(work) - 1
-    overflows, limited = len(least) > 1, len(sizes) > 0
+    overflows, limited, shares = len(least) > 1, len(sizes) > 0, len(path.users) > 0
     b, last_useful = states.stages_to[start], counters[LAST]
     left = limits.stages - b - 1
     # What follows an ideal fits into the stages left if what it costs, beyond all work, is at most `spare`.
-    spare, unheld = left * threshold - work[goal], parameters[goal] - left * capacity
+    spare, room_left = left * threshold - work[goal], left * capacity
     room = threshold + work[start] + cut[start]
     more_room = room + parameters[start] + capacity
     steps = 0
     depth = 0
     frames[0, AT], frames[0, EDGE], frames[0, ADDED] = start, edge_ptr[start], -1
-    frames[0, INBOUND] = frames[0, DONE] = 0
+    frames[0, INBOUND] = frames[0, DONE] = frames[0, HELD] = frames[0, HELD_SIZE] = 0
     while depth >= 0:
         if frames[depth, EDGE] == edge_ptr[frames[depth, AT] + 1]:
             if frames[depth, ADDED] >= 0:
                 _take_back(tensors, path, frames[depth, ADDED])
+                if shares:
+                    release(tensors.shared, path.users, frames[depth, ADDED])
             depth -= 1
             continue
         e = frames[depth, EDGE]
@@ -322,27 +296,36 @@ def _extend(
             continue
         there = edge_ideal[e]
         steps += 1
-        if there > last_useful or (limited and sizes[there] - sizes[start] > limits.size):
+        held = frames[depth, HELD]
+        if there > last_useful or (limited and sizes[there] - sizes[start] + frames[depth, HELD_SIZE] > limits.size):
             continue
         cuts = frames[depth, INBOUND] + frames[depth, DONE]
-        if least[0, there] + cuts > room or (overflows and least[1, there] + cuts > more_room):
+        if least[0, there] + cuts > room or (overflows and least[1, there] + cuts + held > more_room):
             continue
-        own = work[there] - work[start] + max(0, parameters[there] - parameters[start] - capacity)
+        own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
         if own + frames[depth, INBOUND] > threshold:
             continue
+        held_size = frames[depth, HELD_SIZE]
+        if shares:
+            more_held, more_size = hold(tensors.shared, path.users, v)
+            held, held_size = held + more_held, held_size + more_size
+            own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
         more_inbound, more_done = _add(lattice, tensors, path, start, v)
         new_inbound, new_done = frames[depth, INBOUND] + more_inbound, frames[depth, DONE] + more_done
         cuts = new_inbound + new_done
         if (
             own + new_inbound > threshold
             or least[0, there] + cuts > room
-            or (overflows and least[1, there] + cuts > more_room)
+            or (overflows and least[1, there] + cuts + held > more_room)
+            or (shares and limited and sizes[there] - sizes[start] + held_size > limits.size)
         ):
             _take_back(tensors, path, v)
+            if shares:
+                release(tensors.shared, path.users, v)
             continue
         if states.stages_to[there] > b + 1:
             cost = own + new_inbound + cut[there] - cut[start] + new_done
-            after = cut[there] - work[there] + max(0, unheld - parameters[there])
+            after = cut[there] - work[there] + max(0, sums.needed[there] - room_left)
             if cost <= threshold and after <= spare:
                 states.stages_to[there] = b + 1
                 states.origin[there] = start
@@ -351,6 +334,7 @@ def _extend(
         depth += 1
         frames[depth, AT], frames[depth, EDGE], frames[depth, ADDED] = there, edge_ptr[there], v
         frames[depth, INBOUND], frames[depth, DONE] = new_inbound, new_done
+        frames[depth, HELD], frames[depth, HELD_SIZE] = held, held_size
     return steps
 
 
@@ -384,37 +368,3 @@ def _take_back(tensors: Tensors, path: Path, v: int) -> None:
         if path.counts[t, INSIDE] > 0:
             path.counts[t, INSIDE] -= 1
             path.counts[t, MISSING] += 1
-
-
-@kernel
-def _fill_least(
-    limits: Limits, lattice: Lattice, sums: Sums, states: States, stages: int, first: int, final: int
-) -> int:
-    """Fill `least` from ideal `first` to the last ideal worth reaching with so many stages, and return that.
-
-    `left` stages follow. No ideal after `final` is worth reaching. Above an ideal there are only ideals with larger
-    numbers.
-    """
-    work, parameters, cut = sums.work, sums.parameters, sums.cut
-    edge_ptr, edge_ideal, least = lattice.edge_ptr, lattice.edge_ideal, states.least
-    capacity, threshold, left = limits.capacity, limits.threshold, limits.stages - stages
-    goal = len(work) - 1
-    total, all_parameters = work[goal], parameters[goal]
-    last = first - 1
-    for ideal in range(final, first - 1, -1):
-        useful = False
-        if states.stages_to[ideal] > stages:
-            after = total - work[ideal] + cut[ideal]
-            after += max(0, all_parameters - parameters[ideal] - left * capacity)
-            useful = after <= left * threshold
-        if last < first:
-            if not useful:
-                continue
-            last = ideal
-        for row in range(len(least)):
-            value = work[ideal] + cut[ideal] + row * parameters[ideal] if useful else _NEVER
-            for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
-                if edge_ideal[e] <= last:
-                    value = min(value, least[row, edge_ideal[e]])
-            least[row, ideal] = value
-    return last

@@ -1,9 +1,9 @@
 """The model of `framework.structure.models.stages_cp` with a hard limit on what a stage holds, exactly.
 
-One more row a stage: the sizes of the nodes in it sum to at most the limit L. Sizes are divided by their greatest
-common divisor d first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at most
-d floor(L / d). Where numbers are still too large for CP-SAT (see `stage_model`), the row is written in two digits as
-there.
+One more row a stage: the sizes of the nodes in it, and of the shared parameters it holds, sum to at most the limit L.
+Sizes are divided by their greatest common divisor d first, and L by d rounded down: a sum of multiples of d is at most
+L exactly if it is at most d floor(L / d). Where numbers are still too large for CP-SAT (see `stage_model`), the row is
+written in two digits as there.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class LimitedStageModel(StageModel):
         limit = self.problem.instance.stage_limit
         if limit is None:
             return
-        sizes = limit.sizes.tolist()
-        divisor = math.gcd(*sizes) or 1
+        sizes, shared_sizes = limit.sizes.tolist(), limit.shared_sizes.tolist()
+        divisor = math.gcd(*sizes, *shared_sizes) or 1
         most = limit.limit // divisor
         rows: list[Terms] = [[] for _ in range(self.k)]
         for v, size in enumerate(sizes):
@@ -35,8 +35,9 @@ class LimitedStageModel(StageModel):
             if clipped:
                 for b in range(self.earliest[v], self.latest[v] + 1):
                     rows[b] += [(self._literal(v, b), clipped), (self._literal(v, b - 1), -clipped)]
-        for terms in rows:
+        for terms, held in zip(rows, self._held, strict=True):
             self._tick()
+            terms += [(literal, min(shared_sizes[q] // divisor, most + 1)) for q, literal in held if shared_sizes[q]]
             self._add_at_most(terms, most)
 
     def _add_at_most(self, terms: Terms, most: int) -> None:

@@ -5,6 +5,9 @@ y[v, b-1] is then "v is in b". An edge u -> v orders them (y[v, b] implies y[u, 
 ``out`` if u is in b and some consumer is not in b or earlier, and a stage b ``in`` if some consumer is in b and u is in
 an earlier one: both are clauses. Among the consumers, ancestors of another consumer are implied in the former.
 
+A shared parameter has a literal for each stage, which every user in the stage implies; it is counted among the
+parameters of the stage.
+
 Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(capacity / g). For every node set S the
 coarse cost is an integer and at most f(S) / g, since floors only lower sums, and max(0, p(S) - capacity) falls
 when p falls and the capacity grows. So a partition of cost at most T has a coarse cost of at most floor(T / g):
@@ -128,8 +131,12 @@ class StageModel:
         self._parameters: list[list[tuple[Any, int]]] = [[] for _ in range(self.k)]
         # A node beyond the largest limit breaks any row it is in, by however much: clipping keeps numbers small.
         self._add_stage_terms(np.minimum(instance.work, largest + 1), self._loads)
+        self._add_shared()
         if instance.can_overflow:
             self._add_stage_terms(np.minimum(instance.parameter_cost, largest + 1), self._parameters)
+            for terms, held in zip(self._parameters, self._held, strict=True):
+                costs = instance.shared_cost.tolist()
+                terms += [(literal, min(costs[q], largest + 1)) for q, literal in held if costs[q]]
         self._add_transfers()
         self._add_limits()
         self._add_prefix_limits()
@@ -189,6 +196,22 @@ class StageModel:
                 for b in range(self.earliest[v], self.latest[v] + 1):
                     rows[b].append((self._literal(v, b), cost))
                     rows[b].append((self._literal(v, b - 1), -cost))
+
+    def _add_shared(self) -> None:
+        """Add for each stage the shared parameters it may hold, and a literal that says that it does."""
+        shared = self.problem.instance.shared
+        self._held: list[list[tuple[int, Any]]] = [[] for _ in range(self.k)]
+        ptr, users = shared.ptr.tolist(), shared.users.tolist()
+        for q in range(len(shared)):
+            row = users[ptr[q] : ptr[q + 1]]
+            for b in range(min(self.earliest[v] for v in row), max(self.latest[v] for v in row) + 1):
+                self._tick(len(row))
+                literal = self.model.new_bool_var("")
+                clauses = [
+                    self._add_clause([self._literal(v, b), _negated(self._literal(v, b - 1))], [literal]) for v in row
+                ]
+                if any(clauses):
+                    self._held[b].append((q, literal))
 
     def _add_transfers(self) -> None:
         instance, top = self.problem.instance, self.problem.instance.topology
@@ -275,7 +298,8 @@ class StageModel:
 def estimated_size(problem: Problem) -> int:
     """Return roughly how many literals and clauses a model without windows has."""
     instance, k = problem.instance, problem.useful_stages
-    return k * (2 * instance.n + instance.topology.edges + 2 * instance.m + 2 * instance.topology.pins)
+    pins = 2 * instance.topology.pins + len(instance.shared.users)
+    return k * (2 * instance.n + instance.topology.edges + 2 * instance.m + len(instance.shared) + pins)
 
 
 def _negated(literal: Any) -> Any:

@@ -13,10 +13,13 @@ The difference y - done says whether t crosses a boundary. If u is in group s, t
 
     work + in + out + overflow <= q T,    overflow >= parameters - q capacity.
 
+A shared parameter counts among these once: held[s] >= x[s, v] for each of its users v.
+
 Validity: take any partition with bottleneck at most T and put consecutive stages together. The q stages of a group cost
 at most q T together; of their transfers only those inside the group disappear; and max(0, p(S) - q capacity) is at most
-the sum of max(0, p(S_b) - capacity). So the partition is a point of the model, whatever the groups; with groups of one
-stage each the model is exact. Windows (`framework.structure.poset.stage_windows`) fix y where a threshold decides it.
+the sum of max(0, p(S_b) - capacity), as every parameter of the group is in one of its stages. So the partition is a
+point of the model, whatever the groups; with groups of one stage each the model is exact. Windows
+(`framework.structure.poset.stage_windows`) fix y where a threshold decides it.
 
 Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(capacity / g), which only lowers what a
 group pays (see `framework.structure.models.stages_cp`). Costs beyond what a group may pay are clipped to just that.
@@ -167,11 +170,13 @@ class SuperblockModel:
         self._tensor_cost = np.minimum(instance.tensor_cost // unit, dearest)
         self._capacity = -(-instance.capacity // unit)
         self._parameters = instance.parameter_cost // unit
-        if int(self._parameters.sum()) <= self._capacity * min(layout.sizes):
-            self._parameters = np.zeros(instance.n, np.int64)
+        self._shared_cost = instance.shared_cost // unit
+        if int(self._parameters.sum() + self._shared_cost.sum()) <= self._capacity * min(layout.sizes):
+            self._parameters, self._shared_cost = np.zeros(instance.n, np.int64), np.zeros_like(self._shared_cost)
         # Beyond what a group may cost and hold, more parameters change nothing.
         enough = dearest + min(self._capacity, 1 << 46) * sum(layout.sizes)
         self._parameters = np.minimum(self._parameters, min(enough, 1 << 60))
+        self._shared_cost = np.minimum(self._shared_cost, min(enough, 1 << 60))
         self._builder = ModelBuilder()
         self._bottleneck: IntArray | None = None
         objective: IntArray | None = None
@@ -320,16 +325,33 @@ class SuperblockModel:
 
     def _overflow(self, row: tuple[int, ...], size: int) -> IntArray | None:
         """Add the column and the row of what some groups pay for parameters, if they can pay any."""
-        total, held = int(self._parameters.sum()), size * self._capacity
+        total, held = int(self._parameters.sum() + self._shared_cost.sum()), size * self._capacity
         if total <= held:
             return None
         column = self._builder.add_columns(1, upper=total - held, weighed=True)
+        paid = np.flatnonzero(self._shared_cost)
         self._add_row(
-            [*(self.before[s + 1] for s in row), *(self.before[s] for s in row), column],
-            [*(self._parameters for _ in row), *(-self._parameters for _ in row), np.array([-1])],
+            [*(self.before[s + 1] for s in row), *(self.before[s] for s in row), self._add_held(row, paid), column],
+            [
+                *(self._parameters for _ in row),
+                *(-self._parameters for _ in row),
+                self._shared_cost[paid],
+                np.array([-1]),
+            ],
             upper=held,
         )
         return column
+
+    def _add_held(self, row: tuple[int, ...], paid: IntArray) -> IntArray:
+        """Add a column for each of some shared parameters: at least 1 where one of the groups has a user of it."""
+        shared = self.parts.instance.shared
+        columns = np.full(len(shared), ZERO, np.int64)
+        columns[paid] = self._builder.add_columns(len(paid))
+        users = np.isin(shared.pins, paid)
+        user, held = shared.users[users], columns[shared.pins[users]]
+        for s in row:
+            self._builder.add_rows([(self.before[s + 1][user], 1), (self.before[s][user], -1), (held, -1)], upper=0)
+        return columns[paid]
 
     def _add_prefixes(self, least: IntArray, most: IntArray) -> None:
         for j, stage in enumerate(self.layout.boundaries(), start=1):

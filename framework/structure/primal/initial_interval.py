@@ -23,7 +23,7 @@ def simple_bound(problem: Problem) -> int:
     Where a hard limit leaves no partition because of one node or of the sum of all, it is above any cost.
     """
     instance, k = problem.instance, problem.useful_stages
-    if instance.stage_limit is not None and _cannot_hold(instance.stage_limit, k):
+    if instance.stage_limit is not None and _cannot_hold(instance, instance.stage_limit, k):
         return instance.largest_cost + 1
     beyond = max(0, instance.total_parameter_cost - k * instance.capacity)
     average = -(-(instance.total_work + beyond) // k)
@@ -43,7 +43,7 @@ def balanced_partition(problem: Problem) -> Partition:
     spread = Partition(stage_of=np.maximum.accumulate(stages))
     candidates = [together, spread]
     if instance.stage_limit is not None:
-        candidates += _filled(instance, instance.stage_limit, k)
+        candidates += _filled(instance, k)
         candidates = [partition for partition in candidates if obeys(problem, partition)] or candidates
     return min(candidates, key=lambda partition: bottleneck(problem, partition))
 
@@ -59,25 +59,27 @@ def known_partition(problem: Problem, best: Partition | None) -> tuple[Partition
     return partition, problem.instance.largest_cost + 1
 
 
-def _cannot_hold(limit: StageLimit, k: int) -> bool:
+def _cannot_hold(instance: Instance, limit: StageLimit, k: int) -> bool:
     """Whether a node or the sum of all is too large; with pins, every stage holds an anchor as well."""
-    free = limit.sizes.copy()
+    alone = limit.sizes + instance.shared.sums(limit.shared_sizes, np.arange(instance.n), instance.n)
+    free = alone.copy()
+    # An anchor may be one node with those pinned to its stage: what these hold is left out.
     free[limit.anchors] = 0
     room = limit.limit // 2 if len(limit.anchors) else limit.limit
-    return bool(free.max() > room or limit.sizes.max() > limit.limit or int(limit.sizes.sum()) > k * limit.limit)
+    total = int(limit.sizes.sum()) + int(limit.shared_sizes.sum())
+    return bool(free.max() > room or alone.max() > limit.limit or total > k * limit.limit)
 
 
-def _filled(instance: Instance, limit: StageLimit, k: int) -> list[Partition]:
+def _filled(instance: Instance, k: int) -> list[Partition]:
     """Return partitions that obey the limit, made by filling stages in the order of the nodes; none if that fails.
 
     A stage is closed when the next node does not fit, or when it has its share of work and the nodes left need no more
     stages than are left.
     """
-    held = np.concatenate(([0], np.cumsum(limit.sizes)))
-    if int(limit.sizes.max()) > limit.limit:
+    reach = _reach(instance)
+    if bool((reach <= np.arange(instance.n)).any()):
         return []
-    # How far a stage that begins at each node reaches, and how many stages are needed from there on.
-    reach = np.searchsorted(held, held[:-1] + limit.limit, side="right") - 1
+    # How many stages are needed from each node on.
     needed = [0] * (instance.n + 1)
     for v in range(instance.n - 1, -1, -1):
         needed[v] = 1 + needed[int(reach[v])]
@@ -88,6 +90,38 @@ def _filled(instance: Instance, limit: StageLimit, k: int) -> list[Partition]:
         Partition(stage_of=_fill(reach, needed, done, k, int(factor * instance.total_work / k)))
         for factor in _WORK_FACTORS
     ]
+
+
+def _reach(instance: Instance) -> IntArray:
+    """Return how far a stage that begins at each node reaches in their order before it holds too much, ``[n]``."""
+    limit, shared = instance.stage_limit, instance.shared
+    assert limit is not None
+    held = np.concatenate(([0], np.cumsum(limit.sizes)))
+    if not len(shared):
+        return np.searchsorted(held, held[:-1] + limit.limit, side="right").astype(np.int64) - 1
+    ptr, used = (array.tolist() for array in shared.of_nodes(instance.n))
+    own, sizes = limit.sizes.tolist(), limit.shared_sizes.tolist()
+    users = [0] * len(shared)
+    reach, end, total = [0] * instance.n, 0, 0
+    for v in range(instance.n):
+        while end < instance.n:
+            more = own[end] + sum(sizes[q] for q in used[ptr[end] : ptr[end + 1]] if not users[q])
+            if total + more > limit.limit:
+                break
+            total += more
+            for q in used[ptr[end] : ptr[end + 1]]:
+                users[q] += 1
+            end += 1
+        reach[v] = end
+        if end == v:
+            end += 1
+            continue
+        total -= own[v]
+        for q in used[ptr[v] : ptr[v + 1]]:
+            users[q] -= 1
+            if not users[q]:
+                total -= sizes[q]
+    return np.array(reach, np.int64)
 
 
 def _fill(reach: IntArray, needed: list[int], done: IntArray, k: int, share: int) -> IntArray:

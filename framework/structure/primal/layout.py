@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, take_rows
 from framework.model.instance import Instance
 from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel
 
-WORK, PARAMETERS, REST, PRODUCED = range(4)
+WORK, PARAMETERS, REST, PRODUCED, NEEDED = range(5)
 """Rows of `Layout.prefix`."""
-PINS, OUTS, CLOSES = range(3)
+PINS, OUTS, CLOSES, USES = range(4)
 """Rows of `Layout.ptr`."""
 COST = 0
 PREVIOUS, NEXT = 1, 2
-"""Rows of `Layout.pins`, after the cost."""
+"""Rows of `Layout.pins` and `Layout.uses`, after the cost."""
 FIRST, LAST = 1, 2
 """Rows of `Layout.outs`, after the cost."""
 PRODUCER = 1
@@ -32,10 +32,10 @@ class Layout(NamedTuple):
     Attributes
     ----------
     prefix
-        ``[4, n + 1]`` work and parameters before position j; what is left to pay from j on, work and crossing tensors;
-        cost of the tensors produced at j.
+        ``[5, n + 1]`` work and nodes' own parameters before position j; what is left to pay from j on, work and
+        crossing tensors; cost of the tensors produced at j; all parameters that the nodes from j on use.
     ptr
-        ``[3, n + 1]`` where the pins, the produced tensors and the closed tensors of j begin.
+        ``[4, n + 1]`` where the pins, the produced tensors, the closed tensors and the shared parameters of j begin.
     pins
         ``[3, pins]`` cost of the tensor; position of its previous pin (the producer is the first one), of its next
         consumer.
@@ -43,6 +43,8 @@ class Layout(NamedTuple):
         ``[3, m]`` cost of a produced tensor; positions of its first and last consumer.
     closes
         ``[2, m]`` cost of a tensor whose last consumer is at j; position of its producer.
+    uses
+        ``[3, uses]`` cost of a shared parameter that j uses; positions of its previous and its next user.
     reach
         ``[n]`` where segments from j end at the latest.
     capacity
@@ -54,6 +56,7 @@ class Layout(NamedTuple):
     pins: IntArray
     outs: IntArray
     closes: IntArray
+    uses: IntArray
     reach: IntArray
     capacity: int
 
@@ -66,22 +69,27 @@ def lay_out(instance: Instance, order: IntArray) -> Layout:
     ValueError
         If `order` is not a topological order of the instance.
     """
-    n, m, limit = instance.n, instance.m, instance.stage_limit
+    n, m, limit, shared = instance.n, instance.m, instance.stage_limit, instance.shared
     layout = Layout(
-        prefix=np.zeros((4, n + 1), np.int64),
-        ptr=np.zeros((3, n + 1), np.int64),
+        prefix=np.zeros((5, n + 1), np.int64),
+        ptr=np.zeros((4, n + 1), np.int64),
         pins=np.empty((3, instance.topology.pins), np.int64),
         outs=np.empty((3, m), np.int64),
         closes=np.empty((2, m), np.int64),
+        uses=np.empty((3, len(shared.users)), np.int64),
         reach=np.full(n, n, np.int64),
         capacity=instance.bounded_capacity,
     )
     costs = (instance.work, instance.parameter_cost, instance.tensor_cost)
     if not _fill(order, *costs, instance.topology.arrays, layout):
         raise ValueError("not a topological order of the instance")
+    used_ptr, used = shared.of_nodes(n)
+    _fill_uses(order, used_ptr, used, instance.shared_cost, layout)
     if limit is not None:
         held = np.concatenate(([0], np.cumsum(limit.sizes[order])))
-        layout.reach[:] = np.searchsorted(held, held[:-1] + limit.limit, side="right") - 1
+        # The shared parameter of each entry of `uses`, which come in the order of the nodes.
+        _, parameter = take_rows(used_ptr, used, order)
+        _fill_reach(held, limit.limit, limit.shared_sizes[parameter], layout)
     return layout
 
 
@@ -145,3 +153,54 @@ def _fill(
             for i in range(ptr[CLOSES, j], ptr[CLOSES, j + 1]):
                 crossing -= closes[COST, i]
     return True
+
+
+@allocating_kernel
+def _fill_uses(order: IntArray, used_ptr: IntArray, used: IntArray, cost: IntArray, layout: Layout) -> None:
+    """Fill in `uses` and the parameters needed from each position on."""
+    prefix, ptr, uses = layout.prefix, layout.ptr, layout.uses
+    n, begin = len(order), 0
+    last_use = np.full(len(cost), -1, np.int64)
+    last_at = np.full(len(cost), -1, np.int64)
+    for j in range(n):
+        ptr[USES, j] = begin
+        for i in range(used_ptr[order[j]], used_ptr[order[j] + 1]):
+            q = used[i]
+            uses[COST, begin], uses[PREVIOUS, begin], uses[NEXT, begin] = cost[q], last_at[q], NEVER
+            if last_use[q] >= 0:
+                uses[NEXT, last_use[q]] = j
+            last_use[q], last_at[q] = begin, j
+            begin += 1
+    ptr[USES, n] = begin
+    needed = 0
+    for j in range(n - 1, -1, -1):
+        needed += prefix[PARAMETERS, j + 1] - prefix[PARAMETERS, j]
+        for y in range(ptr[USES, j], ptr[USES, j + 1]):
+            if uses[NEXT, y] == NEVER:
+                needed += uses[COST, y]
+        prefix[NEEDED, j] = needed
+
+
+@allocating_kernel
+def _fill_reach(held: IntArray, limit: int, sizes: IntArray, layout: Layout) -> None:
+    """Fill in how far segments reach; `held` is what nodes hold alone up to each position, `sizes` is of each use."""
+    ptr, uses, reach = layout.ptr, layout.uses, layout.reach
+    n = len(reach)
+    end = shared = 0
+    for i in range(n):
+        if end < i:
+            end, shared = i, 0
+        while end < n:
+            more = 0
+            for y in range(ptr[USES, end], ptr[USES, end + 1]):
+                if uses[PREVIOUS, y] < i:
+                    more += sizes[y]
+            if held[end + 1] - held[i] + shared + more > limit:
+                break
+            shared += more
+            end += 1
+        reach[i] = end
+        if end > i:
+            for y in range(ptr[USES, i], ptr[USES, i + 1]):
+                if uses[NEXT, y] >= end:
+                    shared -= sizes[y]

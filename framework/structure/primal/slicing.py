@@ -18,7 +18,8 @@ monotone (it is not) nor that there is no overflow. Five observations save most 
   before the first j where something is left to improve. The next start of that level takes it over, dropping nodes at
   its left end, instead of growing a segment anew.
 * A hard limit on what a stage holds ends the segments from i at a position that never falls as i grows.
-* The in- and outbound cost of a segment change in O(degree) when a node joins at the right or leaves at the left.
+* The in- and outbound cost of a segment, and what it holds of shared parameters, change in O(degree) when a node joins
+  at the right or leaves at the left.
 
 *The optimum* of an order is found by bisection over integers between refuted thresholds and the bottleneck
 of the slicings that satisfy the others.
@@ -43,6 +44,7 @@ from framework.structure.primal.layout import (
     COST,
     FIRST,
     LAST,
+    NEEDED,
     NEXT,
     OUTS,
     PARAMETERS,
@@ -51,6 +53,7 @@ from framework.structure.primal.layout import (
     PRODUCED,
     PRODUCER,
     REST,
+    USES,
     WORK,
     Layout,
     lay_out,
@@ -69,8 +72,9 @@ START_AT, BOTTLENECK, SEGMENTS = range(3)
 segments."""
 FEWEST, ORIGIN, SEGMENT_COST = range(3)
 """Rows of `covers`: the fewest segments up to each position, where the last of them starts, and what that one costs."""
-BEGIN, END, INBOUND, OUTBOUND = range(4)
-"""Columns of `corners`, which has a row per level: the segment kept, and its in- and outbound cost in ticks."""
+BEGIN, END, INBOUND, OUTBOUND, HELD = range(5)
+"""Columns of `corners`, which has a row per level: the segment kept, its in- and outbound cost, and that of the shared
+parameters it holds, in ticks."""
 
 
 class Slicing(NamedTuple):
@@ -136,7 +140,7 @@ class Slicer:
         slicing it has by then, if any.
         """
         k = self._useful(stages)
-        work, parameters = int(self._layout.prefix[WORK, -1]), int(self._layout.prefix[PARAMETERS, -1])
+        work, parameters = int(self._layout.prefix[WORK, -1]), int(self._layout.prefix[NEEDED, 0])
         low = max(lower, -(-(work + max(0, parameters - k * self._layout.capacity)) // k))
         # One stage for all is a slicing unless it holds too much.
         fits = self._layout.reach[0] == len(self._order)
@@ -182,7 +186,7 @@ class Slicer:
         """Return the bottleneck and the boundaries of a slicing that satisfies the threshold, if there is one."""
         if threshold < 0:
             return None
-        corners = np.empty((stages, 4), np.int64)
+        corners = np.empty((stages, 5), np.int64)
         boundaries = np.empty(stages + 1, np.int64)
         counters = np.zeros(3, np.int64)
         threshold = min(threshold, MAX_TOTAL)
@@ -225,6 +229,8 @@ def _advance(
     pin_previous, pin_next, pin_cost = pins[PREVIOUS], pins[NEXT], pins[COST]
     out_first, out_last, out_cost = outs[FIRST], outs[LAST], outs[COST]
     close_producer, close_cost = closes[PRODUCER], closes[COST]
+    needed, use_ptr = prefix[NEEDED], ptr[USES]
+    use_previous, use_next, use_cost = layout.uses[PREVIOUS], layout.uses[NEXT], layout.uses[COST]
     fewest, origin, segment_cost = covers[FEWEST], covers[ORIGIN], covers[SEGMENT_COST]
     capacity = layout.capacity
     if counters[START_AT] == 0:
@@ -239,10 +245,10 @@ def _advance(
             return _UNFINISHED
         left = stages - level - 1
         affordable = left * threshold
-        beyond = parameters[n] - left * capacity
-        j, inbound, outbound = i, 0, 0
+        j, inbound, outbound, held = i, 0, 0, 0
         if corners[level, END] > i:
             j, inbound, outbound = corners[level, END], corners[level, INBOUND], corners[level, OUTBOUND]
+            held = corners[level, HELD]
             for x in range(corners[level, BEGIN], i):
                 for y in range(pin_ptr[x], pin_ptr[x + 1]):
                     # Everything that the leftmost node consumes comes from outside.
@@ -253,26 +259,32 @@ def _advance(
                         outbound -= out_cost[y]
                     if out_first[y] < j:
                         inbound += out_cost[y]
+                for y in range(use_ptr[x], use_ptr[x + 1]):
+                    if use_next[y] >= j:
+                        held -= use_cost[y]
             steps -= i - corners[level, BEGIN] + pin_ptr[i] - pin_ptr[corners[level, BEGIN]]
         joined = j
         end = layout.reach[i]
         at_corner = True
         while True:
-            least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] - capacity)
+            least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] + held - capacity)
             if least > threshold:
                 break
-            if j > i and fewest[j] > level + 1 and rest[j] + max(0, beyond - parameters[j]) <= affordable:
+            if j > i and fewest[j] > level + 1 and rest[j] + max(0, needed[j] - left * capacity) <= affordable:
                 if least + outbound <= threshold:
                     fewest[j], origin[j], segment_cost[j] = level + 1, i, least + outbound
                 elif at_corner:
                     at_corner = False
                     corners[level, BEGIN], corners[level, END] = i, j
-                    corners[level, INBOUND], corners[level, OUTBOUND] = inbound, outbound
+                    corners[level, INBOUND], corners[level, OUTBOUND], corners[level, HELD] = inbound, outbound, held
             if j == end:
                 break
             for y in range(pin_ptr[j], pin_ptr[j + 1]):
                 if pin_previous[y] < i:
                     inbound += pin_cost[y]
+            for y in range(use_ptr[j], use_ptr[j + 1]):
+                if use_previous[y] < i:
+                    held += use_cost[y]
             for y in range(close_ptr[j], close_ptr[j + 1]):
                 if close_producer[y] >= i:
                     outbound -= close_cost[y]
@@ -283,7 +295,7 @@ def _advance(
             return _trace(covers, boundaries, counters)
         if at_corner:
             corners[level, BEGIN], corners[level, END] = i, j
-            corners[level, INBOUND], corners[level, OUTBOUND] = inbound, outbound
+            corners[level, INBOUND], corners[level, OUTBOUND], corners[level, HELD] = inbound, outbound, held
     return _REFUTED
 
 

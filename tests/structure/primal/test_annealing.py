@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.model.problem import Partition, Problem, bottleneck, stage_costs
+from framework.model.problem import Partition, Problem, bottleneck, obeys, stage_costs
 from framework.structure.primal.annealing import Annealer, Cooling, polish
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_problem
+from framework.testing.instances import random_layered_instance, random_problem, random_shared_problem
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -24,6 +24,19 @@ def test_costs_stay_exact_and_partitions_valid(seed: int) -> None:
         assert np.array_equal(annealer.costs, stage_costs(problem, current).total[: len(annealer.costs)])
         assert bottleneck(problem, annealer.best_partition()) == annealer.best
         assert brute_force_optimum(problem) <= annealer.best <= bottleneck(problem, balanced_partition(problem))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_shared_parameters_and_limits_are_counted_as_the_evaluator_does(seed: int) -> None:
+    problem = random_shared_problem(seed)
+    start = balanced_partition(problem)
+    annealer = Annealer(problem, start, seed)
+    for moves in (1, 7, 200):
+        annealer.cool(Cooling(moves=moves))
+        current = annealer.current_partition()
+        assert np.array_equal(annealer.costs, stage_costs(problem, current).total[: len(annealer.costs)])
+        assert obeys(problem, current) or not obeys(problem, start)
 
 
 def test_it_finds_optima_of_small_problems() -> None:

@@ -1,0 +1,109 @@
+"""Shared parameters along chains of ideals: what an ideal holds, what the rest needs, and what a stage has so far.
+
+A stage J - I holds a shared parameter if one of its users is in J and not in I. Along a walk that adds nodes to a stage
+one by one, what it holds only grows. An ideal I holds the parameters with a user in I, the rest those with a user
+outside: stages before and after I hold at least that much together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from framework.model.arrays import IntArray
+from framework.model.instance import Instance
+from framework.structure.ideals.lattice import IdealLattice, Lattice, holds
+from framework.structure.kernel import allocating_kernel, inlined_kernel
+
+
+class Shared(NamedTuple):
+    """The shared parameters each node uses, and who uses each; their costs and sizes."""
+
+    used_ptr: IntArray
+    used: IntArray
+    user_ptr: IntArray
+    users: IntArray
+    cost: IntArray
+    sizes: IntArray
+
+
+class Unions(NamedTuple):
+    """What the nodes of each ideal hold, and what all other nodes do; ``[ideals]``, shared parameters once in each."""
+
+    inside: IntArray
+    outside: IntArray
+
+
+def shared_of(instance: Instance) -> Shared:
+    """Return the shared parameters of an instance for kernels; sizes are 0 where there is no hard limit."""
+    shared, limit = instance.shared, instance.stage_limit
+    sizes = np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes
+    return Shared(*shared.of_nodes(instance.n), shared.ptr, shared.users, instance.shared_cost, sizes)
+
+
+def unions(lattice: IdealLattice, shared: Shared, own: IntArray, sizes: IntArray) -> Unions:
+    """Return what is held inside and outside of each ideal of a complete lattice.
+
+    Parameters
+    ----------
+    own
+        ``[ideals]`` what the nodes of each ideal hold alone.
+    sizes
+        Of each shared parameter, in the same unit.
+    """
+    inside, outside = own.copy(), own[-1] - own
+    if len(sizes):
+        _fill_unions(lattice.arrays, shared, sizes, inside, outside)
+    return Unions(inside, outside)
+
+
+@allocating_kernel
+def _fill_unions(lattice: Lattice, shared: Shared, sizes: IntArray, inside: IntArray, outside: IntArray) -> None:
+    """Add the shared parameters; an ideal has those of an ideal below it, and what the node between them brings."""
+    ideals = len(inside)
+    more = np.zeros(ideals, np.int64)
+    less = np.full(ideals, -1, np.int64)
+    less[0] = 0
+    total = sizes.sum()
+    for ideal in range(ideals):
+        inside[ideal] += more[ideal]
+        outside[ideal] += total - less[ideal]
+        for e in range(lattice.edge_ptr[ideal], lattice.edge_ptr[ideal + 1]):
+            v, there = lattice.edge_node[e], lattice.edge_ideal[e]
+            if less[there] >= 0:
+                continue
+            more[there], less[there] = more[ideal], less[ideal]
+            for i in range(shared.used_ptr[v], shared.used_ptr[v + 1]):
+                q = shared.used[i]
+                first, last = True, True
+                for x in range(shared.user_ptr[q], shared.user_ptr[q + 1]):
+                    if shared.users[x] != v:
+                        if holds(lattice.bits, ideal, shared.users[x]):
+                            first = False
+                        else:
+                            last = False
+                if first:
+                    more[there] += sizes[q]
+                if last:
+                    less[there] += sizes[q]
+
+
+@inlined_kernel
+def hold(shared: Shared, users: IntArray, v: int) -> tuple[int, int]:
+    """Add a node to a stage with so many users of each parameter; return cost and size of what it brings."""
+    cost = size = 0
+    for i in range(shared.used_ptr[v], shared.used_ptr[v + 1]):
+        q = shared.used[i]
+        if users[q] == 0:
+            cost += shared.cost[q]
+            size += shared.sizes[q]
+        users[q] += 1
+    return cost, size
+
+
+@inlined_kernel
+def release(shared: Shared, users: IntArray, v: int) -> None:
+    """Take a node out of the stage."""
+    for i in range(shared.used_ptr[v], shared.used_ptr[v + 1]):
+        users[shared.used[i]] -= 1

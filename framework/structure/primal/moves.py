@@ -1,0 +1,216 @@
+"""Moves of nodes between the stages of a partition, with what stages cost and hold kept up to date in O(degree)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.model.arrays import IntArray
+from framework.model.problem import Partition, Problem, stage_costs
+from framework.structure.kernel import kernel
+
+LARGEST_GROUP = 60
+"""Nodes of a compound move; larger groups are rarely accepted and dear to try."""
+
+
+class Nodes(NamedTuple):
+    """What the kernels need of an instance; `used` are the shared parameters of each node."""
+
+    work: IntArray
+    parameters: IntArray
+    tensor_cost: IntArray
+    capacity: int
+    sizes: IntArray
+    size_limit: int
+    producer: IntArray
+    consumer_ptr: IntArray
+    in_ptr: IntArray
+    in_tensors: IntArray
+    out_ptr: IntArray
+    out_tensors: IntArray
+    succ_ptr: IntArray
+    succs: IntArray
+    pred_ptr: IntArray
+    preds: IntArray
+    used_ptr: IntArray
+    used: IntArray
+    shared_cost: IntArray
+    shared_sizes: IntArray
+
+
+class Walk(NamedTuple):
+    """The partition the walk stands at.
+
+    Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost and hold.
+    """
+
+    stage: IntArray
+    counts: NDArray[np.int32]
+    users: NDArray[np.int32]
+    cost: IntArray
+    parameters: IntArray
+    held: IntArray
+
+
+def nodes_of(problem: Problem) -> Nodes:
+    """Return what the kernels need of a problem."""
+    instance, top = problem.instance, problem.instance.topology
+    limit, shared = instance.stage_limit, instance.shared
+    used_ptr, used = shared.of_nodes(instance.n)
+    return Nodes(
+        work=instance.work,
+        parameters=instance.parameter_cost,
+        tensor_cost=instance.tensor_cost,
+        capacity=instance.bounded_capacity,
+        sizes=np.zeros(instance.n, np.int64) if limit is None else limit.sizes,
+        size_limit=0 if limit is None else limit.limit,
+        producer=top.producer,
+        consumer_ptr=top.consumer_ptr,
+        in_ptr=top.in_ptr,
+        in_tensors=top.in_tensors,
+        out_ptr=top.out_ptr,
+        out_tensors=top.out_tensors,
+        succ_ptr=top.succ_ptr,
+        succs=top.succs,
+        pred_ptr=top.pred_ptr,
+        preds=top.preds,
+        used_ptr=used_ptr,
+        used=used,
+        shared_cost=instance.shared_cost,
+        shared_sizes=np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes,
+    )
+
+
+def walk_of(problem: Problem) -> Walk:
+    """Return memory for a walk; `stand_at` puts a partition there."""
+    instance, k = problem.instance, problem.useful_stages
+    return Walk(
+        stage=np.zeros(instance.n, np.int64),
+        counts=np.zeros((instance.m, k), np.int32),
+        users=np.zeros((len(instance.shared), k), np.int32),
+        cost=np.zeros(k, np.int64),
+        parameters=np.zeros(k, np.int64),
+        held=np.zeros(k, np.int64),
+    )
+
+
+def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -> None:
+    """Let a walk stand at a partition, whose stages are all among the useful ones."""
+    instance, top, shared, k = problem.instance, problem.instance.topology, problem.instance.shared, len(walk.cost)
+    walk.stage[:] = partition.stage_of
+    walk.cost[:] = stage_costs(problem, partition).total[:k]
+    walk.parameters[:] = shared.sums(instance.shared_cost, walk.stage, k)
+    np.add.at(walk.parameters, walk.stage, instance.parameter_cost)
+    walk.held[:] = shared.sums(nodes.shared_sizes, walk.stage, k)
+    np.add.at(walk.held, walk.stage, nodes.sizes)
+    walk.users[:] = 0
+    np.add.at(walk.users, (shared.pins, walk.stage[shared.users]), 1)
+    walk.counts[:] = 0
+    tensor = np.repeat(np.arange(instance.m), np.diff(top.consumer_ptr))
+    np.add.at(walk.counts, (tensor, walk.stage[top.consumers]), 1)
+
+
+@kernel
+def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
+    """Move v to stage b and update the costs of both stages."""
+    work, parameters_of, tensor_cost, capacity = nodes.work, nodes.parameters, nodes.tensor_cost, nodes.capacity
+    producer, consumer_ptr = nodes.producer, nodes.consumer_ptr
+    stage, counts, cost, parameters = walk.stage, walk.counts, walk.cost, walk.parameters
+    a = stage[v]
+    from_a, to_b = -work[v], work[v]
+    less, more = parameters_of[v], parameters_of[v]
+    walk.held[a] -= nodes.sizes[v]
+    walk.held[b] += nodes.sizes[v]
+    for i in range(nodes.used_ptr[v], nodes.used_ptr[v + 1]):
+        q = nodes.used[i]
+        walk.users[q, a] -= 1
+        if walk.users[q, a] == 0:
+            less += nodes.shared_cost[q]
+            walk.held[a] -= nodes.shared_sizes[q]
+        if walk.users[q, b] == 0:
+            more += nodes.shared_cost[q]
+            walk.held[b] += nodes.shared_sizes[q]
+        walk.users[q, b] += 1
+    from_a += max(0, parameters[a] - less - capacity) - max(0, parameters[a] - capacity)
+    to_b += max(0, parameters[b] + more - capacity) - max(0, parameters[b] - capacity)
+    for i in range(nodes.in_ptr[v], nodes.in_ptr[v + 1]):
+        t = nodes.in_tensors[i]
+        home = stage[producer[t]]
+        consumers = consumer_ptr[t + 1] - consumer_ptr[t]
+        if home != a:
+            if counts[t, a] == 1:
+                from_a -= tensor_cost[t]
+        elif counts[t, a] == consumers:
+            from_a += tensor_cost[t]
+        if home != b:
+            if counts[t, b] == 0:
+                to_b += tensor_cost[t]
+        elif consumers - counts[t, b] == 1:
+            to_b -= tensor_cost[t]
+        counts[t, a] -= 1
+        counts[t, b] += 1
+    for i in range(nodes.out_ptr[v], nodes.out_ptr[v + 1]):
+        t = nodes.out_tensors[i]
+        consumers = consumer_ptr[t + 1] - consumer_ptr[t]
+        if counts[t, a] < consumers:
+            from_a -= tensor_cost[t]
+        if counts[t, a] > 0:
+            from_a += tensor_cost[t]
+        if counts[t, b] > 0:
+            to_b -= tensor_cost[t]
+        if counts[t, b] < consumers:
+            to_b += tensor_cost[t]
+    cost[a] += from_a
+    cost[b] += to_b
+    parameters[a] -= less
+    parameters[b] += more
+    stage[v] = b
+
+
+@kernel
+def span(v: int, nodes: Nodes, walk: Walk) -> tuple[int, int]:
+    """Return the first and last stage that v may move to while all others stay."""
+    stage = walk.stage
+    low, high = 0, len(walk.cost) - 1
+    for i in range(nodes.pred_ptr[v], nodes.pred_ptr[v + 1]):
+        low = max(low, stage[nodes.preds[i]])
+    for i in range(nodes.succ_ptr[v], nodes.succ_ptr[v + 1]):
+        high = min(high, stage[nodes.succs[i]])
+    return low, high
+
+
+@kernel
+def collect(v: int, right: bool, nodes: Nodes, walk: Walk, mark: IntArray, stamp: int, group: IntArray) -> int:
+    """Fill `group` with v and its descendants (or ancestors) of the same stage, in an order they can move in.
+
+    Returns their number, 0 if there are too many. Moving right, a node moves before its predecessors, that is in
+    falling numbers; moving left, in rising numbers.
+    """
+    stage = walk.stage
+    ptr, items = (nodes.succ_ptr, nodes.succs) if right else (nodes.pred_ptr, nodes.preds)
+    mark[v] = stamp
+    group[0] = v
+    size = 1
+    taken = 0
+    while taken < size:
+        u = group[taken]
+        taken += 1
+        for i in range(ptr[u], ptr[u + 1]):
+            x = items[i]
+            if stage[x] == stage[v] and mark[x] != stamp:
+                if size > LARGEST_GROUP - 1:
+                    return 0
+                mark[x] = stamp
+                group[size] = x
+                size += 1
+    # At most `LARGEST_GROUP`, so the simplest sort will do.
+    for i in range(1, size):
+        x = group[i]
+        j = i
+        while j > 0 and (group[j - 1] < x) == right:
+            group[j] = group[j - 1]
+            j -= 1
+        group[j] = x
+    return size

@@ -1,0 +1,43 @@
+"""Moves keep costs as the evaluator has them, and can be taken back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from framework.model.problem import Partition, stage_costs
+from framework.structure.primal.initial_interval import balanced_partition
+from framework.structure.primal.moves import Walk, move_node, nodes_of, span, stand_at, walk_of
+from framework.testing.instances import random_shared_problem
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_move_and_its_reverse(seed: int) -> None:
+    problem = random_shared_problem(seed)
+    rng = np.random.default_rng(seed)
+    nodes, walk = nodes_of(problem), walk_of(problem)
+    start = balanced_partition(problem)
+    if int(start.stage_of.max()) >= problem.useful_stages:
+        pytest.skip("more stages than nodes")
+    stand_at(start, problem, nodes, walk)
+    for _ in range(20):
+        v = int(rng.integers(problem.instance.n))
+        low, high = span(v, nodes, walk)
+        before, home = Walk(*(array.copy() for array in walk)), int(walk.stage[v])
+        there = int(rng.integers(low, high + 1))
+        if there == home:
+            continue
+        move_node(v, there, nodes, walk)
+        partition = Partition(stage_of=walk.stage.copy())
+        assert np.array_equal(walk.cost, stage_costs(problem, partition).total[: len(walk.cost)])
+        again = walk_of(problem)
+        stand_at(partition, problem, nodes, again)
+        assert same(walk, again)
+        move_node(v, home, nodes, walk)
+        assert same(walk, before)
+        move_node(v, there, nodes, walk)
+
+
+def same(one: Walk, other: Walk) -> bool:
+    """Whether two walks stand at the same partition with the same costs."""
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in Walk._fields)
