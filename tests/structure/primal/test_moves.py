@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_a_move_and_its_reverse(seed: int) -> None:
     for _ in range(20):
         v = int(rng.integers(problem.instance.n))
         low, high = span(v, nodes, walk)
-        before, home = Walk(*(array.copy() for array in walk)), int(walk.stage[v])
+        before, home = deepcopy(walk), int(walk.stage[v])
         there = int(rng.integers(low, high + 1))
         if there == home:
             continue
