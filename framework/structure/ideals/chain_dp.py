@@ -296,19 +296,23 @@ def _extend(
             continue
         there = edge_ideal[e]
         steps += 1
-        held = frames[depth, HELD]
-        if there > last_useful or (limited and sizes[there] - sizes[start] + frames[depth, HELD_SIZE] > limits.size):
+        held = frames[depth, HELD] if shares else 0
+        if there > last_useful:
             continue
+        if limited:
+            held_size = frames[depth, HELD_SIZE] if shares else 0
+            if sizes[there] - sizes[start] + held_size > limits.size:
+                continue
         cuts = frames[depth, INBOUND] + frames[depth, DONE]
         if least[0, there] + cuts > room or (overflows and least[1, there] + cuts + held > more_room):
             continue
         own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
         if own + frames[depth, INBOUND] > threshold:
             continue
-        held_size = frames[depth, HELD_SIZE]
         if shares:
             more_held, more_size = hold(tensors.shared, path.users, v)
-            held, held_size = held + more_held, held_size + more_size
+            held += more_held
+            frames[depth + 1, HELD], frames[depth + 1, HELD_SIZE] = held, frames[depth, HELD_SIZE] + more_size
             own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
         more_inbound, more_done = _add(lattice, tensors, path, start, v)
         new_inbound, new_done = frames[depth, INBOUND] + more_inbound, frames[depth, DONE] + more_done
@@ -317,7 +321,7 @@ def _extend(
             own + new_inbound > threshold
             or least[0, there] + cuts > room
             or (overflows and least[1, there] + cuts + held > more_room)
-            or (shares and limited and sizes[there] - sizes[start] + held_size > limits.size)
+            or (shares and limited and sizes[there] - sizes[start] + frames[depth + 1, HELD_SIZE] > limits.size)
         ):
             _take_back(tensors, path, v)
             if shares:
@@ -334,7 +338,6 @@ def _extend(
         depth += 1
         frames[depth, AT], frames[depth, EDGE], frames[depth, ADDED] = there, edge_ptr[there], v
         frames[depth, INBOUND], frames[depth, DONE] = new_inbound, new_done
-        frames[depth, HELD], frames[depth, HELD_SIZE] = held, held_size
     return steps
 
 
