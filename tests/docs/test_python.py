@@ -1,4 +1,4 @@
-"""The page "Use it from Python" is run as it stands, from top to bottom."""
+"""The pages "Use it from Python" and "What a stage costs" are run as they stand, from top to bottom."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from framework.registry import registry
 from tests.conftest import REPOSITORY
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_on_costs_says_what_is_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall((REPOSITORY / "docs" / "costs.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 4
+    names: dict[str, Any] = {"__name__": "page"}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"costs.md, block {number}", "exec"), names)
 
 
 def test_every_block_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
