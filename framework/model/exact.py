@@ -115,7 +115,9 @@ def exact_bottleneck(costs: Sequence[ExactStage]) -> Exact:
     return Exact(max(total.binary for total in totals), max(total.decimal for total in totals))
 
 
-def exact_stage_costs(graph: ModelGraph, device: Device | None, stage_of: IntArray, stages: int) -> list[ExactStage]:
+def exact_stage_costs(
+    graph: ModelGraph, device: Device | None, stage_of: IntArray, stages: int, *, streamed: bool = True
+) -> list[ExactStage]:
     """Price a partition of a graph in rational numbers, from the definition alone; one entry a stage.
 
     Parameters
@@ -126,6 +128,8 @@ def exact_stage_costs(graph: ModelGraph, device: Device | None, stage_of: IntArr
         ``[n]`` stage of each node in the order of the graph; every edge goes to the same or a later stage.
     stages
         Number of stages.
+    streamed
+        Whether parameters beyond the fast memory are streamed in; not where a hard limit on memory takes its place.
     """
     cut = cut_tensors(graph.topology, np.asarray(stage_of, np.int64), stages)
     parameter, holder = graph.shared.held(np.asarray(stage_of, np.int64))
@@ -139,7 +143,7 @@ def exact_stage_costs(graph: ModelGraph, device: Device | None, stage_of: IntArr
         held = _sums(stage_of, parameters, stages, decimal)
         for b, size in enumerate(_sums(holder, shared[parameter], stages, decimal)):
             held[b] += size
-        limit = None if capacity is None else _rational(capacity, decimal)
+        limit = None if capacity is None or not streamed else _rational(capacity, decimal)
         rows = []
         for b in range(stages):
             overflow = Fraction(0) if limit is None else max(Fraction(0), held[b] - limit) / divisor

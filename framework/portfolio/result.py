@@ -265,7 +265,8 @@ def build_result(
     """
     instance, interval = board.problem.instance, board.interval
     stage_of = None if board.incumbent is None else board.incumbent.partition.stage_of[instance.node_of_input]
-    costs = [] if stage_of is None else exact_stage_costs(graph, device, stage_of, board.problem.stages)
+    streamed, stages = constraints.memory_limit is None, board.problem.stages
+    costs = [] if stage_of is None else exact_stage_costs(graph, device, stage_of, stages, streamed=streamed)
     if any(math.isinf(stage.total.rounded_up()) for stage in costs):
         raise UserError(
             "the best partition found cuts transfers that cost more than a floating-point number holds",
@@ -278,7 +279,7 @@ def build_result(
     return Result(
         graph=GraphRecord(name=graph.name, sha256=graph.sha256(), nodes=graph.topology.n, input=graph_input),
         device=device,
-        stages=board.problem.stages,
+        stages=stages,
         entry=entry,
         constraints=constraints,
         unit=instance.unit,

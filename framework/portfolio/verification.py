@@ -161,7 +161,8 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
             return checks
         stage, _ = on_instance(problem, stage_of)
         priced = stage_costs(problem, Partition(stage_of=stage)).bottleneck
-        costs = exact_stage_costs(graph, device, stage_of, result.stages)
+        streamed = constraints.memory_limit is None
+        costs = exact_stage_costs(graph, device, stage_of, result.stages, streamed=streamed)
     if not scale.checked:
         return checks
     dual = max((int(row["ticks"]) for row in document["bounds"]), default=None)

@@ -18,10 +18,12 @@ from framework import cli
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.arrays import IntArray
-from framework.model.graph import ModelGraph, PricedCosts
+from framework.model.device import Device
+from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import UNLIMITED
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.topology import build_topology
 from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
@@ -440,6 +442,34 @@ def test_bytes_are_counted_to_the_last(entry: str) -> None:
                 assert board.dual is not None
                 assert board.dual.value == optimum, f"seed {seed}, limit {limit}"
                 assert board.infeasible == (limit < least)
+
+
+def test_nothing_is_streamed_under_a_memory_limit() -> None:
+    """The costs in the unit of the graph agree with those in ticks, though the device has a fast memory."""
+    rows = [(0, [1]), (1, [2]), (2, [3])]
+    graph = ModelGraph(
+        name="chain",
+        source="a test",
+        node_names=("a", "b", "c", "d"),
+        ops=("",) * 4,
+        topology=build_topology(
+            4, np.array([u for u, _ in rows]), np.arange(4), np.array([v for _, heads in rows for v in heads])
+        ),
+        costs=PhysicalCosts(
+            flops=np.zeros(4),
+            parameter_bytes=np.array([100.0, 100.0, 100.0, 100.0]),
+            accessed_bytes=np.zeros(4),
+            seconds=np.array([1.0, 2.0, 3.0, 4.0]),
+            tensor_bytes=np.array([1.0, 1.0, 1.0]),
+        ),
+    )
+    device = Device(name="small", link_bandwidth=10.0, fast_memory=50.0)
+    wished = Settings(device=device, budget=20.0, entry="ideal-dp")
+    result = solve(graph, 2, constraints=Constraints(memory_limit=300), settings=wished)
+    assert result.status == "optimal"
+    assert [cost.overflow for cost in result.stage_costs] == [0.0, 0.0]
+    assert result.incumbent == pytest.approx(6.1)
+    assert all(check.passed for check in verify_result(result, graph).checks)
 
 
 def test_what_was_given_is_named() -> None:

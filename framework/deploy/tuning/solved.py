@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ class Solved:
 
     def stage_rows(self, stage_of: IntArray) -> list[dict[str, float]]:
         """Return the parts of every stage's cost in seconds, as in a result file."""
-        return stage_rows(exact_stage_costs(self.graph, self.device, stage_of, self.stages))
+        streamed = self.constraints.memory_limit is None
+        return stage_rows(exact_stage_costs(self.graph, self.device, stage_of, self.stages, streamed=streamed))
 
     def bottleneck(self, stage_of: IntArray) -> float:
         """Return the seconds of the slowest stage."""
@@ -70,7 +72,10 @@ class Solved:
         return costs.bottleneck / scale
 
     def _costs(self, stage_of: IntArray) -> tuple[StageCosts, float]:
-        instance = price(self.graph, self.device)
+        device = self.device
+        if device is not None and self.constraints.memory_limit is not None:
+            device = device.override(fast_memory=math.inf)
+        instance = price(self.graph, device)
         stages = np.empty(instance.n, np.int64)
         stages[instance.node_of_input] = stage_of
         problem = Problem(instance=instance, stages=self.stages)
