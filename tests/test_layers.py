@@ -39,22 +39,26 @@ LAYERS = [
 # Sub-packages ("rooms"): each may import itself, the modules named here (those of a package included), and, outside its
 # own package, what its layer may. What is named must not lead back.
 KERNEL = "framework.structure.kernel"
+BIT_SETS = "framework.structure.bit_sets"
 ONNX_TYPES = ["framework.formats.onnx.tensor_types", "framework.formats.onnx.wiring", "framework.formats.onnx.dims"]
 ROOMS: dict[str, list[str]] = {
-    "framework.structure.poset": [KERNEL],
-    "framework.structure.ideals": [KERNEL],
+    "framework.structure.poset": [KERNEL, BIT_SETS],
+    "framework.structure.ideals": [KERNEL, BIT_SETS],
     "framework.structure.primal": [KERNEL, "framework.structure.scrambling"],
     "framework.structure.solvers": [],
     "framework.structure.flow": [KERNEL, "framework.structure.poset"],
     "framework.structure.reduction": [
         KERNEL,
+        BIT_SETS,
         "framework.structure.scrambling",
+        "framework.structure.union_find",
         "framework.structure.poset",
         "framework.structure.flow",
     ],
     "framework.structure.pricing": [KERNEL, "framework.structure.poset", "framework.structure.flow"],
     "framework.structure.nested_cuts": [
         KERNEL,
+        BIT_SETS,
         "framework.structure.poset",
         "framework.structure.flow",
         "framework.structure.primal",
@@ -67,18 +71,21 @@ ROOMS: dict[str, list[str]] = {
     ],
     "framework.structure.covering": [
         KERNEL,
+        BIT_SETS,
         "framework.structure.pricing",
         "framework.structure.poset",
         "framework.structure.flow",
     ],
     "framework.structure.spreading": [
         KERNEL,
+        BIT_SETS,
         "framework.structure.pricing",
         "framework.structure.poset",
         "framework.structure.flow",
     ],
     "framework.structure.fluid": [
         KERNEL,
+        BIT_SETS,
         "framework.structure.poset",
         "framework.structure.ideals",
         "framework.structure.primal",
@@ -86,6 +93,7 @@ ROOMS: dict[str, list[str]] = {
     ],
     "framework.structure.filtering": [
         KERNEL,
+        BIT_SETS,
         "framework.structure.fluid",
         "framework.structure.ideals",
         "framework.structure.reduction",

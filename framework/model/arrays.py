@@ -1,4 +1,4 @@
-"""Index arithmetic on int64 arrays: rows of pointers and items, permutations, equal tensors, and mixed bits."""
+"""Index arithmetic on int64 arrays: rows of pointers and items, permutations, equal tensors, union-find, mixed bits."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ def merge_equal_rows(key: IntArray, ptr: IntArray, items: IntArray) -> tuple[Int
         _, right = take_rows(ptr, items, after[suspects])
         equal[suspects] = ~np.logical_or.reduceat(left != right, taken[:-1])
     return order, np.flatnonzero(np.concatenate(([True], ~equal)))
+
+
+def find_root(parent: IntArray | list[int], v: int) -> int:
+    """Return the root of a node in a forest of parents, of which a root is its own; paths are halved on the way."""
+    while parent[v] != v:
+        parent[v] = parent[parent[v]]
+        v = parent[v]
+    return v
 
 
 def scrambled(words: _Words) -> _Words:

@@ -22,7 +22,7 @@ import numpy as np
 
 from framework.errors import UserError
 from framework.fields import Fields, shown
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, find_root
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
@@ -317,14 +317,8 @@ def _groups(graph: ModelGraph, constraints: Constraints) -> IntArray:
     index = {name: v for v, name in enumerate(graph.node_names)}
     root = list(range(len(index)))
 
-    def find(v: int) -> int:
-        while root[v] != v:
-            root[v] = root[root[v]]
-            v = root[v]
-        return v
-
     def join(nodes: Sequence[int]) -> None:
-        roots = [find(v) for v in nodes]
+        roots = [find_root(root, v) for v in nodes]
         for r in roots:
             root[r] = min(roots)
 
@@ -334,7 +328,7 @@ def _groups(graph: ModelGraph, constraints: Constraints) -> IntArray:
     for name in constraints.no_cut:
         v = _known(index, name, graph)
         join([v, *top.succs[top.succ_ptr[v] : top.succ_ptr[v + 1]].tolist()])
-    return np.array([find(v) for v in range(len(root))], np.int64)
+    return np.array([find_root(root, v) for v in range(len(root))], np.int64)
 
 
 def _known(index: Mapping[str, int], name: str, graph: ModelGraph) -> int:

@@ -48,6 +48,7 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
+from framework.structure.bit_sets import BitArray, which_are_in
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.chain_dp import FluidSearch, Reached
 from framework.structure.fluid.core import FluidCore, without_tolls
@@ -55,7 +56,7 @@ from framework.structure.fluid.kernels import NEVER
 from framework.structure.fluid.reversal import read_backwards
 from framework.structure.ideals.lattice import IdealLattice, SmallArray
 from framework.structure.kernel import allocating_kernel, kernel
-from framework.structure.poset.closure import BitArray, BoolArray, Closure, pack_sets, unpack_sets
+from framework.structure.poset.closure import BoolArray, Closure, pack_sets, unpack_sets
 from framework.structure.reduction.contraction import contract, with_arcs
 
 
@@ -200,8 +201,7 @@ def impose(
         if should_stop():
             raise OutOfTimeError("stopped while survivors were being compared")
         heads = nodes[_implied(columns, u)]
-        known = reach.descendants[nodes[u], heads >> 6] >> (heads & 63).astype(np.uint64) & np.uint64(1)
-        heads = heads[known == 0]
+        heads = heads[~which_are_in(reach.descendants[nodes[u]], heads)]
         arcs.append(np.stack((np.full(len(heads), nodes[u], np.int64), heads)))
     tails, heads = np.concatenate(arcs, axis=1)
     if not len(tails) and len(nodes) == n:

@@ -28,9 +28,10 @@ import numpy as np
 
 from framework.model.arrays import IntArray, row_pointers, take_rows
 from framework.model.instance import Instance
+from framework.structure.bit_sets import BitArray, has
 from framework.structure.flow.max_flow import INFINITE, FlowNetwork
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, Closure, closure, transitive_reduction
+from framework.structure.poset.closure import Closure, closure, transitive_reduction
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -279,7 +280,7 @@ def _open_arcs(
             if bits & one:
                 for i in range(ptr[v], ptr[v + 1]):
                     u = other[edges[i]]
-                    if row[u >> 6] >> np.uint64(u & 63) & one:
+                    if has(row, u):
                         capacities[arc[edges[i]]] = infinite
             bits >>= one
             v += 1

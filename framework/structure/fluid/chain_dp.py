@@ -57,6 +57,7 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL
+from framework.structure.bit_sets import which_are_in
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid import kernels
 from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
@@ -295,9 +296,7 @@ class FluidSearch:
         state = last
         for stage in range(len(levels) - 1, 0, -1):
             ideals, values, origins, _ = levels[stage]
-            row = words[ideals[state]]
-            member = (row[nodes >> 6] >> (nodes & 63).astype(np.uint64)) & np.uint64(1)
-            stage_of[member.astype(bool)] = stage - 1
+            stage_of[which_are_in(words[ideals[state]], nodes)] = stage - 1
             done[stage - 1] = values[state]
             state = int(origins[state])
         return FluidPlan(stage_of_core=stage_of, fluid_done=done)

@@ -40,10 +40,11 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray, row_pointers
 from framework.model.instance import Instance
 from framework.model.topology import build_topology
+from framework.structure.bit_sets import BitArray
 from framework.structure.fluid.interchangeable import Chain, chain_arcs
 from framework.structure.fluid.separation_costs import find_tolls
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, BoolArray, redundant_arcs, unpack_sets, word_count
+from framework.structure.poset.closure import BoolArray, redundant_arcs, unpack_sets, word_count
 
 LARGEST_NET = 64
 """Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""

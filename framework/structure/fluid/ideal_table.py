@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.model.arrays import IntArray
-from framework.structure.ideals.lattice import BitArray, Lattice, holds
+from framework.structure.bit_sets import BitArray, holds
+from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import inlined_kernel, kernel
 
 WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS = range(8)

@@ -28,7 +28,8 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.structure.poset.closure import BitArray, BoolArray, Closure, unpack_sets
+from framework.structure.bit_sets import BitArray
+from framework.structure.poset.closure import BoolArray, Closure, unpack_sets
 
 LEAST_MEMBERS = 3
 _ROWS_AT_ONCE = 256

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.model.arrays import IntArray
+from framework.structure.bit_sets import holds
 from framework.structure.fluid.ideal_table import (
     AVAILABLE,
     CUT,
@@ -26,7 +27,7 @@ from framework.structure.fluid.ideal_table import (
     limit_of,
     most_fluid,
 )
-from framework.structure.ideals.lattice import Lattice, holds
+from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import inlined_kernel, kernel
 
 LEAST_ROWS = 5

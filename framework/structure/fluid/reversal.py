@@ -22,9 +22,10 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
+from framework.structure.bit_sets import BitArray
 from framework.structure.fluid.core import FluidCore, order_of_arcs
 from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
-from framework.structure.poset.closure import BitArray, pack_sets, unpack_sets
+from framework.structure.poset.closure import pack_sets, unpack_sets
 
 
 def reverse_core(core: FluidCore) -> FluidCore:

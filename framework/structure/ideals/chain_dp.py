@@ -46,8 +46,9 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
+from framework.structure.bit_sets import holds, which_are_in
 from framework.structure.ideals.held import Shared, hold, release, shared_of, unions
-from framework.structure.ideals.lattice import IdealLattice, Lattice, holds
+from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
 from framework.structure.kernel import inlined_kernel, kernel
 
@@ -179,8 +180,7 @@ class ChainSearch:
         while goal:
             origin = int(self._origin[goal])
             stage = words[goal] & ~words[origin]
-            member = (stage[nodes >> 6] >> (nodes & 63).astype(np.uint64)) & np.uint64(1)
-            stage_of[member.astype(bool)] = self._stages_to[goal] - 1
+            stage_of[which_are_in(stage, nodes)] = self._stages_to[goal] - 1
             goal = origin
         return Partition(stage_of=stage_of)
 

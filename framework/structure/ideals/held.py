@@ -13,7 +13,8 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.structure.ideals.lattice import IdealLattice, Lattice, holds
+from framework.structure.bit_sets import holds
+from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.kernel import allocating_kernel, inlined_kernel
 
 

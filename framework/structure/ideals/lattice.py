@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.topology import TopologyArrays
+from framework.structure.bit_sets import BitArray, holds
 from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 
-BitArray = NDArray[np.uint64]
 SmallArray = NDArray[np.int32]
 
 EXPANSIONS_A_CALL = 5_000
@@ -253,12 +253,6 @@ def _fill_table(hashes: BitArray, table: SmallArray, found: int) -> None:
         while table[slot] >= 0:
             slot = (slot + np.uint64(1)) % size
         table[slot] = ideal
-
-
-@inlined_kernel
-def holds(bits: BitArray, row: int, v: int) -> bool:
-    """Whether a node is in a bit set, a row of `bits`."""
-    return bool(bits[row, v >> 6] >> np.uint64(v & 63) & np.uint64(1))
 
 
 @kernel

@@ -8,8 +8,8 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
+from framework.structure.bit_sets import BitArray
 from framework.structure.kernel import allocating_kernel, kernel
-from framework.structure.poset.closure import BitArray
 
 DIFFERS = 4.0
 """Factor of the score of choices on which two minimum cuts disagree."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
+from framework.structure.bit_sets import BitArray, contains, holds
 from framework.structure.kernel import kernel
 
-BitArray: TypeAlias = NDArray[np.uint64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 _WORD_OPERATIONS = 10_000_000
@@ -45,7 +45,7 @@ class Closure:
 
     def is_ancestor(self, u: int, v: int) -> bool:
         """Whether a path leads from `u` to `v`; no node is its own ancestor."""
-        return bool(int(self.descendants[u, v >> 6]) >> (v & 63) & 1)
+        return contains(self.descendants, u, v)
 
     def ancestors_of(self, v: int) -> IntArray:
         """Return the ancestors of `v`, ascending."""
@@ -174,7 +174,7 @@ def _propagate(
         for e in range(ptr[v], ptr[v + 1]):
             u = items[e]
             c = (u >> 6) - first_word
-            if low <= c < high and bits[v, c] >> np.uint64(u & 63) & np.uint64(1):
+            if low <= c < high and holds(bits, v, u - 64 * first_word):
                 redundant[e] = True
         for e in range(ptr[v], ptr[v + 1]):
             u = items[e]

@@ -9,8 +9,9 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
+from framework.structure.bit_sets import BitArray, holds
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, BoolArray, Closure
+from framework.structure.poset.closure import BoolArray, Closure
 
 
 def last_consumers(instance: Instance, reach: Closure) -> BoolArray:
@@ -23,13 +24,11 @@ def last_consumers(instance: Instance, reach: Closure) -> BoolArray:
 
 @kernel
 def _mark(ptr: IntArray, consumers: IntArray, descendants: BitArray, last: BoolArray) -> None:
-    one = np.uint64(1)
     for t in range(len(ptr) - 1):
         for i in range(ptr[t], ptr[t + 1]):
-            row = descendants[consumers[i]]
             # Descendants have larger indices, and rows are ascending.
             for j in range(i + 1, ptr[t + 1]):
                 v = consumers[j]
-                if row[v >> 6] >> np.uint64(v & 63) & one:
+                if holds(descendants, consumers[i], v):
                     last[i] = False
                     break

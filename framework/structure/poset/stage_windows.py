@@ -22,8 +22,9 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
+from framework.structure.bit_sets import BitArray
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, closure
+from framework.structure.poset.closure import closure
 
 _ROWS_A_CALL = 512
 

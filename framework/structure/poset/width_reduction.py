@@ -13,8 +13,9 @@ import numpy as np
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
+from framework.structure.bit_sets import BitArray, holds
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, BoolArray
+from framework.structure.poset.closure import BoolArray
 
 PAIRS_A_CALL = 10_000_000
 """Pairs of nodes looked at before a kernel call returns to Python: some hundredths of a second."""
@@ -92,6 +93,6 @@ def _take_out(
         ranking[place] = chosen
         alive[chosen] = False
         for u in range(n):
-            if alive[u] and not (comparable[chosen, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
+            if alive[u] and not holds(comparable, chosen, u):
                 beside[u] -= weight[chosen]
     return len(ranking)

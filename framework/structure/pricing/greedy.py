@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from framework.model.arrays import IntArray
+from framework.structure.bit_sets import BitArray
 from framework.structure.kernel import allocating_kernel, kernel
-from framework.structure.poset.closure import BitArray
 from framework.structure.pricing.network import Incidence, RoleArray, Shape, has, incidence_of
 
 OVERSHOOT = 1.25

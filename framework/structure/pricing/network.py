@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from framework.model.arrays import IntArray, row_pointers, take_rows
 from framework.model.instance import Instance
+from framework.structure.bit_sets import BitArray
 from framework.structure.flow.max_flow import COUNTERS, INFINITE, MET, VALUE, FlowArrays, SmallArray, augment_flow
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, Closure, transitive_reduction, word_count
+from framework.structure.poset.closure import Closure, transitive_reduction, word_count
 
 RoleArray = NDArray[np.int8]
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from framework.structure.bit_sets import BitArray
 from framework.structure.kernel import kernel
-from framework.structure.poset.closure import BitArray, BoolArray, pack_sets
+from framework.structure.poset.closure import BoolArray, pack_sets
 from framework.structure.pricing.network import IN, OUT, Network, RoleArray, Shape, has
 
 

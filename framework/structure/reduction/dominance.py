@@ -73,6 +73,7 @@ from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 from framework.structure.poset.closure import BoolArray, redundant_edges
 from framework.structure.reduction.contraction import compose, contract
+from framework.structure.union_find import find_root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -190,18 +191,18 @@ def _find_dominated(
         if direct_out[x] == 1:
             v = top.succs[top.succ_ptr[x]]
             excess = _excess_of_pull(x, v, load[x], least, cost, top)
-            if excess < least and _find(root, v) != x:
+            if excess < least and find_root(root, v) != x:
                 target, least = v, excess
         if direct_in[x] == 1:
             u = top.preds[top.pred_ptr[x + 1] - 1]
             excess = _excess_of_push(x, u, load[x], cost, top)
-            if excess < least and _find(root, u) != x:
+            if excess < least and find_root(root, u) != x:
                 target, least = u, excess
         if target >= 0:
             root[x] = target
             lowered[x] = max(0, least)
     for x in range(n):
-        root[x] = _find(root, x)
+        root[x] = find_root(root, x)
 
 
 @inlined_kernel
@@ -250,11 +251,3 @@ def _consumes(t: int, v: int, top: TopologyArrays) -> bool:
         else:
             high = middle
     return bool(low < top.consumer_ptr[t + 1] and consumers[low] == v)
-
-
-@kernel
-def _find(root: IntArray, x: int) -> int:
-    while root[x] != x:
-        root[x] = root[root[x]]
-        x = root[x]
-    return x

@@ -34,6 +34,7 @@ from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray
 from framework.structure.reduction.contraction import contract, with_arcs
 from framework.structure.scrambling import scrambled
+from framework.structure.union_find import find_root
 
 Colours = NDArray[np.uint64]
 
@@ -155,18 +156,13 @@ def _components(loose: BoolArray, loose_tensor: BoolArray, top: TopologyArrays) 
             v = producer[t] if x < consumer_ptr[t] else consumers[x]
             if not loose[v]:
                 continue
-            while parent[v] != v:
-                parent[v] = parent[parent[v]]
-                v = parent[v]
+            v = find_root(parent, v)
             if root < 0:
                 root = v
             elif root != v:
                 parent[v] = root
     for v in range(n):
-        root = v
-        while parent[root] != root:
-            root = parent[root]
-        parent[v] = root
+        parent[v] = find_root(parent, v)
     return parent
 
 

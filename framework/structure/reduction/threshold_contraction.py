@@ -28,11 +28,12 @@ from collections.abc import Callable
 import numpy as np
 
 from framework.errors import OutOfTimeError
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, find_root
 from framework.model.instance import Instance
 from framework.model.problem import Problem
+from framework.structure.bit_sets import BitArray
 from framework.structure.flow.convex_cuts import NodeCuts, set_cost
-from framework.structure.poset.closure import BitArray, BoolArray, indices, transitive_reduction
+from framework.structure.poset.closure import BoolArray, indices, transitive_reduction
 from framework.structure.reduction.contraction import compose, contract
 
 MOST_NODES = 5_000
@@ -80,22 +81,16 @@ def _labels(cuts: _Cuts, dear: BoolArray) -> IntArray:
     """Return a label for each node, equal for nodes that must share a stage."""
     instance, reach = cuts.instance, cuts.cuts.reach
     root = list(range(instance.n))
-
-    def find(v: int) -> int:
-        while root[v] != v:
-            root[v] = root[root[v]]
-            v = root[v]
-        return v
-
     tails, heads = transitive_reduction(instance)
     either = dear[tails] | dear[heads]
     for u, v in zip(tails[either].tolist(), heads[either].tolist(), strict=True):
-        if find(u) == find(v):
+        mine, other = find_root(root, u), find_root(root, v)
+        if mine == other:
             continue
         after, before = reach.descendants[v], reach.ancestors[u]
         if (dear[u] and not cuts.affordable(u, v, after)) or (dear[v] and not cuts.affordable(v, u, before)):
-            root[max(find(u), find(v))] = min(find(u), find(v))
-    return np.array([find(v) for v in range(instance.n)], np.int64)
+            root[max(mine, other)] = min(mine, other)
+    return np.array([find_root(root, v) for v in range(instance.n)], np.int64)
 
 
 class _Cuts:

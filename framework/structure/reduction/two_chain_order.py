@@ -30,8 +30,9 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray, ranks
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
+from framework.structure.bit_sets import BitArray, holds
 from framework.structure.kernel import allocating_kernel, kernel
-from framework.structure.poset.closure import BitArray, BoolArray, closure
+from framework.structure.poset.closure import BoolArray, closure
 from framework.structure.poset.width_reduction import PAIRS_A_CALL, peel
 from framework.structure.reduction.contraction import contract, with_arcs
 
@@ -119,7 +120,7 @@ def _weigh(comparable: BitArray, weight: IntArray, first: int, last: int, beside
     for v in range(first, last):
         total = 0
         for u in range(n):
-            if u != v and not (comparable[v, u >> 6] >> np.uint64(u & 63)) & np.uint64(1):
+            if u != v and not holds(comparable, v, u):
                 total += weight[u]
         beside[v] = total
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from framework.model.arrays import IntArray
+from framework.structure.bit_sets import contains
 from framework.structure.pricing.network import Shape
 from framework.structure.spreading.paths import ABSENT, FREE_STEP, Tree, weigh_tree
 
@@ -210,8 +211,5 @@ def _pins(shape: Shape) -> Iterator[list[int]]:
 
 def _free(shape: Shape, root: int, x: int, y: int) -> bool:
     """Whether a convex set with `root` and x holds y."""
-
-    def below(u: int, v: int) -> bool:
-        return bool(int(shape.descendants[u, v >> 6]) >> (v & 63) & 1)
-
-    return (below(root, y) and below(y, x)) or (below(x, y) and below(y, root))
+    below = shape.descendants
+    return (contains(below, root, y) and contains(below, y, x)) or (contains(below, x, y) and contains(below, y, root))

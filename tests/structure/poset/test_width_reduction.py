@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
+from framework.structure.bit_sets import BitArray
 from framework.structure.poset import width_reduction
-from framework.structure.poset.closure import BitArray, closure
+from framework.structure.poset.closure import closure
 from framework.structure.poset.width_reduction import peel
 from framework.testing.instances import random_instance, random_layered_instance
 from tests.structure.plain_definitions import descendants
