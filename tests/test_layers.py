@@ -46,7 +46,7 @@ ROOMS: dict[str, list[str]] = {
     "framework.structure.ideals": [KERNEL, BIT_SETS],
     "framework.structure.primal": [KERNEL, "framework.structure.scrambling"],
     "framework.structure.solvers": [],
-    "framework.structure.flow": [KERNEL, "framework.structure.poset"],
+    "framework.structure.flow": [KERNEL, BIT_SETS, "framework.structure.poset"],
     "framework.structure.reduction": [
         KERNEL,
         BIT_SETS,
@@ -55,7 +55,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.structure.poset",
         "framework.structure.flow",
     ],
-    "framework.structure.pricing": [KERNEL, "framework.structure.poset", "framework.structure.flow"],
+    "framework.structure.pricing": [KERNEL, BIT_SETS, "framework.structure.poset", "framework.structure.flow"],
     "framework.structure.nested_cuts": [
         KERNEL,
         BIT_SETS,
