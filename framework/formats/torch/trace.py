@@ -270,6 +270,8 @@ class Recorder(TorchDispatchMode):
             if self.in_forward:
                 self.left_out_flops[f"{func.namespace}.{name}"] += operator_flops(func, args, keywords, out, inputs)
             self._record_constant(name, inputs, outputs, written)
+            if self.in_forward and not written and name not in RANDOM | UNKNOWN:
+                self.values.note_computation(func, (args, keywords), outputs)
             return
         sources = {address(tensor): tensor for tensor in inputs}
         if outputs and not written and all(address(tensor) in sources for tensor in outputs):

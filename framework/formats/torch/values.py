@@ -8,11 +8,12 @@ meta one, so that ``.item()``, ``nonzero`` and branches on them work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch.utils._pytree import tree_flatten
 
 from framework.formats.torch.subclasses import plain_tensors
 
@@ -60,6 +61,8 @@ class StorageRecord:
         Distinct per storage.
     version
         Number of writes into it so far.
+    same_as
+        The number of the storage that the same computation filled before; its own, if none did.
     live
         Whether it depends on an input.
     producer
@@ -74,6 +77,7 @@ class StorageRecord:
 
     storage: torch.UntypedStorage
     number: int
+    same_as: int
     version: int = 0
     live: bool = False
     producer: Output | None = None
@@ -124,13 +128,14 @@ class Values:
         self._numbered: list[StorageRecord] = []
         self._views: dict[_ViewKey, Output | None] = {}
         self._lifted: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
+        self._computed: dict[Hashable, int] = {}
 
     def record(self, tensor: torch.Tensor) -> StorageRecord:
         """Return the record of a meta tensor's storage; a new one says that it is a constant of unknown value."""
         key = address(tensor)
         found = self._records.get(key)
         if found is None:
-            found = self._records[key] = StorageRecord(tensor.untyped_storage(), len(self._numbered))
+            found = self._records[key] = StorageRecord(tensor.untyped_storage(), *[len(self._numbered)] * 2)
             self._numbered.append(found)
         return found
 
@@ -229,6 +234,25 @@ class Values:
         """Say what a view of a live tensor comes from, until its storage is written again."""
         self._views[_view_key(tensor, self.record(tensor))] = output
 
+    def note_computation(self, func: Any, arguments: Any, results: Sequence[torch.Tensor]) -> None:
+        """Take note of how constants were computed: one that is computed again is the same constant.
+
+        A weight that a parametrisation computes from others is computed anew whenever its module runs.
+        """
+        leaves, spec = tree_flatten(arguments)
+        key = (func, str(spec), tuple(map(self._identity, leaves)))
+        for position, tensor in enumerate(results):
+            record = self.record(tensor)
+            if not record.version:
+                record.same_as = self._computed.setdefault((key, position), record.same_as)
+
+    def _identity(self, leaf: Any) -> Hashable:
+        if not isinstance(leaf, torch.Tensor):
+            return type(leaf), repr(leaf)
+        record = self.record(leaf)
+        number = record.number if record.version else record.same_as
+        return number, record.version, leaf.storage_offset(), tuple(leaf.shape), leaf.stride(), leaf.dtype
+
     def stored(self, tensor: torch.Tensor) -> dict[Charge, int]:
         """Return the bytes of all parameters that a constant is a part of or computed from."""
         return {number: self.parameters[number].nbytes for number in self.record(tensor).parameters}
@@ -247,7 +271,8 @@ class Values:
         if own == record.storage.nbytes() and record.number in origins:
             return {record.number: own}
         dims = sorted((size, stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1)
-        return {Part(record.number, record.version, tensor.storage_offset(), tuple(dims)): own}
+        number = record.number if record.version else record.same_as
+        return {Part(number, record.version, tensor.storage_offset(), tuple(dims)): own}
 
 
 def _view_key(tensor: torch.Tensor, record: StorageRecord) -> _ViewKey:

@@ -136,3 +136,35 @@ def test_a_remark_says_of_which_table_only_rows_are_used() -> None:
         "of 1 parameter only a part is used (rows of a table, or what is computed from them), "
         "160 of 32000 bytes: 'table.weight'",
     )
+
+
+def test_a_weight_that_is_computed_anew_for_each_run_of_its_module_is_one_parameter() -> None:
+    class Siamese(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8, bias=False))
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return self.layer(x) - self.layer(y)
+
+    found = torch_format.capture(Siamese, (meta(3, 8), meta(3, 8)))
+    ((name, size, users),) = shared_of(found.graph)
+    assert name == "layer.parametrizations.weight.original1, layer.parametrizations.weight.original0"
+    assert (size, users) == (256, ["mm", "mm"])
+    assert private_of(found.graph) == []
+
+
+def test_constants_that_differ_in_an_argument_or_were_written_are_others() -> None:
+    class Differing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.empty(8, 8))
+
+        def forward(self, x: Any) -> Any:
+            one, two, three = self.weight * 2, self.weight * 2.0, self.weight * 2
+            three[0] = 1
+            return x @ one + x @ two + x @ three + x @ (self.weight * 2)
+
+    graph = torch_format.read(Differing, (meta(3, 8),))
+    assert [size for _, size, _ in shared_of(graph)] == [256]
+    assert private_of(graph) == [256, 256]
