@@ -85,7 +85,7 @@ def check(row: CatalogueRow) -> None:
     assert (graph.name, graph.source, graph.batch, graph.dtype) == (row.name, row.source, row.batch, row.dtype)
     assert (top.n, top.m) == (row.nodes, row.tensors)
     assert costs.flops.sum() == row.flops
-    assert costs.parameter_bytes.sum() == row.parameter_bytes
+    assert costs.parameter_bytes.sum() + costs.shared_bytes.sum() == row.parameter_bytes
     assert (row.guesses > 0) == any("guessed" in remark for remark in graph.remarks)
     # Nodes come in the order in which they ran: no cycle. Every tensor has a consumer, none twice, and some producer.
     assert top.is_topological
