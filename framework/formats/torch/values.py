@@ -135,7 +135,8 @@ class Values:
         key = address(tensor)
         found = self._records.get(key)
         if found is None:
-            found = self._records[key] = StorageRecord(tensor.untyped_storage(), *[len(self._numbered)] * 2)
+            number = len(self._numbered)
+            found = self._records[key] = StorageRecord(tensor.untyped_storage(), number, same_as=number)
             self._numbered.append(found)
         return found
 
