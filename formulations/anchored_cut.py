@@ -6,7 +6,9 @@ max(0, p(S) - capacity) >= theta (p(S) - capacity) for any theta in [0, 1],
 
     optimum >= f(S) >= min over such sets R of  (w + theta p)(R) + cut(R)  -  theta capacity,
 
-a minimum cut, rounded up because f is an integer. theta is taken in 64ths, so everything stays in integers. As a
+a minimum cut, rounded up because f is an integer. p counts a parameter that several nodes of a set use once: that is a
+coverage function and theta >= 0, so `convex_cuts` minimises its sum with a cut exactly. If only one user paid, p(R) and
+so the minimum would be no larger, for every theta. theta is taken in 64ths, so everything stays in integers. As a
 function of theta the right side is concave with slope p(R) - capacity, which is what the search for theta follows.
 
 Nodes are anchored in falling order of f({v}), an upper bound on what v can prove; the first that cannot beat the best
@@ -43,7 +45,7 @@ DENOMINATOR = 64
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED],
     summary="The least cost of a stage that holds a given node: one minimum cut for each",
     reference="this project",
 )
@@ -93,7 +95,8 @@ class AnchoredCut:
         cuts = NodeCuts(instance)
         flow = np.zeros(len(cuts.network.forward), np.int64)
         flow[np.array(data["arcs"], np.int64)] = np.array(data["flow"], np.int64)
-        value = cuts.flow_value(flow, _weight(instance, share), scale=DENOMINATOR, inside=[anchor], anchors=[anchor])
+        weights = _weights(instance, share)
+        value = cuts.flow_value(flow, *weights, scale=DENOMINATOR, inside=[anchor], anchors=[anchor])
         return _round_up(value, share, instance)
 
 
@@ -131,7 +134,9 @@ class _Search:
         """
         import numpy as np
 
-        ceiling = _costs_alone(self.instance)
+        from framework.structure.flow.convex_cuts import costs_alone
+
+        ceiling = costs_alone(self.instance)
         for v in np.argsort(-ceiling, kind="stable").tolist():
             if int(ceiling[v]) <= self.target:
                 break
@@ -179,7 +184,7 @@ class _Search:
 
     def _sets_around(self, v: int) -> Iterator[tuple[int, IntArray]]:
         """Yield cost and members of the sets that hold v and are cheapest at one theta after the other."""
-        from framework.structure.flow.convex_cuts import is_convex, set_cost
+        from framework.structure.flow.convex_cuts import held_parameters, is_convex, set_cost
 
         for share in self._shares(v):
             cut = self._cut(v, share)
@@ -187,7 +192,7 @@ class _Search:
             if not cut.complete:
                 return
             cost = set_cost(self.instance, cut.members)
-            self.parameters = int(self.instance.parameter_cost[cut.members].sum())
+            self.parameters = held_parameters(self.instance, cut.members)
             yield cost, cut.members
             if cost <= self.target:
                 # Nothing that this set can belong to proves more than it costs.
@@ -214,9 +219,8 @@ class _Search:
         limit = None
         if self.context.incumbent is not None:
             limit = DENOMINATOR * self.context.incumbent + _allowance(share, self.instance)
-        return self.cuts.minimise(
-            _weight(self.instance, share), scale=DENOMINATOR, inside=[v], anchors=[v], limit=limit
-        )
+        weights = _weights(self.instance, share)
+        return self.cuts.minimise(*weights, scale=DENOMINATOR, inside=[v], anchors=[v], limit=limit)
 
     def _record(self, v: int, share: int, value: int) -> None:
         import numpy as np
@@ -234,8 +238,9 @@ class _Search:
         self.context.report_dual(value, Soundness.EXACT, certificate)
 
 
-def _weight(instance: Instance, share: int) -> IntArray:
-    return DENOMINATOR * instance.work + share * instance.parameter_cost
+def _weights(instance: Instance, share: int) -> tuple[IntArray, IntArray]:
+    """Return DENOMINATOR times w + theta p: of nodes, and of shared parameters."""
+    return DENOMINATOR * instance.work + share * instance.parameter_cost, share * instance.shared_cost
 
 
 def _allowance(share: int, instance: Instance) -> int:
@@ -244,14 +249,3 @@ def _allowance(share: int, instance: Instance) -> int:
 
 def _round_up(value: int, share: int, instance: Instance) -> int:
     return -((_allowance(share, instance) - value) // DENOMINATOR)
-
-
-def _costs_alone(instance: Instance) -> IntArray:
-    """Return f({v}) for every node, ``[n]``."""
-    import numpy as np
-
-    top = instance.topology
-    cost = instance.work + np.maximum(instance.parameter_cost - instance.bounded_capacity, 0)
-    np.add.at(cost, top.producer, instance.tensor_cost)
-    np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
-    return cost

@@ -25,7 +25,7 @@ from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_problem
+from framework.testing.instances import random_problem, random_shared_problem
 
 
 def _run(problem: Problem, **parameters: Any) -> tuple[Outcome, Board]:
@@ -68,6 +68,35 @@ def test_partitions_around_the_binding_set_cost_what_is_said(seed: int) -> None:
     found = _run(problem)[0].incumbent
     if found is not None:
         assert bottleneck(problem, found.partition) == found.value >= brute_force_optimum(problem)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=250, derandomize=True, deadline=None)
+def test_shared_parameters_count_once_and_never_weaken_it(seed: int) -> None:
+    problem = random_shared_problem(seed).without_limit()
+    outcome, board = run_entry(AnchoredCut(), problem, name="anchored-cut")
+    assert not board.contradictions
+    proven = simple_bound(problem) if outcome.dual is None else outcome.dual.value
+    charged, _ = _run(problem.charged())
+    assert proven >= (0 if charged.dual is None else charged.dual.value)
+    assert proven <= brute_force_optimum(problem)
+    if outcome.dual is not None:
+        assert proven <= _cheapest_convex_sets(problem)
+        assert outcome.dual.certificate is not None
+        assert outcome.dual.certificate.instance == problem.instance.sha256()
+        assert AnchoredCut().check(problem, outcome.dual.certificate) == proven
+
+
+def test_all_users_of_a_shared_parameter_pay() -> None:
+    # Dear tensors glue 0 to 1 and 2 to 3; each pair holds the parameter of 9 ticks, and one user alone would not.
+    tensors = [(0, 100, [1]), (1, 1, [2]), (2, 100, [3])]
+    instance = instance_from_lists([1, 1, 2, 2], tensors, capacity=0, shared=[(9, [0, 3])])
+    problem = Problem(instance=instance, stages=4)
+    outcome, _ = _run(problem)
+    assert outcome.dual is not None
+    assert outcome.dual.value == brute_force_optimum(problem) == 14
+    assert _cheapest_convex_sets(problem.charged()) == 14
+    assert _cheapest_convex_sets(problem) == 14
 
 
 def test_one_dear_stage_is_found_and_proven() -> None:

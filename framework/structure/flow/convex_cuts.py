@@ -16,6 +16,11 @@ infinite; ancestors likewise, with successors. Arcs of the transitive reduction 
 replaces an arc descend from v too. The minimum over sets closed in this way is a lower bound for stages that hold the
 anchors.
 
+*Shared parameters.* Let each parameter q that several nodes use have a weight h(q) >= 0, charged once if S holds a user
+of it. That is a coverage function, so the sum stays submodular. In the network q is a vertex with arcs x -> q infinite
+for its users x and q -> sink of capacity h(q). A finite cut with a user of q in S has q on the source side and pays
+h(q); otherwise a minimum cut leaves q on the sink side and pays nothing. So every S costs what it should.
+
 Source: the hypergraph network is Lawler's (1973); convexity from an anchor is this project's own.
 """
 
@@ -38,7 +43,7 @@ _NOTHING = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NodeCut:
-    """The minimum of ``weight(S) + scale * cut(S)``.
+    """The minimum of ``weight(S) + shared_weight(S) + scale * cut(S)``.
 
     Attributes
     ----------
@@ -69,7 +74,7 @@ class NodeCuts:
     ----------
     network
         The flow network; arcs are source -> nodes, nodes -> sink, transitive reduction (head -> tail), two-pin nets,
-        then the arcs of larger nets.
+        the arcs of larger nets, then users -> shared parameters and shared parameters -> sink.
 
     Raises
     ------
@@ -94,21 +99,28 @@ class NodeCuts:
         pairs = np.flatnonzero(paid & (pins == 1))
         nets = np.flatnonzero(paid & (pins > 1))
         near = n + 2 * np.arange(len(nets), dtype=np.int64)
-        source = n + 2 * len(nets)
+        shared = instance.shared
+        first_shared = n + 2 * len(nets)
+        parameters = first_shared + np.arange(len(shared), dtype=np.int64)
+        source = first_shared + len(shared)
         sink = source + 1
         nodes = np.arange(n, dtype=np.int64)
         consumers = take_rows(top.consumer_ptr, top.consumers, nets)[1]
         net_pins = np.concatenate((top.producer[nets], consumers))
         near_pin = np.concatenate((near, np.repeat(near, pins[nets])))
-        self.network = FlowNetwork(
-            sink + 1,
-            np.concatenate((np.full(n, source), nodes, heads, top.producer[pairs], net_pins, near_pin + 1, near)),
-            np.concatenate(
-                (nodes, np.full(n, sink), tails, top.consumers[top.consumer_ptr[pairs]], near_pin, net_pins, near + 1)
-            ),
-            source,
-            sink,
+        arcs = (
+            (np.full(n, source), nodes),
+            (nodes, np.full(n, sink)),
+            (heads, tails),
+            (top.producer[pairs], top.consumers[top.consumer_ptr[pairs]]),
+            (net_pins, near_pin),
+            (near_pin + 1, net_pins),
+            (near, near + 1),
+            (shared.users, first_shared + shared.pins),
+            (parameters, np.full(len(shared), sink)),
         )
+        ends = tuple(np.concatenate(side) for side in zip(*arcs, strict=True))
+        self.network = FlowNetwork(sink + 1, ends[0], ends[1], source, sink)
         forward, backward = self.network.forward, self.network.backward
         self._from_source, self._to_sink = forward[:n], forward[n : 2 * n]
         start = 2 * n
@@ -118,7 +130,11 @@ class NodeCuts:
         self._pair_arcs = np.concatenate((forward[start : start + len(pairs)], backward[start : start + len(pairs)]))
         start += len(pairs)
         self._pin_arcs = forward[start : start + 2 * len(net_pins)]
-        self._net_arcs = forward[start + 2 * len(net_pins) :]
+        start += 2 * len(net_pins)
+        self._net_arcs = forward[start : start + len(nets)]
+        start += len(nets)
+        self._user_arcs = forward[start : start + len(shared.users)]
+        self._shared_to_sink = forward[start + len(shared.users) :]
         self._pair_cost = np.tile(instance.tensor_cost[pairs], 2)
         self._net_cost = instance.tensor_cost[nets]
         self._tails, self._heads = tails, heads
@@ -138,6 +154,7 @@ class NodeCuts:
     def minimise(
         self,
         weight: IntArray,
+        shared_weight: IntArray = _NOTHING,
         *,
         scale: int = 1,
         inside: Sequence[int] | IntArray = _NOTHING,
@@ -145,12 +162,14 @@ class NodeCuts:
         anchors: Sequence[int] = (),
         limit: int | None = None,
     ) -> NodeCut:
-        """Minimise ``weight(S) + scale * cut(S)`` over the sets S with `inside` in and `outside` out.
+        """Minimise ``weight(S) + shared_weight(S) + scale * cut(S)`` over the S with `inside` in and `outside` out.
 
         Parameters
         ----------
         weight
             ``[n]`` of either sign. All absolute values and scaled costs together must stay below 2^59.
+        shared_weight
+            ``[parameters]`` at least 0, once for each shared parameter with a user in S; none where it is empty.
         scale
             Factor of the cut, at least 0.
         inside, outside
@@ -160,7 +179,7 @@ class NodeCuts:
         limit
             Stop once the minimum is known to be at least this.
         """
-        capacities = self._capacities(weight, scale, inside, outside, anchors)
+        capacities = self._capacities(weight, shared_weight, scale, inside, outside, anchors)
         total = int(np.minimum(weight, 0).sum())
         network = self.network
         network.reset(capacities)
@@ -184,6 +203,7 @@ class NodeCuts:
         self,
         flow: IntArray,
         weight: IntArray,
+        shared_weight: IntArray = _NOTHING,
         *,
         scale: int = 1,
         inside: Sequence[int] | IntArray = _NOTHING,
@@ -197,12 +217,13 @@ class NodeCuts:
         ValueError
             If it is no flow of this network: a capacity exceeded, or a vertex that keeps or makes flow.
         """
-        capacities = self._capacities(weight, scale, inside, outside, anchors)
+        capacities = self._capacities(weight, shared_weight, scale, inside, outside, anchors)
         return self.network.flow_value(flow, capacities) + int(np.minimum(weight, 0).sum())
 
     def _capacities(
         self,
         weight: IntArray,
+        shared_weight: IntArray,
         scale: int,
         inside: Sequence[int] | IntArray,
         outside: Sequence[int] | IntArray,
@@ -217,6 +238,9 @@ class NodeCuts:
         capacities = self._base.copy()
         capacities[self._to_sink] = np.maximum(weight, 0)
         capacities[self._from_source] = np.maximum(-weight, 0)
+        if shared_weight.any():
+            capacities[self._user_arcs] = INFINITE
+            capacities[self._shared_to_sink] = shared_weight
         capacities[self._from_source[np.asarray(inside, np.int64)]] = INFINITE
         capacities[self._to_sink[np.asarray(outside, np.int64)]] = INFINITE
         for anchor in anchors:
@@ -256,9 +280,31 @@ def set_cost(instance: Instance, members: IntArray) -> int:
     inside[members] = True
     tensor = np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))
     away = np.unique(tensor[inside[top.consumers] != inside[top.producer[tensor]]])
-    parameters = int(instance.parameter_cost[members].sum())
+    parameters = held_parameters(instance, members)
     cut = int(instance.tensor_cost[away].sum())
     return int(instance.work[members].sum()) + cut + max(0, parameters - instance.capacity)
+
+
+def held_parameters(instance: Instance, members: IntArray) -> int:
+    """Return the parameter cost of the given nodes as one stage, each shared parameter once, in ticks."""
+    private = int(instance.parameter_cost[members].sum())
+    shared = instance.shared
+    if not len(shared):
+        return private
+    inside = np.zeros(instance.n, np.bool_)
+    inside[members] = True
+    return private + int(instance.shared_cost[np.unique(shared.pins[inside[shared.users]])].sum())
+
+
+def costs_alone(instance: Instance) -> IntArray:
+    """Return f({v}), the cost of each node as a stage of its own, ``[n]`` ticks."""
+    top = instance.topology
+    nodes = np.arange(instance.n, dtype=np.int64)
+    parameters = instance.parameter_cost + instance.shared.sums(instance.shared_cost, nodes, instance.n)
+    cost: IntArray = instance.work + np.maximum(parameters - instance.bounded_capacity, 0)
+    np.add.at(cost, top.producer, instance.tensor_cost)
+    np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
+    return cost
 
 
 @kernel

@@ -12,7 +12,8 @@ repeated to a fixed point. The result is good for this threshold and all below, 
 limit add up, and anchors stay apart or the limit is broken: partitions that obey it are partitions of the result that
 do.
 
-Overflow enters as p(S) - capacity or as 0, whichever is larger: neither is above max(0, p(S) - capacity).
+Overflow enters as p(S) - capacity or as 0, whichever is larger: neither is above max(0, p(S) - capacity). In p(S) a
+parameter that several nodes of S use counts once, as the cuts charge it.
 
 Most edges need no cut. A set with u that costs at most T and holds none of v and its descendants shows A <= T for v and
 for every other head it avoids: such sets are remembered, the node by itself being the first. Where no node by itself
@@ -32,7 +33,7 @@ from framework.model.arrays import IntArray, find_root
 from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.structure.bit_sets import BitArray
-from framework.structure.flow.convex_cuts import NodeCuts, set_cost
+from framework.structure.flow.convex_cuts import NodeCuts, costs_alone, set_cost
 from framework.structure.poset.closure import BoolArray, indices, transitive_reduction
 from framework.structure.reduction.contraction import compose, contract
 
@@ -56,7 +57,7 @@ def contract_at_threshold(
         If `should_stop` returns true.
     """
     reduced = contract(instance, np.arange(instance.n, dtype=np.int64))
-    while (dear := _dear(reduced, threshold)).any():
+    while (dear := costs_alone(reduced) > threshold).any():
         cuts = _Cuts(reduced, threshold, should_stop)
         if any(not cuts.affordable(v) for v in np.flatnonzero(dear).tolist()):
             return None
@@ -65,16 +66,6 @@ def contract_at_threshold(
             break
         reduced = compose(reduced, contract(reduced, label))
     return reduced
-
-
-def _dear(instance: Instance, threshold: int) -> BoolArray:
-    """Return which nodes cost more than the threshold by themselves, ``[n]``."""
-    top = instance.topology
-    cost = instance.work + np.maximum(0, instance.parameter_cost - instance.capacity)
-    np.add.at(cost, top.producer, instance.tensor_cost)
-    np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))
-    dear: BoolArray = cost > threshold
-    return dear
 
 
 def _labels(cuts: _Cuts, dear: BoolArray) -> IntArray:
@@ -116,6 +107,7 @@ class _Cuts:
             limit = self.threshold + share * instance.capacity
             found = self.cuts.minimise(
                 instance.work + share * instance.parameter_cost,
+                share * instance.shared_cost,
                 inside=[anchor],
                 outside=outside,
                 anchors=[anchor],

@@ -13,7 +13,7 @@ from framework.model.problem import Partition, Problem, bottleneck
 from framework.structure.reduction.contraction import lift
 from framework.structure.reduction.threshold_contraction import contract_at_threshold
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_instance, random_layered_instance
+from framework.testing.instances import random_instance, random_layered_instance, random_shared_problem
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
@@ -32,6 +32,21 @@ def test_the_optimum_stays_where_it_is_within_the_threshold(seed: int, stages: i
         assert remaining >= optimum
         if threshold >= optimum:
             assert remaining == optimum
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=120, derandomize=True, deadline=None)
+def test_the_optimum_stays_where_parameters_are_shared(seed: int) -> None:
+    problem = random_shared_problem(seed).without_limit()
+    optimum = brute_force_optimum(problem)
+    for threshold in (optimum // 2, optimum - 1, optimum, optimum + optimum // 5):
+        if threshold < 0:
+            continue
+        reduced = contract_at_threshold(problem.instance, threshold)
+        assert reduced is not None or threshold < optimum
+        if reduced is not None:
+            remaining = brute_force_optimum(problem.on(reduced))
+            assert remaining == optimum if threshold >= optimum else remaining >= optimum
 
 
 def test_a_dear_tensor_is_contracted_at_low_thresholds_only() -> None:
