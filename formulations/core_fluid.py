@@ -44,7 +44,7 @@ from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
     from framework.structure.fluid.chain_dp import FluidPlan
-    from framework.structure.fluid.hierarchy import CoreTower, ReadyCore
+    from framework.structure.fluid.hierarchy import CoreHierarchy, ReadyCore
 
 NAME = "core-fluid"
 KEPT = 2
@@ -63,7 +63,7 @@ AS_GOOD_AS_OPTIMAL = 5e-5
 """Relative gap that is tried for: half of what a study counts as proven."""
 FINENESS = 0.25
 """Distance at which a core is done, in units of the gap, where that is finer than the tolerance."""
-_towers: OrderedDict[tuple[str, int, CoreFluid], CoreTower] = OrderedDict()
+_hierarchies: OrderedDict[tuple[str, int, CoreFluid], CoreHierarchy] = OrderedDict()
 
 
 @register_formulation(
@@ -108,9 +108,9 @@ class CoreFluid:
         search = _Search(problem, context, self.tolerance)
         termination = Termination(reason=Reason.FINISHED)
         try:
-            tower = self._tower(problem, context, search.value)
-            for core in tower.cores(context.remaining, context.should_stop):
-                tower.rate(core, search.raise_with(core))
+            hierarchy = self._hierarchy(problem, context, search.value)
+            for core in hierarchy.cores(context.remaining, context.should_stop):
+                hierarchy.rate(core, search.raise_with(core))
             if search.closed:
                 termination = Termination(reason=Reason.OPTIMAL)
         except OutOfTimeError:
@@ -120,8 +120,8 @@ class CoreFluid:
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold with one core after the other; the cores are kept for the next one."""
         try:
-            tower = self._tower(problem, context, threshold)
-            for core in tower.cores(context.remaining, context.should_stop):
+            hierarchy = self._hierarchy(problem, context, threshold)
+            for core in hierarchy.cores(context.remaining, context.should_stop):
                 plan = core.refute(problem.useful_stages, threshold, context.should_stop)
                 if plan is None:
                     return Refuted(soundness=Soundness.EXACT)
@@ -138,12 +138,12 @@ class CoreFluid:
         tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
         return (Problem(instance=instance_from_lists([6] + [4] * 12 + [3] * 12, tensors), stages=3),)
 
-    def _tower(self, problem: Problem, context: Context, threshold: int) -> CoreTower:
-        from framework.structure.fluid.hierarchy import CoreTower
+    def _hierarchy(self, problem: Problem, context: Context, threshold: int) -> CoreHierarchy:
+        from framework.structure.fluid.hierarchy import CoreHierarchy
 
         key = (problem.instance.sha256(), problem.useful_stages, replace(self, tolerance=0.0))
-        if key not in _towers:
-            tower = CoreTower(
+        if key not in _hierarchies:
+            hierarchy = CoreHierarchy(
                 problem.instance,
                 simple_bound(problem),
                 threshold,
@@ -155,11 +155,11 @@ class CoreFluid:
                 should_stop=context.should_stop,
             )
             if context.should_stop():
-                return tower
-            _towers[key] = tower
-            while len(_towers) > KEPT:
-                _towers.popitem(last=False)
-        return _towers[key]
+                return hierarchy
+            _hierarchies[key] = hierarchy
+            while len(_hierarchies) > KEPT:
+                _hierarchies.popitem(last=False)
+        return _hierarchies[key]
 
 
 class _Search(DestructiveBound):

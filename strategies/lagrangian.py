@@ -99,11 +99,11 @@ class Lagrangian:
             if relaxation is None:
                 detail = f"{self.over} has no relaxation of this problem"
                 return search.outcome(Termination(reason=Reason.UNSUPPORTED, detail=detail))
-            return search.outcome(self._climb(search, relaxation))
+            return search.outcome(self._ascend(search, relaxation))
         except OutOfTimeError:
             return search.outcome(Termination(reason=Reason.LIMIT, limit=Limit.TIME))
 
-    def _climb(self, search: _Search, relaxation: Relaxation) -> Termination:
+    def _ascend(self, search: _Search, relaxation: Relaxation) -> Termination:
         makers: dict[str, type[_Update]] = {"level": _Level, "subgradient": _Subgradient}
         maker = makers.get(self.update, _Multiplicative)
         point, update, state = relaxation.start, maker(), None

@@ -38,7 +38,7 @@ NAME = "weave"
 HEAVIEST = 0.125
 """Most work and parameters of two nodes to be joined, in units of the bottleneck."""
 BESIDE = (math.inf, 4.0, 2.0, 1.0, 0.3, 0.1, 0.02)
-"""Most work incomparable to a node of the spine, in mean stages; without limit, no strand."""
+"""Most work incomparable to a node of the main chain, in mean stages; without limit, no side chain."""
 NOISES = (0.0, 0.0, 0.5, 1.0)
 """Standard deviations of the logarithm of the random factors on incomparable work."""
 KINDS = ("given", "dfs", "greedy-min-cut")
@@ -177,7 +177,7 @@ class _Way(NamedTuple):
         See `BESIDE` and `NOISES`.
     kind, reverse
         The order of nodes within a stage.
-    deadlines, spine
+    deadlines, main_chain
         See `framework.structure.reduction.two_chain_order`.
     """
 
@@ -187,7 +187,7 @@ class _Way(NamedTuple):
     kind: str
     reverse: bool
     deadlines: bool
-    spine: bool
+    main_chain: bool
 
 
 class _Drawings:
@@ -217,17 +217,22 @@ class _Drawings:
 
         from framework.structure.poset.topological_orders import OrderKind, order_of_partition, topological_order
         from framework.structure.reduction.contraction import compose
-        from framework.structure.reduction.two_chain_order import Loom
+        from framework.structure.reduction.two_chain_order import TwoChains
 
         self._way = way = self._choose()
         coarse, kept = self._coarsen(best, way.nodes)
-        loom = Loom(coarse, self.context.should_stop)
+        restriction = TwoChains(coarse, self.context.should_stop)
         # Not a product where it is without limit, as there may be no weight at all.
-        beside = way.beside if math.isinf(way.beside) else way.beside * loom.total_weight / self.problem.useful_stages
-        wide = loom.peel(np.exp(-way.noise * self._random.standard_normal(coarse.n)), beside)
+        beside = (
+            way.beside if math.isinf(way.beside) else way.beside * restriction.total_weight / self.problem.useful_stages
+        )
+        wide = restriction.choose_side_chain(np.exp(-way.noise * self._random.standard_normal(coarse.n)), beside)
         within = topological_order(coarse, OrderKind(way.kind), reverse=way.reverse)
         order = order_of_partition(coarse, kept, within)
-        return compose(coarse, loom.weave(order, wide, deadlines=way.deadlines, spine=way.spine and bool(wide.any())))
+        return compose(
+            coarse,
+            restriction.restrict(order, wide, deadlines=way.deadlines, main_chain=way.main_chain and bool(wide.any())),
+        )
 
     def keep(self) -> None:
         """Repeat the choices of the last restricted problem more often from now on: they led to an improvement."""
@@ -244,7 +249,7 @@ class _Drawings:
             kind=KINDS[int(random.integers(len(KINDS)))],
             reverse=bool(random.integers(2)),
             deadlines=bool(random.integers(2)),
-            spine=bool(random.integers(3)),
+            main_chain=bool(random.integers(3)),
         )
 
     def _coarsen(self, best: Incumbent, nodes: int) -> tuple[Instance, Partition]:

@@ -245,7 +245,7 @@ def _order(kernel: str, instance: Instance) -> Case:
 
     from framework.structure.poset.closure import closure, unpack_sets
     from framework.structure.poset.topological_orders import OrderKind, topological_order
-    from framework.structure.poset.width_reduction import peel
+    from framework.structure.poset.width_reduction import reduce_width
 
     many = _copies(instance, 8)
     if kernel == "order":
@@ -262,7 +262,7 @@ def _order(kernel: str, instance: Instance) -> Case:
 
     def remove() -> tuple[int, int]:
         alive = np.ones(many.n, np.bool_)
-        ranking = peel(comparable, many.work, many.work + 1.0, beside.copy(), alive, should_stop=_never)
+        ranking = reduce_width(comparable, many.work, many.work + 1.0, beside.copy(), alive, should_stop=_never)
         return int(ranking @ np.arange(many.n)), many.n
 
     return remove
@@ -353,7 +353,7 @@ KERNELS: dict[str, Callable[[str, Instance], Case]] = {
     "probe": _nest,
     "flow": _flow,
     "order": _order,
-    "peel": _order,
+    "reduce_width": _order,
     "layout": _slice,
     "slice": _slice,
     "place": _place,

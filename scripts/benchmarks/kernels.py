@@ -10,8 +10,9 @@ Each is measured on three instances:
   for stages; `weigh` is a threshold that `counting` tries.
 * `survey` is the search for violated rows of `spreading-metric`.
 * `capacities` and `probe` set the capacities of `nested-cuts` and try its choices.
-* `flow` is a maximum flow from chain to chain; `order` the greedy minimum cut order, `peel` the greedy width reduction;
-  `layout` lays an instance out along an order, `slice` finds the best slicing; `place` rounds what `core-fluid` finds.
+* `flow` is a maximum flow from chain to chain; `order` the greedy minimum cut order; `reduce_width` the greedy width
+  reduction; `layout` lays an instance out along an order, `slice` finds the best slicing; `place` rounds what `core-
+  fluid` finds.
 * `pair`, `dominate` and `exchange` find nodes to contract and branches to put in order. Like `flow` up to `place`, they
   work on several copies of the instance side by side.
 

@@ -145,8 +145,8 @@ def test_parameters_are_checked(bad: str) -> None:
         registry.create(f"core-fluid:{bad}")
 
 
-def test_a_core_met_again_is_not_climbed_again() -> None:
-    # Seven equal nodes: whatever the heft, one of them is the core.
+def test_a_core_met_again_is_not_tried_again() -> None:
+    # Seven equal nodes: whatever the weight_bias, one of them is the core.
     problem = Problem(instance=instance_from_lists([2] * 7, []), stages=3)
     outcome, _ = run_entry(registry.create("core-fluid:first_ideals=2,max_ideals=2"), problem)
     assert outcome.details["cores"] == 1

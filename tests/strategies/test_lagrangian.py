@@ -1,4 +1,4 @@
-"""`lagrangian`: every update climbs, every step is a bound."""
+"""`lagrangian`: every update ascends, every step is a bound."""
 
 from __future__ import annotations
 

@@ -48,19 +48,21 @@ def test_it_keeps_hard_limits() -> None:
     assert found > 20
 
 
-def two_towers(height: int) -> Instance:
+def two_chains(height: int) -> Instance:
     """Return two chains of unequal nodes between a source and a sink."""
     rng = np.random.default_rng(8)
     first, second = list(range(1, height + 1)), list(range(height + 1, 2 * height + 1))
     tensors = [(0, 5, [first[0], second[0]]), (first[-1], 30, [2 * height + 1]), (second[-1], 30, [2 * height + 1])]
-    for tower in (first, second):
-        tensors += [(u, int(cost), [u + 1]) for u, cost in zip(tower, rng.integers(5, 60, height - 1), strict=False)]
+    for hierarchy in (first, second):
+        tensors += [
+            (u, int(cost), [u + 1]) for u, cost in zip(hierarchy, rng.integers(5, 60, height - 1), strict=False)
+        ]
     work = rng.integers(1, 100, 2 * height + 2).tolist()
     return instance_from_lists(work, tensors)
 
 
-def test_of_two_towers_it_finds_what_no_slicing_has() -> None:
-    problem = Problem(instance=two_towers(80), stages=9)
+def test_of_two_chains_it_finds_what_no_slicing_has() -> None:
+    problem = Problem(instance=two_chains(80), stages=9)
     _, board = run_entry(registry.create("slice-graph"), problem)
     sliced = board.interval.incumbent
     outcome, board = run_entry(registry.create("weave:patience=40"), problem, board=board)

@@ -22,7 +22,7 @@ from framework.structure.filtering.bidirectional import find_survivors, impose, 
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
-from framework.structure.fluid.selection import HEFTS, FluidChoice
+from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
@@ -120,7 +120,7 @@ class FixedProblems:
         reach = closure(instance, should_stop=should_stop)
         choice = FluidChoice(
             instance,
-            heft=HEFTS[stand.way] / max(1, simple_bound(problem)),
+            weight_bias=WEIGHT_BIASES[stand.way] / max(1, simple_bound(problem)),
             reach=reach,
             should_stop=should_stop,
         )
@@ -147,7 +147,7 @@ class FixedProblems:
         rest, before = left or instance, _choices(instance, known, stages)
         if rest.n + _choices(rest, stand.windows, stages) > self._tuning.worthwhile * (instance.n + before):
             stand.way += 1
-        if stand.way == len(HEFTS):
+        if stand.way == len(WEIGHT_BIASES):
             stand.ideals, stand.way = self._tuning.growth * stand.ideals, 0
             stand.variants = ()
         return instance if left is None else compose(instance, left)

@@ -23,7 +23,7 @@ from framework.structure.fluid.interchangeable import Chain, find_chains
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
-from framework.structure.fluid.selection import HEFTS, FluidChoice
+from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.tuning import HierarchyTuning
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray, Closure, closure
@@ -38,17 +38,18 @@ from framework.structure.reduction.dominance import reduce_relaxing
 class Way:
     """A way of making cores.
 
-    It names a heft of `framework.structure.fluid.selection`, what stays as a chain, and whether separation is charged.
+    It names a weight bias of `framework.structure.fluid.selection`, what stays as a chain, and whether separation is
+    charged.
     """
 
-    heft: float
+    weight_bias: float
     chains: tuple[Chain, ...] = ()
     tolled: bool = True
 
     @property
     def kind(self) -> tuple[float, int, bool]:
         """Heft, number of chains, and whether there may be tolls."""
-        return self.heft, len(self.chains), self.tolled
+        return self.weight_bias, len(self.chains), self.tolled
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +124,7 @@ class ReadyCore:
         return placed if sliced is None else sliced.partition
 
 
-class CoreTower:
+class CoreHierarchy:
     """Cores of growing size of one instance, built when they are asked for.
 
     Parameters
@@ -168,7 +169,7 @@ class CoreTower:
         self._choices: dict[tuple[float, tuple[Chain, ...]], FluidChoice] = {}
         self._cores: list[ReadyCore] = []
         self._limit = first_ideals
-        self._ways = [Way(heft) for heft in HEFTS]
+        self._ways = [Way(weight_bias) for weight_bias in WEIGHT_BIASES]
         self._given_up: dict[tuple[float, int, bool], int] = {}
         self._highest = self._before = 0
         # Whether the ways of the present size are all there will be, and whether others were tried at it.
@@ -214,7 +215,7 @@ class CoreTower:
                 else:
                     core = self._in_the_shorter_direction(core, should_stop)
                     if (core.core.unit >= 0).any():
-                        self._ways.append(Way(core.way.heft, tolled=False))
+                        self._ways.append(Way(core.way.weight_bias, tolled=False))
             if core is not None:
                 yield core
 
@@ -231,11 +232,11 @@ class CoreTower:
 
     def _build(self, way: Way, should_stop: Callable[[], bool]) -> ReadyCore | None:
         """Return a core of the present size; None if another way led to the same one."""
-        choice = way.heft, way.chains
+        choice = way.weight_bias, way.chains
         if choice not in self._choices:
             self._choices[choice] = FluidChoice(
                 self._instance,
-                heft=way.heft / max(1, self._load),
+                weight_bias=way.weight_bias / max(1, self._load),
                 chains=way.chains,
                 reach=self._closure(should_stop),
                 should_stop=should_stop,
@@ -301,8 +302,12 @@ class CoreTower:
 
     def _others(self) -> list[Way]:
         """Return the ways without chains that the best core was not chosen in."""
-        best = Way(HEFTS[0]) if self.best is None else self.best.way
-        return [Way(heft, tolled=best.tolled) for heft in HEFTS if self.best is None or heft != best.heft]
+        best = Way(WEIGHT_BIASES[0]) if self.best is None else self.best.way
+        return [
+            Way(weight_bias, tolled=best.tolled)
+            for weight_bias in WEIGHT_BIASES
+            if self.best is None or weight_bias != best.weight_bias
+        ]
 
     def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[Way]:
         """Return the ways of choosing cores of the next size, first to be tried first.
@@ -312,12 +317,13 @@ class CoreTower:
         vain.
         """
         best = self.best
-        way = Way(HEFTS[0]) if best is None else best.way
+        way = Way(WEIGHT_BIASES[0]) if best is None else best.way
         ways = [way]
         if (
             best is None
             or limit < self._tuning.chained_ideals
-            or limit < self._tuning.another_chance * self._given_up.get((way.heft, len(way.chains) + 1, way.tolled), 0)
+            or limit
+            < self._tuning.another_chance * self._given_up.get((way.weight_bias, len(way.chains) + 1, way.tolled), 0)
         ):
             return ways
         core = best.core
@@ -334,5 +340,5 @@ class CoreTower:
         )
         chains = (*way.chains, *found)
         if found and self._tuning.room * math.prod(len(chain.nodes) + 1 for chain in chains) <= limit:
-            ways.insert(0, Way(way.heft, chains, way.tolled))
+            ways.insert(0, Way(way.weight_bias, chains, way.tolled))
         return ways

@@ -5,13 +5,13 @@ the costs of its tensors are lost, it may run in several stages, and it becomes 
 nodes with a large part of the work of a stage. So nodes are ranked by
 
     (number of nodes of the core incomparable with it)
-        /  (cost of its tensors + share * mean of that cost + heft * square of its work and parameters),
+        /  (cost of its tensors + share * mean of that cost + weight_bias * square of its work and parameters),
 
-where *heft* is a coefficient that says how strongly heavy nodes are preferred for the core. The node with the highest
-rank is removed first, and the numbers are updated after each removal. Bisection finds the shortest prefix of this
-ranking whose core has at most a given number of ideals (a longer prefix never has more ideals: they are restrictions of
-those of a shorter one). Then nodes are returned to the core, those with the most expensive tensors first, as long as
-the limit on ideals allows.
+where *weight_bias* is a coefficient that says how strongly heavy nodes are preferred for the core. The node with the
+highest rank is removed first, and the numbers are updated after each removal. Bisection finds the shortest prefix of
+this ranking whose core has at most a given number of ideals (a longer prefix never has more ideals: they are
+restrictions of those of a shorter one). Then nodes are returned to the core, those with the most expensive tensors
+first, as long as the limit on ideals allows.
 
 Every choice is valid; this one is a heuristic. Source: this project.
 """
@@ -29,12 +29,13 @@ from framework.structure.fluid.core import core_order
 from framework.structure.fluid.interchangeable import Chain
 from framework.structure.ideals.lattice import IdealLattice, LatticeStatus, enumerate_ideals
 from framework.structure.poset.closure import BoolArray, Closure, closure, pack_sets
-from framework.structure.poset.width_reduction import peel
+from framework.structure.poset.width_reduction import reduce_width
 
 SHARE = 0.3
 """Share of the mean tensor cost: from 0.02, cheap tensors first, to 3, most incomparable first, it matters little."""
-HEFTS = (0.0, 3.0, 10.0)
-"""Hefts worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the core."""
+WEIGHT_BIASES = (0.0, 3.0, 10.0)
+"""Weight biases worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the
+core."""
 MOST_ATTEMPTS = 30
 """Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
 
@@ -44,7 +45,7 @@ class FluidChoice:
 
     Parameters
     ----------
-    heft
+    weight_bias
         See the module; per tick, as it is multiplied with the square of ticks.
     chains
         Nodes that stay in the core, as chains.
@@ -63,7 +64,7 @@ class FluidChoice:
         self,
         instance: Instance,
         *,
-        heft: float = 0.0,
+        weight_bias: float = 0.0,
         chains: Sequence[Chain] = (),
         reach: Closure | None = None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -71,7 +72,7 @@ class FluidChoice:
         self._instance = instance
         self._chains = chains
         self._tensors = incident_cost(instance)
-        self._ranking = self._rank(heft, reach or closure(instance, should_stop=should_stop), should_stop)
+        self._ranking = self._rank(weight_bias, reach or closure(instance, should_stop=should_stop), should_stop)
         self._prefix = len(self._ranking) - 1
 
     def choose(
@@ -136,7 +137,7 @@ class FluidChoice:
             position += len(some)
         return mask, lattice
 
-    def _rank(self, heft: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
+    def _rank(self, weight_bias: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
         instance = self._instance
         n = instance.n
         comparable = reach.ancestors | reach.descendants
@@ -147,8 +148,8 @@ class FluidChoice:
         incomparable = count - 1 - np.bitwise_count(comparable & pack_sets(alive[None, :])).sum(axis=1, dtype=np.int64)
         mean = float(self._tensors.mean())
         weight = (instance.work + instance.parameter_cost).astype(np.float64)
-        price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + heft * weight * weight
-        return peel(comparable, np.ones(n, np.int64), price, incomparable, alive, should_stop=should_stop)
+        price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + weight_bias * weight * weight
+        return reduce_width(comparable, np.ones(n, np.int64), price, incomparable, alive, should_stop=should_stop)
 
 
 def incident_cost(instance: Instance) -> IntArray:

@@ -21,7 +21,7 @@ PAIRS_A_CALL = 10_000_000
 """Pairs of nodes looked at before a kernel call returns to Python: some hundredths of a second."""
 
 
-def peel(
+def reduce_width(
     comparable: BitArray,
     weight: IntArray,
     price: FloatArray,

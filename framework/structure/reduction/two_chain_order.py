@@ -3,19 +3,19 @@
 Validity: additional arcs of cost zero only exclude partitions, and do not change the costs of the others. So each
 partition of the restricted instance is one of the given instance, at the same cost.
 
-The nodes are divided into two sets, the *spine* and the *strand*, and a topological order is added as a chain on each.
-An ideal of the restricted instance is then a pair of positions: some ten thousand ideals, where the graph itself has
-too many to enumerate. So its best partition is found exactly (`framework.structure.ideals.chain_dp`). It is at least as
-good as any slicing of the topological order. A slicing fixes the order of all nodes; here the nodes of the strand can
-move to other stages while all boundaries move at once.
+The nodes are divided into two sets, the *main chain* and the *side chain*, and a topological order is added as a chain
+on each. An ideal of the restricted instance is then a pair of positions: some ten thousand ideals, where the graph
+itself has too many to enumerate. So its best partition is found exactly (`framework.structure.ideals.chain_dp`). It is
+at least as good as any slicing of the topological order. A slicing fixes the order of all nodes; here the nodes of the
+side chain can move to other stages while all boundaries move at once.
 
-The strand gets the nodes with the most incomparable work (`framework.structure.poset.width_reduction`): they are
-removed one by one, with the weights of the others updated, until the rest is narrow enough to be the spine. This
+The side chain gets the nodes with the most incomparable work (`framework.structure.poset.width_reduction`): they are
+removed one by one, with the weights of the others updated, until the rest is narrow enough to be the main chain. This
 separates two parallel branches, or the modulation of a transformer's blocks by a common embedding.
 
-The strand is ordered like the given order, which keeps the partition from which that order comes; or by deadlines (the
-first node of the spine that each of its nodes must precede), which restricts the interleavings least. The spine may
-also keep the partial order of the graph, if that has few ideals.
+The side chain is ordered like the given order, which keeps the partition from which that order comes; or by deadlines
+(the first node of the main chain that each of its nodes must precede), which restricts the interleavings least. The
+main chain may also keep the partial order of the graph, if that has few ideals.
 
 The choice of the two sets is a heuristic. Source: this project; the corridor method: Sniedovich and Voss, 2006.
 """
@@ -33,12 +33,12 @@ from framework.model.instance import Instance
 from framework.structure.bit_sets import BitArray, holds
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray, closure
-from framework.structure.poset.width_reduction import PAIRS_A_CALL, peel
+from framework.structure.poset.width_reduction import PAIRS_A_CALL, reduce_width
 from framework.structure.reduction.contraction import contract, with_arcs
 
 
-class Loom:
-    """Weaves one instance in many ways.
+class TwoChains:
+    """Restricts one instance to two chains, in many ways.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Loom:
         """All work, and the parameters where they can overflow, in ticks."""
         return int(self._weight.sum())
 
-    def peel(self, prices: FloatArray, most: float) -> BoolArray:
+    def choose_side_chain(self, prices: FloatArray, most: float) -> BoolArray:
         """Return ``[n]`` which nodes to remove until no other has more than `most` ticks of incomparable work.
 
         Parameters
@@ -76,12 +76,14 @@ class Loom:
         prices
             ``[n]`` nodes with more incomparable work for their price are removed earlier.
         """
-        spine = np.ones(self._instance.n, np.bool_)
+        main_chain = np.ones(self._instance.n, np.bool_)
         beside = self._beside.copy()
-        peel(self._comparable, self._weight, prices, beside, spine, most=most, should_stop=self._should_stop)
-        return ~spine
+        reduce_width(
+            self._comparable, self._weight, prices, beside, main_chain, most=most, should_stop=self._should_stop
+        )
+        return ~main_chain
 
-    def weave(self, order: IntArray, wide: BoolArray, *, deadlines: bool, spine: bool) -> Instance:
+    def restrict(self, order: IntArray, wide: BoolArray, *, deadlines: bool, main_chain: bool) -> Instance:
         """Return the instance with the wide nodes in a chain.
 
         Parameters
@@ -89,10 +91,10 @@ class Loom:
         order
             ``[n]`` a topological order.
         wide
-            ``[n]`` the strand.
+            ``[n]`` the side chain.
         deadlines
-            Whether the strand is ordered by deadlines, and by `order` only where they are equal.
-        spine
+            Whether the side chain is ordered by deadlines, and by `order` only where they are equal.
+        main_chain
             Whether the other nodes are a chain as well, as in `order`.
 
         Returns
@@ -101,13 +103,13 @@ class Loom:
         """
         if deadlines:
             order = self._by_deadlines(order, wide)
-        chains = [order[wide[order]], order[~wide[order]]] if spine else [order[wide[order]]]
+        chains = [order[wide[order]], order[~wide[order]]] if main_chain else [order[wide[order]]]
         tails = np.concatenate([chain[:-1] for chain in chains])
         heads = np.concatenate([chain[1:] for chain in chains])
         return contract(with_arcs(self._instance, tails, heads), ranks(order))
 
     def _by_deadlines(self, order: IntArray, wide: BoolArray) -> IntArray:
-        """Return the order in which nodes of the strand come as late as they may, else as given."""
+        """Return the order in which nodes of the side chain come as late as they may, else as given."""
         top, place = self._instance.topology, ranks(order)
         deadlines: IntArray = _deadlines(place, wide, top.succ_ptr, top.succs)
         return np.lexsort((place, np.where(wide, 2 * deadlines - 1, 2 * place)))
@@ -127,7 +129,7 @@ def _weigh(comparable: BitArray, weight: IntArray, first: int, last: int, beside
 
 @allocating_kernel
 def _deadlines(place: IntArray, wide: BoolArray, succ_ptr: IntArray, succs: IntArray) -> IntArray:
-    """Return the first position of a node of the spine that each node comes before, or n."""
+    """Return the first position of a node of the main chain that each node comes before, or n."""
     n = len(place)
     deadline = np.full(n, n, np.int64)
     for v in range(n - 1, -1, -1):

@@ -46,7 +46,7 @@ PAIRS = (
 PRECISION = 1e-4
 MOST_STEPS = 300_000_000
 """Steps after which a decision counts as open: some ten seconds."""
-HEFT = 3.0
+WEIGHT_BIAS = 3.0
 
 
 def measure(ideals: int, pairs: Sequence[str] = PAIRS) -> Sequence[Figures]:
@@ -70,7 +70,7 @@ def _cells(problem: Problem, ideals: int) -> list[str]:
     sliced = board.interval.incumbent
     reach = closure(instance)
     crowded = crowded_nodes(instance, reach, sliced)
-    mask, lattice = FluidChoice(instance, heft=HEFT / simple_bound(problem), reach=reach).choose(ideals)
+    mask, lattice = FluidChoice(instance, weight_bias=WEIGHT_BIAS / simple_bound(problem), reach=reach).choose(ideals)
     plain = build_core(instance, mask, tolled=False)
     searches = (
         FluidSearch(plain, lattice, crowded),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.model.problem import Problem, bottleneck
-from framework.structure.fluid.hierarchy import CoreTower, ReadyCore, VariantOrder
+from framework.structure.fluid.hierarchy import CoreHierarchy, ReadyCore, VariantOrder
 from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
@@ -20,8 +20,8 @@ def never() -> bool:
     return False
 
 
-def _tower(problem: Problem, threshold: int, *, first_ideals: int = 2, max_ideals: int = 10_000) -> CoreTower:
-    return CoreTower(
+def _hierarchy(problem: Problem, threshold: int, *, first_ideals: int = 2, max_ideals: int = 10_000) -> CoreHierarchy:
+    return CoreHierarchy(
         problem.instance,
         simple_bound(problem),
         threshold,
@@ -37,9 +37,9 @@ def _tower(problem: Problem, threshold: int, *, first_ideals: int = 2, max_ideal
 def test_no_core_refutes_the_optimum_and_the_last_one_all_below(seed: int) -> None:
     problem = random_problem(seed, max_nodes=7)
     optimum, k = brute_force_optimum(problem), problem.useful_stages
-    tower = _tower(problem, optimum)
+    hierarchy = _hierarchy(problem, optimum)
     cores: list[ReadyCore] = []
-    for core in tower.cores(lambda: float("inf"), never):
+    for core in hierarchy.cores(lambda: float("inf"), never):
         cores.append(core)
         below = optimum and core.refute(k, optimum - 1, never) is None
         plan = core.refute(k, optimum, never)
@@ -51,21 +51,21 @@ def test_no_core_refutes_the_optimum_and_the_last_one_all_below(seed: int) -> No
         found = core.complete(problem, plan, 0, never)
         assert tuple(found.stage_of.tolist()) in stage_vectors(problem.instance, k)
         assert bottleneck(problem, found) >= optimum
-        tower.rate(core, optimum if below else max(0, optimum - 1))
+        hierarchy.rate(core, optimum if below else max(0, optimum - 1))
         if core.exact:
             assert bool(below) == (optimum > 0)
     assert cores[-1].exact
     assert not any(core.exact for core in cores[:-1])
     # Those that are known come again, in the same order.
-    assert list(tower.cores(lambda: float("inf"), never)) == cores
+    assert list(hierarchy.cores(lambda: float("inf"), never)) == cores
 
 
 @given(SEEDS)
 @settings(max_examples=20, derandomize=True, deadline=None)
 def test_cores_keep_to_their_number_of_ideals(seed: int) -> None:
     problem = random_problem(seed, max_nodes=7)
-    tower = _tower(problem, brute_force_optimum(problem), first_ideals=3, max_ideals=6)
-    sizes = [len(core.search.lattice) for core in tower.cores(lambda: float("inf"), never)]
+    hierarchy = _hierarchy(problem, brute_force_optimum(problem), first_ideals=3, max_ideals=6)
+    sizes = [len(core.search.lattice) for core in hierarchy.cores(lambda: float("inf"), never)]
     assert sizes
     assert max(sizes) <= 6
 

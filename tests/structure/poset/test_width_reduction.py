@@ -14,7 +14,7 @@ from framework.model.instance import Instance
 from framework.structure.bit_sets import BitArray
 from framework.structure.poset import width_reduction
 from framework.structure.poset.closure import closure
-from framework.structure.poset.width_reduction import peel
+from framework.structure.poset.width_reduction import reduce_width
 from framework.testing.instances import random_instance, random_layered_instance
 from tests.structure.plain_definitions import descendants
 
@@ -37,13 +37,13 @@ def _widest(beside: list[set[int]], among: set[int]) -> int:
     return max((1 + _widest(beside, {u for u in among & beside[v] if u > v}) for v in among), default=0)
 
 
-def _peel(
+def _reduce_width(
     instance: Instance, weight: list[int], price: list[int], most: float
 ) -> tuple[list[int], list[int], list[bool]]:
     """Return the ranking, and what is beside the nodes that are left, and which these are."""
     beside = np.array([sum(weight[u] for u in others) for others in _beside(instance)], np.int64)
     alive = np.ones(instance.n, np.bool_)
-    ranking = peel(
+    ranking = reduce_width(
         _comparable(instance),
         np.array(weight, np.int64),
         np.array(price, np.float64),
@@ -63,7 +63,7 @@ def test_the_node_with_most_beside_it_for_its_price_goes_first(seed: int) -> Non
     weight = rng.integers(0, 5, instance.n).tolist()
     price = rng.integers(1, 4, instance.n).tolist()
     most = float(rng.integers(-1, 8))
-    ranking, left_beside, alive = _peel(instance, weight, price, most)
+    ranking, left_beside, alive = _reduce_width(instance, weight, price, most)
     others, left = _beside(instance), set(range(instance.n))
     for chosen in ranking:
         now = {v: sum(weight[u] for u in others[v] & left) for v in left}
@@ -81,7 +81,7 @@ def test_the_node_with_most_beside_it_for_its_price_goes_first(seed: int) -> Non
 @settings(max_examples=30, derandomize=True, deadline=None)
 def test_what_is_left_has_a_small_antichain(seed: int, most: int) -> None:
     instance = random_instance(seed, max_nodes=12)
-    ranking, _, alive = _peel(instance, [1] * instance.n, [1] * instance.n, most)
+    ranking, _, alive = _reduce_width(instance, [1] * instance.n, [1] * instance.n, most)
     left = {v for v in range(instance.n) if alive[v]}
     # A member of an antichain has all others beside it.
     assert _widest(_beside(instance), left) <= most + 1
@@ -92,18 +92,18 @@ def test_what_is_left_has_a_small_antichain(seed: int, most: int) -> None:
 def test_all_go_in_several_calls_of_the_kernel_too(monkeypatch: pytest.MonkeyPatch) -> None:
     instance = random_layered_instance(2, 90, width=20)
     ones = [1] * instance.n
-    whole = _peel(instance, ones, ones, -1.0)
-    stopped = _peel(instance, ones, ones, 5.0)
+    whole = _reduce_width(instance, ones, ones, -1.0)
+    stopped = _reduce_width(instance, ones, ones, 5.0)
     assert sorted(whole[0]) == list(range(instance.n))
     assert 0 < len(stopped[0]) < instance.n
     assert whole[0][: len(stopped[0])] == stopped[0]
     monkeypatch.setattr(width_reduction, "PAIRS_A_CALL", 7 * instance.n)
-    assert _peel(instance, ones, ones, -1.0) == whole
-    assert _peel(instance, ones, ones, 5.0) == stopped
+    assert _reduce_width(instance, ones, ones, -1.0) == whole
+    assert _reduce_width(instance, ones, ones, 5.0) == stopped
 
 
 def test_it_stops_when_told() -> None:
     instance = random_layered_instance(2, 20)
     ones, alive = np.ones(20, np.int64), np.ones(20, np.bool_)
     with pytest.raises(OutOfTimeError):
-        peel(_comparable(instance), ones, np.ones(20), ones.copy(), alive, should_stop=lambda: True)
+        reduce_width(_comparable(instance), ones, np.ones(20), ones.copy(), alive, should_stop=lambda: True)

@@ -14,7 +14,7 @@ from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import closure
 from framework.structure.poset.topological_orders import OrderKind, topological_order
 from framework.structure.reduction.contraction import lift
-from framework.structure.reduction.two_chain_order import Loom
+from framework.structure.reduction.two_chain_order import TwoChains
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem
 
@@ -32,8 +32,8 @@ def test_partitions_of_a_woven_graph_cost_the_same_in_the_graph(seed: int) -> No
     rng = np.random.default_rng([seed, 5])
     wide = rng.random(problem.instance.n) < 0.5
     order = topological_order(problem.instance, OrderKind.DFS, reverse=bool(rng.integers(2)))
-    woven = Loom(problem.instance, never).weave(
-        order, wide, deadlines=bool(rng.integers(2)), spine=bool(rng.integers(2))
+    woven = TwoChains(problem.instance, never).restrict(
+        order, wide, deadlines=bool(rng.integers(2)), main_chain=bool(rng.integers(2))
     )
     lattice = enumerate_ideals(woven, max_ideals=100_000)
     found = ChainSearch(woven, lattice).decide(problem.useful_stages, problem.instance.largest_cost, never)
@@ -53,7 +53,7 @@ def test_what_slices_the_order_is_still_there(seed: int) -> None:
     stage_of = np.empty(instance.n, np.int64)
     stage_of[order] = np.sort(rng.integers(problem.useful_stages, size=instance.n))
     value = bottleneck(problem, Partition(stage_of=stage_of))
-    woven = Loom(instance, never).weave(order, rng.random(instance.n) < 0.5, deadlines=False, spine=True)
+    woven = TwoChains(instance, never).restrict(order, rng.random(instance.n) < 0.5, deadlines=False, main_chain=True)
     lattice = enumerate_ideals(woven, max_ideals=100_000)
     assert ChainSearch(woven, lattice).decide(problem.useful_stages, value, never) is not None
 
@@ -64,7 +64,9 @@ def test_a_limit_and_its_anchors_follow_their_nodes() -> None:
         limit = instance.stage_limit
         assert limit is not None
         order = topological_order(instance, OrderKind.BFS)
-        woven = Loom(instance, never).weave(order, np.zeros(instance.n, np.bool_), deadlines=True, spine=True)
+        woven = TwoChains(instance, never).restrict(
+            order, np.zeros(instance.n, np.bool_), deadlines=True, main_chain=True
+        )
         assert woven.stage_limit is not None
         assert woven.stage_limit.sizes[woven.node_of_input].tolist() == limit.sizes.tolist()
         assert woven.stage_limit.anchors.tolist() == woven.node_of_input[limit.anchors].tolist()
@@ -73,16 +75,16 @@ def test_a_limit_and_its_anchors_follow_their_nodes() -> None:
 def test_nothing_left_has_more_beside_it_than_allowed() -> None:
     instance = random_layered_instance(2, 120, width=6)
     reach = closure(instance)
-    loom = Loom(instance, never)
+    restriction = TwoChains(instance, never)
     sizes = []
     for share in (1.0, 0.1, 0.01, 0.0):
-        wide = loom.peel(np.ones(instance.n), share * loom.total_weight)
+        wide = restriction.choose_side_chain(np.ones(instance.n), share * restriction.total_weight)
         left = np.flatnonzero(~wide)
         for v in left.tolist():
             beside = [
                 u for u in left.tolist() if u != v and not reach.is_ancestor(u, v) and not reach.is_ancestor(v, u)
             ]
-            assert instance.work[beside].sum() <= share * loom.total_weight
+            assert instance.work[beside].sum() <= share * restriction.total_weight
         sizes.append(len(left))
     assert sizes[0] == instance.n
     assert sizes == sorted(sizes, reverse=True)
@@ -91,10 +93,10 @@ def test_nothing_left_has_more_beside_it_than_allowed() -> None:
 
 def test_a_woven_graph_of_two_chains_has_few_ideals() -> None:
     instance = random_layered_instance(4, 200, width=8)
-    loom = Loom(instance, never)
-    wide = loom.peel(np.ones(instance.n), 0.0)
+    restriction = TwoChains(instance, never)
+    wide = restriction.choose_side_chain(np.ones(instance.n), 0.0)
     order = topological_order(instance, OrderKind.GIVEN)
-    woven = loom.weave(order, wide, deadlines=True, spine=True)
+    woven = restriction.restrict(order, wide, deadlines=True, main_chain=True)
     lattice = enumerate_ideals(woven, max_ideals=100_000)
     assert lattice.complete
     assert len(lattice) <= (int(wide.sum()) + 1) * (int((~wide).sum()) + 1)
@@ -103,4 +105,4 @@ def test_a_woven_graph_of_two_chains_has_few_ideals() -> None:
 
 def test_stopping_is_an_error() -> None:
     with pytest.raises(OutOfTimeError):
-        Loom(random_layered_instance(4, 200), lambda: True)
+        TwoChains(random_layered_instance(4, 200), lambda: True)
