@@ -84,6 +84,8 @@ def _fill_unions(lattice: Lattice, shared: Shared, sizes: IntArray, inside: IntA
                             first = False
                         else:
                             last = False
+                    if not (first or last):
+                        break
                 if first:
                     more[there] += sizes[q]
                 if last:
