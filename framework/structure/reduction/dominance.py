@@ -39,11 +39,13 @@ a and its successors in stages from b on.
 
 **Zero sinks** (no work, no parameters, no output, one predecessor) are the case of (2) whose left side is 0.
 
-*Shared parameters.* p(u) is all that u uses, shared ones in full: the stage that u moves to may hold some of them
-already, and then pays less; the stage it leaves never holds more than before.
+*Shared parameters.* p(u) in (1) is what u alone uses, and the shared parameters that u uses and v does not, in full:
+stage b holds those of v already, so its parameters grow by at most p(u); stage a never holds more than before. p(v) in
+(2) likewise, without what u uses.
 
 *Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
-stages hold still does after the move. Only such nodes move; those with a size may be moved to.
+stages hold still does after the move. Only such nodes move; those with a size may be moved to. The size of a shared
+parameter that the target uses is in its stage already, so it is none of the node that moves.
 
 *Who can be v, who can be u.* Successors have larger indices than the node, and descendants of v larger ones than v:
 so in a pull, v is the first successor of u and the only direct one; in a push, u is the last predecessor
@@ -63,6 +65,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,6 +77,17 @@ from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 from framework.structure.poset.closure import BoolArray, redundant_edges
 from framework.structure.reduction.contraction import compose, contract
 from framework.structure.union_find import find_root
+
+_IMMOVABLE = 2 * MAX_TOTAL
+"""A load that no tensors can make up for: a node that has it stays where it is."""
+
+
+class _Uses(NamedTuple):
+    """The shared parameters of each node, ``parameters[ptr[v]:ptr[v + 1]]`` ascending, and the load of each."""
+
+    ptr: IntArray
+    parameters: IntArray
+    load: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,25 +160,22 @@ def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] 
 def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray]:
     """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
     load = instance.work + instance.parameter_cost if instance.can_overflow else instance.work
-    shared = instance.shared
-    if len(shared) and instance.can_overflow:
-        load = load.copy()
-        np.add.at(load, shared.users, np.repeat(instance.shared_cost, np.diff(shared.ptr)))
+    shared_load = instance.shared_cost if instance.can_overflow else np.zeros_like(instance.shared_cost)
     if instance.stage_limit is not None:
-        # More than any tensors can make up for: such a node stays where it is.
-        sizes = instance.stage_limit.sizes.copy()
-        np.add.at(sizes, shared.users, np.repeat(instance.stage_limit.shared_sizes, np.diff(shared.ptr)))
-        load = load + np.where(sizes > 0, 2 * MAX_TOTAL, 0)
+        load = load + np.where(instance.stage_limit.sizes > 0, _IMMOVABLE, 0)
+        shared_load = shared_load + np.where(instance.stage_limit.shared_sizes > 0, _IMMOVABLE, 0)
+    uses = _Uses(*instance.shared.of_nodes(instance.n), load=shared_load)
     root = np.arange(instance.n, dtype=np.int64)
     lowered = np.zeros(instance.n, np.int64)
     slack = np.minimum(instance.work, tolerance)
-    _find_dominated(load, slack, instance.tensor_cost, instance.topology.arrays, redundant, root, lowered)
+    _find_dominated(load, uses, slack, instance.tensor_cost, instance.topology.arrays, redundant, root, lowered)
     return root, lowered
 
 
 @allocating_kernel
 def _find_dominated(
     load: IntArray,
+    uses: _Uses,
     slack: IntArray,
     cost: IntArray,
     top: TopologyArrays,
@@ -190,12 +201,12 @@ def _find_dominated(
         least = slack[x] + 1
         if direct_out[x] == 1:
             v = top.succs[top.succ_ptr[x]]
-            excess = _excess_of_pull(x, v, load[x], least, cost, top)
+            excess = _excess_of_pull(x, v, load[x] + _load_beside(uses, x, v), least, cost, top)
             if excess < least and find_root(root, v) != x:
                 target, least = v, excess
         if direct_in[x] == 1:
             u = top.preds[top.pred_ptr[x + 1] - 1]
-            excess = _excess_of_push(x, u, load[x], cost, top)
+            excess = _excess_of_push(x, u, load[x] + _load_beside(uses, x, u), cost, top)
             if excess < least and find_root(root, u) != x:
                 target, least = u, excess
         if target >= 0:
@@ -203,6 +214,20 @@ def _find_dominated(
             lowered[x] = max(0, least)
     for x in range(n):
         root[x] = find_root(root, x)
+
+
+@inlined_kernel
+def _load_beside(uses: _Uses, x: int, target: int) -> int:
+    """Return the load of the shared parameters that a node uses and its target does not, or enough to keep it."""
+    load = 0
+    i, last = uses.ptr[target], uses.ptr[target + 1]
+    for j in range(uses.ptr[x], uses.ptr[x + 1]):
+        q = uses.parameters[j]
+        while i < last and uses.parameters[i] < q:
+            i += 1
+        if i == last or uses.parameters[i] != q:
+            load = min(load + uses.load[q], _IMMOVABLE)
+    return load
 
 
 @inlined_kernel

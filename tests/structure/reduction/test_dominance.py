@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from framework.formats import read_graph
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.structure.reduction.contraction import lift
+from framework.model.shared import shared_by
+from framework.structure.reduction.contraction import contract, lift
 from framework.structure.reduction.dominance import reduce_exact, reduce_relaxing
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_instance, random_layered_instance
+from framework.testing.instances import random_instance, random_layered_instance, random_shared_problem
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -68,6 +70,48 @@ def test_the_optimum_stays(seed: int) -> None:
 def test_the_optimum_stays_where_much_is_dominated(seed: int) -> None:
     instance = _clingy_instance(seed)
     assert _optima(reduce_exact(instance)) == _optima(instance)
+
+
+def _sharing_instance(seed: int) -> Instance:
+    """Return a clingy instance in which neighbours often use the same parameters."""
+    rng = np.random.default_rng([seed, 8])
+    instance = _clingy_instance(seed)
+    n = instance.n
+    rows = []
+    for _ in range(int(rng.integers(1, 5))):
+        first, size = int(rng.integers(0, n - 1)), int(rng.integers(2, 4))
+        rows.append(list(range(first, min(n, first + size))) if rng.random() < 0.7 else rng.permutation(n)[:3].tolist())
+    costs = rng.integers(0, 20, len(rows)).astype(np.int64)
+    shared = replace(instance, shared=shared_by(rows), shared_cost=costs)
+    capacity = int(rng.integers(0, shared.total_parameter_cost + 2))
+    return contract(replace(shared, capacity=capacity), np.arange(n))
+
+
+@given(seeds)
+@settings(max_examples=500, derandomize=True, deadline=None)
+def test_the_optimum_stays_where_parameters_are_shared(seed: int) -> None:
+    problem = random_shared_problem(seed)
+    reduced = problem.on(reduce_exact(problem.instance))
+    optimum, remaining = brute_force_optimum(problem), brute_force_optimum(reduced)
+    # Above the largest cost no partition obeys the limit.
+    assert (
+        remaining > reduced.instance.largest_cost if optimum > problem.instance.largest_cost else remaining == optimum
+    )
+
+
+@given(seeds)
+@settings(max_examples=300, derandomize=True, deadline=None)
+def test_the_optimum_stays_where_neighbours_share(seed: int) -> None:
+    instance = _sharing_instance(seed)
+    assert _optima(reduce_exact(instance)) == _optima(instance)
+
+
+def test_a_node_pays_for_no_parameter_of_its_target() -> None:
+    # 0 uses a parameter of 50 ticks, as 1 does; with 2 instead it costs more than its tensor.
+    tensors = [(0, 3, [1]), (1, 2, [2])]
+    for users, groups in (([0, 1], [0, 0, 1]), ([0, 2], [0, 1, 2])):
+        instance = instance_from_lists([2, 9, 9], tensors, capacity=10, shared=[(50, users)])
+        assert _groups(instance) == groups
 
 
 def test_these_tests_reduce_and_overflow_a_lot() -> None:
