@@ -23,6 +23,7 @@ def command(
     budget: Annotated[str, typer.Option("--budget", help="Time for each entry and number of stages.")] = "10s",
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
+    link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
@@ -53,7 +54,7 @@ def command(
     seconds = opt.parse_seconds(budget)
     plugins = opt.plugin_paths(plugin, portfolio)
     check_entries(entries, stages, plugins)
-    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
         device=priced_by,

@@ -18,6 +18,7 @@ def command(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the graph (.svg, .png, .pdf).")] = None,
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
+    link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
@@ -33,7 +34,7 @@ def command(
 
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:

@@ -14,7 +14,7 @@ import typer
 from framework.errors import UserError
 from framework.output_files import is_special
 from framework.report.escape import terminal
-from framework.units import parse_bytes
+from framework.units import parse_bytes, parse_latency
 from framework.units import parse_seconds as seconds_of
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
@@ -43,6 +43,10 @@ DeviceOption = Annotated[
 ]
 BandwidthOption = Annotated[
     str | None, typer.Option("--bandwidth", help="Link bandwidth in bytes per second; overrides the device's.")
+]
+LinkLatencyOption = Annotated[
+    str | None,
+    typer.Option("--link-latency", help="Time that each tensor handed over costs beside its bytes: 5us, 0.2ms."),
 ]
 FastMemoryOption = Annotated[
     str | None, typer.Option("--fast-memory", help="Fast memory per stage in bytes; overrides the device's.")
@@ -166,13 +170,14 @@ class GraphOptions(NamedTuple):
     ----------
     path, format, dims, training, drop_unused
         As for `read_input`.
-    device, bandwidth, fast_memory
+    device, bandwidth, link_latency, fast_memory
         As for `choose_device`.
     """
 
     path: str
     device: str | None
     bandwidth: str | None
+    link_latency: str | None
     fast_memory: str | None
     format: str | None
     dims: list[str] | None
@@ -194,7 +199,12 @@ class GraphOptions(NamedTuple):
             budget=budget,
         )
         priced_by = choose_device(
-            graph, self.path, device=self.device, bandwidth=self.bandwidth, fast_memory=self.fast_memory
+            graph,
+            self.path,
+            device=self.device,
+            bandwidth=self.bandwidth,
+            link_latency=self.link_latency,
+            fast_memory=self.fast_memory,
         )
         return graph, source, priced_by
 
@@ -227,34 +237,36 @@ def read_input(
 
 
 def choose_device(
-    graph: ModelGraph, path: str, *, device: str | None, bandwidth: str | None, fast_memory: str | None
+    graph: ModelGraph,
+    path: str,
+    *,
+    device: str | None,
+    bandwidth: str | None,
+    link_latency: str | None,
+    fast_memory: str | None,
 ) -> Device | None:
     """Return the device to price the graph of a file with; None for a graph that carries its prices.
 
     A profile states how fast tensors are handed over where it was measured, which counts unless the options say else.
     """
     from framework.formats.profile_note import measured_device
-    from framework.model.device import DEFAULT_DEVICE, Device, load_device
+    from framework.model.device import DEFAULT_DEVICE, load_device
     from framework.model.graph import PhysicalCosts
-    from framework.model.pricing import needs_device
 
     if not isinstance(graph.costs, PhysicalCosts):
-        if device or bandwidth or fast_memory:
+        if device or bandwidth or link_latency or fast_memory:
             raise UserError(
                 "this graph carries its own prices",
                 where=graph.source,
-                mend="drop --device, --bandwidth, --fast-memory",
+                mend="drop --device, --bandwidth, --link-latency, --fast-memory",
             )
         return None
-    measured = None if device is not None or bandwidth is not None else measured_device(graph, path)
-    if measured is not None:
-        base = measured
-    elif device is None and bandwidth is not None and not needs_device(graph):
-        base = Device(name="measured")
-    else:
-        base = load_device(device or DEFAULT_DEVICE)
+    link_bandwidth = None if bandwidth is None else _parse_size("--bandwidth", bandwidth)
+    measured = None if device is not None else measured_device(graph, path, link_bandwidth)
+    base = measured or load_device(device or DEFAULT_DEVICE)
     return base.override(
-        link_bandwidth=None if bandwidth is None else _parse_size("--bandwidth", bandwidth),
+        link_bandwidth=link_bandwidth,
+        link_latency=None if link_latency is None else _parse_latency(link_latency),
         fast_memory=None if fast_memory is None else _parse_size("--fast-memory", fast_memory),
     )
 
@@ -322,6 +334,13 @@ def _parse_size(option: str, text: str) -> float:
         return parse_bytes(text)
     except UserError as error:
         raise UserError(error.what, where=option, mend=error.mend) from None
+
+
+def _parse_latency(text: str) -> float:
+    try:
+        return parse_latency(text)
+    except UserError as error:
+        raise UserError(error.what, where="--link-latency", mend=error.mend) from None
 
 
 def parse_seconds(text: str) -> float:

@@ -22,6 +22,7 @@ def command(
     portfolio: opt.PortfolioOption = None,
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
+    link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
@@ -59,7 +60,7 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    asked = opt.GraphOptions(graph, device, bandwidth, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
         device=priced_by,

@@ -19,6 +19,7 @@ OPTIONS = {
     "format": "--format",
     "graph": "--graph",
     "jobs": "--jobs",
+    "link_latency": "--link-latency",
     "memory_limit": "--memory-limit",
     "model": "--model",
     "neighbours": "--neighbours",

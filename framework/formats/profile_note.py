@@ -64,24 +64,54 @@ def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
         field, passes, value = "copy_bandwidth", HAND_OVER_PASSES, note.get("copy_bandwidth")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
+    if not _is_number(value) or not 0 < value < 1e300:
         raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give a `device`, or `bandwidth`")
-    return value / passes
+    return float(value / passes)
 
 
-def measured_device(graph: ModelGraph, path: str) -> Device | None:
-    """Return the device that hands tensors over as fast as the machine that the graph was measured on.
-
-    None for a graph that carries its prices, has nodes without a measured time, or whose file states no bandwidth.
+def stated_latency(note: Mapping[str, Any], where: str) -> float:
+    """Return the seconds that each tensor costs beside its bytes, by a note; 0 if it states none, as older ones do.
 
     Raises
     ------
     UserError
-        If the file states one that is no positive number.
+        If the note states no number of at least 0.
+    """
+    refined = note.get("refined")
+    field, value = "link_latency", note.get("link_latency")
+    if isinstance(refined, Mapping):
+        field, value = "refined.link_latency", refined.get("link_latency")
+    if value is None:
+        return 0.0
+    if not _is_number(value) or not 0 <= value < 1e300:
+        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give a `device`")
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def measured_device(graph: ModelGraph, path: str, bandwidth: float | None = None) -> Device | None:
+    """Return the device that hands tensors over as fast as the machine that the graph was measured on.
+
+    None for a graph that carries its prices, has nodes without a measured time, or for which there is no bandwidth.
+
+    Parameters
+    ----------
+    bandwidth
+        Bytes per second that count in place of what the file states.
+
+    Raises
+    ------
+    UserError
+        If the file states a bandwidth that is no positive number, or a latency that is none.
     """
     if not isinstance(graph.costs, PhysicalCosts) or needs_device(graph):
         return None
-    stated = stated_bandwidth(read_note(path), path)
+    note = read_note(path)
+    stated = bandwidth if bandwidth is not None else stated_bandwidth(note, path)
     if stated is None:
         return None
-    return Device(name="measured", link_bandwidth=stated, source="what `pipebound profile` measured")
+    source = "what `pipebound profile` measured" if note else ""
+    return Device(name="measured", link_bandwidth=stated, link_latency=stated_latency(note, path), source=source)

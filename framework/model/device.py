@@ -14,7 +14,8 @@ from framework.errors import UserError
 from framework.fields import Fields
 from framework.input_files import read_text
 
-_NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "fast_memory")
+_NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "link_latency", "fast_memory")
+_MAY_BE_ZERO = ("link_latency", "fast_memory")
 
 DEFAULT_DEVICE = "reference"
 """Prices graphs that hold FLOPs and bytes where nobody names another."""
@@ -34,6 +35,9 @@ class Device:
         Bytes per second between the device and the memory a node's data comes from.
     link_bandwidth
         Bytes per second of the link between stages; parameters beyond the fast memory come over it too.
+    link_latency
+        Seconds that handing over one tensor takes beside its bytes, on the side of the sender and on that of the
+        receiver. A tensor of 0 bytes, which is a dependency without data, costs nothing.
     fast_memory
         Bytes of parameters a stage holds without streaming; ``inf`` for no limit.
     source
@@ -44,6 +48,7 @@ class Device:
     peak_flops: float | None = None
     memory_bandwidth: float | None = None
     link_bandwidth: float | None = None
+    link_latency: float = 0.0
     fast_memory: float | None = None
     source: str = ""
 
@@ -52,17 +57,21 @@ class Device:
             value = getattr(self, field)
             if value is None:
                 continue
-            lowest_ok = value >= 0 if field == "fast_memory" else value > 0 and math.isfinite(value)
-            if math.isnan(value) or not lowest_ok:
-                raise UserError(f"{field} is {value}", where=f"device {self.name}", mend="give a positive number")
+            finite = field == "fast_memory" or math.isfinite(value)
+            if math.isnan(value) or not finite or value < 0 or (value == 0 and field not in _MAY_BE_ZERO):
+                mend = "give 0 or a positive number" if field in _MAY_BE_ZERO else "give a positive number"
+                raise UserError(f"{field} is {value}", where=f"device {self.name}", mend=mend)
 
-    def override(self, *, link_bandwidth: float | None = None, fast_memory: float | None = None) -> Device:
+    def override(
+        self,
+        *,
+        link_bandwidth: float | None = None,
+        link_latency: float | None = None,
+        fast_memory: float | None = None,
+    ) -> Device:
         """Return this device with the given figures replaced."""
-        changes: dict[str, Any] = {}
-        if link_bandwidth is not None:
-            changes["link_bandwidth"] = link_bandwidth
-        if fast_memory is not None:
-            changes["fast_memory"] = fast_memory
+        figures = {"link_bandwidth": link_bandwidth, "link_latency": link_latency, "fast_memory": fast_memory}
+        changes: dict[str, Any] = {name: value for name, value in figures.items() if value is not None}
         return replace(self, **changes) if changes else self
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,8 +5,9 @@ Ticks are made for computing; people and files speak of units. Three facts keep 
 *Lower.* Quantisation rounds every cost down and the capacity up (`framework.model.pricing`), so a stage costs at most
 ``(1 + SLACK)`` times its true cost in ticks, plus `3 * SLACK` of all parameters where stages can overflow. `SLACK` is
 for 64-bit floats: one that stands within 2^-49 of a whole number of ticks counts as that number, a roofline divides,
-and a decimal of the file was read to the nearest float. A dual bound in ticks, lowered by this much, is therefore a
-dual bound of the file's own problem.
+the latency of a link is added to the quotient of bytes and bandwidth, and a decimal of the file was read to the nearest
+float: together less than 2^-49 + 8 * 2^-53. A dual bound in ticks, lowered by this much, is therefore a dual bound of
+the file's own problem.
 
 *Upper.* The incumbent is priced again from the graph, in rational numbers. A float is read in both ways a person may
 mean it, as the binary fraction it is and as the shortest decimal that stands for it, and the answer holds for both.
@@ -36,6 +37,8 @@ SLACK = Fraction(1, 1 << 48)
 
 MAX_DECIMALS = 200_000
 """Distinct costs whose decimals are summed; beyond, sums of their floats are raised by what they can differ."""
+
+_LARGEST_PRINTED = 2.0**53
 
 Values = NDArray[np.int64] | NDArray[np.float64]
 
@@ -137,9 +140,9 @@ def exact_stage_costs(
     for decimal in (False, True):
         work = _sum_parts(_work_parts(graph, device), stage_of, stages, decimal)
         tensors, parameters, shared, capacity, per = _byte_costs(graph, device)
-        divisor = _rational(per, decimal)
-        inbound = _sums(cut.stage, tensors[cut.tensor], stages, decimal)
-        outbound = _sums(cut.home, tensors[cut.leaving], stages, decimal)
+        divisor, latency = _rational(per, decimal), _rational(_link_latency(graph, device), decimal)
+        inbound = _transfers(cut.stage, tensors[cut.tensor], stages, decimal, divisor, latency)
+        outbound = _transfers(cut.home, tensors[cut.leaving], stages, decimal, divisor, latency)
         held = _sums(stage_of, parameters, stages, decimal)
         for b, size in enumerate(_sums(holder, shared[parameter], stages, decimal)):
             held[b] += size
@@ -147,7 +150,7 @@ def exact_stage_costs(
         rows = []
         for b in range(stages):
             overflow = Fraction(0) if limit is None else max(Fraction(0), held[b] - limit) / divisor
-            parts: tuple[Fraction, ...] = (work[b], inbound[b] / divisor, outbound[b] / divisor, overflow)
+            parts: tuple[Fraction, ...] = (work[b], inbound[b], outbound[b], overflow)
             rows.append((*parts, sum(parts, Fraction(0))))
         readings.append(rows)
     return [
@@ -230,12 +233,29 @@ def _byte_costs(graph: ModelGraph, device: Device | None) -> tuple[Values, Value
     return costs.tensor_bytes, costs.parameter_bytes, costs.shared_bytes, capacity, device.link_bandwidth
 
 
+def _link_latency(graph: ModelGraph, device: Device | None) -> float:
+    """Return the seconds that each tensor with bytes costs beside them; 0 where the graph carries its prices."""
+    return 0.0 if device is None or not isinstance(graph.costs, PhysicalCosts) else device.link_latency
+
+
+def _transfers(
+    keys: IntArray, sizes: Values, k: int, decimal: bool, divisor: Fraction, latency: Fraction
+) -> list[Fraction]:
+    """Return what the tensors of each key cost, ``[k]``: each its size over the divisor, and the latency if any."""
+    handed_over = np.bincount(keys[sizes > 0], minlength=k).tolist()
+    totals = _sums(keys, sizes, k, decimal)
+    return [size / divisor + count * latency for size, count in zip(totals, handed_over, strict=True)]
+
+
 def _sums(keys: IntArray, values: Values, k: int, decimal: bool) -> list[Fraction]:
     """Return the exact sum of the values of each key, ``[k]``."""
     totals = [Fraction(0)] * k
     if not len(values):
         return totals
-    whole = np.issubdtype(values.dtype, np.integer) or bool(np.all(np.trunc(values) == values))
+    # Up to 2^53 a whole float prints as itself; beyond, its shortest decimal may be another whole number.
+    whole = np.issubdtype(values.dtype, np.integer) or bool(
+        np.all((np.trunc(values) == values) & (values <= _LARGEST_PRINTED))
+    )
     distinct, which = np.unique(values, return_inverse=True)
     pairs, times = np.unique(keys * len(distinct) + which, return_counts=True)
     if decimal and not whole and len(pairs) > MAX_DECIMALS:

@@ -63,8 +63,8 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
         Any graph; a priced one needs no device.
     device
         Needed for physical costs: always its link bandwidth, its peak FLOP/s and memory bandwidth where some
-        node has no measured time. Its fast memory (None or infinite: no overflow) overrides nothing in a
-        priced graph.
+        node has no measured time. Its link latency and its fast memory (None or infinite: no overflow) change
+        nothing in a priced graph.
 
     Raises
     ------
@@ -232,11 +232,13 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
         seconds = np.where(unknown, roofline, seconds)
     memory = device.fast_memory
     unlimited = memory is None or math.isinf(memory)
+    # What has no bytes is a dependency: nothing is handed over.
+    sent = costs.tensor_bytes > 0
     return PricedCosts(
         unit="s",
         work=seconds,
         parameter_cost=costs.parameter_bytes / device.link_bandwidth,
-        tensor_cost=costs.tensor_bytes / device.link_bandwidth,
+        tensor_cost=costs.tensor_bytes / device.link_bandwidth + np.where(sent, device.link_latency, 0.0),
         capacity=None if unlimited or memory is None else memory / device.link_bandwidth,
         shared_cost=costs.shared_bytes / device.link_bandwidth,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from framework.bounds import Soundness
+from framework.model.device import Device
 from framework.portfolio.records import NOTEWORTHY, BoundRecord
 from framework.portfolio.result import Result
 from framework.report.console import open_console, styled
@@ -119,7 +120,7 @@ def _summary_table(results: Sequence[Result]) -> FactTable:
     first = results[0]
     unit, factor = _unit_of(next((result for result in results if result.incumbent_ticks is not None), results[0]))
     device = first.device
-    priced = "its own prices" if device is None else f"device {device.name}"
+    priced = "its own prices" if device is None else f"device {device.name}{with_latency(device)}"
     nodes = counted(first.graph.nodes, "node")
     table = FactTable(f"{first.graph.name}: {nodes}, {priced}, values in {unit}")
     table.numbers("k")
@@ -141,6 +142,12 @@ def _summary_table(results: Sequence[Result]) -> FactTable:
             str(result.incumbent_source or "-"),
         )
     return table
+
+
+def with_latency(device: Device) -> str:
+    """Say what a device charges for each tensor beside its bytes; empty where that is nothing."""
+    latency = device.link_latency
+    return f" with {quantity(1e6 * latency)} us a tensor" if latency else ""
 
 
 def with_soundness(bound: BoundRecord) -> str:

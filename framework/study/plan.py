@@ -125,10 +125,14 @@ def _described(text: str) -> dict[str, Any]:
 
 
 def device_figures(device: Device | None) -> dict[str, Any] | None:
-    """Return what of a device decides prices; its name and source do not."""
+    """Return what of a device decides prices; its name and source do not.
+
+    A latency of 0 is left out: devices had none at first, and runs stored then keep their keys.
+    """
     if device is None:
         return None
-    return {name: value for name, value in device.as_dict().items() if name not in ("name", "source")}
+    left_out = {"name", "source"} if device.link_latency else {"name", "source", "link_latency"}
+    return {name: value for name, value in device.as_dict().items() if name not in left_out}
 
 
 def _planned(

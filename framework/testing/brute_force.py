@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from framework.model.device import Device
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
@@ -55,8 +57,20 @@ def _exhaust(problem: Problem) -> int:
     return instance.largest_cost + 1 if best is None else int(best)
 
 
-def fraction_optimum(graph: ModelGraph, stages: int, read: Callable[[float], Fraction]) -> Fraction:
-    """Return the optimum of a small priced graph in its own unit, in rational numbers.
+class RationalCosts(NamedTuple):
+    """Costs of nodes, tensors and shared parameters, and the capacity, in rational numbers of one unit."""
+
+    work: list[Fraction]
+    parameters: list[Fraction]
+    sent: list[Fraction]
+    shared: list[Fraction]
+    capacity: Fraction | None
+
+
+def fraction_optimum(
+    graph: ModelGraph, stages: int, read: Callable[[float], Fraction], device: Device | None = None
+) -> Fraction:
+    """Return the optimum of a small graph in its own unit, in rational numbers.
 
     Parameters
     ----------
@@ -65,14 +79,11 @@ def fraction_optimum(graph: ModelGraph, stages: int, read: Callable[[float], Fra
     stages
         Number of stages.
     read
-        What number a cost of the graph is: `Fraction` itself, or one that reads its decimals.
+        What number a cost of the graph or a figure of the device is: `Fraction` itself, or one that reads its decimals.
+    device
+        What prices a graph of FLOPs and bytes.
     """
-    assert isinstance(graph.costs, PricedCosts)
-    work = [read(value) for value in graph.costs.work.tolist()]
-    parameters = [read(value) for value in graph.costs.parameter_cost.tolist()]
-    sent = [read(value) for value in graph.costs.tensor_cost.tolist()]
-    shared = [read(value) for value in graph.costs.shared_cost.tolist()]
-    capacity = None if graph.costs.capacity is None else read(graph.costs.capacity)
+    work, parameters, sent, shared, capacity = rational_costs(graph, read, device)
 
     def cost(stage: int) -> Fraction:
         inside = [v for v in range(graph.topology.n) if stage >> v & 1]
@@ -85,6 +96,39 @@ def fraction_optimum(graph: ModelGraph, stages: int, read: Callable[[float], Fra
     best = _best_chain(graph.topology, stages, cost)
     assert best is not None
     return Fraction(best)
+
+
+def rational_costs(graph: ModelGraph, read: Callable[[float], Fraction], device: Device | None) -> RationalCosts:
+    """Price a graph in rational numbers, from the definition."""
+    costs = graph.costs
+    if isinstance(costs, PricedCosts):
+        return RationalCosts(
+            work=[read(value) for value in costs.work.tolist()],
+            parameters=[read(value) for value in costs.parameter_cost.tolist()],
+            sent=[read(value) for value in costs.tensor_cost.tolist()],
+            shared=[read(value) for value in costs.shared_cost.tolist()],
+            capacity=None if costs.capacity is None else read(costs.capacity),
+        )
+    assert device is not None
+    assert device.link_bandwidth is not None
+    link, latency = read(device.link_bandwidth), read(device.link_latency)
+    work = []
+    for flops, moved, seconds in zip(costs.flops, costs.accessed_bytes, costs.seconds, strict=True):
+        if not math.isnan(seconds):
+            work.append(read(float(seconds)))
+            continue
+        assert device.peak_flops is not None
+        assert device.memory_bandwidth is not None
+        work.append(
+            max(read(float(flops)) / read(device.peak_flops), read(float(moved)) / read(device.memory_bandwidth))
+        )
+    return RationalCosts(
+        work=work,
+        parameters=[read(value) / link for value in costs.parameter_bytes.tolist()],
+        sent=[read(value) / link + latency if value else Fraction(0) for value in costs.tensor_bytes.tolist()],
+        shared=[read(value) / link for value in costs.shared_bytes.tolist()],
+        capacity=None if device.fast_memory is None else read(device.fast_memory) / link,
+    )
 
 
 def _best_chain(topology: Topology, k: int, cost: Callable[[int], int | Fraction | None]) -> int | Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
@@ -9,15 +10,16 @@ import numpy as np
 
 from framework.errors import UserError
 from framework.model.arrays import IntArray
+from framework.model.device import Device
 from framework.model.exact import exact_bottleneck, exact_stage_costs
-from framework.model.graph import FloatArray, ModelGraph, PricedCosts
+from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.pricing import quantise
 from framework.model.problem import Problem, cut_tensors
 from framework.model.shared import shared_by
 from framework.model.topology import build_topology
 from framework.portfolio.context.local import run_entry
 from framework.registry import registry
-from framework.testing.brute_force import fraction_optimum
+from framework.testing.brute_force import fraction_optimum, rational_costs
 
 ORDERS = 24
 """Orders of magnitude that costs span at most."""
@@ -72,13 +74,55 @@ def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
     return graph, int(rng.integers(1, 5))
 
 
+def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
+    """Return the graph of `random_wide_graph` with FLOPs, seconds and bytes, a device, and a number of stages.
+
+    Half of the devices have a latency, of up to all work together. Some tensors have no bytes, and some
+    nodes a measured time.
+    """
+    graph, stages = random_wide_graph(seed)
+    rng = np.random.default_rng([seed, 13])
+    n, m = graph.topology.n, len(graph.topology.producer)
+    speed = float(f"{10 ** rng.uniform(3, 12):.3g}")
+    flops, moved, parameters, shared = (
+        _costs(rng, count, whole=True).astype(np.float64) for count in (n, n, n, len(graph.shared))
+    )
+    sent = (_costs(rng, m, whole=True) // 10 ** int(rng.integers(0, 6))).astype(np.float64)
+    seconds = np.where(rng.random(n) < 0.5, _costs(rng, n, whole=False) * 1e-6, np.nan)
+    work = (flops.sum() + moved.sum()) / speed + float(np.nansum(seconds)) + 1e-9
+    link = float(f"{(sent.sum() + 1) / work * 10 ** rng.uniform(-1, 4):.3g}")
+    latency = float(f"{work * 10 ** rng.uniform(-5, 0):.3g}") if rng.random() < 0.5 else 0.0
+    costs = PhysicalCosts(
+        flops=flops,
+        parameter_bytes=parameters,
+        accessed_bytes=moved,
+        seconds=seconds,
+        tensor_bytes=sent,
+        shared_bytes=shared,
+    )
+    device = Device(
+        name=f"wide-{seed}",
+        peak_flops=speed,
+        memory_bandwidth=speed / 3,
+        link_bandwidth=link,
+        link_latency=latency,
+        fast_memory=float(parameters.sum()) * float(rng.choice([0.0, 0.3, 0.999])) if rng.random() < 0.6 else None,
+    )
+    return replace(graph, costs=costs), device, stages
+
+
 def decimal(value: float) -> Fraction:
     """Read a cost as the decimal that stands for it in a file."""
     return Fraction(repr(value))
 
 
-def assert_true_in_units(entry: str, seed: int) -> bool:
+def assert_true_in_units(entry: str, seed: int, *, physical: bool = False) -> bool:
     """Hold what an entry claims about `random_wide_graph` against brute force in rational numbers.
+
+    Parameters
+    ----------
+    physical
+        Whether to take `random_physical_graph` in its place.
 
     Returns
     -------
@@ -90,15 +134,15 @@ def assert_true_in_units(entry: str, seed: int) -> bool:
         If a dual bound is above the optimum, or a partition costs less than it or than its own nodes do, in the unit of
         the graph, with its floats read as binary fractions or as decimals.
     """
-    graph, stages = random_wide_graph(seed)
-    label = f"{entry}, random_wide_graph({seed}), k = {stages}"
+    graph, device, stages = _drawn(seed, physical)
+    label = f"{entry}, {graph.name}, physical={physical}, k = {stages}"
     try:
-        quantised = quantise(graph)
+        quantised = quantise(graph, device)
     except UserError:
         return False
     problem = Problem(instance=quantised.instance, stages=stages)
     outcome, board = run_entry(registry.create(entry), problem, name=entry, seed=seed)
-    optimum, in_decimals = _optima(seed)
+    optimum, in_decimals = _optima(seed, physical)
     duals = [bound.value for bound in board.bounds] + ([] if outcome.dual is None else [outcome.dual.value])
     for dual in duals:
         value = quantised.rounding.lower(dual)
@@ -106,33 +150,39 @@ def assert_true_in_units(entry: str, seed: int) -> bool:
         assert decimal(value) <= in_decimals, f"{label}: {value!r} is above the optimum {float(in_decimals)!r}"
     if board.incumbent is not None:
         stage_of = board.incumbent.partition.stage_of[problem.instance.node_of_input]
-        exact = exact_bottleneck(exact_stage_costs(graph, None, stage_of, stages))
+        exact = exact_bottleneck(exact_stage_costs(graph, device, stage_of, stages))
         value = exact.rounded_up()
         assert Fraction(value) >= exact.binary >= optimum, f"{label}: a partition of {value!r}, below the optimum"
         assert decimal(value) >= exact.decimal >= in_decimals, f"{label}: a partition of {value!r}, below the optimum"
         assert max(exact) <= quantised.rounding.upper_fraction(board.incumbent.value) or _cuts_a_dear_tensor(
-            graph, stage_of
+            graph, device, stage_of
         ), f"{label}: rounding loses more than it says"
     return True
 
 
 @cache
-def _optima(seed: int) -> tuple[Fraction, Fraction]:
-    """Return the optimum of `random_wide_graph`, its floats read as binary fractions and as decimals.
+def _optima(seed: int, physical: bool) -> tuple[Fraction, Fraction]:
+    """Return the optimum of a drawn graph, its floats read as binary fractions and as decimals.
 
     All entries ask for the same ones, and exhaustion in rational numbers takes longer than most of them.
     """
+    graph, device, stages = _drawn(seed, physical)
+    return fraction_optimum(graph, stages, Fraction, device), fraction_optimum(graph, stages, decimal, device)
+
+
+def _drawn(seed: int, physical: bool) -> tuple[ModelGraph, Device | None, int]:
+    if physical:
+        return random_physical_graph(seed)
     graph, stages = random_wide_graph(seed)
-    return fraction_optimum(graph, stages, Fraction), fraction_optimum(graph, stages, decimal)
+    return graph, None, stages
 
 
-def _cuts_a_dear_tensor(graph: ModelGraph, stage_of: IntArray) -> bool:
+def _cuts_a_dear_tensor(graph: ModelGraph, device: Device | None, stage_of: IntArray) -> bool:
     """Whether a partition cuts a tensor that costs more than all work and parameters."""
-    assert isinstance(graph.costs, PricedCosts)
-    nodes = float(graph.costs.work.sum()) + float(graph.costs.parameter_cost.sum())
-    everything = Fraction(nodes) + Fraction(float(graph.costs.shared_cost.sum()))
+    costs = rational_costs(graph, Fraction, device)
+    everything = sum([*costs.work, *costs.parameters, *costs.shared], Fraction(0))
     cut = cut_tensors(graph.topology, stage_of, int(stage_of.max()) + 1)
-    return any(Fraction(value) > everything / 2 for value in graph.costs.tensor_cost[cut.leaving].tolist())
+    return any(costs.sent[t] > everything / 2 for t in cut.leaving.tolist())
 
 
 def _costs(rng: np.random.Generator, count: int, whole: bool) -> IntArray | FloatArray:

@@ -16,6 +16,8 @@ def test_presets_are_complete(device: Device) -> None:
     figures = (device.peak_flops, device.memory_bandwidth, device.link_bandwidth, device.fast_memory)
     assert all(figure is not None and figure > 0 for figure in figures)
     assert len(device.source) > 80
+    # No source of ours states what handing over one tensor costs beside its bytes.
+    assert device.link_latency == 0
     assert load_device(device.name) is device
 
 
@@ -35,6 +37,8 @@ def test_a_file_describes_a_device(tmp_path: Path) -> None:
     assert device == Device(
         name="mine", peak_flops=1e12, memory_bandwidth=5e10, link_bandwidth=1e9, fast_memory=0.0, source=""
     )
+    path.write_text(GOOD + "link_latency = 2e-5\n")
+    assert load_device(str(path)) == device.override(link_latency=2e-5)
     path.write_text("link_bandwidth = 1.5\n")
     assert load_device(str(path)) == Device(name="box", link_bandwidth=1.5)
 
@@ -53,6 +57,9 @@ def test_a_file_describes_a_device(tmp_path: Path) -> None:
         (GOOD.replace("1e12", "9" * 5000), "not a TOML file"),
         (GOOD.replace("= 0", "= -1"), "fast_memory is -1.0"),
         (GOOD.replace("= 0", "= nan"), "fast_memory: NaN is no number"),
+        (GOOD + "link_latency = -1e-6", "link_latency is -1e-06 (give 0 or a positive number)"),
+        (GOOD + "link_latency = inf", "link_latency: Infinity is no number"),
+        (GOOD + "link_latency = '5us'", 'link_latency: "5us" is no number'),
         ("peak_flops =", "not a TOML file"),
         ("x = " + "[" * 5000, "not a TOML file"),
     ],
@@ -83,6 +90,8 @@ def test_unreadable_devices(tmp_path: Path) -> None:
 
 def test_override() -> None:
     device = load_device("reference")
+    assert device.override(link_latency=5e-6).link_latency == 5e-6
+    assert device.override(link_latency=5e-6).override(link_latency=0).link_latency == 0
     faster = device.override(link_bandwidth=1e9, fast_memory=0)
     assert (faster.link_bandwidth, faster.fast_memory, faster.peak_flops) == (1e9, 0, device.peak_flops)
     assert device.override() is device
@@ -96,6 +105,7 @@ def test_figures_for_a_result_file() -> None:
         "peak_flops": None,
         "memory_bandwidth": None,
         "link_bandwidth": None,
+        "link_latency": 0.0,
         "fast_memory": None,
         "source": "",
     }

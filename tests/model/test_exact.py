@@ -59,6 +59,13 @@ def test_whole_numbers_beyond_floats_are_exact() -> None:
     assert Fraction(stages[0].work.rounded_up()) >= 2 * large
 
 
+def test_whole_floats_that_print_as_another_number_are_read_both_ways() -> None:
+    large = 58723363012345672.0
+    stage = exact_stage_costs(priced([large, 1.0], [1.0]), None, np.array([0, 0]), 1)[0]
+    assert stage.work == Exact(Fraction(large) + 1, Fraction(repr(large)) + 1)
+    assert stage.work.binary != stage.work.decimal
+
+
 def test_sums_beyond_floats_are_rounded_outwards() -> None:
     beyond = Fraction(10) ** 309
     assert Exact(beyond, beyond).rounded_up() == math.inf
