@@ -88,8 +88,8 @@ def print_profile(profile: Profile, path: Path) -> None:
     console.print(table)
     for remark in profile.remarks:
         console.print(f"note: {remark}", style="yellow")
-    bandwidth = f"{profile.link_bandwidth / 1e9:.2g}GB/s"
-    console.print(f"Written to {path}, with {bandwidth} between stages that share this machine's memory. To solve it:")
+    link = f"{profile.link_bandwidth / 1e9:.2g}GB/s and {quantity(1e6 * profile.link_latency, 3)} us a tensor"
+    console.print(f"Written to {path}, with {link} between stages that share this machine's memory. To solve it:")
     command = f"pipebound solve {quote(str(path))} -k 2 --keep-fused -o result.json"
     console.print(f"  {command}", soft_wrap=True)
 

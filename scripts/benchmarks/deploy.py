@@ -44,7 +44,10 @@ def measure(path: Path, folder: Path, stages: int, budget: float, rounds: int, *
     result = solve(
         read_graph(graph_file),
         stages,
-        settings=Settings(device=Device(name="measured", link_bandwidth=profile.link_bandwidth), budget=budget),
+        settings=Settings(
+            device=Device(name="measured", link_bandwidth=profile.link_bandwidth, link_latency=profile.link_latency),
+            budget=budget,
+        ),
         constraints=Constraints(same_stage=fused_groups(str(graph_file))),
         session=Session(graph_input=GraphInput(path=str(graph_file))),
     )

@@ -117,15 +117,19 @@ def test_a_profile_states_its_own_bandwidth(pipebound: Run, tmp_path: Path) -> N
     note = json.loads((tmp_path / "p.graph.json").read_text())["profile"]
     # What speaks against the times is in the file, and on stderr.
     assert done.stderr.count("do not trust this") == len(note["warnings"])
+    latency = note["link_latency"]
+    assert 0 < latency < 0.1
+    assert "us a tensor between stages" in " ".join(done.stdout.split())
     for options, device in (
-        ([], ("measured", note["copy_bandwidth"] / 3)),
-        (["--bandwidth", "2GB/s"], ("measured", 2e9)),
-        (["--device", "reference"], ("reference", 16e9)),
+        ([], ("measured", note["copy_bandwidth"] / 3, latency)),
+        (["--bandwidth", "2GB/s"], ("measured", 2e9, latency)),
+        (["--link-latency", "0"], ("measured", note["copy_bandwidth"] / 3, 0.0)),
+        (["--device", "reference"], ("reference", 16e9, 0.0)),
     ):
         solved = pipebound("solve", "p.graph.json", "-k", "2", "--budget", "10s", "--json", *options)
         assert solved.returncode == 0, solved.stderr
         stored = json.loads(solved.stdout)["device"]
-        assert (stored["name"], stored["link_bandwidth"]) == device
+        assert (stored["name"], stored["link_bandwidth"], stored["link_latency"]) == device
     document = json.loads((tmp_path / "p.graph.json").read_text())
     document["profile"]["copy_bandwidth"] = -1
     (tmp_path / "p.graph.json").write_text(json.dumps(document))

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 DEPTH = 4
 """Slots of a channel: one being written, one being read, and two so that a stage that is late once holds up nobody."""
 
+SPIN_SECONDS = 0.02
+"""A stage that has a core to itself asks this long for its neighbours before it sleeps."""
+
 _ALIGNMENT = 4096
 _PATIENCE = 2.0
 

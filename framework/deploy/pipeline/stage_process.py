@@ -14,11 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.deploy.pipeline.channel import DEPTH, Channel, OrphanedError, attach, take
+from framework.deploy.pipeline.channel import DEPTH, SPIN_SECONDS, Channel, OrphanedError, attach, take
 from framework.deploy.runtime import Feed, Optimization, onnx_type, open_session
-
-SPIN_SECONDS = 0.02
-"""A stage that has a core to itself asks this long for its neighbours before it sleeps."""
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -23,6 +23,7 @@ import numpy as np
 import onnx
 
 from framework.deploy.onnx_model import ModelFile
+from framework.deploy.pipeline.hand_over import hand_over_seconds
 from framework.deploy.runnable import runnable
 from framework.deploy.runtime import Feed, Optimization, open_session, random_feed, run_session
 from framework.deploy.tuning.fusion import groups, spread_times
@@ -66,6 +67,8 @@ class Profile:
         Of each node that the runtime executed: name, type, quartiles in seconds, the model's nodes behind it.
     copy_bandwidth
         Bytes per second at which one core copies what is in no cache of its own.
+    link_latency
+        Seconds that handing over a tensor to another process takes beside its bytes.
     core_share
         CPU time over elapsed time of the measured runs: 1 where no other program took the core away, or where they
         were too short to tell.
@@ -81,6 +84,7 @@ class Profile:
     overhead: float
     operators: tuple[dict[str, Any], ...]
     copy_bandwidth: float
+    link_latency: float
     repetitions: int
     warm_up: int
     neighbours: int
@@ -113,6 +117,7 @@ class Profile:
             "kernel_seconds": self.kernels,
             "overhead_seconds": self.overhead,
             "copy_bandwidth": self.copy_bandwidth,
+            "link_latency": self.link_latency,
             "core_share": self.core_share,
             "operators": list(self.operators),
             "remarks": list(self.remarks),
@@ -195,6 +200,7 @@ def profile_model(
         overhead=times.between,
         operators=_operator_rows(rewritten, times, members, graph),
         copy_bandwidth=_copy_bandwidth(),
+        link_latency=float(f"{hand_over_seconds():.3g}"),
         repetitions=len(runs.latency),
         warm_up=warm_up,
         neighbours=neighbours,

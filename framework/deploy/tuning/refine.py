@@ -52,6 +52,8 @@ class Refinement:
         The winner, written; None if no split was measured before the run was interrupted.
     link_bandwidth
         Bytes per second to solve the corrected graph with.
+    link_latency
+        Seconds for each tensor, likewise.
     items
         Items in a batch at most.
     remarks
@@ -63,6 +65,7 @@ class Refinement:
     outcome: Outcome
     manifest: Manifest | None
     link_bandwidth: float
+    link_latency: float
     items: int
     interrupted: bool
     remarks: tuple[str, ...]
@@ -91,6 +94,7 @@ class Refinement:
             "node_factor_quartiles": factors,
             "link_factor": outcome.correction.link,
             "link_bandwidth": self.link_bandwidth,
+            "link_latency": self.link_latency,
             "folder": None if self.manifest is None else str(self.manifest.folder),
             "remarks": list(self.remarks),
         }
@@ -211,6 +215,7 @@ def refine_split(
             outcome=outcome,
             manifest=written,
             link_bandwidth=corrected.device.link_bandwidth,
+            link_latency=corrected.device.link_latency,
             items=per_batch,
             interrupted=interrupt.happened,
             remarks=_remarks(manifest, problem, outcome, single),
@@ -328,6 +333,7 @@ def _write_graph(corrected: Solved, outcome: Outcome, path: Path) -> None:
         "solves": outcome.solves,
         "link_factor": outcome.correction.link,
         "link_bandwidth": corrected.device.link_bandwidth,
+        "link_latency": corrected.device.link_latency,
     }
     text = native_text(corrected.graph, {NOTE: {**corrected.note, "refined": refined}})
     try:

@@ -93,13 +93,16 @@ class Solved:
         return apart is None and obeys(problem, Partition(stage_of=stages))
 
     def corrected(self, correction: Correction) -> Solved:
-        """Return the problem with corrected costs: seconds of nodes, and the bandwidth for transfers."""
+        """Return the problem with corrected costs: seconds of nodes, bandwidth and latency of transfers."""
         assert isinstance(self.graph.costs, PhysicalCosts)
         assert self.device is not None
         assert self.device.link_bandwidth is not None
         costs = replace(self.graph.costs, seconds=self.work() * correction.node)
         # Overflow is divided by the same bandwidth, so that it is corrected with the transfers.
-        device = self.device.override(link_bandwidth=self.device.link_bandwidth / correction.link)
+        device = self.device.override(
+            link_bandwidth=self.device.link_bandwidth / correction.link,
+            link_latency=self.device.link_latency * correction.link,
+        )
         return replace(self, graph=replace(self.graph, costs=costs), device=device)
 
 
