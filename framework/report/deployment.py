@@ -173,13 +173,11 @@ def print_refinement(refinement: Refinement) -> None:
     end = "nothing more to try" if outcome.converged else "stopped there"
     console.print(f"Solved {counted(outcome.solves, 'time')} with corrected costs; {end}.")
     console.print(f"The winner: {outcome.winner.name}, {outcome.why}.", style="green")
-    folder, bandwidth = refinement.manifest.folder, refinement.link_bandwidth
+    folder = refinement.manifest.folder
     console.print(f"Written to {folder}. To run it, and to solve with the corrected costs:")
     console.print(f"  pipebound pipeline {quote(str(folder))}", highlight=False, soft_wrap=True)
-    console.print(
-        f"  pipebound solve {quote(str(folder / GRAPH))} -k {refinement.stages} --bandwidth {bandwidth / 1e9:.3g}GB/s",
-        soft_wrap=True,
-    )
+    # The graph states the corrected bandwidth and latency itself.
+    console.print(f"  pipebound solve {quote(str(folder / GRAPH))} -k {refinement.stages}", soft_wrap=True)
 
 
 def _ran(seconds: FloatArray) -> list[float]:

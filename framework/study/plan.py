@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from framework.errors import UserError
@@ -15,7 +15,7 @@ from framework.portfolio.solve import check_entries
 from framework.registry import EntrySpec, registry, split_entries
 from framework.study.code_version import code_version
 from framework.study.graphs import StudyGraph, choose_graphs, describe_graphs
-from framework.study.spec import EntryChoice, RunSettings, StudySpec
+from framework.study.spec import DeviceChoice, EntryChoice, RunSettings, StudySpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def make_plan(
     """
     load_entries(spec.run.plugin_files)
     parameters = {choice.label: entry_parameters(choice, spec.stages) for choice in spec.entries}
-    devices = [_device(where, name) for where, name in spec.devices]
+    devices = [_device(choice) for choice in spec.devices]
     longest = max(budget for choice in spec.entries for budget in choice.budgets)
     graphs = describe_graphs(choose_graphs(spec), is_priced=is_priced, say=say, budget=longest)
     graphs = _unique(graphs)
@@ -186,13 +186,15 @@ def _unique(graphs: list[StudyGraph]) -> list[StudyGraph]:
     return list(kept.values())
 
 
-def _device(where: str, name: str) -> Device:
+def _device(choice: DeviceChoice) -> Device:
     try:
-        return load_device(name)
+        device = load_device(choice.device).override(
+            link_bandwidth=choice.link_bandwidth, link_latency=choice.link_latency, fast_memory=choice.fast_memory
+        )
     except UserError as error:
-        raise UserError(
-            error.what, where=f"{where}: {error.where}" if error.where else where, mend=error.mend
-        ) from error
+        where = f"{choice.where}: {error.where}" if error.where else choice.where
+        raise UserError(error.what, where=where, mend=error.mend) from error
+    return replace(device, name=choice.label) if choice.label else device
 
 
 def _canonical(value: Any) -> str:

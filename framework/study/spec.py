@@ -27,7 +27,7 @@ from framework.errors import UserError
 from framework.fields import Fields, shown
 from framework.input_files import read_text
 from framework.model.instance import MAX_STAGES
-from framework.units import parse_bytes, parse_seconds
+from framework.units import parse_bytes, parse_latency, parse_seconds
 
 DEFAULT_BUDGET = 10.0
 
@@ -111,6 +111,31 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceChoice:
+    """A device as the spec names it.
+
+    Attributes
+    ----------
+    device
+        A preset, or a .toml file.
+    label
+        Name in tables; the device's own where empty.
+    where
+        Its place in the spec, for errors.
+    link_bandwidth, link_latency, fast_memory
+        Figures that replace those of the device, as with `--bandwidth`, `--link-latency` and `--fast-memory`; None to
+        keep them.
+    """
+
+    device: str
+    where: str
+    label: str = ""
+    link_bandwidth: float | None = None
+    link_latency: float | None = None
+    fast_memory: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudySpec:
     """A validated spec; names of graphs, subsets, devices and entries are looked up by `framework.study.plan`.
 
@@ -135,7 +160,7 @@ class StudySpec:
     store: Path
     graphs: tuple[GraphChoice, ...]
     subsets: tuple[tuple[str, str], ...]
-    devices: tuple[tuple[str, str], ...]
+    devices: tuple[DeviceChoice, ...]
     stages: tuple[int, ...]
     entries: tuple[EntryChoice, ...]
     seeds: tuple[int, ...]
@@ -179,7 +204,7 @@ def read_spec(path: Path) -> StudySpec:
         graphs=graphs,
         subsets=subsets,
         devices=tuple(
-            (fields.where(key), _device(fields, key, item, path.parent))
+            _device(fields, key, item, path.parent)
             for key, item in (fields.items("devices") if fields.has("devices") else [])
         ),
         stages=stages,
@@ -262,8 +287,25 @@ def _graph(fields: Fields, key: str, item: Any) -> GraphChoice:
     return choice
 
 
-def _device(fields: Fields, key: str, item: Any, folder: Path) -> str:
-    name = _name(fields, key, item)
+def _device(fields: Fields, key: str, item: Any, folder: Path) -> DeviceChoice:
+    if not isinstance(item, dict):
+        name = _name(fields, key, item)
+        return DeviceChoice(device=_beside(name, folder), where=fields.where(key))
+    inner = fields.inner(key, item)
+    choice = DeviceChoice(
+        device=_beside(inner.text("device"), folder),
+        where=fields.where(key),
+        label=inner.text("label") if inner.has("label") else "",
+        link_bandwidth=inner.read("link_bandwidth", parse_bytes),
+        link_latency=inner.read("link_latency", parse_latency),
+        fast_memory=inner.read("fast_memory", parse_bytes),
+    )
+    inner.finish()
+    return choice
+
+
+def _beside(name: str, folder: Path) -> str:
+    """Return a preset's name as it is, and a file's as it is found from the folder of the spec."""
     return str(folder / name) if name.endswith(".toml") else name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from framework.errors import UserError
 from framework.model.device import load_device
 from framework.study.code_version import code_version
 from framework.study.graphs import choose_graphs
-from framework.study.plan import make_plan
+from framework.study.plan import device_figures, make_plan
 from framework.study.spec import read_spec
 from framework.testbed import catalogue
 from tests.study.conftest import WriteSpec
@@ -76,6 +77,32 @@ def test_a_device_decides_a_run_by_its_figures_only(write_spec: WriteSpec, tmp_p
         keys.append({run.key for run in make_plan(read_spec(spec)).runs})
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
+
+
+def test_a_spec_replaces_figures_of_a_device(write_spec: WriteSpec, tmp_path: Path) -> None:
+    (tmp_path / "far.toml").write_text("peak_flops = 1e12\nmemory_bandwidth = 1e11\nlink_bandwidth = 1e9\n")
+    spec = write_spec(
+        graphs=["testbed:squeezenet"],
+        devices=[
+            "reference",
+            {"device": "reference", "label": "slow links", "link_latency": "5us", "link_bandwidth": "2GB/s"},
+            {"device": "far.toml", "link_latency": 2e-6, "fast_memory": "1MiB"},
+        ],
+    )
+    found = {run.device for run in make_plan(read_spec(spec)).runs}
+    reference = load_device("reference")
+    assert found == {
+        reference,
+        replace(reference, name="slow links", link_latency=5e-6, link_bandwidth=2e9),
+        replace(load_device(str(tmp_path / "far.toml")), link_latency=2e-6, fast_memory=2**20),
+    }
+
+
+def test_runs_without_latency_keep_the_keys_that_they_had() -> None:
+    reference = load_device("reference")
+    figures = {"peak_flops": 4e12, "memory_bandwidth": 100e9, "link_bandwidth": 16e9, "fast_memory": 16777216.0}
+    assert device_figures(reference) == figures
+    assert device_figures(reference.override(link_latency=5e-6)) == {**figures, "link_latency": 5e-6}
 
 
 def test_profiles_are_priced_with_the_bandwidth_that_they_state(write_spec: WriteSpec, tmp_path: Path) -> None:
@@ -144,6 +171,10 @@ def test_a_generated_graph_belongs_to_its_family(write_spec: WriteSpec) -> None:
         ({"seeds": ["a"]}, "seeds[0]", '"a" is no integer'),
         ({"devices": ["pocket calculator"]}, "devices[0]", "choose one of reference"),
         ({"devices": ["absent.toml"]}, "devices[0]", "no such file"),
+        ({"devices": [{"device": "a1000"}]}, "devices[0]", "choose one of reference"),
+        ({"devices": [{"device": "reference", "link_latency": "5xs"}]}, "devices[0].link_latency", "cannot read"),
+        ({"devices": [{"device": "reference", "latency": 1}]}, "devices[0].latency", "did you mean link_latency"),
+        ({"devices": [{"device": "reference", "link_bandwidth": 0}]}, "devices[0]", "link_bandwidth is 0"),
         ({"stagse": [2]}, "stagse", "did you mean stages"),
         ({"run": {"workers": 0}}, "run.workers", "0 is no integer of at least 1"),
         ({"run": {"memory": "lots"}}, "run.memory", "cannot read 'lots'"),

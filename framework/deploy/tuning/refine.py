@@ -30,6 +30,7 @@ from framework.formats.native import native_text
 from framework.formats.profile_note import NOTE
 from framework.input_files import reading_deadline, reading_until
 from framework.model.arrays import IntArray
+from framework.model.device import Device
 from framework.model.graph import PhysicalCosts
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
@@ -50,10 +51,8 @@ class Refinement:
     ----------
     manifest
         The winner, written; None if no split was measured before the run was interrupted.
-    link_bandwidth
-        Bytes per second to solve the corrected graph with.
-    link_latency
-        Seconds for each tensor, likewise.
+    device
+        What prices the corrected graph: bandwidth and latency of its links are corrected too.
     items
         Items in a batch at most.
     remarks
@@ -64,8 +63,7 @@ class Refinement:
     stages: int
     outcome: Outcome
     manifest: Manifest | None
-    link_bandwidth: float
-    link_latency: float
+    device: Device
     items: int
     interrupted: bool
     remarks: tuple[str, ...]
@@ -93,8 +91,8 @@ class Refinement:
             "candidates": [self._row(candidate) for candidate in outcome.candidates],
             "node_factor_quartiles": factors,
             "link_factor": outcome.correction.link,
-            "link_bandwidth": self.link_bandwidth,
-            "link_latency": self.link_latency,
+            "link_bandwidth": self.device.link_bandwidth,
+            "link_latency": self.device.link_latency,
             "folder": None if self.manifest is None else str(self.manifest.folder),
             "remarks": list(self.remarks),
         }
@@ -204,7 +202,6 @@ def refine_split(
             raise _no_split_error(outcome, model)
         corrected = problem.corrected(outcome.correction)
         assert corrected.device is not None
-        assert corrected.device.link_bandwidth is not None
         written = None
         if outcome.winner is not None:
             say("writing the winner")
@@ -214,8 +211,7 @@ def refine_split(
             stages=problem.stages,
             outcome=outcome,
             manifest=written,
-            link_bandwidth=corrected.device.link_bandwidth,
-            link_latency=corrected.device.link_latency,
+            device=corrected.device,
             items=per_batch,
             interrupted=interrupt.happened,
             remarks=_remarks(manifest, problem, outcome, single),
