@@ -9,6 +9,7 @@ so all nodes together take up at most k. If the sum of a_v / g_v over all nodes 
 and the optimum is at least T + 1; the terms are rounded down to multiples of 2^-60. Each g_v is proven by minimum cuts
 in exact integers: one Lagrangian bound, or a tree of them with v as the only anchor, where nodes that cannot share a
 stage with v at T are excluded (`framework.structure.covering.anchor_weights`). The proof holds for any weights.
+The cuts charge a parameter that several nodes of S use once, as f(S) does.
 
 Certificate: T, the weights, g and a tree for each node; `check` repeats one minimum cut a leaf, and those that rule out
 pairs of nodes and covered nets at T. No linear program is involved.
@@ -50,7 +51,7 @@ _latest: Latest[CountRefuter] = Latest()
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED],
     summary="The least share of a stage of cost at most T that each node takes up: more than k in all refutes T",
     reference="this project",
     purpose="bounds for many stages (16 to 32 on wide graphs of 150 nodes) without a linear program",

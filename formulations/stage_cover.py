@@ -5,8 +5,8 @@ S with f(S) <= T. In a partition into k stages of cost at most T every stage is 
 pi(S) over the stages, is at most k theta. If pi(V) > k theta there is no such partition, and the optimum is at least
 T + 1. theta is proven by trees of minimum cuts in exact integers (`framework.structure.pricing.branch_and_bound`). The
 proof holds for any prices; `framework.structure.covering.farley` says how they are chosen. Overflow enters a cut as
-p(S) - capacity or as 0, whichever gives the better bound:
-neither is above max(0, p(S) - capacity).
+p(S) - capacity or as 0, whichever gives the better bound: neither is above max(0, p(S) - capacity). In p(S) a parameter
+that several nodes of S use counts once, which a cut charges exactly (`framework.structure.pricing.network`).
 
 Certificate: T, prices, theta, the order of the anchors and the tree; `check` repeats one minimum cut a leaf, and
 those that rule out pairs of nodes and covered nets at T. No linear program is involved.
@@ -46,7 +46,7 @@ _latest: Latest[StageCover] = Latest()
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED],
     summary="Prices of nodes such that no stage of cost at most T is worth more than 1: a bound for many stages",
     reference="Farley, 1990 (the bound); pricing by trees of minimum cuts: this project",
     compile_rank=2,

@@ -38,7 +38,7 @@ LONGEST_ASSEMBLY = 10.0
 
 @register_strategy(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED],
     summary="Column generation at rising thresholds: dual prices refute, set partitioning finds partitions",
     reference="Dantzig and Wolfe, 1960; Farley, 1990",
     purpose="bounds for many stages by columns: 0.707 of the best partition at k = 32, where `lp` reaches 0.244",

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from framework.model.instance import Instance
+from framework.testing.instances import random_instance, random_shared_problem
 
 
 def tensor_rows(instance: Instance) -> list[tuple[int, list[int]]]:
@@ -47,6 +48,13 @@ def stage_vectors(instance: Instance, stages: int) -> list[tuple[int, ...]]:
 def nodes_of(members: int) -> list[int]:
     """Return the nodes of a set, ascending."""
     return [v for v in range(members.bit_length()) if members >> v & 1]
+
+
+def mixed_instance(seed: int, max_nodes: int) -> Instance:
+    """Return a random instance; for odd seeds one in which several nodes use the same parameters."""
+    if seed % 2:
+        return random_shared_problem(seed, max_nodes).instance.without_limit()
+    return random_instance(seed, max_nodes)
 
 
 def worth(members: int, prices: Sequence[int]) -> int:

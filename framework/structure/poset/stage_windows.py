@@ -7,6 +7,8 @@ descendants and v the last k - j + 1: hence
 
     ceil(a(anc(v) + v) / limit) <= j <= k + 1 - ceil(a(desc(v) + v) / limit).
 
+A parameter that several nodes use is in the weight of a set of nodes once: each use is in some stage, which holds it.
+
 A hard limit on what a stage holds is a third weight, with a limit that no T changes.
 
 An empty window refutes T. Source: windows on prefixes as in Archer et al., ICML 2024; both weights: this project.
@@ -22,7 +24,8 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
-from framework.structure.bit_sets import BitArray
+from framework.model.shared import SharedParameters
+from framework.structure.bit_sets import BitArray, which_are_in
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import closure
 
@@ -40,21 +43,27 @@ class StageWindows:
 
     def __init__(self, instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> None:
         reach = closure(instance, should_stop=should_stop)
-        # (weight, multiple of T in its limit, what the limit exceeds that by)
-        weights = [(instance.work, 1, 0)]
+        nothing = np.zeros(len(instance.shared), np.int64)
+        # (weight, that of shared parameters, multiple of T in its limit, what the limit exceeds that by)
+        weights = [(instance.work, nothing, 1, 0)]
         if instance.can_overflow:
-            weights.append((instance.work + instance.parameter_cost, 1, instance.capacity))
+            weights.append((instance.work + instance.parameter_cost, instance.shared_cost, 1, instance.capacity))
         if instance.stage_limit is not None:
-            weights.append((instance.stage_limit.sizes, 0, instance.stage_limit.limit))
+            limit = instance.stage_limit
+            weights.append((limit.sizes, limit.shared_sizes, 0, limit.limit))
         # The weight of ancestors and self, of descendants and self in place of the weight.
         self._sides = [
             (
-                weight + _reachable_weight(reach.ancestors, weight, should_stop),
-                weight + _reachable_weight(reach.descendants, weight, should_stop),
+                weight
+                + _reachable_weight(reach.ancestors, weight, should_stop)
+                + _used_weight(reach.descendants, instance.shared, sizes),
+                weight
+                + _reachable_weight(reach.descendants, weight, should_stop)
+                + _used_weight(reach.ancestors, instance.shared, sizes),
                 times,
                 allowance,
             )
-            for weight, times, allowance in weights
+            for weight, sizes, times, allowance in weights
         ]
 
     def at(self, stages: int, threshold: int) -> Windows | None:
@@ -87,6 +96,18 @@ class StageWindows:
         earliest = np.searchsorted(most[1:], before)
         latest = np.searchsorted(least[:-1], total - after, side="right") - 1
         return Windows.unless_empty(earliest, latest)
+
+
+def _used_weight(rows: BitArray, shared: SharedParameters, sizes: IntArray) -> IntArray:
+    """Return the sizes of the shared parameters that a node uses, or a node in whose row it is, ``[n]``."""
+    sums = np.zeros(len(rows), np.int64)
+    nodes = np.arange(len(rows), dtype=np.int64)
+    for q in np.flatnonzero(sizes).tolist():
+        users = shared.users[shared.ptr[q] : shared.ptr[q + 1]]
+        uses = which_are_in(np.bitwise_or.reduce(rows[users], axis=0), nodes)
+        uses[users] = True
+        sums[uses] += sizes[q]
+    return sums
 
 
 def _reachable_weight(rows: BitArray, weight: IntArray, should_stop: Callable[[], bool]) -> IntArray:

@@ -69,17 +69,26 @@ def _grow(shape: Shape, incidence: Incidence, prices: IntArray, threshold: int, 
     for v in range(n):
         for i in range(ptr[v], ptr[v + 1]):
             cut[v] += shape.net_cost[nets[i]]
+    # The parameters that a node brings: its own, and shared ones that the set does not hold yet.
+    brings = shape.parameters.copy()
+    held = np.zeros(len(shape.shared_cost), np.bool_)
+    for q in range(len(held)):
+        _bring(shape, q, 1, brings)
     ceiling = int(threshold * OVERSHOOT)
     worth = cost = parameters = 0
     best_worth = -1
     node = start
     while node >= 0:
-        cost += _added(shape, parameters, node) + cut[node]
+        cost += _added(shape, parameters, brings[node], node) + cut[node]
         if cost > ceiling:
             break
         inside[node] = 1
         own[node >> 6] |= np.uint64(1) << np.uint64(node & 63)
-        parameters += shape.parameters[node]
+        parameters += brings[node]
+        for q in range(len(held)):
+            if not held[q] and node in shape.users[shape.user_ptr[q] : shape.user_ptr[q + 1]]:
+                held[q] = True
+                _bring(shape, q, -1, brings)
         worth += prices[node]
         for i in range(ptr[node], ptr[node + 1]):
             _cover(shape, nets[i], pins, cut)
@@ -94,7 +103,7 @@ def _grow(shape: Shape, incidence: Incidence, prices: IntArray, threshold: int, 
             score[v] = 0.0
             if inside[v]:
                 continue
-            added = _added(shape, parameters, v) + cut[v]
+            added = _added(shape, parameters, brings[v], v) + cut[v]
             if cost + added > ceiling or (prices[v] <= 0 and added >= 0):
                 continue
             score[v] = 1e18 - added if added <= 0 else prices[v] / added * (1.0 + NOISE * np.random.random())  # noqa: NPY002
@@ -132,9 +141,16 @@ def _pays(inside: int, size: int) -> int:
 
 
 @kernel
-def _added(shape: Shape, parameters: int, v: int) -> int:
+def _bring(shape: Shape, q: int, times: int, brings: IntArray) -> None:
+    """Add a multiple of the cost of a shared parameter to what its users bring."""
+    for i in range(shape.user_ptr[q], shape.user_ptr[q + 1]):
+        brings[shape.users[i]] += times * shape.shared_cost[q]
+
+
+@kernel
+def _added(shape: Shape, parameters: int, brought: int, v: int) -> int:
     """Return by how much work and overflow grow when a node joins."""
-    more = parameters + shape.parameters[v]
+    more = parameters + brought
     return int(shape.work[v] + max(0, more - shape.capacity) - max(0, parameters - shape.capacity))
 
 

@@ -4,12 +4,13 @@ With prices pi on nodes of either sign, a share theta in {0, 1} of the parameter
 
     den pi(S) <= num (T + theta capacity) + max over R of den pi(R) - num (w + theta p)(R) - num cut(R)
 
-for every S with f(S) <= T, because f(S) >= (w + theta p)(S) + cut(S) - theta capacity. The maximum is a minimum cut. It
-is taken over the sets R that hold the nodes *in*, avoid the nodes *out*, and are closed as in
-`framework.structure.flow.convex_cuts` with all nodes in as anchors; so it holds for every convex S. All of that is
-decided beforehand where possible: nodes between two nodes in are in, what a node out separates from a node in is out,
-both disappear from the network, and nets shrink with them. What remains is small; thousands of such cuts a second are
-what branch and bound needs.
+for every S with f(S) <= T, because f(S) >= (w + theta p)(S) + cut(S) - theta capacity. The maximum is a minimum cut:
+cut is submodular, and so is p, which counts a parameter that several nodes of R use once. Such a parameter is a vertex
+with infinite arcs from its users and an arc to the sink, as a net that has a pin outside. The maximum is taken over the
+sets R that hold the nodes *in*, avoid the nodes *out*, and are closed as in `framework.structure.flow.convex_cuts` with
+all nodes in as anchors; so it holds for every convex S. All of that is decided beforehand where possible: nodes between
+two nodes in are in, what a node out separates from a node in is out, both disappear from the network, and nets shrink
+with them. What remains is small; thousands of such cuts a second are what branch and bound needs.
 
 Source: the Lagrangian of a knapsack-like constraint over a submodular function, as in parametric flows (Gallo,
 Grigoriadis, Tarjan, 1989); the reduction of the network by convexity is this project's.
@@ -43,7 +44,10 @@ _ENDLESS = -1
 
 
 class Shape(NamedTuple):
-    """An instance as the kernels see it; nets are tensors of positive cost with their producer as first pin."""
+    """An instance as the kernels see it; nets are tensors of positive cost with their producer as first pin.
+
+    The users of shared parameter q are ``users[user_ptr[q]:user_ptr[q + 1]]``.
+    """
 
     work: IntArray
     parameters: IntArray
@@ -51,6 +55,9 @@ class Shape(NamedTuple):
     net_ptr: IntArray
     net_pins: IntArray
     net_cost: IntArray
+    user_ptr: IntArray
+    users: IntArray
+    shared_cost: IntArray
     succ_ptr: IntArray
     succs: IntArray
     pred_ptr: IntArray
@@ -110,6 +117,9 @@ def shape_of(instance: Instance, reach: Closure) -> Shape:
         net_ptr=ptr + np.arange(len(ptr), dtype=np.int64),
         net_pins=np.insert(consumers, ptr[:-1], top.producer[nets]).astype(np.int64),
         net_cost=np.ascontiguousarray(instance.tensor_cost[nets]),
+        user_ptr=np.ascontiguousarray(instance.shared.ptr),
+        users=np.ascontiguousarray(instance.shared.users),
+        shared_cost=np.ascontiguousarray(instance.shared_cost),
         succ_ptr=row_pointers(tails, n),
         succs=np.ascontiguousarray(heads),
         pred_ptr=row_pointers(heads, n),
@@ -133,8 +143,8 @@ def network_for(shape: Shape) -> Network:
     """Return memory that is large enough for every network of a shape."""
     n, nets, pins = len(shape.work), len(shape.net_cost), len(shape.net_pins)
     words = shape.ancestors.shape[1]
-    vertices = _FIRST_NODE + n + 2 * nets
-    arcs = 2 * pins + nets + len(shape.succs) + len(shape.preds)
+    vertices = _FIRST_NODE + n + 2 * nets + len(shape.shared_cost)
+    arcs = 2 * pins + nets + len(shape.succs) + len(shape.preds) + len(shape.users) + len(shape.shared_cost)
     total = arcs + 2 * n
     return Network(
         status=np.zeros(n, np.int8),
@@ -251,11 +261,59 @@ def build_network(shape: Shape, share: int, network: Network) -> None:
                 y = shape.succs[e]
                 if status[y] == FREE and has(network.above, y):
                     arcs = _add_arc(network, arcs, local[x], local[y], _ENDLESS, False)
+    if share and len(shape.shared_cost):
+        vertices, arcs, more = _add_shared(shape, share, network, vertices, arcs)
+        fixed += more
     sizes[FREE_NODES], sizes[ARCS], sizes[FIXED] = free, arcs, fixed
     for i in range(free):
         _add_arc(network, arcs + 2 * i, _SOURCE, _FIRST_NODE + i, 0, False)
         _add_arc(network, arcs + 2 * i + 1, _FIRST_NODE + i, _SINK, 0, False)
     _index_arcs(network, vertices, arcs + 2 * free)
+
+
+@kernel
+def _add_shared(shape: Shape, share: int, network: Network, vertices: int, arcs: int) -> tuple[int, int, int]:
+    """Add the shared parameters; return vertices and arcs with them, and what every set pays.
+
+    One that a node in uses is paid anyway; one with a single free user belongs to that user.
+    """
+    status, local = network.status, network.local
+    fixed = 0
+    for q in range(len(shape.shared_cost)):
+        cost = share * shape.shared_cost[q]
+        start, stop = shape.user_ptr[q], shape.user_ptr[q + 1]
+        loose, last = 0, -1
+        held = cost == 0
+        for i in range(start, stop):
+            x = shape.users[i]
+            if status[x] == FREE:
+                loose += 1
+                last = x
+            elif status[x] == IN:
+                held = True
+        if held:
+            fixed += cost
+        elif loose == 1:
+            network.linear[local[last] - _FIRST_NODE] += cost
+        elif loose:
+            for i in range(start, stop):
+                if status[shape.users[i]] == FREE:
+                    arcs = _add_arc(network, arcs, local[shape.users[i]], vertices, _ENDLESS, False)
+            arcs = _add_arc(network, arcs, vertices, _SINK, cost, False)
+            vertices += 1
+    return vertices, arcs, fixed
+
+
+@kernel
+def held_shared(shape: Shape, members: RoleArray) -> int:
+    """Return what the members, marked with 1, hold of shared parameters, each once."""
+    total = 0
+    for q in range(len(shape.shared_cost)):
+        for i in range(shape.user_ptr[q], shape.user_ptr[q + 1]):
+            if members[shape.users[i]]:
+                total += shape.shared_cost[q]
+                break
+    return int(total)
 
 
 @kernel

@@ -22,6 +22,7 @@ from framework.structure.pricing.network import (
     RoleArray,
     Shape,
     build_network,
+    held_shared,
     read_set,
     solve_network,
 )
@@ -160,6 +161,7 @@ def _price_set(
             worth += prices[v]
             work += shape.work[v]
             parameters += shape.parameters[v]
+    parameters += held_shared(shape, members)
     for t in range(len(shape.net_cost)):
         head = members[shape.net_pins[shape.net_ptr[t]]]
         whole = True

@@ -14,13 +14,14 @@ from framework.model.instance import instance_from_lists
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.structure.poset.stage_windows import StageWindows
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_instance, random_layered_instance
+from framework.testing.instances import random_layered_instance
+from tests.structure.plain_definitions import mixed_instance
 
 
 @settings(derandomize=True, deadline=None, max_examples=120)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_windows_hold_every_partition_within_the_threshold(seed: int, stages: int) -> None:
-    problem = Problem(instance=random_instance(seed, max_nodes=6), stages=stages)
+    problem = Problem(instance=mixed_instance(seed, max_nodes=6), stages=stages)
     optimum = brute_force_optimum(problem)
     windows = StageWindows(problem.instance)
     for threshold in (optimum, optimum + optimum // 4):
@@ -56,6 +57,14 @@ def test_parameters_narrow_windows_too() -> None:
     assert windows is not None
     assert windows.earliest.tolist() == windows.latest.tolist() == [0, 1]
     assert StageWindows(full).at(1, 3) is None
+
+
+def test_a_shared_parameter_is_behind_the_first_user_and_before_the_last() -> None:
+    chain = instance_from_lists([2, 2, 2], [(0, 0, [1]), (1, 0, [2])], capacity=1, shared=[(4, [0, 1])])
+    windows = StageWindows(chain).at(3, 5)
+    assert windows is not None
+    assert windows.earliest.tolist() == [0, 1, 1]
+    assert windows.latest.tolist() == [1, 1, 2]
 
 
 def test_stopping_is_obeyed() -> None:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
-from framework.model.instance import Instance
+from framework.model.instance import Instance, instance_from_lists
 from framework.structure.flow.convex_cuts import NodeCuts, is_convex, set_cost
 from framework.structure.poset.closure import closure
 from framework.structure.pricing.branch_and_bound import StagePricer
 from framework.structure.pricing.greedy import StageGrower
 from framework.structure.pricing.query import Question, Verdict
-from framework.testing.instances import random_instance, random_layered_instance
+from framework.testing.instances import random_layered_instance
+from tests.structure.plain_definitions import mixed_instance
 
 NONE = np.zeros((0, 0), np.bool_)
 UNLIMITED = 1 << 40
@@ -37,7 +38,7 @@ def _convex_sets(instance: Instance) -> list[tuple[IntArray, int]]:
 def _question(seed: int, *, ruled_out: bool) -> tuple[StagePricer, Question, int, list[tuple[IntArray, int]]]:
     """Return a question at the edge: theta is the true maximum."""
     rng = np.random.default_rng([seed, 5])
-    instance = random_instance(seed, max_nodes=7)
+    instance = mixed_instance(seed, max_nodes=7)
     sets = _convex_sets(instance)
     threshold = max(0, int(rng.choice([cost for _, cost in sets])) - int(rng.integers(0, 2)))
     prices = rng.integers(-5, 40, instance.n)
@@ -76,6 +77,19 @@ def test_the_maximum_is_found(seed: int, ruled_out: bool) -> None:
     assert sets
 
 
+def test_a_shared_parameter_counts_once_for_all_its_users() -> None:
+    # Two users of a parameter of 8 ticks: both together cost 1 + 1 + 8, as no other pair does.
+    instance = instance_from_lists([1, 1, 1, 1], [], capacity=0, shared=[(8, [0, 1]), (8, [2, 3])])
+    pricer = StagePricer(instance, closure(instance))
+    prices = np.ones(4, np.int64)
+    question = Question(prices=prices, threshold=10, theta=2, order=np.arange(4), apart=NONE, uncovered=NONE)
+    assert pricer.decide(question, effort=UNLIMITED).verdict is Verdict.PROVEN
+    assert pricer.decide(replace(question, theta=1), effort=UNLIMITED).verdict is Verdict.EXCEEDED
+    assert pricer.decide(replace(question, theta=1, threshold=9), effort=UNLIMITED).verdict is Verdict.PROVEN
+    grown = StageGrower(pricer.shape).grow(prices, 10, 1, np.arange(4), 1)
+    assert sorted(np.flatnonzero(column).tolist() for column in grown) == [[0, 1], [2, 3]]
+
+
 @given(st.integers(0, 2**32 - 1), st.booleans())
 @settings(max_examples=150, derandomize=True, deadline=None)
 def test_a_record_is_accepted_and_proves_no_more_than_is_true(seed: int, ruled_out: bool) -> None:
@@ -103,7 +117,7 @@ def test_a_record_is_accepted_and_proves_no_more_than_is_true(seed: int, ruled_o
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_forced_costs(seed: int) -> None:
-    instance = random_instance(seed, max_nodes=6)
+    instance = mixed_instance(seed, max_nodes=6)
     forced = StagePricer(instance, closure(instance)).forced_costs()
     ceiling = int(np.median(forced.pairs))
     rough = StagePricer(instance, closure(instance)).forced_costs(ceiling)
@@ -121,7 +135,7 @@ def test_forced_costs(seed: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_grown_stages_keep_the_rules(seed: int) -> None:
-    instance = random_instance(seed, max_nodes=9)
+    instance = mixed_instance(seed, max_nodes=9)
     reach = closure(instance)
     pricer = StagePricer(instance, reach)
     threshold = int(instance.total_work) // 2 + 20

@@ -25,8 +25,8 @@ from framework.structure.pricing.network import (
 )
 from framework.structure.pricing.propagation import NO_RULES, close_roles
 from framework.testing.brute_force import stage_cost
-from framework.testing.instances import random_instance, random_layered_instance
-from tests.structure.plain_definitions import convex_sets, descendants, nodes_of, tensor_rows, worth
+from framework.testing.instances import random_layered_instance
+from tests.structure.plain_definitions import convex_sets, descendants, mixed_instance, nodes_of, tensor_rows, worth
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -39,6 +39,9 @@ def keeps(members: int, roles: RoleArray) -> bool:
 def _linear_cost(instance: Instance, members: int, share: int) -> int:
     """Return work, a share of the parameters, and cut tensors."""
     parameters = worth(members, instance.parameter_cost.tolist())
+    for q, cost in enumerate(instance.shared_cost.tolist()):
+        users = instance.shared.users[instance.shared.ptr[q] : instance.shared.ptr[q + 1]].tolist()
+        parameters += cost * any(members >> v & 1 for v in users)
     return stage_cost(instance, members) - max(0, parameters - instance.capacity) + share * parameters
 
 
@@ -56,10 +59,10 @@ def _is_closed(instance: Instance, members: int, roles: RoleArray) -> bool:
 
 
 @given(SEEDS)
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 def test_the_cut_is_the_maximum_over_closed_sets_and_bounds_every_stage(seed: int) -> None:
     rng = np.random.default_rng([seed, 5])
-    instance = random_instance(seed, max_nodes=6)
+    instance = mixed_instance(seed, max_nodes=6)
     shape = shape_of(instance, closure(instance))
     network = network_for(shape)
     convex = [0, *convex_sets(instance)]

@@ -23,18 +23,17 @@ from framework.structure.pricing.tree import (
 )
 from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex
 from framework.testing.brute_force import stage_cost
-from framework.testing.instances import random_instance
-from tests.structure.plain_definitions import convex_sets, worth
+from tests.structure.plain_definitions import convex_sets, mixed_instance, worth
 from tests.structure.pricing.test_network import keeps
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
 @given(SEEDS)
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 def test_a_vertex_bounds_the_stages_that_keep_its_roles(seed: int) -> None:
     rng = np.random.default_rng([seed, 5])
-    instance = random_instance(seed, max_nodes=6)
+    instance = mixed_instance(seed, max_nodes=6)
     pricer = StagePricer(instance, closure(instance))
     costs = {members: stage_cost(instance, members) for members in convex_sets(instance)}
     threshold = max(0, int(rng.choice(list(costs.values()))) - int(rng.integers(0, 2)))
