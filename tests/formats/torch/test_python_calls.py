@@ -111,7 +111,7 @@ LEAVING: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.parametrize("how", LEAVING)
 def test_leaving_torch_is_said_with_its_line(how: str) -> None:
-    here = rf"test_torch_python\.py:{LEAVING[how].__code__.co_firstlineno}\b.*torch\.export"
+    here = rf"test_python_calls\.py:{LEAVING[how].__code__.co_firstlineno}\b.*torch\.export"
     with pytest.raises(UserError, match=f"forward leaves torch, .*{here}"):
         capture(LEAVING[how])
     if how not in ("tolist", "item"):
@@ -131,7 +131,7 @@ def test_what_is_computed_outside_beside_the_graph_is_a_remark() -> None:
         return y + float(np.mean(y.detach().numpy()))
 
     (remark,) = capture(forward).graph.remarks[-1:]
-    assert re.search(r"outside torch is no part of the graph: numpy at \S*test_torch_python\.py:\d+$", remark)
+    assert re.search(r"outside torch is no part of the graph: numpy at \S*test_python_calls\.py:\d+$", remark)
 
 
 def test_a_weight_that_python_reads_is_used() -> None:
@@ -145,7 +145,7 @@ def test_an_error_of_the_module_is_named_with_its_line() -> None:
     def leaves(model: Any, x: Any) -> Any:
         raise SystemExit("no device")
 
-    pattern = r"Model: the forward pass failed at \S*test_torch_python\.py:\d+ in {}: {}$"
+    pattern = r"Model: the forward pass failed at \S*test_python_calls\.py:\d+ in {}: {}$"
     with pytest.raises(UserError, match=pattern.format("forward", r"ValueError: heads \[3\] must divide 16")):
         capture(forward)
     with pytest.raises(UserError, match=pattern.format("leaves", "SystemExit: no device")):

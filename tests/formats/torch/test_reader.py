@@ -365,7 +365,7 @@ def test_mistakes_get_one_line() -> None:
 
     assert re.match(r"Linear: the forward pass failed: RuntimeError: .*reduction", refused(nn.Linear(3, 3), meta(2, 4)))
     assert re.search(
-        r"building the module failed at .*test_torch.py:\d+ in breaks: KeyError: 'config'", refused(breaks, meta(1))
+        r"building the module failed at .*test_reader.py:\d+ in breaks: KeyError: 'config'", refused(breaks, meta(1))
     )
     assert "nothing that it returns depends on an input" in refused(Constant(), meta(1))
     assert "forward leaves torch with values that are unknown" in refused(Leaves(), meta(1))
