@@ -38,7 +38,8 @@ def command(
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:
-        facts = inspect_graph(model, instance, max_ideals=max_ideals, seconds=opt.parse_seconds(budget), say=say)
+        seconds = opt.parse_seconds(budget)
+        facts = inspect_graph(model, instance, priced_by, max_ideals=max_ideals, seconds=seconds, say=say)
     if json_output:
         typer.echo(json.dumps(facts, indent=1))
     else:

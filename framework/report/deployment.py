@@ -17,7 +17,7 @@ from framework.model.graph import FloatArray
 from framework.report.console import Console, open_console
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
-from framework.report.tables import notes
+from framework.report.tables import notes, with_latency
 from framework.wording import counted
 
 SLOWEST = 8
@@ -191,7 +191,9 @@ def print_recommendation(answer: Recommendation, console: Console | None = None)
     for why in answer.left_out.values():
         console.print(why)
     unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
-    table = FactTable(f"{answer.name}: {counted(answer.nodes, 'node')}, values in {unit}")
+    device = answer.results[0].device
+    link = "" if device is None or not device.link_latency else f", device {device.name}{with_latency(device)}"
+    table = FactTable(f"{answer.name}: {counted(answer.nodes, 'node')}{link}, values in {unit}")
     table.numbers("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage")
     table.texts("status")
     for choice in answer.choices:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.model.device import Device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
@@ -23,12 +24,20 @@ STAGES = (2, 4, 8, 16, 32, 64)
 
 
 def inspect_graph(
-    graph: ModelGraph, instance: Instance, *, max_ideals: int, seconds: float, say: Callable[[str], None]
+    graph: ModelGraph,
+    instance: Instance,
+    device: Device | None = None,
+    *,
+    max_ideals: int,
+    seconds: float,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure size, depth, width, ideals before and after exact reduction, and what may become the bottleneck.
 
     Parameters
     ----------
+    device
+        What priced the graph; None for a graph that carries its prices.
     max_ideals
         Stop counting ideals beyond this many.
     seconds
@@ -65,6 +74,7 @@ def inspect_graph(
         "total_parameter_cost": instance.in_units(instance.total_parameter_cost),
         "shared_parameters": _shared(graph),
         "capacity": instance.in_units(instance.capacity) if instance.can_overflow else None,
+        "link_latency": None if device is None else device.link_latency,
         "shape": shape,
         "bottleneck_candidates": _candidates(instance, names),
         "simple_bounds": {
@@ -83,6 +93,8 @@ def print_inspection(facts: dict[str, Any]) -> None:
         parts.append(f"parameters {quantity(facts['total_parameter_cost'] * factor)} {unit} to stream")
     if facts["capacity"] is not None:
         parts.append(f"a stage holds {quantity(facts['capacity'] * factor)} {unit} of them")
+    if facts["link_latency"]:
+        parts.append(f"a tensor handed over {quantity(facts['link_latency'] * factor)} {unit} beside its bytes")
     console.print(", ".join(parts))
     shared = facts["shared_parameters"]
     if shared["count"]:

@@ -35,6 +35,17 @@ def test_each_tensor_handed_over_costs_the_latency(pipebound: Run, tmp_path: Pat
     assert pipebound("verify", "false.json", "--allow-unproven").returncode == 1
 
 
+def test_inspect_and_recommend_say_what_a_tensor_costs(pipebound: Run) -> None:
+    graph = "testbed:squeezenet"
+    inspected = pipebound("inspect", graph, "--link-latency", "0.5ms", "--max-ideals", "100")
+    assert inspected.returncode == 0, inspected.stderr
+    # Its work is below a millisecond.
+    assert "a tensor handed over 500 us beside its bytes" in " ".join(inspected.stdout.split())
+    ask = ("recommend", graph, "-k", "1..2", "--with", "simple", "--link-latency")
+    assert "device reference with 500 us a tensor" in " ".join(pipebound(*ask, "0.5ms").stdout.split())
+    assert "a tensor" not in pipebound(*ask, "0").stdout
+
+
 def test_results_from_before_there_was_a_latency(pipebound: Run, tmp_path: Path) -> None:
     done = pipebound("solve", "testbed:squeezenet", "-k", "2", "--with", "simple", "-o", "r.json")
     assert done.returncode == 0, done.stderr
