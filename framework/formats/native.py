@@ -16,7 +16,9 @@ Version 2 adds parameters that several nodes use, which a stage holds once howev
     "parameters": [{"bytes": 4096, "users": [3, 9, 12], "name": "embed.weight"}]
 
 (``cost`` instead of ``bytes`` in a priced graph). What a node uses alone stays in its ``parameter_bytes``. Graphs
-without shared parameters are written as version 1.
+without shared parameters are written as version 1. So are graphs without state and workspace, which physical nodes of
+version 2 may have: ``state_bytes`` are kept from one inference to the next and never streamed (a cache of keys and
+values, a recurrent state), ``workspace_bytes`` are needed while the node runs, besides its inputs and outputs.
 
 Required are ``format``, ``version``, ``nodes``, ``tensors``; of a tensor all its fields; of a physical node
 ``parameter_bytes``, and ``flops`` and ``accessed_bytes`` unless it has ``seconds``; of a priced node ``work``, and
@@ -56,8 +58,12 @@ GRAPH = "pipebound-graph"
 """What a file says of its format."""
 VERSION = 2
 
+_MEMORY = ("state_bytes", "workspace_bytes")
 _FIELDS = {
-    "nodes": ("name", "op", "work", "parameter_cost", "flops", "parameter_bytes", "accessed_bytes", "seconds"),
+    "nodes": (
+        *("name", "op", "work", "parameter_cost", "flops", "parameter_bytes", "accessed_bytes", "seconds"),
+        *_MEMORY,
+    ),
     "tensors": ("producer", "consumers", "cost", "bytes"),
 }
 
@@ -75,6 +81,7 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
         raise UserError("the file is not a JSON object", where=where, mend='it should start with {"format": ...')
     _check_version(top, where)
     nodes, tensors = _table(top, "nodes", where), _table(top, "tensors", where)
+    _check_memory(top, nodes, where)
     builder = GraphBuilder(where)
     _add_nodes(builder, nodes)
     producers, consumers = tensors.values("producer"), tensors.values("consumers")
@@ -122,6 +129,17 @@ def _check_version(top: dict[str, Any], where: str) -> None:
         raise UserError(said, where=where, mend=f"this program reads versions 1 to {VERSION}")
     if version == 1 and top.get("parameters"):
         raise UserError("version 1 has no shared parameters", where=where, mend='say "version": 2')
+
+
+def _check_memory(top: Mapping[str, Any], nodes: Table, where: str) -> None:
+    for field in _MEMORY:
+        stated = [i for i, value in enumerate(nodes.values(field, None)) if value is not None]
+        if stated and top["version"] == 1:
+            raise UserError(f"version 1 has no {field}", where=f"{where}, nodes[{stated[0]}]", mend='say "version": 2')
+        if stated and top.get("cost_unit") is not None:
+            raise UserError(
+                f"there is {field} in a graph with a cost_unit", where=f"{where}, nodes[{stated[0]}]", mend="drop one"
+            )
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str | None:
@@ -186,12 +204,17 @@ def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCo
         rows = [0 if timed and value is MISSING else value for value, timed in zip(values, measured, strict=True)]
         return float_column(rows, field, place, where)
 
+    def held(field: str) -> FloatArray:
+        return float_column([value or 0 for value in nodes.values(field, 0)], field, place, where)
+
     return PhysicalCosts(
         flops=roofline("flops"),
         parameter_bytes=float_column(nodes.values("parameter_bytes"), "parameter_bytes", place, where),
         accessed_bytes=roofline("accessed_bytes"),
         seconds=np.where(np.array(measured, bool), seconds, math.nan),
         tensor_bytes=float_column(tensors.values("bytes"), "bytes", builder.describe_tensor, where),
+        state_bytes=held("state_bytes"),
+        workspace_bytes=held("workspace_bytes"),
     )
 
 
@@ -241,7 +264,7 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
     head: dict[str, object] = dict(notes or {})
     head |= {
         "format": GRAPH,
-        "version": VERSION if len(graph.shared) else 1,
+        "version": VERSION if len(graph.shared) or (isinstance(costs, PhysicalCosts) and costs.holds_more) else 1,
         "name": graph.name,
         "source": graph.source,
     }
@@ -262,6 +285,8 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
             "accessed_bytes": _compact(costs.accessed_bytes),
             "seconds": [None if math.isnan(s) else s for s in costs.seconds.tolist()],
         }
+        memory = {"state_bytes": costs.state_bytes, "workspace_bytes": costs.workspace_bytes}
+        columns |= {field: _compact(values) for field, values in memory.items() if values.any()}
         tensor_field, tensor_costs, shared_sizes = "bytes", _compact(costs.tensor_bytes), _compact(costs.shared_bytes)
     nodes = [
         {"name": name, "op": op} | {field: values[i] for field, values in columns.items()}

@@ -41,6 +41,9 @@ class PhysicalCosts:
         ``[m]`` size of each tensor.
     shared_bytes
         Size of each shared parameter (`ModelGraph.shared`).
+    state_bytes, workspace_bytes
+        ``[n]`` what a node keeps from one inference to the next (a cache of keys and values, a recurrent state), which
+        is never streamed; what it needs besides inputs and outputs while it runs. None are given where it is nothing.
     """
 
     flops: FloatArray
@@ -49,6 +52,18 @@ class PhysicalCosts:
     seconds: FloatArray
     tensor_bytes: FloatArray
     shared_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    state_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    workspace_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        for name in ("state_bytes", "workspace_bytes"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(len(self.flops)))
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether some node has state or workspace."""
+        return bool(self.state_bytes.any() or self.workspace_bytes.any())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,6 +162,8 @@ class ModelGraph:
                 "flops": self.costs.flops,
                 "parameter_bytes": self.costs.parameter_bytes,
                 "accessed_bytes": self.costs.accessed_bytes,
+                "state_bytes": self.costs.state_bytes,
+                "workspace_bytes": self.costs.workspace_bytes,
                 "seconds": np.nan_to_num(self.costs.seconds, nan=0.0, posinf=np.inf, neginf=-np.inf),
             }
             per_tensor: dict[str, NDArray[np.generic]] = {"bytes": self.costs.tensor_bytes}
@@ -219,13 +236,15 @@ class ModelGraph:
         for array in (self.topology.producer, self.topology.consumer_ptr, self.topology.consumers):
             digest.update(array.tobytes())
         if isinstance(self.costs, PhysicalCosts):
-            arrays = (
+            arrays: tuple[FloatArray, ...] = (
                 self.costs.flops,
                 self.costs.parameter_bytes,
                 self.costs.accessed_bytes,
                 self.costs.seconds,
                 self.costs.tensor_bytes,
             )
+            if self.costs.holds_more:
+                arrays += (self.costs.state_bytes, self.costs.workspace_bytes)
             for physical in arrays:
                 digest.update(physical.tobytes())
         else:

@@ -208,6 +208,9 @@ def check_limit(problem: Problem, partition: Partition) -> None:
     stage = np.asarray(partition.stage_of, np.int64)
     held = _sum_by(stage, limit.sizes, problem.stages)
     held += problem.instance.shared.sums(limit.shared_sizes, stage, problem.stages)
+    working = np.zeros(problem.stages, np.int64)
+    np.maximum.at(working, stage, limit.worksets)
+    held += working
     fullest = int(held.argmax())
     if held[fullest] > limit.limit:
         if len(limit.anchors):

@@ -7,8 +7,9 @@ without knowing of them, and every dual bound is one of the constrained problem.
 
 Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance
 (`framework.structure.reduction.hard_limits`). Entries with `Feature.LIMITS` keep to them; the others bound a
-relaxation. Memory counts the bytes of all parameters of the nodes of a stage, each once however many of them use it.
-Bytes are exact integers (fractions are rounded up), never ticks.
+relaxation. Memory counts what a stage must hold at once (`framework.model.memory`): the parameters of its nodes, each
+once however many of them use it, their state, and the largest working set of one of them. Bytes are exact integers
+(fractions are rounded up), never ticks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from framework.fields import Fields, shown
 from framework.model.arrays import IntArray, find_root
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
+from framework.model.memory import node_memory
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.shared import rename_users
 from framework.wording import counted
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
 MOST_MEMORY = (1 << 60) - 1
 """The largest memory limit."""
 
-LARGEST_SIZE = 1 << 44
-"""Sums of bytes stay below this, so that the sizes of an anchor for each of 2^16 stages add up in 64 bits."""
+RESIDENT: Literal["resident"] = "resident"
+"""What a memory limit counts: parameters, state and working sets (`framework.model.memory`)."""
+
+PARAMETERS: Literal["parameters"] = "parameters"
+"""What memory limits counted in result files of earlier versions: parameters alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +57,31 @@ class Constraints:
     pins
         Nodes and the stages they are in, numbered from 0 as in result files and tables.
     memory_limit
-        The most that the parameters of a stage may take up, in bytes (for a priced graph: in the unit of its parameter
-        costs, which must be integers); parameters are then never streamed. None for no limit.
+        The most that a stage may hold, in bytes (for a priced graph: in the unit of its parameter costs, which must be
+        integers); parameters are then never streamed. None for no limit.
+    memory_counts
+        What the limit counts: `RESIDENT`, or `PARAMETERS` alone. For a priced graph, which says nothing else, these are
+        the same.
     """
 
     same_stage: tuple[tuple[str, ...], ...] = ()
     no_cut: tuple[str, ...] = ()
     pins: tuple[tuple[str, int], ...] = ()
     memory_limit: int | None = None
+    memory_counts: Literal["resident", "parameters"] = RESIDENT
 
     def __bool__(self) -> bool:
         return bool(self.same_stage or self.no_cut or self.pins or self.memory_limit is not None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the constraints for a result file."""
+        counts = {} if self.memory_limit is None else {"memory_counts": self.memory_counts}
         return {
             "same_stage": [list(names) for names in self.same_stage],
             "no_cut": list(self.no_cut),
             "pins": [[name, stage] for name, stage in self.pins],
             "memory_limit": self.memory_limit,
+            **counts,
         }
 
     def __str__(self) -> str:
@@ -115,11 +126,15 @@ def read_constraints(fields: Fields) -> Constraints:
         if not right or not isinstance(value[0], str) or type(value[1]) is not int:
             raise fields.error(key, f"{shown(value)} is no pair of node and stage")
         pins.append((value[0], value[1]))
+    if (counts := fields.text("memory_counts", PARAMETERS)) not in (RESIDENT, PARAMETERS):
+        raise fields.error("memory_counts", f"{shown(counts)} is nothing that a memory limit counts")
     constraints = Constraints(
         same_stage=tuple(tuple(fields.inner(key, {"nodes": value}).texts("nodes")) for key, value in groups),
         no_cut=tuple(fields.texts("no_cut", ())),
         pins=tuple(pins),
         memory_limit=None if fields.null("memory_limit") else fields.integer("memory_limit", least=0, most=MOST_MEMORY),
+        # Absent in files of earlier versions; says nothing where there is no limit.
+        memory_counts=PARAMETERS if counts == PARAMETERS and not fields.null("memory_limit") else RESIDENT,
     )
     fields.finish()
     return constraints
@@ -147,13 +162,15 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
     of_node[instance.node_of_input] = label
     instance = compose(instance, contract(instance, of_node))
     if constraints.memory_limit is not None:
-        own, shared = _sizes(graph)
+        held = _held(graph, constraints)
         # Rows of shared parameters come in the order of those of the instance: it depends on their users alone.
-        renamed = rename_users(graph.shared, instance.node_of_input, instance.n, shared)
+        renamed = rename_users(graph.shared, instance.node_of_input, instance.n, held.shared)
         assert np.array_equal(renamed.shared.users, instance.shared.users)
         sizes = renamed.private[0]
-        np.add.at(sizes, instance.node_of_input, own)
-        instance = limit_memory(instance, sizes, constraints.memory_limit, stages, renamed.sizes[0])
+        np.add.at(sizes, instance.node_of_input, held.own)
+        worksets = np.zeros(instance.n, np.int64)
+        np.maximum.at(worksets, instance.node_of_input, held.worksets)
+        instance = limit_memory(instance, sizes, constraints.memory_limit, stages, renamed.sizes[0], worksets)
     if constraints.pins:
         instance = pin(instance, _pinned(instance, graph, constraints, stages), stages)
     return instance
@@ -179,19 +196,22 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> 
     """Say why no partition obeys, as far as single nodes and the total show it; empty if they do not."""
     if constraints.memory_limit is None:
         return ""
-    limit, (own, shared) = constraints.memory_limit, _sizes(graph)
+    limit, (own, shared, worksets) = constraints.memory_limit, _held(graph, constraints)
     unit = " bytes" if isinstance(graph.costs, PhysicalCosts) else ""
     n = graph.topology.n
-    sizes = own + graph.shared.sums(shared, np.arange(n), n)
+    sizes = own + worksets + graph.shared.sums(shared, np.arange(n), n)
     total, largest = int(own.sum() + shared.sum()), int(sizes.argmax())
     if sizes[largest] > limit:
         name = graph.node_names[largest]
         return f"node {name!r} holds {sizes[largest]:,}{unit}, more than the memory limit of {limit:,}"
-    if total > stages * limit:
+    if total > stages * (limit - int(worksets.min())):
         return f"all parameters take up {total:,}{unit}, more than {counted(stages, 'stage')} of {limit:,}"
     root = _groups(graph, constraints)
     held = graph.shared.sums(shared, root, n)
     np.add.at(held, root, own)
+    working = np.zeros(n, np.int64)
+    np.maximum.at(working, root, worksets)
+    held += working
     fullest = int(held.argmax())
     if held[fullest] > limit:
         names = ", ".join(graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist())
@@ -250,27 +270,19 @@ def stages_of(result: Result, nodes: int) -> IntArray:
     return np.array(result.stage_of, dtype=np.int64)
 
 
-def _sizes(graph: ModelGraph) -> tuple[IntArray, IntArray]:
-    """Return what nodes hold alone, ``[n]``, and what shared parameters take up: bytes, or integer parameter costs."""
-    costs = graph.costs
-    if isinstance(costs, PhysicalCosts):
-        own, shared = np.ceil(costs.parameter_bytes), np.ceil(costs.shared_bytes)
-    elif np.issubdtype(costs.parameter_cost.dtype, np.integer) and np.issubdtype(costs.shared_cost.dtype, np.integer):
-        own, shared = costs.parameter_cost, costs.shared_cost
-    else:
-        raise UserError(
-            "this graph carries prices instead of bytes, and its parameter costs are no integers",
-            where=graph.source,
-            mend="drop the memory limit",
-        )
-    total = float(own.sum(dtype=np.float64) + shared.sum(dtype=np.float64))
-    if total >= LARGEST_SIZE:
-        raise UserError(
-            f"the parameters add up to {total:.3g}, too much for a memory limit",
-            where=graph.source,
-            mend=f"at most {LARGEST_SIZE} can be counted",
-        )
-    return own.astype(np.int64), shared.astype(np.int64)
+class _Held(NamedTuple):
+    """What a memory limit counts: of each node alone, of each shared parameter, and while each node runs."""
+
+    own: IntArray
+    shared: IntArray
+    worksets: IntArray
+
+
+def _held(graph: ModelGraph, constraints: Constraints) -> _Held:
+    memory = node_memory(graph)
+    if constraints.memory_counts == "parameters":
+        return _Held(memory.parameters, memory.shared, np.zeros_like(memory.worksets))
+    return _Held(memory.parameters + memory.state, memory.shared, memory.worksets)
 
 
 def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> dict[int, int]:

@@ -171,7 +171,8 @@ def _held(instance: Instance, stage: int) -> int:
     if instance.stage_limit is None:
         return 0
     own = sum(int(instance.stage_limit.sizes[v]) for v in range(instance.n) if stage >> v & 1)
-    return own + _of_shared(instance.shared, instance.stage_limit.shared_sizes.tolist(), stage)
+    working = max((int(instance.stage_limit.worksets[v]) for v in range(instance.n) if stage >> v & 1), default=0)
+    return own + working + _of_shared(instance.shared, instance.stage_limit.shared_sizes.tolist(), stage)
 
 
 def _of_shared(shared: SharedParameters, sizes: Sequence[Number], stage: int) -> Number | int:

@@ -32,6 +32,7 @@ from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import (
     random_layered_instance,
     random_limited_problem,
+    random_memory_problem,
     random_problem,
     random_shared_problem,
 )
@@ -119,6 +120,12 @@ class Conformance:
         for seed in self.seeds[:12]:
             label = f"random_shared_problem({seed})"
             assert_bounds_hold(self.entry, random_shared_problem(seed), label=label, seconds=self.seconds)
+
+    def test_working_sets_count_once_a_stage(self) -> None:
+        """Where a memory limit counts working sets no bound is above the optimum; exact entries with `LIMITS` close."""
+        for seed in self.seeds[:12]:
+            label = f"random_memory_problem({seed})"
+            assert_bounds_hold(self.entry, random_memory_problem(seed), label=label, seconds=self.seconds)
 
     def test_the_deadline_is_kept(self) -> None:
         """On a problem too hard to finish, it returns soon after its deadline, even one in the past."""

@@ -103,6 +103,30 @@ def random_shared_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) ->
     return Problem(instance=instance, stages=stages)
 
 
+def random_memory_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
+    """Return a random problem whose memory limit counts sizes, shared parameters and working sets; half have pins."""
+    rng = np.random.default_rng([seed, 23])
+    instance = random_instance(seed, max_nodes)
+    stages, n = int(rng.integers(1, max_stages + 1)), instance.n
+    shares = n > 1 and rng.random() < 0.5
+    rows = [rng.permutation(n)[: int(rng.integers(2, n + 1))].tolist() for _ in range(2)] if shares else []
+    instance = contract(
+        replace(instance, shared=shared_by(rows), shared_cost=np.ones(len(rows), np.int64)), np.arange(n)
+    )
+    sizes = rng.integers(0, 9, n).astype(np.int64) * (rng.random(n) < rng.choice([0.3, 1.0]))
+    held_once = rng.integers(0, 9, len(instance.shared)).astype(np.int64)
+    worksets = rng.integers(rng.choice([0, 5]), rng.choice([6, 20]), n).astype(np.int64)
+    total, least = int(sizes.sum() + held_once.sum()), int((sizes + worksets).max())
+    # A few limits leave no partition.
+    limit = int(rng.integers(least - (rng.random() < 0.1), max(least + 1, total + int(worksets.max()))))
+    instance = limit_memory(instance, sizes, max(0, limit), stages, held_once, worksets)
+    if rng.random() < 0.5:
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
 def with_equal_nodes(instance: Instance, seed: int) -> Instance:
     """Return the instance with a kind drawn for each node, out of two or three."""
     rng = np.random.default_rng([seed, 5])

@@ -28,7 +28,8 @@ else the walk turns back (likewise with w + p, and T + capacity, since overflow 
 are one sweep over the lattice, filled for each level and again as ideals are reached. On lattices of some ten thousand
 ideals this leaves a tenth of the walks or less.
 
-A hard limit on what a stage holds is one more sum that only grows along a walk: beyond it the walk turns back.
+A hard limit on what a stage holds is one more sum that only grows along a walk, and so does the largest working set of
+the nodes added: where both together are beyond the limit, the walk turns back.
 
 Parameters that several nodes use count once per stage (`framework.structure.ideals.held`): p(J) - p(I) above is then
 what the nodes of J - I use alone, plus the shared parameters with a user there, which grow along a walk as ``in`` does,
@@ -47,7 +48,7 @@ from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.structure.bit_sets import holds, which_are_in
-from framework.structure.ideals.held import Shared, hold, release, shared_of, unions
+from framework.structure.ideals.held import Shared, hold, largest_outside, release, shared_of, unions
 from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
 from framework.structure.kernel import inlined_kernel, kernel
@@ -65,7 +66,7 @@ _NEVER = 1 << 62
 
 
 class Tensors(NamedTuple):
-    """What tensors cost, and who makes and reads them, as in `framework.model.topology`."""
+    """What tensors cost, who makes and reads them, as in `framework.model.topology`; what each node needs to run."""
 
     cost: IntArray
     producer: IntArray
@@ -74,11 +75,12 @@ class Tensors(NamedTuple):
     in_ptr: IntArray
     in_tensors: IntArray
     shared: Shared
+    worksets: IntArray
 
 
 INSIDE, MISSING = range(2)
 """Columns of `Path.counts`."""
-AT, EDGE, ADDED, INBOUND, DONE, HELD, HELD_SIZE = range(7)
+AT, EDGE, ADDED, INBOUND, DONE, HELD, HELD_SIZE, WORKING = range(8)
 """Columns of `Path.frames`."""
 
 
@@ -86,9 +88,9 @@ class Path(NamedTuple):
     """Memory of a walk; few arrays, so that the walk has registers for all of them.
 
     `counts` is ``[tensors, 2]``, for tensors that cross the start: consumers in the stage so far, consumers outside the
-    start still missing. `frames` is ``[nodes + 1, 7]``, a row per node of the path: the ideal, its next edge, the node
-    added last, what comes in and what ends there, and cost and size of the shared parameters held. `users` is
-    ``[shared parameters]``: users in the stage so far.
+    start still missing. `frames` is ``[nodes + 1, 8]``, a row per node of the path: the ideal, its next edge, the node
+    added last, what comes in and what ends there, cost and size of the shared parameters held, the largest working set.
+    `users` is ``[shared parameters]``: users in the stage so far.
     """
 
     counts: IntArray
@@ -118,14 +120,14 @@ class ChainSearch:
         self._merged = np.empty(len(lattice), np.int64)
         limit = instance.stage_limit
         # Sizes held by each ideal; none where there is no hard limit.
-        self._sizes = np.zeros(0, np.int64)
+        self._sizes = self._worksets = np.zeros(0, np.int64)
         self._size_limit = 0
         if limit is not None:
             self._sizes = lattice.sums(limit.sizes)
-            self._size_limit = limit.limit
+            self._size_limit, self._worksets = limit.limit, limit.worksets
         self._path = Path(
             np.zeros((instance.m, 2), np.int64),
-            np.empty((instance.n + 1, 7), np.int64),
+            np.empty((instance.n + 1, 8), np.int64),
             np.zeros(len(instance.shared), np.int64),
         )
         self._shared = shared_of(instance)
@@ -133,6 +135,7 @@ class ChainSearch:
         self._sizes_needed = self._sizes
         if limit is not None:
             self._sizes_needed = unions(lattice, self._shared, self._sizes, limit.shared_sizes).outside
+            self._sizes_needed = self._sizes_needed + largest_outside(lattice, limit.worksets)
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
@@ -160,6 +163,7 @@ class ChainSearch:
             top.in_ptr,
             top.in_tensors,
             self._shared,
+            self._worksets,
         )
         limits = Limits(stages, threshold, self._capacity, self._size_limit)
         states = States(self._stages_to, self._origin, self._queue, self._merged, self._least)
@@ -280,7 +284,7 @@ def _extend(
     steps = 0
     depth = 0
     frames[0, AT], frames[0, EDGE], frames[0, ADDED] = start, edge_ptr[start], -1
-    frames[0, INBOUND] = frames[0, DONE] = frames[0, HELD] = frames[0, HELD_SIZE] = 0
+    frames[0, INBOUND] = frames[0, DONE] = frames[0, HELD] = frames[0, HELD_SIZE] = frames[0, WORKING] = 0
     while depth >= 0:
         if frames[depth, EDGE] == edge_ptr[frames[depth, AT] + 1]:
             if frames[depth, ADDED] >= 0:
@@ -301,7 +305,9 @@ def _extend(
             continue
         if limited:
             held_size = frames[depth, HELD_SIZE] if shares else 0
-            if sizes[there] - sizes[start] + held_size > limits.size:
+            working = max(frames[depth, WORKING], tensors.worksets[v])
+            frames[depth + 1, WORKING] = working
+            if sizes[there] - sizes[start] + held_size + working > limits.size:
                 continue
         cuts = frames[depth, INBOUND] + frames[depth, DONE]
         if least[0, there] + cuts > room or (overflows and least[1, there] + cuts + held > more_room):
@@ -321,7 +327,11 @@ def _extend(
             own + new_inbound > threshold
             or least[0, there] + cuts > room
             or (overflows and least[1, there] + cuts + held > more_room)
-            or (shares and limited and sizes[there] - sizes[start] + frames[depth + 1, HELD_SIZE] > limits.size)
+            or (
+                shares
+                and limited
+                and sizes[there] - sizes[start] + frames[depth + 1, HELD_SIZE] + frames[depth + 1, WORKING] > limits.size
+            )
         ):
             _take_back(tensors, path, v)
             if shares:

@@ -15,7 +15,7 @@ from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.structure.bit_sets import holds
 from framework.structure.ideals.lattice import IdealLattice, Lattice
-from framework.structure.kernel import allocating_kernel, inlined_kernel
+from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 
 
 class Shared(NamedTuple):
@@ -90,6 +90,23 @@ def _fill_unions(lattice: Lattice, shared: Shared, sizes: IntArray, inside: IntA
                     more[there] += sizes[q]
                 if last:
                     less[there] += sizes[q]
+
+
+def largest_outside(lattice: IdealLattice, worksets: IntArray) -> IntArray:
+    """Return the largest working set of the nodes outside of each ideal of a complete lattice, ``[ideals]``."""
+    largest = np.zeros(len(lattice), np.int64)
+    if worksets.any():
+        _fill_largest_outside(lattice.arrays, worksets, largest)
+    return largest
+
+
+@kernel
+def _fill_largest_outside(lattice: Lattice, worksets: IntArray, largest: IntArray) -> None:
+    """Outside of an ideal are the nodes that can be added next, and what is outside once one of them is added."""
+    for ideal in range(len(largest) - 1, -1, -1):
+        for e in range(lattice.edge_ptr[ideal], lattice.edge_ptr[ideal + 1]):
+            more = max(worksets[lattice.edge_node[e]], largest[lattice.edge_ideal[e]])
+            largest[ideal] = max(largest[ideal], more)
 
 
 @inlined_kernel

@@ -27,7 +27,7 @@ class Sums(NamedTuple):
     """Work, parameters, cut and size of each ideal; no sizes where there is no limit on them.
 
     `parameters` and `sizes` are of what nodes use alone; `held`, `needed` and `sizes_needed` are of all that the nodes
-    inside (`held`) or outside an ideal use, shared parameters once.
+    inside (`held`) or outside an ideal use, shared parameters once; in `sizes_needed` with the largest working set.
     """
 
     work: IntArray

@@ -1,17 +1,20 @@
 """The model of `framework.structure.models.stages_cp` with a hard limit on what a stage holds, exactly.
 
-One more row a stage: the sizes of the nodes in it, and of the shared parameters it holds, sum to at most the limit L.
-Sizes are divided by their greatest common divisor d first, and L by d rounded down: a sum of multiples of d is at most
-L exactly if it is at most d floor(L / d). Where numbers are still too large for CP-SAT (see `stage_model`), the row is
-written in two digits as there.
+One more row a stage: the sizes of the nodes in it, and of the shared parameters it holds, and its largest working set
+sum to at most the limit L. The working sets W_0 < W_1 < ... of the nodes that a stage can have become W_0, which a
+stage without nodes is charged as well (were it too much, no node could run), and W_i - W_(i-1) for each i > 0 with a
+literal that is true if the stage has a node with W_i or more. Sizes are divided by their greatest common divisor d
+first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at most d floor(L / d). Where
+numbers are still too large for CP-SAT (see `stage_model`), the row is written in two digits as there.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
-from framework.structure.models.stages_cp import SAFE_RESOLUTION, StageModel
+from framework.structure.models.stages_cp import SAFE_RESOLUTION, StageModel, negated
 
 Terms = list[tuple[Any, int]]
 """Literals, or True or False where a window decides, and their coefficients."""
@@ -25,8 +28,8 @@ class LimitedStageModel(StageModel):
         limit = self.problem.instance.stage_limit
         if limit is None:
             return
-        sizes, shared_sizes = limit.sizes.tolist(), limit.shared_sizes.tolist()
-        divisor = math.gcd(*sizes, *shared_sizes) or 1
+        sizes, shared_sizes, worksets = limit.sizes.tolist(), limit.shared_sizes.tolist(), limit.worksets.tolist()
+        divisor = math.gcd(*sizes, *shared_sizes, *worksets) or 1
         most = limit.limit // divisor
         rows: list[Terms] = [[] for _ in range(self.k)]
         for v, size in enumerate(sizes):
@@ -35,13 +38,34 @@ class LimitedStageModel(StageModel):
             if clipped:
                 for b in range(self.earliest[v], self.latest[v] + 1):
                     rows[b] += [(self._literal(v, b), clipped), (self._literal(v, b - 1), -clipped)]
-        for terms, held in zip(rows, self._held, strict=True):
+        for b, (terms, held) in enumerate(zip(rows, self._held, strict=True)):
             self._tick()
             terms += [(literal, min(shared_sizes[q] // divisor, most + 1)) for q, literal in held if shared_sizes[q]]
-            self._add_at_most(terms, most)
+            least = self._add_worksets(b, [min(size // divisor, most + 1) for size in worksets], terms)
+            self._add_at_most(terms, most - least)
+
+    def _add_worksets(self, b: int, worksets: list[int], terms: Terms) -> int:
+        """Add to the terms what stage b needs beyond the smallest working set of the nodes it can have; return that."""
+        nodes = [v for v in range(len(worksets)) if self.earliest[v] <= b <= self.latest[v]]
+        levels = sorted({worksets[v] for v in nodes})
+        if not levels:
+            return 0
+        reached = {size: self.model.new_bool_var("") for size in levels[1:]}
+        for lower, size in pairwise(levels):
+            terms.append((reached[size], size - lower))
+            if lower in reached:
+                self.model.add_implication(reached[size], reached[lower])
+        for v in nodes:
+            if worksets[v] in reached:
+                here = [self._literal(v, b), negated(self._literal(v, b - 1))]
+                self._add_clause(here, [reached[worksets[v]]])
+        return levels[0]
 
     def _add_at_most(self, terms: Terms, most: int) -> None:
         """Add that the terms sum to at most `most`, in two digits where that is large."""
+        if most < 0:
+            self.model.add_bool_or([])
+            return
         base = max(1, -(-most // SAFE_RESOLUTION))
         if base == 1:
             self.model.add(_weighted(terms) <= most)

@@ -208,7 +208,7 @@ class StageModel:
                 self._tick(len(row))
                 literal = self.model.new_bool_var("")
                 clauses = [
-                    self._add_clause([self._literal(v, b), _negated(self._literal(v, b - 1))], [literal]) for v in row
+                    self._add_clause([self._literal(v, b), negated(self._literal(v, b - 1))], [literal]) for v in row
                 ]
                 if any(clauses):
                     self._held[b].append((q, literal))
@@ -224,9 +224,9 @@ class StageModel:
             for b in range(self.earliest[u], self.latest[u] + 1):
                 self._tick(len(self._parts.last_consumers[t]))
                 out = self.model.new_bool_var("")
-                here = [self._literal(u, b), _negated(self._literal(u, b - 1))]
+                here = [self._literal(u, b), negated(self._literal(u, b - 1))]
                 clauses = [
-                    self._add_clause([*here, _negated(self._literal(v, b))], [out])
+                    self._add_clause([*here, negated(self._literal(v, b))], [out])
                     for v in self._parts.last_consumers[t]
                 ]
                 if any(clauses):
@@ -238,7 +238,7 @@ class StageModel:
                 inward = self.model.new_bool_var("")
                 clauses = [
                     self._add_clause(
-                        [self._literal(v, b), _negated(self._literal(v, b - 1)), self._literal(u, b - 1)], [inward]
+                        [self._literal(v, b), negated(self._literal(v, b - 1)), self._literal(u, b - 1)], [inward]
                     )
                     for v in consumers
                 ]
@@ -302,7 +302,8 @@ def estimated_size(problem: Problem) -> int:
     return k * (2 * instance.n + instance.topology.edges + 2 * instance.m + len(instance.shared) + pins)
 
 
-def _negated(literal: Any) -> Any:
+def negated(literal: Any) -> Any:
+    """Return the opposite of a literal, or of True or False."""
     return (not literal) if isinstance(literal, bool) else literal.negated()
 
 

@@ -50,7 +50,7 @@ class StageWindows:
             weights.append((instance.work + instance.parameter_cost, instance.shared_cost, 1, instance.capacity))
         if instance.stage_limit is not None:
             limit = instance.stage_limit
-            weights.append((limit.sizes, limit.shared_sizes, 0, limit.limit))
+            weights.append((limit.sizes, limit.shared_sizes, 0, limit.additive))
         # The weight of ancestors and self, of descendants and self in place of the weight.
         self._sides = [
             (

@@ -30,6 +30,7 @@ from framework.structure.primal.moves import (
     collect,
     move_node,
     nodes_of,
+    obeys_limit,
     span,
     stand_at,
     walk_of,
@@ -76,7 +77,8 @@ class Annealer:
 
     def __init__(self, problem: Problem, partition: Partition, seed: int) -> None:
         self._problem = problem
-        self._nodes, self._walk = nodes_of(problem), walk_of(problem)
+        self._nodes = nodes_of(problem)
+        self._walk = walk_of(problem, self._nodes)
         self._best_stage = np.zeros(problem.instance.n, np.int64)
         self._random = np.array([(seed * SPLITMIX_STEP + 0x1234567) & ((1 << 64) - 1)], np.uint64)
         self._values = np.zeros(1, np.int64)
@@ -241,7 +243,7 @@ def _anneal(
             else:
                 other = -1
         change = _energy(cost[a], reference) + _energy(cost[b], reference) - before
-        fits = walk.held[a] <= nodes.size_limit and walk.held[b] <= nodes.size_limit
+        fits = obeys_limit(a, nodes, walk) and obeys_limit(b, nodes, walk)
         if fits and (change <= 0 or _uniform(random) < np.exp(-change / temperature)):
             if max(cost[a], cost[b]) < best[0]:
                 largest = 0

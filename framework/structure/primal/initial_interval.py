@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import pairwise
 
 import numpy as np
@@ -61,13 +62,13 @@ def known_partition(problem: Problem, best: Partition | None) -> tuple[Partition
 
 def _cannot_hold(instance: Instance, limit: StageLimit, k: int) -> bool:
     """Whether a node or the sum of all is too large; with pins, every stage holds an anchor as well."""
-    alone = limit.sizes + instance.shared.sums(limit.shared_sizes, np.arange(instance.n), instance.n)
+    alone = limit.sizes + limit.worksets + instance.shared.sums(limit.shared_sizes, np.arange(instance.n), instance.n)
     free = alone.copy()
     # An anchor may be one node with those pinned to its stage: what these hold is left out.
     free[limit.anchors] = 0
     room = limit.limit // 2 if len(limit.anchors) else limit.limit
     total = int(limit.sizes.sum()) + int(limit.shared_sizes.sum())
-    return bool(free.max() > room or alone.max() > limit.limit or total > k * limit.limit)
+    return bool(free.max() > room or alone.max() > limit.limit or total > k * limit.additive)
 
 
 def _filled(instance: Instance, k: int) -> list[Partition]:
@@ -97,18 +98,26 @@ def _reach(instance: Instance) -> IntArray:
     limit, shared = instance.stage_limit, instance.shared
     assert limit is not None
     held = np.concatenate(([0], np.cumsum(limit.sizes)))
-    if not len(shared):
+    if not len(shared) and not limit.worksets.any():
         return np.searchsorted(held, held[:-1] + limit.limit, side="right").astype(np.int64) - 1
     ptr, used = (array.tolist() for array in shared.of_nodes(instance.n))
-    own, sizes = limit.sizes.tolist(), limit.shared_sizes.tolist()
+    own, sizes, worksets = limit.sizes.tolist(), limit.shared_sizes.tolist(), limit.worksets.tolist()
     users = [0] * len(shared)
     reach, end, total = [0] * instance.n, 0, 0
+    # The nodes of the stage that no later one of it exceeds in working set: the first has the largest.
+    largest: deque[int] = deque()
     for v in range(instance.n):
+        while largest and largest[0] < v:
+            largest.popleft()
         while end < instance.n:
             more = own[end] + sum(sizes[q] for q in used[ptr[end] : ptr[end + 1]] if not users[q])
-            if total + more > limit.limit:
+            working = max(worksets[end], worksets[largest[0]] if largest else 0)
+            if total + more + working > limit.limit:
                 break
             total += more
+            while largest and worksets[largest[-1]] <= worksets[end]:
+                largest.pop()
+            largest.append(end)
             for q in used[ptr[end] : ptr[end + 1]]:
                 users[q] += 1
             end += 1

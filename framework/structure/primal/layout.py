@@ -89,7 +89,7 @@ def lay_out(instance: Instance, order: IntArray) -> Layout:
         held = np.concatenate(([0], np.cumsum(limit.sizes[order])))
         # The shared parameter of each entry of `uses`, which come in the order of the nodes.
         _, parameter = take_rows(used_ptr, used, order)
-        _fill_reach(held, limit.limit, limit.shared_sizes[parameter], layout)
+        _fill_reach(held, limit.worksets[order], limit.limit, limit.shared_sizes[parameter], layout)
     return layout
 
 
@@ -182,21 +182,32 @@ def _fill_uses(order: IntArray, used_ptr: IntArray, used: IntArray, cost: IntArr
 
 
 @allocating_kernel
-def _fill_reach(held: IntArray, limit: int, sizes: IntArray, layout: Layout) -> None:
+def _fill_reach(held: IntArray, worksets: IntArray, limit: int, sizes: IntArray, layout: Layout) -> None:
     """Fill in how far segments reach; `held` is what nodes hold alone up to each position, `sizes` is of each use."""
     ptr, uses, reach = layout.ptr, layout.uses, layout.reach
     n = len(reach)
     end = shared = 0
+    # Positions of the segment that no later one of it exceeds in working set, in `largest[head:tail]`.
+    largest = np.empty(n, np.int64)
+    head = tail = 0
     for i in range(n):
         if end < i:
             end, shared = i, 0
+        while head < tail and largest[head] < i:
+            head += 1
         while end < n:
-            more = 0
+            working, more = worksets[end], 0
+            if head < tail:
+                working = max(working, worksets[largest[head]])
             for y in range(ptr[USES, end], ptr[USES, end + 1]):
                 if uses[PREVIOUS, y] < i:
                     more += sizes[y]
-            if held[end + 1] - held[i] + shared + more > limit:
+            if held[end + 1] - held[i] + shared + more + working > limit:
                 break
+            while head < tail and worksets[largest[tail - 1]] <= worksets[end]:
+                tail -= 1
+            largest[tail] = end
+            tail += 1
             shared += more
             end += 1
         reach[i] = end

@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from framework.model.arrays import IntArray
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.structure.kernel import kernel
+from framework.structure.kernel import inlined_kernel, kernel
 
 LARGEST_GROUP = 60
 """Nodes of a compound move; larger groups are rarely accepted and dear to try."""
 
 
 class Nodes(NamedTuple):
-    """What the kernels need of an instance; `used` are the shared parameters of each node."""
+    """What the kernels need of an instance; `used` are the shared parameters of each node.
+
+    `worksets` are the distinct working sets, ascending, and `level` says which of them each node has.
+    """
 
     work: IntArray
     parameters: IntArray
@@ -38,12 +41,15 @@ class Nodes(NamedTuple):
     used: IntArray
     shared_cost: IntArray
     shared_sizes: IntArray
+    level: IntArray
+    worksets: IntArray
 
 
 class Walk(NamedTuple):
     """The partition the walk stands at.
 
-    Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost and hold.
+    Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost and hold
+    without their working sets; and nodes per working set and stage, and the largest working set of each stage.
     """
 
     stage: IntArray
@@ -52,6 +58,8 @@ class Walk(NamedTuple):
     cost: IntArray
     parameters: IntArray
     held: IntArray
+    levels: NDArray[np.int32]
+    highest: IntArray
 
 
 def nodes_of(problem: Problem) -> Nodes:
@@ -59,6 +67,9 @@ def nodes_of(problem: Problem) -> Nodes:
     instance, top = problem.instance, problem.instance.topology
     limit, shared = instance.stage_limit, instance.shared
     used_ptr, used = shared.of_nodes(instance.n)
+    worksets, level = np.unique(
+        np.zeros(instance.n, np.int64) if limit is None else limit.worksets, return_inverse=True
+    )
     return Nodes(
         work=instance.work,
         parameters=instance.parameter_cost,
@@ -80,10 +91,12 @@ def nodes_of(problem: Problem) -> Nodes:
         used=used,
         shared_cost=instance.shared_cost,
         shared_sizes=np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes,
+        level=level.astype(np.int64),
+        worksets=worksets,
     )
 
 
-def walk_of(problem: Problem) -> Walk:
+def walk_of(problem: Problem, nodes: Nodes) -> Walk:
     """Return memory for a walk; `stand_at` puts a partition there."""
     instance, k = problem.instance, problem.useful_stages
     return Walk(
@@ -93,6 +106,8 @@ def walk_of(problem: Problem) -> Walk:
         cost=np.zeros(k, np.int64),
         parameters=np.zeros(k, np.int64),
         held=np.zeros(k, np.int64),
+        levels=np.zeros((len(nodes.worksets), k), np.int32),
+        highest=np.zeros(k, np.int64),
     )
 
 
@@ -105,6 +120,9 @@ def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -
     np.add.at(walk.parameters, walk.stage, instance.parameter_cost)
     walk.held[:] = shared.sums(nodes.shared_sizes, walk.stage, k)
     np.add.at(walk.held, walk.stage, nodes.sizes)
+    walk.levels[:] = walk.highest[:] = 0
+    np.add.at(walk.levels, (nodes.level, walk.stage), 1)
+    np.maximum.at(walk.highest, walk.stage, nodes.level)
     walk.users[:] = 0
     np.add.at(walk.users, (shared.pins, walk.stage[shared.users]), 1)
     walk.counts[:] = 0
@@ -133,6 +151,8 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
             more += nodes.shared_cost[q]
             walk.held[b] += nodes.shared_sizes[q]
         walk.users[q, b] += 1
+    if len(nodes.worksets) > 1:
+        _move_workset(nodes.level[v], a, b, walk)
     from_a += max(0, parameters[a] - less - capacity) - max(0, parameters[a] - capacity)
     to_b += max(0, parameters[b] + more - capacity) - max(0, parameters[b] - capacity)
     for i in range(nodes.in_ptr[v], nodes.in_ptr[v + 1]):
@@ -167,6 +187,25 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
     parameters[a] -= less
     parameters[b] += more
     stage[v] = b
+
+
+@inlined_kernel
+def _move_workset(level: int, a: int, b: int, walk: Walk) -> None:
+    levels, highest = walk.levels, walk.highest
+    levels[level, a] -= 1
+    levels[level, b] += 1
+    highest[b] = max(highest[b], level)
+    while highest[a] > 0 and levels[highest[a], a] == 0:
+        highest[a] -= 1
+
+
+@inlined_kernel
+def obeys_limit(b: int, nodes: Nodes, walk: Walk) -> bool:
+    """Whether a stage holds no more than it may.
+
+    A stage without nodes counts as having the smallest working set: if that is too much, no partition obeys.
+    """
+    return bool(walk.held[b] + nodes.worksets[walk.highest[b]] <= nodes.size_limit)
 
 
 @kernel

@@ -1,12 +1,12 @@
 """Contraction: nodes that must share a stage become one node, and the result is an instance again.
 
-The partitions of the result are exactly the partitions of the given instance that keep every group in one
-stage, at the same cost. A group is one side of every cut, so a tensor between groups keeps its cost and a
-tensor inside a group is never paid; tensors that now agree in producer and consumers are cut by the same
-stages, so their costs add. A parameter is held by the stages that hold a group with a user, once each, as before; one
-that a single group uses is that group's own. Groups on a common cycle have to share a stage (stages never decrease
-along an edge), so strongly connected groups are condensed. A dependency of cost zero is dropped where a tensor with a
-cost or a longer path implies it.
+The partitions of the result are exactly the partitions of the given instance that keep every group in one stage, at the
+same cost. A group is one side of every cut, so a tensor between groups keeps its cost and a tensor inside a group is
+never paid; tensors that now agree in producer and consumers are cut by the same stages, so their costs add. A parameter
+is held by the stages that hold a group with a user, once each, as before; one that a single group uses is that group's
+own. A group's working set is the largest of its nodes. Groups on a common cycle have to share a stage (stages never
+decrease along an edge), so strongly connected groups are condensed. A dependency of cost zero is dropped where a tensor
+with a cost or a longer path implies it.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def contract(instance: Instance, group: IntArray) -> Instance:
             limit=limit.limit,
             anchors=node_of_input[limit.anchors],
             shared_sizes=renamed.sizes[1],
+            worksets=_largest_by(node_of_input, limit.worksets, n),
         )
     return replace(
         instance,
@@ -147,6 +148,12 @@ def _necessary_dependencies(n: int, arcs: IntArray, free: IntArray) -> IntArray:
     every = np.union1d(paid, wanted)
     redundant = redundant_arcs(n, row_pointers(every // n, n), every % n)
     return wanted[~redundant[np.searchsorted(every, wanted)]]
+
+
+def _largest_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
+    largest = np.zeros(n, np.int64)
+    np.maximum.at(largest, keys, values)
+    return largest
 
 
 def _sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:

@@ -44,8 +44,9 @@ stage b holds those of v already, so its parameters grow by at most p(u); stage 
 (2) likewise, without what u uses.
 
 *Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
-stages hold still does after the move. Only such nodes move; those with a size may be moved to. The size of a shared
-parameter that the target uses is in its stage already, so it is none of the node that moves.
+stages hold still does after the move. So it does if the node also has a working set, but the node that it moves to one
+at least as large. Only such nodes move; those with a size may be moved to. The size of a shared parameter that the target
+uses is in its stage already, so it is none of the node that moves.
 
 *Who can be v, who can be u.* Successors have larger indices than the node, and descendants of v larger ones than v:
 so in a pull, v is the first successor of u and the only direct one; in a push, u is the last predecessor
@@ -168,15 +169,24 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     root = np.arange(instance.n, dtype=np.int64)
     lowered = np.zeros(instance.n, np.int64)
     slack = np.minimum(instance.work, tolerance)
-    _find_dominated(load, uses, slack, instance.tensor_cost, instance.topology.arrays, redundant, root, lowered)
+    worksets = root * 0 if instance.stage_limit is None else instance.stage_limit.worksets
+    nodes = _Nodes(load, slack, worksets, uses)
+    _find_dominated(nodes, instance.tensor_cost, instance.topology.arrays, redundant, root, lowered)
     return root, lowered
+
+
+class _Nodes(NamedTuple):
+    """What moving each node adds to a stage, what its work may lose, what it needs while it runs, what it uses."""
+
+    load: IntArray
+    slack: IntArray
+    worksets: IntArray
+    uses: _Uses
 
 
 @allocating_kernel
 def _find_dominated(
-    load: IntArray,
-    uses: _Uses,
-    slack: IntArray,
+    nodes: _Nodes,
     cost: IntArray,
     top: TopologyArrays,
     redundant: BoolArray,
@@ -188,6 +198,7 @@ def _find_dominated(
     While it is built, `root` is a union-find whose links are the moves: a node without a target is the root of
     its tree, and it may move to any node of another tree without closing a chain.
     """
+    load, slack, worksets, uses = nodes.load, nodes.slack, nodes.worksets, nodes.uses
     n = len(root)
     direct_in = np.zeros(n, np.int64)
     direct_out = np.zeros(n, np.int64)
@@ -202,12 +213,12 @@ def _find_dominated(
         if direct_out[x] == 1:
             v = top.succs[top.succ_ptr[x]]
             excess = _excess_of_pull(x, v, load[x] + _load_beside(uses, x, v), least, cost, top)
-            if excess < least and find_root(root, v) != x:
+            if excess < least and worksets[x] <= worksets[v] and find_root(root, v) != x:
                 target, least = v, excess
         if direct_in[x] == 1:
             u = top.preds[top.pred_ptr[x + 1] - 1]
             excess = _excess_of_push(x, u, load[x] + _load_beside(uses, x, u), cost, top)
-            if excess < least and find_root(root, u) != x:
+            if excess < least and worksets[x] <= worksets[u] and find_root(root, u) != x:
                 target, least = u, excess
         if target >= 0:
             root[x] = target

@@ -1,11 +1,13 @@
 """Hard limits as parts of an instance: a limit on the memory of each stage, and nodes pinned to stages.
 
 *A limit L on memory.* It replaces the capacity, so nothing streams in and no partition that obeys pays for overflow.
-Each node has a size, each stage a limit, and both are exact integers (`StageLimit`). Besides, overflow is put to a new
-use: with parameter costs floor(F size / L) and the capacity F, for any F >= 0, a stage that obeys overflows by nothing,
-since the sum of the floors is at most F. So the costs are right for all partitions that obey and only ever higher than
-those of the bare instance for others: the optimum of the instance without its limit is a dual bound of the one with it,
-and a better one than without the new overflow. That is what entries without `Feature.LIMITS` are given.
+Each node has a size and a working set, each stage a limit, and all are exact integers (`StageLimit`): the sizes of a
+stage sum to at most L less its largest working set, so to at most A, which is L less the smallest of all. Besides,
+overflow is put to a new use: with parameter costs floor(F size / A) and the capacity F, for any F >= 0, a stage that
+obeys overflows by nothing, since the sum of the floors is at most F. So the costs are right for all partitions that
+obey and only ever higher than those of the bare instance for others: the optimum of the instance without its limit is a
+dual bound of the one with it, and a better one than without the new overflow. That is what entries without
+`Feature.LIMITS` are given.
 
 *Pins.* A chain of anchors a_0 -> ... -> a_{k-1} is added, nodes without work whose tensors cost nothing; anchor j
 becomes one node with the nodes pinned to stage j. Each anchor has the size L + 1 and the limit grows to L + (L + 1)
@@ -42,7 +44,12 @@ _OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4
 
 
 def limit_memory(
-    instance: Instance, sizes: IntArray, limit: int, stages: int, shared_sizes: IntArray | None = None
+    instance: Instance,
+    sizes: IntArray,
+    limit: int,
+    stages: int,
+    shared_sizes: IntArray | None = None,
+    worksets: IntArray | None = None,
 ) -> Instance:
     """Limit what each stage holds; parameters that do not fit in are no longer streamed.
 
@@ -54,7 +61,11 @@ def limit_memory(
         The most that a stage may hold, in the same unit.
     shared_sizes
         What each shared parameter of the instance takes up; None for nothing.
+    worksets
+        ``[n]`` what each node needs while it runs, in the same unit and each below 2^44; None for nothing.
     """
+    if worksets is None:
+        worksets = np.zeros(instance.n, np.int64)
     if shared_sizes is None:
         shared_sizes = np.zeros(len(instance.shared), np.int64)
     held, held_once = sizes.tolist(), shared_sizes.tolist()
@@ -66,21 +77,26 @@ def limit_memory(
         capacity=UNLIMITED,
     )
     total = sum(held) + sum(held_once)
+    additive = limit - int(worksets.min())
     # Where the limit leaves no partition, nothing need be bounded.
-    if 0 < limit < total <= stages * limit:
+    if 0 < additive < total <= stages * additive:
         # Every user of a shared parameter may pay for it, each in a stage of its own.
         copies = max(1, int(np.diff(instance.shared.ptr).max(initial=1)))
         capacity = min(_OVERFLOW_FACTOR * _unavoidable(bare, stages), _room(bare) // (stages * copies))
         # Python integers: bytes times ticks leave 64 bits.
-        parameters = [size * capacity // limit for size in held]
-        shared_cost = [size * capacity // limit for size in held_once]
+        parameters = [size * capacity // additive for size in held]
+        shared_cost = [size * capacity // additive for size in held_once]
     return replace(
         bare,
         parameter_cost=np.array(parameters, np.int64),
         shared_cost=np.array(shared_cost, np.int64),
         capacity=capacity,
         stage_limit=StageLimit(
-            sizes=sizes, limit=min(limit, total), anchors=np.zeros(0, np.int64), shared_sizes=shared_sizes
+            sizes=sizes,
+            limit=min(limit, total + int(worksets.max())),
+            anchors=np.zeros(0, np.int64),
+            shared_sizes=shared_sizes,
+            worksets=worksets,
         ),
     )
 
@@ -107,9 +123,10 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
     before = _places(instance, stage_of, stages)
     anchors = before + np.arange(stages)
     nodes = np.setdiff1d(np.arange(n + stages), anchors)
-    sizes, costs, work = (np.zeros(n + stages, np.int64) for _ in range(3))
+    sizes, costs, work, worksets = (np.zeros(n + stages, np.int64) for _ in range(4))
     work[nodes], costs[nodes], costs[anchors] = instance.work, parameters, cost
     sizes[nodes], sizes[anchors] = 0 if limit is None else limit.sizes, most + 1
+    worksets[nodes] = 0 if limit is None else limit.worksets
     chain = anchors[:-1]
     extended = replace(
         instance,
@@ -129,6 +146,7 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
             limit=2 * most + 1,
             anchors=anchors,
             shared_sizes=np.zeros(len(shared_cost), np.int64) if limit is None else limit.shared_sizes,
+            worksets=worksets,
         ),
         shared=replace(instance.shared, users=nodes[instance.shared.users]),
         shared_cost=shared_cost,

@@ -17,7 +17,8 @@ from framework.testing.instances import random_shared_problem
 def test_a_move_and_its_reverse(seed: int) -> None:
     problem = random_shared_problem(seed)
     rng = np.random.default_rng(seed)
-    nodes, walk = nodes_of(problem), walk_of(problem)
+    nodes = nodes_of(problem)
+    walk = walk_of(problem, nodes)
     start = balanced_partition(problem)
     if int(start.stage_of.max()) >= problem.useful_stages:
         pytest.skip("more stages than nodes")
@@ -32,7 +33,7 @@ def test_a_move_and_its_reverse(seed: int) -> None:
         move_node(v, there, nodes, walk)
         partition = Partition(stage_of=walk.stage.copy())
         assert np.array_equal(walk.cost, stage_costs(problem, partition).total[: len(walk.cost)])
-        again = walk_of(problem)
+        again = walk_of(problem, nodes)
         stand_at(partition, problem, nodes, again)
         assert same(walk, again)
         move_node(v, home, nodes, walk)
