@@ -88,7 +88,8 @@ PinOption = Annotated[
 MemoryLimitOption = Annotated[
     str | None,
     typer.Option(
-        "--memory-limit", help="The most that the parameters of a stage may take up, 8GiB: a hard limit, no streaming."
+        "--memory-limit",
+        help="The most that a stage may hold, 8GiB: parameters, state, largest working set. A hard limit, no streaming.",
     ),
 ]
 KeepFusedOption = Annotated[

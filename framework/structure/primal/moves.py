@@ -49,7 +49,7 @@ class Walk(NamedTuple):
     """The partition the walk stands at.
 
     Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost and hold
-    without their working sets; and nodes per working set and stage, and the largest working set of each stage.
+    without their working sets; if these differ, nodes per working set and stage, and the largest one of each stage.
     """
 
     stage: IntArray
@@ -120,9 +120,11 @@ def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -
     np.add.at(walk.parameters, walk.stage, instance.parameter_cost)
     walk.held[:] = shared.sums(nodes.shared_sizes, walk.stage, k)
     np.add.at(walk.held, walk.stage, nodes.sizes)
-    walk.levels[:] = walk.highest[:] = 0
-    np.add.at(walk.levels, (nodes.level, walk.stage), 1)
-    np.maximum.at(walk.highest, walk.stage, nodes.level)
+    walk.levels[:] = 0
+    walk.highest[:] = 0
+    if len(nodes.worksets) > 1:
+        np.add.at(walk.levels, (nodes.level, walk.stage), 1)
+        np.maximum.at(walk.highest, walk.stage, nodes.level)
     walk.users[:] = 0
     np.add.at(walk.users, (shared.pins, walk.stage[shared.users]), 1)
     walk.counts[:] = 0

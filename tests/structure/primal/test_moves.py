@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import numpy as np
 import pytest
 
-from framework.model.problem import Partition, stage_costs
+from framework.model.problem import Partition, Problem, obeys, stage_costs
 from framework.structure.primal.initial_interval import balanced_partition
-from framework.structure.primal.moves import Walk, move_node, nodes_of, span, stand_at, walk_of
-from framework.testing.instances import random_shared_problem
+from framework.structure.primal.moves import Walk, move_node, nodes_of, obeys_limit, span, stand_at, walk_of
+from framework.testing.instances import random_memory_problem, random_shared_problem
 
 
+@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem])
 @pytest.mark.parametrize("seed", range(60))
-def test_a_move_and_its_reverse(seed: int) -> None:
-    problem = random_shared_problem(seed)
+def test_a_move_and_its_reverse(draw: Callable[[int], Problem], seed: int) -> None:
+    problem = draw(seed)
     rng = np.random.default_rng(seed)
     nodes = nodes_of(problem)
     walk = walk_of(problem, nodes)
@@ -36,6 +38,9 @@ def test_a_move_and_its_reverse(seed: int) -> None:
         again = walk_of(problem, nodes)
         stand_at(partition, problem, nodes, again)
         assert same(walk, again)
+        if problem.instance.stage_limit is not None:
+            fits = all(obeys_limit(b, nodes, walk) for b in range(len(walk.cost)))
+            assert fits == obeys(problem, partition)
         move_node(v, home, nodes, walk)
         assert same(walk, before)
         move_node(v, there, nodes, walk)
