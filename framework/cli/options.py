@@ -89,7 +89,7 @@ MemoryLimitOption = Annotated[
     str | None,
     typer.Option(
         "--memory-limit",
-        help="The most that a stage may hold, 8GiB: parameters, state, largest working set. A hard limit, no streaming.",
+        help="The most that a stage may hold, 8GiB: parameters, state, largest working set; a hard limit, no streaming",
     ),
 ]
 KeepFusedOption = Annotated[
