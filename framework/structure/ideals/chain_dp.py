@@ -300,14 +300,14 @@ def _extend(
             continue
         there = edge_ideal[e]
         steps += 1
-        held = frames[depth, HELD] if shares else 0
+        held, size = frames[depth, HELD] if shares else 0, 0
         if there > last_useful:
             continue
         if limited:
             held_size = frames[depth, HELD_SIZE] if shares else 0
-            working = max(frames[depth, WORKING], tensors.worksets[v])
-            frames[depth + 1, WORKING] = working
-            if sizes[there] - sizes[start] + held_size + working > limits.size:
+            frames[depth + 1, WORKING] = max(frames[depth, WORKING], tensors.worksets[v])
+            size = sizes[there] - sizes[start] + frames[depth + 1, WORKING]
+            if size + held_size > limits.size:
                 continue
         cuts = frames[depth, INBOUND] + frames[depth, DONE]
         if least[0, there] + cuts > room or (overflows and least[1, there] + cuts + held > more_room):
@@ -327,11 +327,7 @@ def _extend(
             own + new_inbound > threshold
             or least[0, there] + cuts > room
             or (overflows and least[1, there] + cuts + held > more_room)
-            or (
-                shares
-                and limited
-                and sizes[there] - sizes[start] + frames[depth + 1, HELD_SIZE] + frames[depth + 1, WORKING] > limits.size
-            )
+            or (shares and limited and size + frames[depth + 1, HELD_SIZE] > limits.size)
         ):
             _take_back(tensors, path, v)
             if shares:

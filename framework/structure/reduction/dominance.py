@@ -45,8 +45,8 @@ stage b holds those of v already, so its parameters grow by at most p(u); stage 
 
 *Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
 stages hold still does after the move. So it does if the node also has a working set, but the node that it moves to one
-at least as large. Only such nodes move; those with a size may be moved to. The size of a shared parameter that the target
-uses is in its stage already, so it is none of the node that moves.
+at least as large. Only such nodes move; those with a size may be moved to. The size of a shared parameter that the
+target uses is in its stage already, so it is none of the node that moves.
 
 *Who can be v, who can be u.* Successors have larger indices than the node, and descendants of v larger ones than v:
 so in a pull, v is the first successor of u and the only direct one; in a push, u is the last predecessor
