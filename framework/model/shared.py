@@ -58,6 +58,8 @@ class SharedParameters:
 
     def of_nodes(self, n: int) -> tuple[IntArray, IntArray]:
         """Return the pair (ptr, parameters), ``[n + 1]`` and ``[pins]``: what each of n nodes uses, ascending."""
+        if not len(self):
+            return np.zeros(n + 1, np.int64), _none()
         ptr, parameters = self._by_user
         return np.concatenate((ptr, np.full(n + 1 - len(ptr), len(parameters), np.int64))), parameters
 

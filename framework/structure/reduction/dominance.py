@@ -160,8 +160,9 @@ def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] 
 
 def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray]:
     """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
-    load = instance.work + instance.parameter_cost if instance.can_overflow else instance.work
-    shared_load = instance.shared_cost if instance.can_overflow else np.zeros_like(instance.shared_cost)
+    overflows = instance.can_overflow
+    load = instance.work + instance.parameter_cost if overflows else instance.work
+    shared_load = instance.shared_cost if overflows else np.zeros_like(instance.shared_cost)
     if instance.stage_limit is not None:
         load = load + np.where(instance.stage_limit.sizes > 0, _IMMOVABLE, 0)
         shared_load = shared_load + np.where(instance.stage_limit.shared_sizes > 0, _IMMOVABLE, 0)
@@ -231,6 +232,8 @@ def _find_dominated(
 def _load_beside(uses: _Uses, x: int, target: int) -> int:
     """Return the load of the shared parameters that a node uses and its target does not, or enough to keep it."""
     load = 0
+    if not len(uses.load):
+        return load
     i, last = uses.ptr[target], uses.ptr[target + 1]
     for j in range(uses.ptr[x], uses.ptr[x + 1]):
         q = uses.parameters[j]
