@@ -16,6 +16,7 @@ from framework.formats.document import parse_document, read_document
 from framework.model.device import read_device
 from framework.model.exact import Rounding
 from framework.model.instance import MAX_STAGES
+from framework.model.memory import StageMemory
 from framework.portfolio.constraints import Constraints, read_constraints
 from framework.portfolio.records import (
     BoundRecord,
@@ -105,6 +106,7 @@ def _result(top: Fields) -> Result:
         node_names=tuple(top.texts("node_names")) if top.has("node_names") else (),
         node_ids=() if top.null("node_ids") else _node_ids(top),
         stage_costs=tuple(map(_stage_cost, top.rows("stage_costs"))),
+        stage_memory=tuple(map(_stage_memory, top.rows("stage_memory", ()))),
         bounds=tuple(map(_bound, top.rows("bounds"))),
         incumbent_source=_nullable(top, "incumbent_source", lambda key: top.text(key, empty=True)),
         trajectory=tuple(_moment(top, name, value) for name, value in top.entries("trajectory")),
@@ -178,6 +180,17 @@ def _stage_cost(row: Fields) -> StageCost:
     )
     row.finish()
     return cost
+
+
+def _stage_memory(row: Fields) -> StageMemory:
+    memory = StageMemory(
+        parameters=row.integer("parameters", least=0),
+        state=row.integer("state", least=0),
+        workset=row.integer("workset", least=0),
+        peak_live=row.integer("peak_live", least=0),
+    )
+    row.finish()
+    return memory
 
 
 def _bound(row: Fields) -> BoundRecord:

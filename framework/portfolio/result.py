@@ -16,6 +16,7 @@ from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
+from framework.model.memory import StageMemory, stage_memory
 from framework.model.pricing import check_rounding
 from framework.output_files import replacing
 from framework.portfolio.constraints import Constraints
@@ -72,6 +73,9 @@ class Result(Shown):
         Of the graph, in the order of `stage_of`; empty where a file of an earlier version lacks them.
     stage_costs
         Of each stage; empty without a partition.
+    stage_memory
+        What each stage holds, in bytes; empty without a partition, where the graph states no bytes, and in files of
+        earlier versions.
     bounds
         The best dual bound of each source, best first.
     incumbent_source
@@ -131,6 +135,7 @@ class Result(Shown):
     seconds: float
     environment: Mapping[str, Any] = field(default_factory=dict)
     earlier: bool = False
+    stage_memory: tuple[StageMemory, ...] = ()
 
     def __repr__(self) -> str:
         sides = (self.dual_bound, self.incumbent)
@@ -185,6 +190,7 @@ class Result(Shown):
             "node_names": list(self.node_names),
             "node_ids": list(self.node_ids) or None,
             "stage_costs": [row.as_dict() for row in self.stage_costs],
+            "stage_memory": [asdict(row) for row in self.stage_memory],
             "bounds": [bound.as_dict() for bound in self.bounds],
             "incumbent_source": self.incumbent_source,
             "trajectory": [moment.as_list() for moment in self.trajectory],
@@ -201,6 +207,8 @@ class Result(Shown):
         }
         if self.earlier:
             del document["rounding"], document["node_names"], document["node_ids"]
+        if not self.stage_memory:
+            del document["stage_memory"]
         return document
 
     def to_json(self) -> str:
@@ -302,6 +310,7 @@ def build_result(
         node_names=graph.node_names,
         node_ids=graph.node_ids,
         stage_costs=tuple(map(StageCost.of, costs)),
+        stage_memory=() if stage_of is None else stage_memory(graph, stage_of, board.problem.stages),
         bounds=tuple(_bound(bound, rounding) for bound in board.bounds),
         incumbent_source=None if board.incumbent is None else board.incumbent.source,
         trajectory=tuple(_moment(point, interval, values, rounding) for point in board.trajectory),

@@ -18,6 +18,7 @@ from framework.fields import Fields
 from framework.model.device import Device, read_device
 from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph, PhysicalCosts
+from framework.model.memory import stage_memory
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.portfolio.constraints import Constraints, constrain, on_instance, stages_of
@@ -171,6 +172,7 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
     checks += [
         _equal("the bottleneck in ticks", document["incumbent_ticks"], priced),
         _equal("the costs of the stages", document["stage_costs"], stage_rows(costs)),
+        *_check_memory(document, graph, stage_of, result.stages),
         _equal("the best of the dual bounds, in ticks", document["dual_bound_ticks"], dual),
         *_check_values(document, values, quantised.rounding),
         _check_sides(interval),
@@ -245,6 +247,16 @@ def _check_scale(document: Mapping[str, Any], rounding: Rounding, problem: Probl
     if "rounding" in document and document["rounding"] != rounding_row(rounding):
         return _equal(what, document["rounding"], rounding_row(rounding))
     return Check(what=what, passed=True, detail=f"{found[1]:g} per {found[0]}")
+
+
+def _check_memory(
+    document: Mapping[str, Any], graph: ModelGraph, stage_of: np.ndarray[Any, Any] | None, stages: int
+) -> list[Check]:
+    """Compare what the file says that stages hold; files of earlier versions say nothing."""
+    if "stage_memory" not in document:
+        return []
+    held = () if stage_of is None else stage_memory(graph, stage_of, stages)
+    return [_equal("what the stages hold", document["stage_memory"], [asdict(row) for row in held])]
 
 
 def _check_partition(problem: Problem, stage_of: np.ndarray[Any, Any], constraints: Constraints) -> Check:

@@ -159,7 +159,9 @@ def _stage_table(result: Result) -> FactTable:
     unit, factor = _unit_of(result)
     table = FactTable(f"stages, in {unit}")
     table.numbers("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck")
-    rows = result.stage_costs
+    rows, held = result.stage_costs, result.stage_memory
+    if held:
+        table.numbers("holds, MB", "peak, MB")
     sizes = [0] * len(rows)
     for stage in result.stage_of or ():
         sizes[stage] += 1
@@ -172,7 +174,8 @@ def _stage_table(result: Result) -> FactTable:
             continue
         values = [quantity(value * factor, 5) for value in row.as_dict().values()]
         style = "bold" if row.total == largest else ""
-        table.row(str(b), str(sizes[b]), *values, f"{100 * row.total / largest:.1f}%", style=style)
+        memory = [quantity(nbytes / 1e6, 4) for nbytes in (held[b].resident, held[b].peak)] if held else []
+        table.row(str(b), str(sizes[b]), *values, f"{100 * row.total / largest:.1f}%", *memory, style=style)
     return table
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class ResultView(_Printed):
         return result_figure(value)
 
     def tables(self, value: Result) -> Mapping[str, Rows]:
-        """Return the tables ``stages``, ``nodes``, ``bounds``, ``members`` and ``trajectory``."""
+        """Return the tables ``stages``, ``nodes``, ``bounds``, ``members``, ``trajectory`` and ``memory``."""
         stage_of = value.stage_of or ()
         return {
             "stages": [
@@ -114,6 +115,7 @@ class ResultView(_Printed):
                 }
                 for moment in value.trajectory
             ],
+            "memory": [{"stage": b, **asdict(row)} for b, row in enumerate(value.stage_memory)],
         }
 
 

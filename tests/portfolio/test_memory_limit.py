@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from framework.model.memory import stage_memory
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, obeys
 from framework.portfolio.constraints import PARAMETERS, RESIDENT, Constraints, constrain, on_instance, why_infeasible
+from framework.portfolio.result import Result
 from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
 from framework.portfolio.verification import verify_document
@@ -97,6 +98,12 @@ def test_a_limit_counts_what_is_there_at_once() -> None:
     for limit, stage_of in ((109, None), (119, None), (120, [0, 0, 1, 1])):
         document = solved(Constraints(memory_limit=limit))
         assert (document["status"], document["stage_of"]) == ("infeasible" if stage_of is None else "optimal", stage_of)
+        held = [] if stage_of is None else stage_memory(chain(), np.array(stage_of), 2)
+        assert document.get("stage_memory", []) == [asdict(row) for row in held]
+        assert Result.from_json(json.dumps(document)).stage_memory == tuple(held)
+        assert all(check.passed for check in verify_document(document, chain()).checks)
+    document["stage_memory"][0]["peak_live"] += 1
+    assert not all(check.passed for check in verify_document(document, chain()).checks)
     told = why_infeasible(chain(), Constraints(memory_limit=109), 2)
     assert told == "node 'v1' holds 110 bytes, more than the memory limit of 109"
 
