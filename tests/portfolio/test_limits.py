@@ -465,7 +465,7 @@ def test_nothing_is_streamed_under_a_memory_limit() -> None:
     )
     device = Device(name="small", link_bandwidth=10.0, fast_memory=50.0)
     wished = Settings(device=device, budget=20.0, entry="ideal-dp")
-    result = solve(graph, 2, constraints=Constraints(memory_limit=300), settings=wished)
+    result = solve(graph, 2, constraints=Constraints(memory_limit=310), settings=wished)
     assert result.status == "optimal"
     assert [cost.overflow for cost in result.stage_costs] == [0.0, 0.0]
     assert result.incumbent == pytest.approx(6.1)
