@@ -1,4 +1,4 @@
-"""Times and sizes as people write them."""
+"""Parse times and sizes as people write them, such as 5us and 8GiB."""
 
 from __future__ import annotations
 

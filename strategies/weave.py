@@ -1,4 +1,4 @@
-"""`weave`: corridor method: an exact dynamic program over interleavings of two chains, near the incumbent.
+"""`weave`: an exact dynamic program over interleavings of two chains near the incumbent (corridor method).
 
 Validity: it proves no bound; every partition is priced by the evaluator.
 

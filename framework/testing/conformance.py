@@ -1,4 +1,4 @@
-"""The conformance suite: tests that every formulation and strategy must pass, ready for those of a plugin.
+"""The conformance suite: tests that every formulation and strategy must pass, those of plugins included.
 
 In a test file of your own::
 
