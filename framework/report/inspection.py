@@ -141,13 +141,9 @@ def _shared(graph: ModelGraph) -> dict[str, Any]:
 
 def _candidates(instance: Instance, names: list[str]) -> list[dict[str, Any]]:
     """The nodes with the most work, and what a stage that holds nothing else would cost."""
-    top = instance.topology
-    tensor_of_pin = np.repeat(np.arange(instance.m), np.diff(top.consumer_ptr))
-    touched = np.zeros(instance.n, np.int64)
-    np.add.at(touched, top.consumers, instance.tensor_cost[tensor_of_pin])
-    np.add.at(touched, top.producer, instance.tensor_cost)
-    parameters = instance.parameter_cost + instance.shared.sums(instance.shared_cost, np.arange(instance.n), instance.n)
-    alone = instance.work + touched + np.maximum(parameters - instance.capacity, 0)
+    from framework.structure.flow.convex_cuts import costs_alone
+
+    alone = costs_alone(instance)
     total = max(1, instance.total_work)
     chosen = np.argsort(-instance.work, kind="stable")[:CANDIDATES].tolist()
     return [
