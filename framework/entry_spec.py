@@ -146,7 +146,7 @@ class EntrySpec:
         for part in _split_outside_brackets(rest) if rest else []:
             key, equals, value = part.partition("=")
             if not equals or not key:
-                raise UserError(f"cannot read {part!r}", where=text, mend="write name:param=value,param=value")
+                raise UserError(f"cannot read {part!r}", where=text, hint="write name:param=value,param=value")
             arguments.append((key.strip().replace("-", "_"), value.strip()))
         return cls(name.strip(), tuple(arguments))
 
@@ -169,9 +169,9 @@ def split_entries(text: str) -> tuple[str, ...]:
         elif entries and ":" in entries[-1]:
             entries[-1] += f",{part}"
         else:
-            raise UserError(f"{part!r} is a parameter of no entry", where=text, mend="write name:param=value")
+            raise UserError(f"{part!r} is a parameter of no entry", where=text, hint="write name:param=value")
     if not all(entries):
-        raise UserError("an entry has no name", where=text, mend="write name,name or name:param=value,name")
+        raise UserError("an entry has no name", where=text, hint="write name,name or name:param=value,name")
     return tuple(entries)
 
 

@@ -12,16 +12,16 @@ class UserError(Exception):
         What is wrong, in a few words.
     where
         The file, line, node, field or option concerned; empty when `what` already says it.
-    mend
+    hint
         What to do about it; empty when it is obvious.
     """
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         self.what = what
         self.where = where
-        self.mend = mend
+        self.hint = hint
         line = f"{where}: {_cut(what)}" if where else _cut(what)
-        super().__init__(f"{line} ({_cut(mend)})" if mend else line)
+        super().__init__(f"{line} ({_cut(hint)})" if hint else line)
 
 
 class OutOfTimeError(Exception):

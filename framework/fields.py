@@ -91,9 +91,9 @@ class Fields:
         path = self._inner_path(key) if key else self._path
         return f"{self._file}: {path}" if path else self._file
 
-    def error(self, key: str, what: str, mend: str = "") -> UserError:
+    def error(self, key: str, what: str, hint: str = "") -> UserError:
         """Return an error about a key."""
-        return UserError(what, where=self.where(key), mend=mend)
+        return UserError(what, where=self.where(key), hint=hint)
 
     def has(self, key: str) -> bool:
         """Whether the object holds a key, whatever its value."""
@@ -118,8 +118,8 @@ class Fields:
         value, known = self._take(key, REQUIRED), list(words)
         if not isinstance(value, str) or value not in known:
             near = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
-            mend = f"did you mean {near[0]}?" if near else f"the words here are {', '.join(known)}"
-            raise self.error(key, f"{shown(value)} is not known", mend)
+            hint = f"did you mean {near[0]}?" if near else f"the words here are {', '.join(known)}"
+            raise self.error(key, f"{shown(value)} is not known", hint)
         return value
 
     def flag(self, key: str, default: bool = REQUIRED) -> bool:
@@ -169,7 +169,7 @@ class Fields:
         try:
             return parse(str(value))
         except UserError as error:
-            raise UserError(error.what, where=self.where(name), mend=error.mend) from error
+            raise UserError(error.what, where=self.where(name), hint=error.hint) from error
         except ValueError:
             # An integer of thousands of digits has no text.
             raise self.error(name, f"cannot read {shown(value)}") from None
@@ -224,10 +224,10 @@ class Fields:
         for key in self._table:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, 1)
-                mend = (
+                hint = (
                     f"did you mean {near[0]}?" if near else f"the keys here are {', '.join(dict.fromkeys(self._known))}"
                 )
-                raise self.error(shortened(key), "there is no such key", mend)
+                raise self.error(shortened(key), "there is no such key", hint)
 
     def _inner_path(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name

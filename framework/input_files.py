@@ -95,7 +95,7 @@ def check_deadline(where: str) -> None:
     """
     left = remaining_seconds()
     if left is not None and left <= 0:
-        raise UserError("the budget ended while this was read", where=where, mend="give a larger `budget`")
+        raise UserError("the budget ended while this was read", where=where, hint="give a larger `budget`")
 
 
 def size_limit() -> int:
@@ -105,7 +105,7 @@ def size_limit() -> int:
         return DEFAULT_LIMIT
     limit = parse_bytes(text)
     if not 1 <= limit < 1 << 62:
-        raise UserError(f"{text!r} is no size limit", where=LIMIT_VARIABLE, mend="give a size such as 16GB")
+        raise UserError(f"{text!r} is no size limit", where=LIMIT_VARIABLE, hint="give a size such as 16GB")
     return int(limit)
 
 
@@ -168,7 +168,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
                 raise UserError(
                     f"the {kind} data is damaged: {error}",
                     where=where,
-                    mend="fetch or write the file again; it may be cut off",
+                    hint="fetch or write the file again; it may be cut off",
                 ) from None
     return data
 
@@ -190,7 +190,7 @@ def decode_text(data: bytes, where: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"not UTF-8 text (byte {error.start})", where=where, mend="give a text file, encoded as UTF-8"
+            f"not UTF-8 text (byte {error.start})", where=where, hint="give a text file, encoded as UTF-8"
         ) from None
 
 
@@ -201,9 +201,9 @@ def check_is_regular(path: str | os.PathLike[str]) -> None:
 
 
 def _check_regular(mode: int, where: str) -> None:
-    for is_kind, what, mend in _KINDS:
+    for is_kind, what, hint in _KINDS:
         if is_kind(mode):
-            raise UserError(what, where=where, mend=mend)
+            raise UserError(what, where=where, hint=hint)
 
 
 def _collect(more: Callable[[], bytes], where: str, limit: int, said: str) -> bytes:
@@ -220,7 +220,7 @@ def _collect(more: Callable[[], bytes], where: str, limit: int, said: str) -> by
 def _too_large(what: str, where: str, size: int) -> UserError:
     more = "more than the limit" if what.endswith("are") else ""
     gigabytes = -(-2 * size // 10**9)
-    return UserError(f"{what} {more}".strip(), where=where, mend=f"if it is meant: `{LIMIT_VARIABLE}={gigabytes}GB`")
+    return UserError(f"{what} {more}".strip(), where=where, hint=f"if it is meant: `{LIMIT_VARIABLE}={gigabytes}GB`")
 
 
 def _gunzipped(data: bytes) -> Iterator[bytes]:

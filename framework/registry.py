@@ -65,18 +65,18 @@ class Registry:
             raise UserError(
                 f"the name {entry.name!r} is taken by {taken.factory.__module__}.{taken.factory.__qualname__}",
                 where=where,
-                mend="register it under another name",
+                hint="register it under another name",
             )
         if not entry.name or set(entry.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
-            raise UserError(f"{entry.name!r} is no name", where=where, mend="use a-z, 0-9 and hyphens")
+            raise UserError(f"{entry.name!r} is no name", where=where, hint="use a-z, 0-9 and hyphens")
         if not dataclasses.is_dataclass(entry.factory):
-            raise UserError("not a dataclass", where=where, mend="decorate it with @dataclass(frozen=True)")
+            raise UserError("not a dataclass", where=where, hint="decorate it with @dataclass(frozen=True)")
         method = {Kind.FORMULATION: "bound", Kind.STRATEGY: "run", Kind.PORTFOLIO: "members"}[entry.kind]
         required = [method] + (["decide"] if entry.supports(Feature.DECISION) else [])
         for name in required:
             if not hasattr(entry.factory, name):
                 raise UserError(
-                    f"has no {name!r}", where=where, mend=f"a {entry.kind} needs it; see framework.contracts"
+                    f"has no {name!r}", where=where, hint=f"a {entry.kind} needs it; see framework.contracts"
                 )
         self._entries[entry.name] = entry
 
@@ -86,8 +86,8 @@ class Registry:
             import difflib
 
             near = difflib.get_close_matches(name, self._entries, n=3, cutoff=0.5)
-            mend = f"did you mean {', '.join(near)}?" if near else "see `pipebound list`"
-            raise UserError(f"nothing is registered as {name!r}", mend=mend)
+            hint = f"did you mean {', '.join(near)}?" if near else "see `pipebound list`"
+            raise UserError(f"nothing is registered as {name!r}", hint=hint)
         return self._entries[name]
 
     def entry_of(self, made: object) -> Entry | None:
@@ -156,7 +156,7 @@ class Registry:
         for name, text in spec.arguments:
             if name not in known:
                 options = ", ".join(known) or "none"
-                raise UserError(f"{spec.name} has no parameter {name!r}", mend=f"its parameters: {options}")
+                raise UserError(f"{spec.name} has no parameter {name!r}", hint=f"its parameters: {options}")
             arguments[name] = convert(text, known[name].type, where=f"{spec.name}:{name}")
         try:
             made = entry.factory(**arguments)
@@ -171,11 +171,11 @@ class Registry:
             inner = EntrySpec.parse(text)
             if not names.accepts(self.get(inner.name)):
                 able = ", ".join(entry.name for entry in self.entries() if names.accepts(entry))
-                raise UserError(f"{inner.name} {names.lacks}", mend=f"choose one of: {able}")
+                raise UserError(f"{inner.name} {names.lacks}", hint=f"choose one of: {able}")
             self.create(inner)
         except UserError as error:
             raise UserError(
-                error.what, where=f"{where}: {error.where}" if error.where else where, mend=error.mend
+                error.what, where=f"{where}: {error.where}" if error.where else where, hint=error.hint
             ) from None
 
     def create_formulation(self, spec: EntrySpec | str) -> Formulation:
@@ -191,7 +191,7 @@ class Registry:
         name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
         if not self.get(name).supports(Feature.DECISION):
             able = ", ".join(entry.name for entry in self.entries(supporting=[Feature.DECISION]))
-            raise UserError(f"{name} decides no thresholds", mend=f"choose one of: {able}")
+            raise UserError(f"{name} decides no thresholds", hint=f"choose one of: {able}")
         return typing.cast(DecisionFormulation, self.create(spec))
 
 
@@ -363,7 +363,7 @@ def load_plugin_file(path: str | Path) -> None:
     if str(path) in _loaded or str(path) in {_file_of(entry) for entry in registry.entries()}:
         return
     if not path.is_file():
-        raise UserError("no such file", where=str(path), mend="give Python files as `plugin_files`")
+        raise UserError("no such file", where=str(path), hint="give Python files as `plugin_files`")
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UserError("not a Python file", where=str(path))

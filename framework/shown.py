@@ -86,15 +86,15 @@ class Shown:
         tables = self._view().tables(self)
         name = next(iter(tables)) if table is None else table
         if name not in tables:
-            raise UserError(f"there is no table {name!r}", mend=f"the tables are {', '.join(tables)}")
+            raise UserError(f"there is no table {name!r}", hint=f"the tables are {', '.join(tables)}")
         try:
             pd: Any = import_module("pandas")
         except ImportError as error:
-            raise UserError("pandas is not installed", mend="pip install pandas, or read as_dict()") from error
+            raise UserError("pandas is not installed", hint="pip install pandas, or read as_dict()") from error
         return pd.DataFrame.from_records(list(tables[name]))
 
     def _view(self) -> View:
         view = _views.get(type(self))
         if view is None:
-            raise UserError("nothing says how this is shown", mend="import pipebound")
+            raise UserError("nothing says how this is shown", hint="import pipebound")
         return view

@@ -31,7 +31,7 @@ def parse_seconds(text: str) -> float:
     """Read ``30``, ``30s``, ``500ms``, ``2m`` or ``1h`` as seconds."""
     seconds = _parse(text, _SECONDS, "a time such as 30s, 2m or 500ms")
     if seconds <= 0 or math.isinf(seconds):
-        raise UserError(f"{text!r} is no time to run in", mend="give a positive time such as 30s")
+        raise UserError(f"{text!r} is no time to run in", hint="give a positive time such as 30s")
     return seconds
 
 
@@ -39,7 +39,7 @@ def parse_latency(text: str) -> float:
     """Read ``5us``, ``0.2ms``, ``800ns`` or ``5e-6`` as seconds; ``0`` is none."""
     seconds = _parse(text, _SHORT, "a time such as 5us, 0.2ms or 5e-6 (seconds)")
     if math.isinf(seconds):
-        raise UserError(f"{text!r} is endless", mend="give a time such as 5us, 0.2ms or 5e-6 (seconds)")
+        raise UserError(f"{text!r} is endless", hint="give a time such as 5us, 0.2ms or 5e-6 (seconds)")
     return seconds
 
 
@@ -51,10 +51,10 @@ def parse_bytes(text: str) -> float:
 def _parse(text: str, units: dict[str, float], wanted: str) -> float:
     match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z\u00b5\u03bc]*)\s*", text.lower())
     if match is None or match[2] not in units:
-        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}")
+        raise UserError(f"cannot read {text!r}", hint=f"give {wanted}")
     unit = units[match[2]]
     try:
         # 100 us are 0.0001 s; the product with the float nearest to 1e-6 would be another number.
         return float(match[1]) * unit if unit >= 1 else float(match[1]) / round(1 / unit)
     except ValueError:
-        raise UserError(f"cannot read {text!r}", mend=f"give {wanted}") from None
+        raise UserError(f"cannot read {text!r}", hint=f"give {wanted}") from None

@@ -70,7 +70,7 @@ class ColumnGeneration:
         """Narrow the interval until nothing more can be refuted."""
         formulation = registry.create(self.over)
         if not isinstance(formulation, ColumnFormulation):
-            raise UserError(f"{self.over} generates no columns", where=NAME, mend="choose over=stage-cover")
+            raise UserError(f"{self.over} generates no columns", where=NAME, hint="choose over=stage-cover")
         search = _Search(problem, context)
         try:
             columns = formulation.cover(problem, context)

@@ -92,7 +92,7 @@ class Lagrangian:
         """Search until nothing improves any more."""
         formulation = registry.create(self.over)
         if not isinstance(formulation, LagrangianFormulation):
-            raise UserError(f"{self.over} has no Lagrangian relaxation", where=NAME, mend="choose over=nested-cuts")
+            raise UserError(f"{self.over} has no Lagrangian relaxation", where=NAME, hint="choose over=nested-cuts")
         search = _Search(problem, context)
         try:
             relaxation = formulation.relax(problem, context)

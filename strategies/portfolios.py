@@ -14,6 +14,6 @@ BUILT_IN = parse_portfolios(files("strategies").joinpath(_FILE).read_text(encodi
 for _table in BUILT_IN:
     if _table.features is None:
         # They cannot be collected from the members: this module is imported before some of these are registered.
-        raise UserError(f"the portfolio {_table.name!r} states no features", where=_FILE, mend="add a key `features`")
+        raise UserError(f"the portfolio {_table.name!r} states no features", where=_FILE, hint="add a key `features`")
 
 register_portfolios(BUILT_IN, __name__)

@@ -119,8 +119,8 @@ def test_a_document_says_what_it_is(content: str, what: str, tmp_path: Path) -> 
     path = tmp_path / "a.json"
     path.write_text(content)
     with pytest.raises(UserError) as caught:
-        read_document(path, format="pipebound-result", version=1, mend="solve writes one")
+        read_document(path, format="pipebound-result", version=1, hint="solve writes one")
     assert what in str(caught.value)
     assert str(path) in str(caught.value)
     path.write_text(json.dumps({"format": "pipebound-result", "version": 1, "rest": 5}))
-    assert read_document(path, format="pipebound-result", version=1, mend="").rest() == {"rest": 5}
+    assert read_document(path, format="pipebound-result", version=1, hint="").rest() == {"rest": 5}

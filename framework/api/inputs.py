@@ -61,7 +61,7 @@ def take_graph(graph: GraphLike, deadline: float | None = None) -> tuple[ModelGr
     if made is None:
         raise UserError(
             f"a {type(graph).__name__} is no graph",
-            mend="give a path, a ModelGraph, a networkx.DiGraph or a torch module",
+            hint="give a path, a ModelGraph, a networkx.DiGraph or a torch module",
         )
     return made, None
 
@@ -89,8 +89,8 @@ def _from_torch(graph: Any) -> ModelGraph | None:
     except UserError as error:
         if exported:
             raise
-        mend = "if it needs inputs: pipebound.from_torch(module, example_inputs) makes a graph of it"
-        raise UserError(error.what, where=error.where, mend=mend) from error
+        hint = "if it needs inputs: pipebound.from_torch(module, example_inputs) makes a graph of it"
+        raise UserError(error.what, where=error.where, hint=hint) from error
 
 
 def choose_device(graph: ModelGraph, source: GraphInput | None, device: Device | None) -> Device | None:
@@ -103,7 +103,7 @@ def choose_device(graph: ModelGraph, source: GraphInput | None, device: Device |
     """
     if not isinstance(graph.costs, PhysicalCosts):
         if device is not None:
-            raise UserError("this graph carries its own prices", where=graph.source, mend="leave out `device`")
+            raise UserError("this graph carries its own prices", where=graph.source, hint="leave out `device`")
         return None
     if device is not None:
         return device
@@ -136,7 +136,7 @@ def refuse_entries_of_script(*entries: str) -> None:
         if registry.get(name).factory.__module__ == "__main__":
             raise UserError(
                 f"{name} is defined in the running script or notebook, where the processes that run it do not find it",
-                mend="write it to a file of its own and name that in `plugin_files`",
+                hint="write it to a file of its own and name that in `plugin_files`",
             )
         if inner := registry.inner_of(text):
             refuse_entries_of_script(inner)

@@ -75,7 +75,7 @@ def recommend(
             watch=watch,
         )
     if found.answer is None:
-        raise UserError("no number of stages has a partition", mend=" ".join(found.left_out.values()))
+        raise UserError("no number of stages has a partition", hint=" ".join(found.left_out.values()))
     return found.answer
 
 
@@ -158,6 +158,6 @@ def _without_pinned_stage(
     if not able:
         raise UserError(
             f"node {name!r} is pinned to stage {last}, and `stages` ends at {numbers[-1]}",
-            mend=f"stages are counted from 0: give at least {counted(last + 1, 'stage')}",
+            hint=f"stages are counted from 0: give at least {counted(last + 1, 'stage')}",
         )
     return able, {k: f"Left out k = {k}: node {name!r} is pinned to stage {last}." for k in numbers if k <= last}

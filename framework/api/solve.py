@@ -80,7 +80,7 @@ def check_stages(stages: list[int]) -> None:
         For the first one.
     """
     if not stages:
-        raise UserError("`stages` is empty", mend="name at least one number of stages")
+        raise UserError("`stages` is empty", hint="name at least one number of stages")
     for k in stages:
         if type(k) is not int or not 1 <= k <= MAX_STAGES:
-            raise UserError(f"{k!r} is no number of stages", mend=f"give integers from 1 to {MAX_STAGES} for `stages`")
+            raise UserError(f"{k!r} is no number of stages", hint=f"give integers from 1 to {MAX_STAGES} for `stages`")

@@ -63,7 +63,7 @@ class Study:
     Raises
     ------
     UserError
-        Naming the key of the file and the mend.
+        Naming the key of the file, with a hint.
     """
 
     def __init__(self, spec: str | os.PathLike[str]) -> None:
@@ -144,7 +144,7 @@ class Study:
 
     def _check_store(self) -> None:
         if not self.spec.store.exists():
-            raise UserError("nothing of this study has been run", where=str(self.spec.store), mend="call run() first")
+            raise UserError("nothing of this study has been run", where=str(self.spec.store), hint="call run() first")
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def _graph(document: Mapping[str, Any], named: str, given: GraphLike | None) -> 
     origin = document["graph"]
     path = origin.get("path")
     if path is None or not (str(path).startswith(BUNDLED_SCHEME) or os.path.exists(path)):
-        raise UserError("the graph is not where it was", where=named, mend="give it as `graph`")
+        raise UserError("the graph is not where it was", where=named, hint="give it as `graph`")
     return read_graph(
         path,
         format=origin.get("format"),

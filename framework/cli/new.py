@@ -145,10 +145,10 @@ def command(
     from framework.report.escape import terminal
 
     if not name.replace("-", "").isalnum() or name != name.lower() or not name.isascii() or not name[0].isalpha():
-        raise UserError(f"{name!r} is no name", mend="use a-z, 0-9 and hyphens, a letter first")
+        raise UserError(f"{name!r} is no name", hint="use a-z, 0-9 and hyphens, a letter first")
     load_plugins()
     if any(entry.name == name for entry in registry.entries()):
-        raise UserError(f"the name {name!r} is taken", mend="see `pipebound list`")
+        raise UserError(f"the name {name!r} is taken", hint="see `pipebound list`")
     path = output if output is not None else Path(f"{name.replace('-', '_')}.py")
     class_name = "".join(part.capitalize() for part in name.split("-"))
     if keyword.iskeyword(class_name):
@@ -157,7 +157,7 @@ def command(
         with path.open("x", encoding="utf-8") as file:
             file.write(TEMPLATES[kind].format(name=name, class_name=class_name))
     except FileExistsError:
-        raise UserError("there is a file already", where=str(path), mend="choose another name or --output") from None
+        raise UserError("there is a file already", where=str(path), hint="choose another name or --output") from None
     except OSError as error:
         raise UserError(str(error.strerror), where=str(path)) from error
     typer.echo(terminal(f"wrote {path}; now: pipebound check {name} --plugin {quote(str(path))}"))

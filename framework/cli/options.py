@@ -115,7 +115,7 @@ def parse_optimization(text: str) -> Optimization:
         return Optimization(text)
     except ValueError:
         raise UserError(
-            f"there is no --optimization {text!r}", mend=f"choose one of {', '.join(Optimization)}"
+            f"there is no --optimization {text!r}", hint=f"choose one of {', '.join(Optimization)}"
         ) from None
 
 
@@ -125,7 +125,7 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
     for text in dims or []:
         name, equals, value = text.rpartition("=")
         if not equals or not name or not (value.isascii() and value.isdigit()):
-            raise UserError(f"cannot read --dim {text!r}", mend="write --dim NAME=VALUE")
+            raise UserError(f"cannot read --dim {text!r}", hint="write --dim NAME=VALUE")
         values[name] = int(value)
     return values
 
@@ -144,18 +144,18 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[str | Path | 
         if output is None:
             continue
         if output.is_dir():
-            raise UserError("this is a folder", where=str(output), mend="give the name of a file")
+            raise UserError("this is a folder", where=str(output), hint="give the name of a file")
         if is_special(output):
             if not os.access(output, os.W_OK):
-                raise UserError("this cannot be written to", where=str(output), mend="give a file")
+                raise UserError("this cannot be written to", where=str(output), hint="give a file")
             continue
         if not output.absolute().parent.is_dir():
-            raise UserError("there is no such folder", where=str(output.parent), mend="make it, or write elsewhere")
+            raise UserError("there is no such folder", where=str(output.parent), hint="make it, or write elsewhere")
         if not os.access(output.absolute().parent, os.W_OK):
-            raise UserError("the folder cannot be written to", where=str(output.parent), mend="write elsewhere")
+            raise UserError("the folder cannot be written to", where=str(output.parent), hint="write elsewhere")
         for path in inputs:
             if path is not None and output.exists() and os.path.exists(path) and os.path.samefile(output, path):
-                raise UserError("this would replace what is read", where=str(output), mend="give another file")
+                raise UserError("this would replace what is read", where=str(output), hint="give another file")
 
 
 def announce(what: str, seconds: float, *, quiet: bool) -> None:
@@ -259,7 +259,7 @@ def choose_device(
             raise UserError(
                 "this graph carries its own prices",
                 where=graph.source,
-                mend="drop --device, --bandwidth, --link-latency, --fast-memory",
+                hint="drop --device, --bandwidth, --link-latency, --fast-memory",
             )
         return None
     link_bandwidth = None if bandwidth is None else _parse_size("--bandwidth", bandwidth)
@@ -287,7 +287,7 @@ def read_constraints(
     groups = tuple(_parse_names(text) for text in same_stage or [])
     for text, group in zip(same_stage or [], groups, strict=True):
         if len(group) < 2:
-            raise UserError(f"--same-stage {text!r} names fewer than two nodes", mend="write --same-stage A,B")
+            raise UserError(f"--same-stage {text!r} names fewer than two nodes", hint="write --same-stage A,B")
     if keep_fused:
         from framework.deploy.split.assignment import fused_groups
 
@@ -314,14 +314,14 @@ def _parse_names(text: str) -> tuple[str, ...]:
 def _parse_pin(text: str) -> tuple[str, int]:
     name, equals, stage = text.rpartition("=")
     if not equals or not name or not stage.isdecimal():
-        raise UserError(f"cannot read --pin {text!r}", mend="write --pin NODE=STAGE, stages counted from 0")
+        raise UserError(f"cannot read --pin {text!r}", hint="write --pin NODE=STAGE, stages counted from 0")
     return name, int(stage)
 
 
 def _parse_limit(text: str) -> int:
     limit = _parse_size("--memory-limit", text)
     if not limit < 1 << 60:
-        raise UserError(f"--memory-limit {text!r} is more than can be counted", mend="drop it")
+        raise UserError(f"--memory-limit {text!r} is more than can be counted", hint="drop it")
     return int(limit)
 
 
@@ -334,14 +334,14 @@ def _parse_size(option: str, text: str) -> float:
     try:
         return parse_bytes(text)
     except UserError as error:
-        raise UserError(error.what, where=option, mend=error.mend) from None
+        raise UserError(error.what, where=option, hint=error.hint) from None
 
 
 def _parse_latency(text: str) -> float:
     try:
         return parse_latency(text)
     except UserError as error:
-        raise UserError(error.what, where="--link-latency", mend=error.mend) from None
+        raise UserError(error.what, where="--link-latency", hint=error.hint) from None
 
 
 def parse_seconds(text: str) -> float:
@@ -349,14 +349,14 @@ def parse_seconds(text: str) -> float:
     try:
         return seconds_of(text)
     except UserError as error:
-        raise UserError(error.what, where="--budget", mend=error.mend) from None
+        raise UserError(error.what, where="--budget", hint=error.hint) from None
 
 
 def plugin_paths(plugins: list[Path] | None, portfolios: list[Path] | None = None) -> tuple[str, ...]:
     """Return absolute paths of files that register entries and portfolios."""
     for path in portfolios or []:
         if path.suffix != ".toml":
-            raise UserError("portfolios stand in a .toml file", where=str(path), mend="--plugin takes Python files")
+            raise UserError("portfolios stand in a .toml file", where=str(path), hint="--plugin takes Python files")
     return tuple(str(path.resolve()) for path in [*(plugins or []), *(portfolios or [])])
 
 
@@ -376,5 +376,5 @@ def choose_entry(given: str | None, portfolios: list[Path] | None, files: Sequen
     names = [name for path in portfolios for name in load_portfolio_file(path)]
     if len(names) != 1:
         where = ", ".join(map(str, portfolios))
-        raise UserError(f"there are the portfolios {', '.join(names)}", where=where, mend="choose one with --with NAME")
+        raise UserError(f"there are the portfolios {', '.join(names)}", where=where, hint="choose one with --with NAME")
     return names[0]

@@ -107,7 +107,7 @@ def _parse_stages(text: str) -> list[int]:
     match = re.fullmatch(r"(\d{1,6})(?:\.\.(\d{1,6}))?", text.strip())
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= first <= last:
-        raise UserError(f"cannot read --stages {text!r}", mend="write a range such as 1..8")
+        raise UserError(f"cannot read --stages {text!r}", hint="write a range such as 1..8")
     if last > MAX_STAGES:
-        raise UserError(f"--stages {text} goes beyond {MAX_STAGES}", mend="write a range such as 1..8")
+        raise UserError(f"--stages {text} goes beyond {MAX_STAGES}", hint="write a range such as 1..8")
     return list(range(first, last + 1))

@@ -78,9 +78,9 @@ def run(
     from framework.study.study import open_study, run_study
 
     if (scheduler or slurm or executor is ExecutorName.DASK) and jobs:
-        raise UserError("--jobs is for this machine", mend="the workers of a cluster say themselves how many runs fit")
+        raise UserError("--jobs is for this machine", hint="the workers of a cluster say themselves how many runs fit")
     if executor is ExecutorName.DASK and not (scheduler or slurm):
-        raise UserError("--executor dask needs a cluster", mend="give --scheduler tcp://host:port, or --slurm")
+        raise UserError("--executor dask needs a cluster", hint="give --scheduler tcp://host:port, or --slurm")
     parsed = only_subsets(read_spec(spec), subsets) if subsets else read_spec(spec)
     console = open_console(stderr=True)
     status = console.status(styled("planning"))
@@ -226,7 +226,7 @@ def export(
     from framework.report.study.export import export_results, export_table
 
     if output is None and results is None:
-        raise UserError("nothing to write", mend="give a .csv or .parquet file, or --results FOLDER")
+        raise UserError("nothing to write", hint="give a .csv or .parquet file, or --results FOLDER")
     path = _store_of(store)
     opt.check_outputs([output], [store, path])
     say = open_console(stderr=True).print

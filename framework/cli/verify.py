@@ -69,9 +69,9 @@ def _path(origin: Mapping[str, Any], result_file: Path) -> str:
 
     path = origin.get("path")
     if path is None:
-        raise UserError("the result names no graph file", where=str(result_file), mend="give --graph FILE")
+        raise UserError("the result names no graph file", where=str(result_file), hint="give --graph FILE")
     if not path.startswith(BUNDLED_SCHEME) and not Path(path).exists():
         raise UserError(
-            f"the graph of the result, {path}, is not here", where=str(result_file), mend="give --graph FILE"
+            f"the graph of the result, {path}, is not here", where=str(result_file), hint="give --graph FILE"
         )
     return str(path)

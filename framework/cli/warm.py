@@ -38,7 +38,7 @@ def command(
         raise UserError(
             "cannot write beside the package",
             where=str(kernel_cache.package_place()),
-            mend="run it as the user who installed it",
+            hint="run it as the user who installed it",
         )
     names = all_names()
     with Interrupt().watch() as interrupt, compilation_display() as tell:

@@ -116,7 +116,7 @@ class ModelFile:
             raise UserError(
                 f"its data lies outside the model's folder, at {location!r}",
                 where=where,
-                mend="put the file itself beside the model, not a link",
+                hint="put the file itself beside the model, not a link",
             )
         offset = _whole(fields.get("offset") or "0", "offset", where)
         nbytes = tensor_bytes(tensor)
@@ -124,7 +124,7 @@ class ModelFile:
         if stated != nbytes:
             raise UserError(f"it has {nbytes} bytes, and its external data {stated}", where=where)
         if not path.is_file():
-            raise UserError(f"there is no file {location!r} with its data", where=where, mend="put it beside the model")
+            raise UserError(f"there is no file {location!r} with its data", where=where, hint="put it beside the model")
         if path.stat().st_size < offset + nbytes:
             raise UserError(f"the file {location!r} with its data is too short", where=where)
         return FileRange(path=path, offset=offset, nbytes=nbytes)
@@ -133,7 +133,7 @@ class ModelFile:
 def _whole(text: str, name: str, where: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise UserError(
-            f"the {name} of its external data is {text!r}", where=where, mend="give a whole number of bytes"
+            f"the {name} of its external data is {text!r}", where=where, hint="give a whole number of bytes"
         )
     return int(text)
 
@@ -152,7 +152,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
     except (DecodeError, ValueError) as error:
         raise UserError(f"not an ONNX model: {error}", where=where) from None
     if not proto.HasField("graph"):
-        raise UserError("this file holds no ONNX graph", where=where, mend="give an .onnx model")
+        raise UserError("this file holds no ONNX graph", where=where, hint="give an .onnx model")
     proto, _ = prepared(proto, where)
     return ModelFile(path=Path(path), proto=proto, renamed=name_nodes(proto.graph))
 

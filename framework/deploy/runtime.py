@@ -64,7 +64,7 @@ def onnxruntime() -> Any:
     try:
         return import_module("onnxruntime")
     except ImportError:
-        raise UserError("onnxruntime is not installed", mend="pip install 'pipebound[deploy]'") from None
+        raise UserError("onnxruntime is not installed", hint="pip install 'pipebound[deploy]'") from None
 
 
 def has_onnxruntime() -> bool:

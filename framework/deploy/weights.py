@@ -189,7 +189,7 @@ def _generated(model: ModelFile, roles: _Roles, tensor: onnx.TensorProto, seed: 
         raise UserError(
             f"the integers of {tensor.name!r} are missing",
             where=str(model.path),
-            mend="put the file with its external data beside the model",
+            hint="put the file with its external data beside the model",
         )
     return Generated(
         name=tensor.name,

@@ -91,7 +91,7 @@ def _content(path: PathLike) -> bytes:
 def _check_options(options: ReadOptions, known: frozenset[str], what: str, where: str) -> None:
     for name in options.given():
         if name not in known:
-            raise UserError(f"`{name}` means nothing to a {what}", where=where, mend=f"leave `{name}` out")
+            raise UserError(f"`{name}` means nothing to a {what}", where=where, hint=f"leave `{name}` out")
 
 
 def detect(data: bytes, path: PathLike) -> Format:
@@ -115,7 +115,7 @@ def detect(data: bytes, path: PathLike) -> Format:
     raise UserError(
         "of no known format",
         where=where,
-        mend=f"the formats are {', '.join(f.name for f in formats())}; `format` forces one",
+        hint=f"the formats are {', '.join(f.name for f in formats())}; `format` forces one",
     )
 
 
@@ -123,11 +123,11 @@ def _foreign_json(data: bytes, where: str) -> UserError:
     top = parse_json(data, where)
     said = top.get("format") if isinstance(top, dict) else None
     if said == "pipebound-result":
-        return UserError("this is a result, not a graph", where=where, mend="'pipebound verify' reads results")
+        return UserError("this is a result, not a graph", where=where, hint="'pipebound verify' reads results")
     return UserError(
         "JSON, but not a graph",
         where=where,
-        mend='a native graph says "format": "pipebound-graph", a dnn-partitioning file has nodes and edges',
+        hint='a native graph says "format": "pipebound-graph", a dnn-partitioning file has nodes and edges',
     )
 
 
@@ -139,5 +139,5 @@ def _by_name(name: str) -> Format:
     near = difflib.get_close_matches(name, names, 1)
     raise UserError(
         f"no format is called {name!r}",
-        mend=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}",
+        hint=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}",
     )

@@ -72,7 +72,7 @@ def column(values: Sequence[object], field: str, place: Callable[[int], str], wh
             whole = False
         elif not _INT64_MIN <= number <= _INT64_MAX:  # type: ignore[operator]
             raise UserError(
-                f"{field} is an integer beyond 64 bits", where=f"{where}, {place(i)}", mend="use a larger unit"
+                f"{field} is an integer beyond 64 bits", where=f"{where}, {place(i)}", hint="use a larger unit"
             )
         cleaned.append(number)  # type: ignore[arg-type]
     if whole:
@@ -96,8 +96,8 @@ def _as_number(value: object) -> int | float | None:
 
 def _no_number(value: object, field: str, place: str, where: str) -> UserError:
     if value is MISSING:
-        return UserError(f"there is no {field!r}", where=f"{where}, {place}", mend="give a number")
-    return UserError(f"{field} is {shown(value)}", where=f"{where}, {place}", mend="give a number")
+        return UserError(f"there is no {field!r}", where=f"{where}, {place}", hint="give a number")
+    return UserError(f"{field} is {shown(value)}", where=f"{where}, {place}", hint="give a number")
 
 
 def objects_of(top: dict[str, Any], field: str, where: str) -> list[dict[str, Any]]:
@@ -105,10 +105,10 @@ def objects_of(top: dict[str, Any], field: str, where: str) -> list[dict[str, An
     rows = top.get(field, MISSING)
     if not isinstance(rows, list):
         said = f"there is no list {field!r}" if rows is MISSING else f"{field} is {shown(rows)}"
-        raise UserError(said, where=where, mend="give a list of objects")
+        raise UserError(said, where=where, hint="give a list of objects")
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", mend="give an object")
+            raise UserError(f"this is {shown(row)}", where=f"{where}, {field}[{i}]", hint="give an object")
     return rows
 
 
@@ -148,12 +148,12 @@ class GraphBuilder:
             check_deadline(self.where)
         if self._index.setdefault(key, index) != index:
             raise UserError(
-                f"the id {key!r} is used twice", where=f"{self.where}, {place}", mend="ids must be distinct"
+                f"the id {key!r} is used twice", where=f"{self.where}, {place}", hint="ids must be distinct"
             )
         self._taken.add(name)
         if len(self._taken) == index:
             raise UserError(
-                f"two nodes are called {name!r}", where=f"{self.where}, {place}", mend="names must be distinct"
+                f"two nodes are called {name!r}", where=f"{self.where}, {place}", hint="names must be distinct"
             )
         self.names.append(name)
         self._ops.append(op)
@@ -205,7 +205,7 @@ class GraphBuilder:
         index = self._index.get(key)
         if index is None:
             raise UserError(
-                f"there is no node {key!r}", where=f"{self.where}, {place}", mend="add the node or remove the edge"
+                f"there is no node {key!r}", where=f"{self.where}, {place}", hint="add the node or remove the edge"
             )
         return index
 
@@ -253,7 +253,7 @@ class GraphBuilder:
         return UserError(
             f"node {self.names[node]!r} consumes its own output",
             where=f"{self.where}, {place}",
-            mend="remove the self loop",
+            hint="remove the self loop",
         )
 
     def describe(self, index: int) -> str:
@@ -304,4 +304,4 @@ class GraphBuilder:
                 shared_names=tuple(shared_names),
             )
         except UserError as error:
-            raise UserError(error.what, where=self.where, mend=error.mend) from None
+            raise UserError(error.what, where=self.where, hint=error.hint) from None

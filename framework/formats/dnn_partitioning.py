@@ -40,7 +40,7 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     where = os.fspath(path)
     top = parse_json(data, where)
     if not isinstance(top, dict):
-        raise UserError("the file is not a JSON object", where=where, mend="it should hold nodes and edges")
+        raise UserError("the file is not a JSON object", where=where, hint="it should hold nodes and edges")
     nodes, edges = objects_of(top, "nodes", where), objects_of(top, "edges", where)
     builder = GraphBuilder(where)
     ids = [_identifier(node, "id", f"{where}, nodes[{i}]") for i, node in enumerate(nodes)]
@@ -69,7 +69,7 @@ def _identifier(row: dict[str, Any], field: str, where: str) -> int | str:
     if type(value) is int or type(value) is str:
         return value
     said = f"there is no {field!r}" if value is MISSING else f"{field} is {shown(value)}"
-    raise UserError(said, where=where, mend="give an integer")
+    raise UserError(said, where=where, hint="give an integer")
 
 
 def _names(nodes: list[dict[str, Any]], ids: list[int | str]) -> list[str]:
@@ -92,7 +92,7 @@ def _add_tensors(builder: GraphBuilder, edges: list[dict[str, Any]]) -> IntArray
         # Before the largest cost of a node hides it.
         i = int(negative[0])
         raise UserError(
-            f"cost is {costs[i]:g}", where=f"{where}, edges[{i}]", mend="costs must be finite and not negative"
+            f"cost is {costs[i]:g}", where=f"{where}, edges[{i}]", hint="costs must be finite and not negative"
         )
     ends = [
         tuple(_identifier(edge, field, f"{where}, edges[{i}]") for field in ("sourceId", "destId"))
@@ -112,7 +112,7 @@ def _default_stages(top: dict[str, Any], where: str) -> int | None:
     if stages is None:
         return None
     if type(stages) is not int or stages < 0:
-        raise UserError(f"maxFPGAs is {shown(stages)}", where=where, mend="give an integer of at least 1")
+        raise UserError(f"maxFPGAs is {shown(stages)}", where=where, hint="give an integer of at least 1")
     return stages or None
 
 

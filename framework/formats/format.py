@@ -93,7 +93,7 @@ class Format:
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
-            raise UserError(f"{self.name!r} is no name of a format", mend="use a-z, 0-9 and hyphens")
+            raise UserError(f"{self.name!r} is no name of a format", hint="use a-z, 0-9 and hyphens")
         unknown = self.options - {option.name for option in fields(ReadOptions)}
         if unknown:
             raise UserError(f"there is no option {min(unknown)!r}", where=f"format {self.name}")
@@ -112,7 +112,7 @@ def register_format(new: Format) -> None:
     """
     for known in formats():
         if known.name == new.name and known is not new:
-            raise UserError(f"there is a format {new.name!r} already", mend="give the new one another name")
+            raise UserError(f"there is a format {new.name!r} already", hint="give the new one another name")
     _plugins[new.name] = new
 
 

@@ -78,7 +78,7 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     where = os.fspath(path)
     top = parse_json(data, where, _FIELDS)
     if not isinstance(top, dict):
-        raise UserError("the file is not a JSON object", where=where, mend='it should start with {"format": ...')
+        raise UserError("the file is not a JSON object", where=where, hint='it should start with {"format": ...')
     _check_version(top, where)
     nodes, tensors = _table(top, "nodes", where), _table(top, "tensors", where)
     _check_memory(top, nodes, where)
@@ -90,7 +90,7 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
             _add_tensor(builder, producer, row, f"tensors[{i}]")
     unit = _text(top, "cost_unit", where)
     if unit is None and top.get("capacity") is not None:
-        raise UserError("there is a capacity, but no cost_unit", where=where, mend="name the unit of the costs")
+        raise UserError("there is a capacity, but no cost_unit", where=where, hint="name the unit of the costs")
     default_stages = _whole(top, "default_stages", where)
     shared = read_shared(top.get("parameters") or [], "bytes" if unit is None else "cost", builder)
     costs = _physical(nodes, tensors, builder) if unit is None else _priced(top, unit, nodes, tensors, builder)
@@ -121,45 +121,45 @@ def _check_version(top: dict[str, Any], where: str) -> None:
         raise UserError(
             f"the format is {shown(top.get('format'))}",
             where=where,
-            mend=f'a native graph says "format": "{GRAPH}"',
+            hint=f'a native graph says "format": "{GRAPH}"',
         )
     version = top.get("version", MISSING)
     if type(version) is not int or not 1 <= version <= VERSION:
         said = "there is no version" if version is MISSING else f"the version is {shown(version)}"
-        raise UserError(said, where=where, mend=f"this program reads versions 1 to {VERSION}")
+        raise UserError(said, where=where, hint=f"this program reads versions 1 to {VERSION}")
     if version == 1 and top.get("parameters"):
-        raise UserError("version 1 has no shared parameters", where=where, mend='say "version": 2')
+        raise UserError("version 1 has no shared parameters", where=where, hint='say "version": 2')
 
 
 def _check_memory(top: Mapping[str, Any], nodes: Table, where: str) -> None:
     for field in _MEMORY:
         stated = [i for i, value in enumerate(nodes.values(field, None)) if value is not None]
         if stated and top["version"] == 1:
-            raise UserError(f"version 1 has no {field}", where=f"{where}, nodes[{stated[0]}]", mend='say "version": 2')
+            raise UserError(f"version 1 has no {field}", where=f"{where}, nodes[{stated[0]}]", hint='say "version": 2')
         if stated and top.get("cost_unit") is not None:
             raise UserError(
-                f"there is {field} in a graph with a cost_unit", where=f"{where}, nodes[{stated[0]}]", mend="drop one"
+                f"there is {field} in a graph with a cost_unit", where=f"{where}, nodes[{stated[0]}]", hint="drop one"
             )
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str | None:
     value = row.get(field)
     if value is not None and not isinstance(value, str):
-        raise UserError(f"{field} is {shown(value)}", where=where, mend="give a string")
+        raise UserError(f"{field} is {shown(value)}", where=where, hint="give a string")
     return value
 
 
 def _whole(row: dict[str, Any], field: str, where: str) -> int | None:
     value = row.get(field)
     if value is not None and (type(value) is not int or value < 1):
-        raise UserError(f"{field} is {shown(value)}", where=where, mend="give an integer of at least 1")
+        raise UserError(f"{field} is {shown(value)}", where=where, hint="give an integer of at least 1")
     return value
 
 
 def _remarks(top: dict[str, Any], where: str) -> Sequence[str]:
     remarks = top.get("remarks") or []
     if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
-        raise UserError(f"remarks is {shown(remarks)}", where=where, mend="give a list of strings")
+        raise UserError(f"remarks is {shown(remarks)}", where=where, hint="give a list of strings")
     return remarks
 
 
@@ -180,12 +180,12 @@ def _add_nodes(builder: GraphBuilder, nodes: Table) -> None:
 def _add_tensor(builder: GraphBuilder, producer: object, consumers: object, place: str) -> None:
     if not isinstance(consumers, list):
         said = "there is no 'consumers'" if consumers is MISSING else f"consumers is {shown(consumers)}"
-        raise UserError(said, where=f"{builder.where}, {place}", mend="give a list of node positions")
+        raise UserError(said, where=f"{builder.where}, {place}", hint="give a list of node positions")
     indices = []
     for field, position in [("producer", producer), *(("consumers", v) for v in consumers)]:
         if type(position) is not int:
             said = f"there is no {field!r}" if position is MISSING else f"{field} holds {shown(position)}"
-            raise UserError(said, where=f"{builder.where}, {place}", mend="give the position of a node, from 0")
+            raise UserError(said, where=f"{builder.where}, {place}", hint="give the position of a node, from 0")
         indices.append(builder.node(position, place=f"{place}, {field}"))
     builder.add_tensor(indices[0], indices[1:], place=place)
 
@@ -196,7 +196,7 @@ def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCo
     seconds = float_column([0 if timing is None else timing for timing in timings], "seconds", place, where)
     if np.isnan(seconds).any():
         first = int(np.flatnonzero(np.isnan(seconds))[0])
-        raise UserError("seconds is NaN", where=f"{where}, {place(first)}", mend="give a number, or null")
+        raise UserError("seconds is NaN", where=f"{where}, {place(first)}", hint="give a number, or null")
     measured = [timing is not None for timing in timings]
 
     def roofline(field: str) -> FloatArray:
@@ -243,7 +243,7 @@ def write_native(graph: ModelGraph, path: PathLike) -> None:
     """
     where = os.fspath(path)
     if len(set(graph.node_names)) < len(graph.node_names):
-        raise UserError("two nodes have the same name", where=where, mend="rename one")
+        raise UserError("two nodes have the same name", where=where, hint="rename one")
     data = native_text(graph).encode()
     if where.endswith(".gz"):
         packed = io.BytesIO()

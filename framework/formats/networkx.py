@@ -47,13 +47,13 @@ def from_networkx(
     """
     where = name or str(digraph.name or "") or "networkx graph"
     if not digraph.is_directed() or digraph.is_multigraph():
-        raise UserError("not a DiGraph", where=where, mend="convert it with networkx.DiGraph(graph)")
+        raise UserError("not a DiGraph", where=where, hint="convert it with networkx.DiGraph(graph)")
     if unit is not None and not (isinstance(unit, str) and unit):
-        raise UserError(f"the unit is {unit!r}", where=where, mend="give its name, such as ms")
+        raise UserError(f"the unit is {unit!r}", where=where, hint="give its name, such as ms")
     if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int | float | np.number)):
-        raise UserError(f"the capacity is {capacity!r}", where=where, mend="give a number")
+        raise UserError(f"the capacity is {capacity!r}", where=where, hint="give a number")
     if capacity is not None and unit is None:
-        raise UserError("there is a capacity, but no unit", where=where, mend="name the unit of the costs")
+        raise UserError("there is a capacity, but no unit", where=where, hint="name the unit of the costs")
     builder = GraphBuilder(where)
     rows: list[dict[str, Any]] = []
     for key, attributes in digraph.nodes(data=True):
@@ -77,7 +77,7 @@ def from_networkx(
         seconds = work.astype(np.float64)
         for v in np.flatnonzero(np.isnan(seconds)):
             # In a ModelGraph, NaN means that no time was measured.
-            raise UserError(f"work is {math.nan}", where=f"{where}, {builder.describe(int(v))}", mend="give a number")
+            raise UserError(f"work is {math.nan}", where=f"{where}, {builder.describe(int(v))}", hint="give a number")
         costs = PhysicalCosts(
             flops=np.zeros(len(rows)),
             parameter_bytes=parameters.astype(np.float64),

@@ -87,16 +87,16 @@ def read_shared(rows: object, field: str, builder: GraphBuilder) -> Shared:
     """
     where = builder.where
     if not isinstance(rows, list):
-        raise UserError(f"parameters is {shown(rows)}", where=where, mend="give a list of objects")
+        raise UserError(f"parameters is {shown(rows)}", where=where, hint="give a list of objects")
     users, names, sizes = [], [], []
     for i, row in enumerate(rows):
         place = f"parameters[{i}]"
         if not isinstance(row, dict):
-            raise UserError(f"this is {shown(row)}", where=f"{where}, {place}", mend="give an object")
+            raise UserError(f"this is {shown(row)}", where=f"{where}, {place}", hint="give an object")
         users.append(_users(row.get("users", MISSING), place, builder))
         name = row.get("name", "")
         if not isinstance(name, str):
-            raise UserError(f"name is {shown(name)}", where=f"{where}, {place}", mend="give a string")
+            raise UserError(f"name is {shown(name)}", where=f"{where}, {place}", hint="give a string")
         names.append(name)
         sizes.append(row.get(field, MISSING))
     return Shared(
@@ -108,10 +108,10 @@ def _users(listed: Any, place: str, builder: GraphBuilder) -> Sequence[int]:
     where = f"{builder.where}, {place}"
     if not isinstance(listed, list) or not listed:
         said = "there is no 'users'" if listed is MISSING else f"users is {shown(listed)}"
-        raise UserError(said, where=where, mend="give the positions of the nodes that use it")
+        raise UserError(said, where=where, hint="give the positions of the nodes that use it")
     for position in listed:
         if type(position) is not int:
-            raise UserError(f"users holds {shown(position)}", where=where, mend="give the position of a node, from 0")
+            raise UserError(f"users holds {shown(position)}", where=where, hint="give the position of a node, from 0")
     return [builder.node(position, place=f"{place}, users") for position in listed]
 
 

@@ -83,8 +83,8 @@ class _Layer:
     parameters: float
 
 
-def _malformed(line: str, where: str, number: int, mend: str) -> UserError:
-    return UserError(f"cannot be understood: {shown(line.strip())}", where=f"{where}, line {number}", mend=mend)
+def _malformed(line: str, where: str, number: int, hint: str) -> UserError:
+    return UserError(f"cannot be understood: {shown(line.strip())}", where=f"{where}, line {number}", hint=hint)
 
 
 def _operator(description: str) -> str:
@@ -99,7 +99,7 @@ def _layer(text: str, where: str, training: bool) -> _Layer:
         match = _FIELD.match(text, position)
         if match is None or match[1] in fields:
             raise UserError(
-                f"cannot be understood: {shown(text[position:])}", where=where, mend="write field=number, ..."
+                f"cannot be understood: {shown(text[position:])}", where=where, hint="write field=number, ..."
             )
         fields[match[1]] = match[2].strip()
         position = match.end()
@@ -115,16 +115,16 @@ def _layer(text: str, where: str, training: bool) -> _Layer:
 def _number(fields: dict[str, str], field: str, where: str) -> float:
     text = fields.get(field)
     if text is None:
-        raise UserError(f"there is no {field!r}", where=where, mend="give a number")
+        raise UserError(f"there is no {field!r}", where=where, hint="give a number")
     parts = text[1:-1].split(";") if text.startswith("[") else [text]
     total = 0.0
     for part in parts:
         try:
             value = float(part)
         except ValueError:
-            raise UserError(f"{field} is {shown(text)}", where=where, mend="give a number") from None
+            raise UserError(f"{field} is {shown(text)}", where=where, hint="give a number") from None
         if not (math.isfinite(value) and value >= 0):
-            raise UserError(f"{field} is {text}", where=where, mend="costs must be finite and not negative")
+            raise UserError(f"{field} is {text}", where=where, hint="costs must be finite and not negative")
         total += value
     return total
 

@@ -65,7 +65,7 @@ def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
     if value is None:
         return None
     if not _is_number(value) or not 0 < value < 1e300:
-        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give a `device`, or `bandwidth`")
+        raise UserError(f"the profile's {field} is {value!r}", where=where, hint="give a `device`, or `bandwidth`")
     return float(value / passes)
 
 
@@ -84,7 +84,7 @@ def stated_latency(note: Mapping[str, Any], where: str) -> float:
     if value is None:
         return 0.0
     if not _is_number(value) or not 0 <= value < 1e300:
-        raise UserError(f"the profile's {field} is {value!r}", where=where, mend="give a `device`")
+        raise UserError(f"the profile's {field} is {value!r}", where=where, hint="give a `device`")
     return float(value)
 
 

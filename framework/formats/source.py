@@ -42,7 +42,7 @@ def parse_json(data: bytes, where: str, tables: Mapping[str, Sequence[str]] | No
         raise UserError(
             f"{values} JSON values are too many to hold in memory",
             where=where,
-            mend=f"if they are meant: `{LIMIT_VARIABLE}={-(-values * _BYTES_PER_VALUE // 10**9)}GB`",
+            hint=f"if they are meant: `{LIMIT_VARIABLE}={-(-values * _BYTES_PER_VALUE // 10**9)}GB`",
         )
     objects = 0
 
@@ -67,14 +67,14 @@ def parse_json(data: bytes, where: str, tables: Mapping[str, Sequence[str]] | No
         raise UserError(
             f"not valid JSON: {error.msg}",
             where=f"{where}, line {error.lineno}, column {error.colno}",
-            mend="the file is cut off; write it again" if at_end else "correct the file there",
+            hint="the file is cut off; write it again" if at_end else "correct the file there",
         ) from None
     except _RepeatedKeyError as error:
-        raise UserError(f"an object holds the key {error.args[0]!r} twice", where=where, mend="keep one") from None
+        raise UserError(f"an object holds the key {error.args[0]!r} twice", where=where, hint="keep one") from None
     except RecursionError:
-        raise UserError("the JSON is nested too deep", where=where, mend="no file of this program is") from None
+        raise UserError("the JSON is nested too deep", where=where, hint="no file of this program is") from None
     except MemoryError:
-        raise UserError("there is not enough memory for this JSON", where=where, mend="use a larger machine") from None
+        raise UserError("there is not enough memory for this JSON", where=where, hint="use a larger machine") from None
     except ValueError as error:
         raise UserError(f"not valid JSON: {error}", where=where) from None
 

@@ -139,7 +139,7 @@ class _Reader:
 
 def _at_line(document: Document, token: int, error: UserError) -> UserError:
     """Put the line in: finding it takes a pass over the file, which only an error is worth."""
-    return document.error(token, error.what, error.mend)
+    return document.error(token, error.what, error.hint)
 
 
 def _as_message(document: Document, name: str, token: int, value: str | Message) -> Message:

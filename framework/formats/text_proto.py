@@ -107,16 +107,16 @@ class Document:
         line = self._text.count("\n", 0, start) + 1
         return f"{self.where}, line {line}"
 
-    def error(self, token: int, what: str, mend: str) -> UserError:
+    def error(self, token: int, what: str, hint: str) -> UserError:
         """Return an error that names the line of a token."""
-        return UserError(what, where=self.place(token), mend=mend)
+        return UserError(what, where=self.place(token), hint=hint)
 
-    def _unexpected(self, expected: str, mend: str) -> UserError:
+    def _unexpected(self, expected: str, hint: str) -> UserError:
         found = self._tokens[self._at]
         if found in ('"', "'"):
             return self.error(self._at, "a string does not end", "close it on the same line")
         said = repr(found) if found else "the end of the file"
-        return self.error(self._at, f"expected {expected}, not {said}", mend)
+        return self.error(self._at, f"expected {expected}, not {said}", hint)
 
     def _field(self, fields: dict[str, list[tuple[int, Value]]], depth: int) -> None:
         tokens, at = self._tokens, self._at
@@ -219,7 +219,7 @@ def _tokens(text: str, where: str) -> list[str]:
             raise UserError(
                 f"more than {len(tokens)} tokens are too many to hold in memory",
                 where=where,
-                mend=f"if they are meant: `{LIMIT_VARIABLE}={-(-2 * len(tokens) * _BYTES_PER_TOKEN // 10**9)}GB`",
+                hint=f"if they are meant: `{LIMIT_VARIABLE}={-(-2 * len(tokens) * _BYTES_PER_TOKEN // 10**9)}GB`",
             )
     return tokens
 

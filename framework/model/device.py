@@ -59,8 +59,8 @@ class Device:
                 continue
             finite = field == "fast_memory" or math.isfinite(value)
             if math.isnan(value) or not finite or value < 0 or (value == 0 and field not in _MAY_BE_ZERO):
-                mend = "give 0 or a positive number" if field in _MAY_BE_ZERO else "give a positive number"
-                raise UserError(f"{field} is {value}", where=f"device {self.name}", mend=mend)
+                hint = "give 0 or a positive number" if field in _MAY_BE_ZERO else "give a positive number"
+                raise UserError(f"{field} is {value}", where=f"device {self.name}", hint=hint)
 
     def override(
         self,
@@ -104,7 +104,7 @@ def load_device(name_or_file: str) -> Device:
     path = Path(name_or_file)
     if path.suffix != ".toml":
         raise UserError(
-            f"no device is called {name_or_file!r}", mend=f"choose one of {', '.join(presets)}, or give a .toml file"
+            f"no device is called {name_or_file!r}", hint=f"choose one of {', '.join(presets)}, or give a .toml file"
         )
     try:
         table = tomllib.loads(read_text(path))
@@ -139,4 +139,4 @@ def read_device(fields: Fields, name: str | None = None) -> Device:
     try:
         return Device(name=called, source=source, **numbers)
     except UserError as error:
-        raise UserError(error.what, where=fields.where(), mend=error.mend) from None
+        raise UserError(error.what, where=fields.where(), hint=error.hint) from None

@@ -152,7 +152,7 @@ class ModelGraph:
             raise UserError(
                 f"the graph has a cycle of {counted(len(cycle), 'node')}: {' -> '.join(shown)}{tail}",
                 where=self.source,
-                mend="a pipeline needs an acyclic graph; unroll or cut the loop",
+                hint="a pipeline needs an acyclic graph; unroll or cut the loop",
             )
 
     def _check_costs(self) -> None:
@@ -174,7 +174,7 @@ class ModelGraph:
             shared = self.costs.shared_cost
             capacity = self.costs.capacity
             if capacity is not None and not 0 <= capacity < math.inf:
-                raise UserError(f"capacity is {capacity}", where=self.source, mend="give a number >= 0")
+                raise UserError(f"capacity is {capacity}", where=self.source, hint="give a number >= 0")
         for name, values in per_node.items():
             self._check_values(name, values, self.topology.n, lambda v: f"node {self.node_names[v]!r}")
         for name, values in per_tensor.items():
@@ -201,7 +201,7 @@ class ModelGraph:
             raise UserError(
                 f"{place(i)}: {field} is {numbers[i]:g}",
                 where=self.source,
-                mend="costs must be finite and not negative",
+                hint="costs must be finite and not negative",
             )
 
     @property

@@ -94,7 +94,7 @@ def node_memory(graph: ModelGraph) -> NodeMemory:
         raise UserError(
             "this graph carries prices instead of bytes, and its parameter costs are no integers",
             where=graph.source,
-            mend="drop the memory limit",
+            hint="drop the memory limit",
         )
     parameters, state, worksets, shared = (np.ceil(part) for part in parts)
     total = float(sum(part.sum(dtype=np.float64) for part in (parameters, state, shared)) + worksets.max())
@@ -102,7 +102,7 @@ def node_memory(graph: ModelGraph) -> NodeMemory:
         raise UserError(
             f"what nodes hold adds up to {total:.3g}, too much for a memory limit",
             where=graph.source,
-            mend=f"at most {LARGEST_SIZE} can be counted",
+            hint=f"at most {LARGEST_SIZE} can be counted",
         )
     return NodeMemory(
         parameters=parameters.astype(np.int64),

@@ -81,7 +81,7 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
             priced, capped = _bounded(priced, whole=False)
             total = _chargeable_total(graph, priced)
     if not math.isfinite(total):
-        raise UserError("the costs add up to infinity", where=graph.source, mend="scale the costs down")
+        raise UserError("the costs add up to infinity", where=graph.source, hint="scale the costs down")
     if _all_integers(priced):
         if total > MAX_TOTAL:
             priced, capped = _bounded(priced, whole=True)
@@ -153,7 +153,7 @@ def check_rounding(rounding: Rounding, bottleneck: int, graph: ModelGraph) -> No
         raise UserError(
             f"the costs span too many orders of magnitude: rounding them to 64-bit integers may lose {part}",
             where=graph.source,
-            mend="bring work, transfers, parameters and capacity to comparable sizes; check their units",
+            hint="bring work, transfers, parameters and capacity to comparable sizes; check their units",
         )
 
 
@@ -175,7 +175,7 @@ def _build(graph: ModelGraph, whole: PricedCosts, scale: float, capacity: float 
             shared_cost=np.asarray(whole.shared_cost, np.int64),
         )
     except OverflowError as error:
-        raise UserError(str(error), where=graph.source, mend="scale the costs down") from error
+        raise UserError(str(error), where=graph.source, hint="scale the costs down") from error
 
 
 def _bounded(priced: PricedCosts, *, whole: bool) -> tuple[PricedCosts, int]:
@@ -216,7 +216,7 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
         raise UserError(
             "the graph holds bytes, and no link bandwidth is given",
             where=graph.source,
-            mend="give a `device` that has one",
+            hint="give a `device` that has one",
         )
     seconds = costs.seconds
     unknown = np.isnan(seconds)
@@ -226,7 +226,7 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
             raise UserError(
                 f"node {first!r} has no measured time, and device {device.name} no peak_flops and memory_bandwidth",
                 where=graph.source,
-                mend="give a `device` that has both",
+                hint="give a `device` that has both",
             )
         roofline = np.maximum(costs.flops / device.peak_flops, costs.accessed_bytes / device.memory_bandwidth)
         seconds = np.where(unknown, roofline, seconds)

@@ -54,7 +54,7 @@ class Problem:
         if self.windows is not None and len(self.windows.earliest) != self.instance.n:
             raise ValueError(f"windows of {len(self.windows.earliest)} nodes for an instance of {self.instance.n}")
         if not 1 <= self.stages <= MAX_STAGES:
-            raise UserError(f"the number of stages is {self.stages}", mend=f"choose 1 to {MAX_STAGES}")
+            raise UserError(f"the number of stages is {self.stages}", hint=f"choose 1 to {MAX_STAGES}")
 
     def without_limit(self) -> Problem:
         """Return the relaxation that forgets hard limits: its dual bounds are ones of this problem."""

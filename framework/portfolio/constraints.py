@@ -239,13 +239,13 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
             f"the partition to start from separates {graph.node_names[apart]!r} from one that must share its stage, or "
             "has it elsewhere than it is pinned to",
             where=where,
-            mend="drop `start`, or the constraint",
+            hint="drop `start`, or the constraint",
         )
     if of_input.min() < 0 or of_input.max() >= problem.stages:
         raise UserError(
             f"the partition to start from has {counted(int(of_input.max()) + 1, 'stage')}, not {problem.stages}",
             where=where,
-            mend="start from one with no more stages",
+            hint="start from one with no more stages",
         )
     partition = Partition(stage_of=stage)
     try:
@@ -258,7 +258,7 @@ def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where
         raise UserError(
             f"the partition to start from breaks a constraint: {error}",
             where=where,
-            mend="drop `start`, or the constraint",
+            hint="drop `start`, or the constraint",
         ) from None
     return partition
 
@@ -309,7 +309,7 @@ def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, sta
                 if other == name
                 else f"nodes {other!r} and {name!r} must share a stage, and are pinned to {stage_of[v]} and {stage}"
             )
-            raise UserError(told, where=graph.source, mend="drop one of the two pins")
+            raise UserError(told, where=graph.source, hint="drop one of the two pins")
         name_of.setdefault(v, name)
     earliest, why = earliest_stages(instance, stage_of)
     for v, stage in stage_of.items():
@@ -319,7 +319,7 @@ def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, sta
                 f"node {name_of[v]!r} is pinned to stage {stage}, but comes after {name_of[before]!r}, which is pinned "
                 f"to stage {stage_of[before]}",
                 where=graph.source,
-                mend="drop one of the two pins",
+                hint="drop one of the two pins",
             )
     return stage_of
 
@@ -347,6 +347,6 @@ def _known(index: Mapping[str, int], name: str, graph: ModelGraph) -> int:
     if name not in index:
         near = difflib.get_close_matches(name, list(index), 3)
         raise UserError(
-            f"there is no node {name!r}", where=graph.source, mend=f"did you mean {', '.join(near)}?" if near else ""
+            f"there is no node {name!r}", where=graph.source, hint=f"did you mean {', '.join(near)}?" if near else ""
         )
     return index[name]

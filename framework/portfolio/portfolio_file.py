@@ -123,7 +123,7 @@ def check_member(entry: str, where: str) -> None:
     except UserError as error:
         raise UserError(str(error), where=where) from None
     if registry.get(entry.partition(":")[0].strip()).kind is Kind.PORTFOLIO:
-        raise UserError(f"{entry} is a portfolio itself", where=where, mend="name formulations and strategies")
+        raise UserError(f"{entry} is a portfolio itself", where=where, hint="name formulations and strategies")
 
 
 def parse_portfolios(text: str, file: str) -> tuple[PortfolioTable, ...]:
@@ -145,7 +145,7 @@ def parse_portfolios(text: str, file: str) -> tuple[PortfolioTable, ...]:
     tables = tuple(_portfolio(top.table(name), name) for name in document)
     if not tables:
         raise UserError(
-            "holds no portfolio", where=file, mend="write [[NAME.members]] with entry = ... for each member"
+            "holds no portfolio", where=file, hint="write [[NAME.members]] with entry = ... for each member"
         )
     return tables
 
@@ -174,7 +174,7 @@ def register_portfolios(tables: Iterable[PortfolioTable], module: str = __name__
         try:
             registry.add(entry)
         except UserError as error:
-            raise UserError(error.what, where=table.where, mend=error.mend) from None
+            raise UserError(error.what, where=table.where, hint=error.hint) from None
 
 
 _registered: dict[str, tuple[str, ...]] = {}

@@ -49,19 +49,19 @@ def read_result(path: str | Path) -> Result:
         If it is missing, is not JSON, is not a pipebound-result of a known version, or if a field is missing, unknown,
         or of another type or word than it may be.
     """
-    return _result(read_document(path, format=FORMAT, version=VERSION, mend=_MEND))
+    return _result(read_document(path, format=FORMAT, version=VERSION, hint=_MEND))
 
 
 def read_result_document(path: str | Path) -> Mapping[str, Any]:
     """Read a result file as `read_result` does, and return its document as it stands, for `verify_document`."""
-    fields = read_document(path, format=FORMAT, version=VERSION, mend=_MEND)
+    fields = read_document(path, format=FORMAT, version=VERSION, hint=_MEND)
     _result(fields)
     return fields.everything()
 
 
 def parse_result(text: str) -> Result:
     """Return the result that a text holds; checked as `read_result` does."""
-    return _result(parse_document(text.encode(), "the result", format=FORMAT, version=VERSION, mend=_MEND))
+    return _result(parse_document(text.encode(), "the result", format=FORMAT, version=VERSION, hint=_MEND))
 
 
 def as_result(document: object, where: str) -> Result:

@@ -279,7 +279,7 @@ def build_result(
         raise UserError(
             "the best partition found cuts transfers that cost more than a floating-point number holds",
             where=graph.source,
-            mend="scale the costs down, or loosen the pins and the memory limit",
+            hint="scale the costs down, or loosen the pins and the memory limit",
         )
     values = Values.of(interval, rounding, costs)
     if interval.incumbent is not None and values.incumbent:

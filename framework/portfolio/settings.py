@@ -69,7 +69,7 @@ class Settings:
         )
         for name, value, fits, wanted in amounts:
             if not fits:
-                raise UserError(f"`{name}` is {value!r}", mend=f"give {wanted}")
+                raise UserError(f"`{name}` is {value!r}", hint=f"give {wanted}")
 
     def options(self, started: float) -> RunOptions:
         """Return the limits and targets of a run that began at `started`, on the clock of `time.monotonic`."""

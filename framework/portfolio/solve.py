@@ -143,12 +143,12 @@ def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | Non
     if not chosen:
         raise UserError(
             f"{run.entry} has no member for {counted(run.stages, 'stage')} and {counted(problem.instance.n, 'node')}",
-            mend="give a member without min_ and max_, or run another portfolio",
+            hint="give a member without min_ and max_, or run another portfolio",
         )
     members, skipped = _able(chosen, problem)
     if not members:
         raise UserError(
-            f"{run.entry} keeps to no pins and no memory limit", mend="see the feature `limits` in pipebound list"
+            f"{run.entry} keeps to no pins and no memory limit", hint="see the feature `limits` in pipebound list"
         )
     return _Prepared(problem=problem, start=first, members=members, skipped=skipped)
 
@@ -213,7 +213,7 @@ def portfolio_members(entry: str, problem: Problem, workers: int) -> tuple[Membe
         for i, text in enumerate(texts):
             check_member(text, where=entry)
             if text in texts[:i]:
-                raise UserError(f"{text} is there twice", where=entry, mend="name it once")
+                raise UserError(f"{text} is there twice", where=entry, hint="name it once")
         return tuple(Member(entry=text) for text in texts)
     spec = EntrySpec.parse(entry)
     if registry.get(spec.name).kind is not Kind.PORTFOLIO:

@@ -51,7 +51,7 @@ def listed_rows(
         for value in wanted:
             if value not in known:
                 shown = ", ".join(known) if len(known) <= 20 else f"{', '.join(known[:20])}, ..."
-                raise UserError(f"no graph here has the {field} {value!r}", mend=f"choose from {shown}")
+                raise UserError(f"no graph here has the {field} {value!r}", hint=f"choose from {shown}")
         if wanted:
             rows = [row for row in rows if row[field] in wanted]
     return [row for row in rows if min_nodes <= row["nodes"] and (max_nodes is None or row["nodes"] <= max_nodes)]
@@ -161,7 +161,7 @@ def export_graphs(names: Sequence[str], *, subset: str | None, output: Path, pla
     if subset is not None:
         chosen += subset_names(subset)
     if not chosen:
-        raise UserError("no graph is named", mend="give names, or --subset")
+        raise UserError("no graph is named", hint="give names, or --subset")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -54,7 +54,7 @@ class _Printed:
 
     def draw(self, value: Any) -> Any:
         """Return the figure."""
-        raise UserError(f"there is nothing to draw of a {type(value).__name__}", mend="print it")
+        raise UserError(f"there is nothing to draw of a {type(value).__name__}", hint="print it")
 
     def tables(self, value: Any) -> Mapping[str, Rows]:
         """Return tables by name."""

@@ -40,10 +40,10 @@ def check_store(connection: sqlite3.Connection, path: Path) -> None:
         missing = [column.name for column in columns if column.name not in found]
         if missing:
             what = f"the column {missing[0]} of its table {table}" if found else f"its table {table}"
-            raise UserError(f"the store lacks {what}", where=str(path), mend=_MEND)
+            raise UserError(f"the store lacks {what}", where=str(path), hint=_MEND)
         _check_cells(connection, path, table, columns)
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        raise UserError(f"row {row} of {table} refers to a row that {parent} lacks", where=str(path), mend=_MEND)
+        raise UserError(f"row {row} of {table} refers to a row that {parent} lacks", where=str(path), hint=_MEND)
 
 
 @cache
@@ -74,7 +74,7 @@ def _check_cells(connection: sqlite3.Connection, path: Path, table: str, columns
     verdicts = connection.execute(f"SELECT {picked} FROM (SELECT {marks})", row).fetchone()
     name, value = next((name, value) for name, value, bad in zip(conditions, row, verdicts, strict=True) if bad)
     shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}..."
-    raise UserError(f"the store's {table}.{name} is {shown}", where=str(path), mend=_MEND)
+    raise UserError(f"the store's {table}.{name} is {shown}", where=str(path), hint=_MEND)
 
 
 def _is_wrong(table: str, column: _Column) -> str:

@@ -98,7 +98,7 @@ class DaskExecutor:
             self._client: Any = distributed.Client(scheduler, timeout=patience, set_as_default=False)
         except (OSError, ValueError) as error:
             raise UserError(
-                f"no dask scheduler answers: {error}", where=scheduler, mend="start one with `dask scheduler`"
+                f"no dask scheduler answers: {error}", where=scheduler, hint="start one with `dask scheduler`"
             ) from error
         self._warm = warm
         self._count, self._counted_at = 0, -math.inf
@@ -177,13 +177,13 @@ def slurm_cluster(arguments: Mapping[str, Any]) -> Any:
     for name in ("cores", "memory"):
         if not given.get(name) and not configured.get(name):
             raise UserError(
-                f"{name} is missing", where="[slurm]", mend='say what one job has: cores = 16, memory = "64GB"'
+                f"{name} is missing", where="[slurm]", hint='say what one job has: cores = 16, memory = "64GB"'
             )
     try:
         cluster = jobqueue.SLURMCluster(**given)
         cluster.scale(jobs=jobs)
     except (TypeError, ValueError, OSError) as error:
-        raise UserError(str(error), where="[slurm]", mend="see dask_jobqueue.SLURMCluster for the keys") from error
+        raise UserError(str(error), where="[slurm]", hint="see dask_jobqueue.SLURMCluster for the keys") from error
     return cluster
 
 
@@ -191,4 +191,4 @@ def _package(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise UserError(f"{name} is not installed", mend=_INSTALL) from error
+        raise UserError(f"{name} is not installed", hint=_INSTALL) from error

@@ -153,7 +153,7 @@ def _expand(choice: GraphChoice, folder: Path) -> list[str]:
     found = sorted(glob.glob(pattern, recursive=True))
     if not found:
         what = "no file matches" if glob.has_magic(choice.path) else "there is no file"
-        raise UserError(f"{what} {choice.path}", where=choice.where, mend="paths are relative to the spec")
+        raise UserError(f"{what} {choice.path}", where=choice.where, hint="paths are relative to the spec")
     return [str(Path(path).resolve()) for path in found if Path(path).is_file()]
 
 
@@ -168,4 +168,4 @@ def _at(where: str, look_up: Callable[[], T]) -> T:
         return look_up()
     except UserError as error:
         place = f"{where}: {error.where}" if error.where else where
-        raise UserError(error.what, where=place, mend=error.mend) from error
+        raise UserError(error.what, where=place, hint=error.hint) from error

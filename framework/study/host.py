@@ -71,7 +71,7 @@ class Host:
         if code_version(task.plugin_files) != task.code:
             raise UserError(
                 f"this worker has another version of the code than {task.code}",
-                mend="leave the code alone while a study runs, install the same everywhere, then `retry_failed`",
+                hint="leave the code alone while a study runs, install the same everywhere, then `retry_failed`",
             )
         graph = self._read(task)
         device = None if task.device is None else Device(**task.device)

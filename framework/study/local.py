@@ -39,7 +39,7 @@ class LocalExecutor:
                 f"{counted(count, 'run')} at a time with {counted(workers, 'worker')} each "
                 f"{choose(count, 'needs', 'need')} {counted(count * workers, 'core')}; "
                 f"here {choose(cores, 'is', 'are')} {cores}",
-                mend="lower `jobs`, or the workers under [run]",
+                hint="lower `jobs`, or the workers under [run]",
             )
         self._hosts = [HostProcess(workers, warm=warm) for _ in range(count)]
         self._deaths_at_start = 0

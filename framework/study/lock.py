@@ -37,7 +37,7 @@ def writer_lock(store: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(path), mend="the store's folder must exist") from error
+        raise UserError(error.strerror or str(error), where=str(path), hint="the store's folder must exist") from error
     try:
         deadline = time.monotonic() + _PATIENCE
         while not _try_lock(descriptor, fcntl.LOCK_EX):
@@ -46,7 +46,7 @@ def writer_lock(store: Path) -> Iterator[None]:
                 raise UserError(
                     f"{holder} is writing to this store",
                     where=str(store),
-                    mend="wait for it or end it; `pipebound study report --live` follows it",
+                    hint="wait for it or end it; `pipebound study report --live` follows it",
                 )
             time.sleep(0.02)
         os.ftruncate(descriptor, 0)

@@ -97,7 +97,7 @@ def make_plan(
                             run = _planned(spec.run, graph, device, stages, choice, parameters, seed, budget, code)
                             runs.setdefault(run.key, run)
     if not runs:
-        raise UserError("asks for no run", where=str(spec.path), mend="every graph has fewer nodes than stages")
+        raise UserError("asks for no run", where=str(spec.path), hint="every graph has fewer nodes than stages")
     return Plan(runs=tuple(runs.values()), settings=spec.run, code=code, left_out=left_out)
 
 
@@ -193,7 +193,7 @@ def _device(choice: DeviceChoice) -> Device:
         )
     except UserError as error:
         where = f"{choice.where}: {error.where}" if error.where else choice.where
-        raise UserError(error.what, where=where, mend=error.mend) from error
+        raise UserError(error.what, where=where, hint=error.hint) from error
     return replace(device, name=choice.label) if choice.label else device
 
 

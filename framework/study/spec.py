@@ -175,7 +175,7 @@ def read_spec(path: Path) -> StudySpec:
     Raises
     ------
     UserError
-        Naming the file, the key and the mend.
+        Naming the file and the key, with a hint.
     """
     try:
         text = read_text(path)
@@ -189,7 +189,7 @@ def read_spec(path: Path) -> StudySpec:
     graphs = tuple(_graph(fields, *item) for item in _optional_items(fields, "graphs"))
     subsets = tuple((fields.where(key), _name(fields, key, item)) for key, item in _optional_items(fields, "subsets"))
     if not graphs and not subsets:
-        raise UserError("names no graph", where=str(path), mend='give graphs = ["testbed:resnet50"] or subsets = [...]')
+        raise UserError("names no graph", where=str(path), hint='give graphs = ["testbed:resnet50"] or subsets = [...]')
     entries = tuple(_entry(fields, key, item, budgets, presolve) for key, item in fields.items("entries"))
     _refuse_equal_labels(entries)
     stages = fields.integers("stages", least=1)
@@ -229,8 +229,8 @@ def only_subsets(spec: StudySpec, names: Sequence[str]) -> StudySpec:
     known = [name for _, name in spec.subsets]
     for name in names:
         if name not in known:
-            mend = f"it has: {', '.join(known)}" if known else "it names graphs only"
-            raise UserError(f"`subset`: the spec has no subset '{name}'", where=str(spec.path), mend=mend)
+            hint = f"it has: {', '.join(known)}" if known else "it names graphs only"
+            raise UserError(f"`subset`: the spec has no subset '{name}'", where=str(spec.path), hint=hint)
     return replace(spec, graphs=(), subsets=tuple(item for item in spec.subsets if item[1] in names))
 
 
@@ -344,6 +344,6 @@ def _refuse_equal_labels(entries: tuple[EntryChoice, ...]) -> None:
             raise UserError(
                 f"the label {choice.label!r} is taken by {seen[choice.label].rpartition(': ')[2]}",
                 where=choice.where,
-                mend='give it another: { entry = "...", label = "..." }',
+                hint='give it another: { entry = "...", label = "..." }',
             )
         seen[choice.label] = choice.where

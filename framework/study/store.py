@@ -56,12 +56,12 @@ class Store:
                 raise DiskFullError(str(error)) from error
             raise UserError(f"cannot use it as a study's store: {error}", where=str(path)) from error
         if found.get("format", FORMAT) != FORMAT:
-            raise UserError(f"the store is a {found['format']}", where=str(path), mend=f"this version writes {FORMAT}")
+            raise UserError(f"the store is a {found['format']}", where=str(path), hint=f"this version writes {FORMAT}")
         if found.get("name", spec.name) != spec.name:
             raise UserError(
                 f"the store holds the study {found['name']!r}",
                 where=str(path),
-                mend=f"give {spec.name!r} a store of its own",
+                hint=f"give {spec.name!r} a store of its own",
             )
         self._make_reserve()
         with self._transaction():

@@ -171,5 +171,5 @@ def _disk_full(spec: StudySpec, detail: str, unsaved: int = 0) -> UserError:
     return UserError(
         f"the disk is full ({detail}){lost}",
         where=str(spec.store),
-        mend="free some space and start again; everything else that had finished is saved",
+        hint="free some space and start again; everything else that had finished is saved",
     )

@@ -29,6 +29,6 @@ def bundled_path(name: str) -> Path:
         near = difflib.get_close_matches(name, names, 3) or [other for other in names if name and name in other][:3]
         raise UserError(
             f"no bundled graph is called {name!r}",
-            mend=f"did you mean {', '.join(near)}?" if near else "'pipebound testbed list' names them",
+            hint=f"did you mean {', '.join(near)}?" if near else "'pipebound testbed list' names them",
         )
     return DATA / f"{name}{SUFFIX}"

@@ -111,7 +111,7 @@ def subset_names(subset: str) -> tuple[str, ...]:
         near = difflib.get_close_matches(subset, SUBSETS, 1)
         raise UserError(
             f"no subset is called {subset!r}",
-            mend=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBSETS)}",
+            hint=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBSETS)}",
         )
     return tuple(row.name for row in bundled_graphs() if subset == "full" or subset in row.subsets)
 

@@ -62,12 +62,12 @@ def regal_graph(family: str, nodes: int, seed: int) -> ModelGraph:
         raise UserError(
             f"no random family is called {family!r}",
             where=name,
-            mend=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(FAMILIES)}",
+            hint=f"did you mean {near[0]}?" if near else f"choose one of {', '.join(FAMILIES)}",
         )
     if not MIN_NODES <= nodes <= MAX_NODES:
-        raise UserError(f"{nodes} nodes", where=name, mend=f"choose from {MIN_NODES} to {MAX_NODES} nodes")
+        raise UserError(f"{nodes} nodes", where=name, hint=f"choose from {MIN_NODES} to {MAX_NODES} nodes")
     if seed < 0:
-        raise UserError(f"the seed is {seed}", where=name, mend="give a whole number of at least 0")
+        raise UserError(f"the seed is {seed}", where=name, hint="give a whole number of at least 0")
     random = Random(name)
     edges = FAMILIES[family](random, nodes)
     work = [_cost(random) for _ in range(nodes)]
@@ -108,7 +108,7 @@ def read_regal(name: str) -> ModelGraph:
     if match is None or name != regal_name(match[1], int(match[2]), int(match[3])):
         raise UserError(
             f"no generated graph is called {name!r}",
-            mend=f"write {PREFIX}FAMILY-NODES-SEED, such as {regal_name('er', 150, 100)}",
+            hint=f"write {PREFIX}FAMILY-NODES-SEED, such as {regal_name('er', 150, 100)}",
         )
     return regal_graph(match[1], int(match[2]), int(match[3]))
 

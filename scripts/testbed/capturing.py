@@ -142,7 +142,7 @@ def _capture(candidate: Candidate, output: Path) -> dict[str, Any]:
     attempt, result = _first_success(candidate)
     graph = result.graph
     if not FEWEST_NODES <= graph.topology.n <= MOST_NODES:
-        raise UserError(f"{graph.topology.n} nodes", mend=f"wanted are {FEWEST_NODES} to {MOST_NODES}")
+        raise UserError(f"{graph.topology.n} nodes", hint=f"wanted are {FEWEST_NODES} to {MOST_NODES}")
     write_native(graph, output / f"{candidate.name}.graph.json.xz")
     return {
         "nodes": graph.topology.n,

@@ -42,11 +42,11 @@ def test_the_options_exist() -> None:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the texts in calls of UserError, and those assigned to `mend`."""
+    """Yield the texts in calls of UserError, and those assigned to `hint`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         named = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError"
-        mends = isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "mend" for target in node.targets)
-        for part in ast.walk(node) if named or mends else ():
+        hints = isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "hint" for target in node.targets)
+        for part in ast.walk(node) if named or hints else ():
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
                 yield part.lineno, part.value
 

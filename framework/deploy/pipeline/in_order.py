@@ -36,7 +36,7 @@ def run_in_order(manifest: Manifest, feed: Feed, *, seeded: bool = False) -> dic
                 raise UserError(
                     f"{entry.name!r} ({entry.type}) is no tensor of plain numbers",
                     where=str(path),
-                    mend="processes hand over only those; cut elsewhere, with `same_stage`",
+                    hint="processes hand over only those; cut elsewhere, with `same_stage`",
                 )
         outputs = run_session(session, {name: values[name] for name in row["inputs"]}, str(path))
         values |= dict(zip([entry.name for entry in session.get_outputs()], outputs, strict=True))

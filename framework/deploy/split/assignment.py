@@ -88,7 +88,7 @@ def assign(
             raise UserError(
                 "the result is not of this model as it stands, and names no graph file",
                 where=str(model.path),
-                mend="give `graph`, the file that was solved",
+                hint="give `graph`, the file that was solved",
             )
         sizes = {**read_note(path).get("dims", {}), **sizes}
         graph = _same_nodes(model, result, path)
@@ -123,7 +123,7 @@ def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
     """
     operators = read_note(path).get("operators")
     if operators is None:
-        raise UserError("this graph holds no profile", where=path, mend="'pipebound profile' measures one")
+        raise UserError("this graph holds no profile", where=path, hint="'pipebound profile' measures one")
     sets = {tuple(row["nodes"]) for row in operators if len(row["nodes"]) > 1}
     return tuple(sorted(sets))
 
@@ -141,8 +141,8 @@ def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
     read = result.graph.input or GraphInput(path=path)
     graph = read_graph(path, format=read.format, dims=read.dims, training=read.training, drop_unused=read.drop_unused)
     if not graph.is_called(result.graph.sha256):
-        mend = "give `graph`, the file that was solved, or solve again"
-        raise UserError("this is not the graph that was solved", where=path, mend=mend)
+        hint = "give `graph`, the file that was solved, or solve again"
+        raise UserError("this is not the graph that was solved", where=path, hint=hint)
     if graph.node_names != model.node_names:
         ours, theirs = set(model.node_names), set(graph.node_names)
         strangers = [name for name in graph.node_names if name not in ours] + [
@@ -152,6 +152,6 @@ def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
         raise UserError(
             f"the graph that was solved has other nodes than {model.path}{detail}",
             where=path,
-            mend="profile and solve this model",
+            hint="profile and solve this model",
         )
     return graph

@@ -79,7 +79,7 @@ def check_target(folder: Path, origin: Path, *, inputs: Sequence[Path] = (), for
         old = _owned(folder, origin, force)
     elif entries and not force:
         raise UserError(
-            "the folder is not empty", where=where, mend="give a new one, or `force` to replace files of stages in it"
+            "the folder is not empty", where=where, hint="give a new one, or `force` to replace files of stages in it"
         )
     if force:
         old += [path.name for path in entries if _STAGE_FILE.fullmatch(path.name)]
@@ -88,7 +88,7 @@ def check_target(folder: Path, origin: Path, *, inputs: Sequence[Path] = (), for
     for name in old:
         if any(path.exists() and path.samefile(folder / name) for path in inputs):
             raise UserError(
-                "this file would be replaced, and is needed", where=str(folder / name), mend="give a new `output`"
+                "this file would be replaced, and is needed", where=str(folder / name), hint="give a new `output`"
             )
     return Target(folder=folder, old=tuple(old), force=force)
 
@@ -131,14 +131,14 @@ def origin_of(folder: Path, document: Mapping[str, Any]) -> Path:
 
 def _check_writable(folder: Path) -> None:
     if not folder.is_dir():
-        raise UserError("this is not a folder", where=str(folder), mend="give another `output`")
+        raise UserError("this is not a folder", where=str(folder), hint="give another `output`")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError("nothing can be written here", where=str(folder), mend="give another `output`")
+        raise UserError("nothing can be written here", where=str(folder), hint="give another `output`")
 
 
 def _owned(folder: Path, origin: Path, force: bool) -> list[str]:
     """Return the files that the manifest in a folder names and that have the names of a split's files."""
-    mend = "give a new folder, or `force` to replace the stages"
+    hint = "give a new folder, or `force` to replace the stages"
     try:
         document = read_document(folder)
         old = origin_of(folder, document)
@@ -148,10 +148,10 @@ def _owned(folder: Path, origin: Path, force: bool) -> list[str]:
         if force:
             return [NAME]
         what = error.what if isinstance(error, UserError) else "the manifest is damaged"
-        raise UserError(what, where=str(folder / NAME), mend=mend) from None
+        raise UserError(what, where=str(folder / NAME), hint=hint) from None
     same = old.name == origin.name if nameless else old.resolve() == origin.resolve()
     if not same and not force:
-        raise UserError(f"the folder holds the stages of another model, {old}", where=str(folder), mend=mend)
+        raise UserError(f"the folder holds the stages of another model, {old}", where=str(folder), hint=hint)
     names = list(_strings(document.get("stages"))) + [str(name) for name in document.get(PENDING) or ()]
     found = [name for name in names if is_bare(name) and _STAGE_FILE.fullmatch(name)]
     whole = (folder / WHOLE, Path(str(document["model"].get("path"))))
@@ -175,12 +175,12 @@ def _publish(temporary: Path, target: Target) -> None:
     for name in names:
         path = folder / name
         if path.parent != folder and (path.parent.is_symlink() or os.path.lexists(path.parent) != path.parent.is_dir()):
-            raise UserError("this is in the way", where=str(path.parent), mend="give another `output`")
+            raise UserError("this is in the way", where=str(path.parent), hint="give another `output`")
         if os.path.lexists(path) and name not in target.old:
             raise UserError(
                 "a file that no split of this model wrote is in the way",
                 where=str(path),
-                mend="`force` replaces files of stages; or give another `output`",
+                hint="`force` replaces files of stages; or give another `output`",
             )
     if target.old:
         pending = json.loads((temporary / NAME).read_text(encoding="utf-8"))

@@ -131,15 +131,15 @@ def read_manifest(folder: str | Path) -> Manifest:
             raise fields.error("", f"the file of a stage, {name!r}, is not in this folder", "split again")
         file = manifest.folder / name
         if not file.is_file():
-            raise UserError("the file of a stage is missing", where=str(file), mend="split the model again")
+            raise UserError("the file of a stage is missing", where=str(file), hint="split the model again")
     return manifest
 
 
 def _read(folder: str | Path) -> Fields:
     path = Path(folder) / NAME
     if not path.exists():
-        raise UserError("holds no manifest.json", where=str(folder), mend="'pipebound split' writes one")
-    fields = documents.read_document(path, format=FORMAT, version=VERSION, mend="'pipebound split' writes one")
+        raise UserError("holds no manifest.json", where=str(folder), hint="'pipebound split' writes one")
+    fields = documents.read_document(path, format=FORMAT, version=VERSION, hint="'pipebound split' writes one")
     if not fields.null(PENDING):
         fields.texts(PENDING)
     return fields

@@ -162,7 +162,7 @@ def check_stage(path: Path) -> str | None:
     except onnx.checker.ValidationError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the stage fails onnx.checker: {reason}", where=path.name, mend="check the whole model the same way"
+            f"the stage fails onnx.checker: {reason}", where=path.name, hint="check the whole model the same way"
         ) from None
     if has_onnxruntime():
         try:
@@ -171,7 +171,7 @@ def check_stage(path: Path) -> str | None:
             return error.what
         except UserError as error:
             # The path is that of a folder that nobody will see.
-            raise UserError(error.what, where=path.name, mend="try to run the whole model") from None
+            raise UserError(error.what, where=path.name, hint="try to run the whole model") from None
     return None
 
 

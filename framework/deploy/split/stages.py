@@ -145,7 +145,7 @@ class _Cutter:
                 raise UserError(
                     f"stage {number} uses {name!r}, which stage {home} computes",
                     where=str(self._model.path),
-                    mend="the partition is not of this model",
+                    hint="the partition is not of this model",
                 )
         positions, stored = self._constant_parts(fixed)
         proto = self._assemble(number, sorted({*own, *positions}), stored, inputs, outputs)
@@ -226,7 +226,7 @@ class _Cutter:
             raise UserError(
                 f"the partition cuts {name!r}, whose type is unknown",
                 where=str(self._model.path),
-                mend="store its type and shape in the file's value_info",
+                hint="store its type and shape in the file's value_info",
             )
         # At these sizes only: the number of dimensions is all that holds for every size.
         return onnx.helper.make_tensor_value_info(name, kind, [None] * len(found.shape))

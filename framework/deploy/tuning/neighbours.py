@@ -41,7 +41,7 @@ def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optim
         raise UserError(
             f"{counted(count, 'neighbour')} and the model itself need {count + 1} cores, of which there "
             f"{choose(len(cores), 'is', 'are')} {len(cores)}",
-            mend="give fewer `neighbours`",
+            hint="give fewer `neighbours`",
         )
     context = multiprocessing.get_context("spawn")
     pipes: list[Any] = []

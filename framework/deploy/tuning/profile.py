@@ -161,7 +161,7 @@ def profile_model(
         If onnxruntime is not installed or refuses the model, or an input's shape is open.
     """
     if repetitions < FEWEST or warm_up < 0:
-        raise UserError("too few repetitions", mend="give at least `repetitions=3` and `warm_up=0`")
+        raise UserError("too few repetitions", hint="give at least `repetitions=3` and `warm_up=0`")
     deadline = time.monotonic() + budget
     sizes = dict(dims or {})
     with reading_until(reading_deadline(time.monotonic(), budget)):

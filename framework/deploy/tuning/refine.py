@@ -221,12 +221,12 @@ def refine_split(
 def _opened(manifest: Manifest, output: Path, model_path: Path | None, force: bool) -> ModelFile:
     """Return the unsplit model, after checking that the winner may be written where it is to be."""
     if output.resolve() == manifest.folder.resolve():
-        raise UserError("this is the split to refine itself", where=str(output), mend="give another folder")
+        raise UserError("this is the split to refine itself", where=str(output), hint="give another folder")
     stages = [manifest.folder / name for name in manifest.file_names()]
     check_target(output, _origin(manifest), inputs=stages, force=force)
     whole = model_path or manifest.model_path
     if not whole.is_file():
-        raise UserError("the unsplit model is not there", where=str(whole), mend="give its file as `model`")
+        raise UserError("the unsplit model is not there", where=str(whole), hint="give its file as `model`")
     return open_model(whole)
 
 
@@ -253,7 +253,7 @@ def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
     number = {name: row["stage"] for row in manifest.stages for name in row["nodes"]}
     known = [number[name] for name in model.node_names if name in number]
     if len(known) != len(number) or (len(known) < len(model.node_names) and not manifest.empty_stages):
-        raise UserError("the stages are not of this model", where=str(model.path), mend="split it again")
+        raise UserError("the stages are not of this model", where=str(model.path), hint="split it again")
     return np.array([number.get(name, stages - 1) for name in model.node_names], np.int64)
 
 

@@ -140,11 +140,11 @@ def read_solved(manifest: Manifest, model: ModelFile) -> Solved:
         raise UserError(
             "the split names no graph of this model in seconds, so its costs cannot be corrected",
             where=where,
-            mend="split a result of the model or of its profile",
+            hint="split a result of the model or of its profile",
         )
     graph, device = found
     if not isinstance(graph.costs, PhysicalCosts) or device is None:
-        raise UserError("the graph that was solved carries its own prices", where=where, mend="solve a profile")
+        raise UserError("the graph that was solved carries its own prices", where=where, hint="solve a profile")
     stored = manifest.document["predicted"]
     constraints = Constraints.from_dict(stored.get("constraints"))
     note = {} if stored["graph"] is None else read_note(stored["graph"])

@@ -212,7 +212,7 @@ def run_trial(
     """
     whole = model_path or manifest.model_path
     if not whole.is_file():
-        raise UserError("the unsplit model is not there", where=str(whole), mend="give its file as `model`")
+        raise UserError("the unsplit model is not there", where=str(whole), hint="give its file as `model`")
     begun = time.monotonic()
     remarks: list[str] = []
     model = open_model(whole)
@@ -295,7 +295,7 @@ def stages_of_nodes(manifest: Manifest, model: ModelFile) -> IntArray:
     number = {name: i for i, row in enumerate(manifest.stages) for name in row["nodes"]}
     unknown = [name for name in model.node_names if name not in number]
     if (unknown and not manifest.empty_stages) or len(number) > len(model.placed):
-        raise UserError("the stages are not of this model", where=str(model.path), mend="split it again")
+        raise UserError("the stages are not of this model", where=str(model.path), hint="split it again")
     return np.array([number.get(name, len(manifest.stages) - 1) for name in model.node_names], np.int64)
 
 

@@ -45,8 +45,8 @@ class Constants:
             self._whole.update(stored)
             return sum(stored.values())
         if result is None:
-            what, mend = self._values.why_unknown(name)
-            raise UserError(f"the shape of the constant {name!r} {what}", where=f"{self._where}, {place}", mend=mend)
+            what, hint = self._values.why_unknown(name)
+            raise UserError(f"the shape of the constant {name!r} {what}", where=f"{self._where}, {place}", hint=hint)
         self.uses.add(name, node, result.nbytes, name)
         self._smaller[name] = None
         return result.nbytes

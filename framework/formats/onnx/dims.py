@@ -31,7 +31,7 @@ def check_sizes(dims: Mapping[str, int], where: str) -> None:
     for name, size in dims.items():
         if not 0 <= size < 1 << _MOST_BITS:
             said = "negative" if size < 0 else "beyond 64 bits"
-            raise UserError(f"{dims_argument({name: size})} is {said}", where=where, mend="give a size")
+            raise UserError(f"{dims_argument({name: size})} is {said}", where=where, hint="give a size")
 
 
 def with_derived(dims: Mapping[str, int], symbols: Iterable[str], where: str) -> dict[str, int]:
@@ -55,10 +55,10 @@ def with_derived(dims: Mapping[str, int], symbols: Iterable[str], where: str) ->
             raise UserError(
                 f"the dimension {symbol!r} is {size} against {dims[symbol]}: {basis} against what is given for it",
                 where=where,
-                mend=f"leave out {dims_argument({symbol: dims[symbol]})}, or change the others",
+                hint=f"leave out {dims_argument({symbol: dims[symbol]})}, or change the others",
             )
         if not 0 <= size < 1 << _MOST_BITS:
-            raise UserError(f"the dimension {symbol!r} is {size} with {basis}", where=where, mend="give other sizes")
+            raise UserError(f"the dimension {symbol!r} is {size} with {basis}", where=where, hint="give other sizes")
         found[symbol] = size
     return found
 
@@ -89,8 +89,8 @@ def check_names(dims: Mapping[str, int], known: set[str], where: str) -> None:
     for name in dims:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), 3)
-            mend = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
-            raise UserError(f"the model has no dimension {name!r}", where=where, mend=mend)
+            hint = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
+            raise UserError(f"the model has no dimension {name!r}", where=where, hint=hint)
 
 
 def conflict(shapes: Iterable[tuple[int, ...]], dims: Mapping[str, int]) -> tuple[int, int, str] | None:

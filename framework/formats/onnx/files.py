@@ -100,13 +100,13 @@ def read_skeleton(path: str | os.PathLike[str]) -> bytes:
                 raise UserError("the file is empty", where=where)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                 if view[:2] == b"\x1f\x8b":
-                    raise UserError("the file is compressed", where=where, mend="unpack it first")
+                    raise UserError("the file is compressed", where=where, hint="unpack it first")
                 return _outline(view, 0, len(view), "model", Path(path).name)
     except OSError as error:
         raise UserError(error.strerror or str(error), where=where) from None
     except DecodeError as error:
         raise UserError(
-            f"not an ONNX model: {error}", where=where, mend="the file is damaged, or of another kind"
+            f"not an ONNX model: {error}", where=where, hint="the file is damaged, or of another kind"
         ) from None
 
 

@@ -46,7 +46,7 @@ def prepared(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"its functions cannot be inlined: {reason}", where=where, mend="check the model with onnx.checker"
+                f"its functions cannot be inlined: {reason}", where=where, hint="check the model with onnx.checker"
             ) from None
     check_order(model.graph, where)
     taken = 0
@@ -77,7 +77,7 @@ def _check_node_text(node: onnx.NodeProto, where: str) -> None:
 def _refuse_bytes(names: Iterable[object], where: str) -> None:
     for name in names:
         if not isinstance(name, str):
-            raise UserError(f"the name {name!r} is no text", where=where, mend="the file is damaged")
+            raise UserError(f"the name {name!r} is no text", where=where, hint="the file is damaged")
 
 
 def _constant_branch(graph: onnx.GraphProto) -> tuple[int, onnx.GraphProto] | None:

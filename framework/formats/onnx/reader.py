@@ -69,13 +69,13 @@ def parse(
 
 
 def _load(data: bytes, where: str) -> onnx.ModelProto:
-    mend = "the file is damaged, or of another kind"
+    hint = "the file is damaged, or of another kind"
     try:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
-        raise UserError(f"not an ONNX model: {error}", where=where, mend=mend) from None
+        raise UserError(f"not an ONNX model: {error}", where=where, hint=hint) from None
     if not model.HasField("graph"):
-        raise UserError("this ONNX file holds no graph", where=where, mend=mend)
+        raise UserError("this ONNX file holds no graph", where=where, hint=hint)
     return model
 
 
@@ -120,7 +120,7 @@ class _Reader:
             for used in used_values(node) if index not in dropped else ():
                 consumers.setdefault(used, []).append(index)
         if self._graph.node and not nodes:
-            raise UserError("no node depends on an input", where=self._where, mend="the model computes a constant")
+            raise UserError("no node depends on an input", where=self._where, hint="the model computes a constant")
         results = {value.name for value in self._graph.output}
         tensor_bytes: list[int] = []
         costs: list[Cost] = []
@@ -151,7 +151,7 @@ class _Reader:
                     raise UserError(
                         f"{what} is {_spelled(value)}",
                         where=f"{self._where}, {builder.describe(index)}",
-                        mend="check the sizes of the inputs",
+                        hint="check the sizes of the inputs",
                     )
             return np.array(values, np.float64)
 
@@ -178,13 +178,13 @@ class _Reader:
     def _output_bytes(self, node: onnx.NodeProto, value: str, place: str) -> int:
         found = self._values.get(value)
         if found is None:
-            what, mend = self._values.why_unknown(value)
-            raise UserError(f"the shape of its output {value!r} {what}", where=f"{self._where}, {place}", mend=mend)
+            what, hint = self._values.why_unknown(value)
+            raise UserError(f"the shape of its output {value!r} {what}", where=f"{self._where}, {place}", hint=hint)
         if found.nbytes >= 1 << 63:
             raise UserError(
                 f"its output {value!r} of shape {list(found.shape)} has {_spelled(found.elements)} elements",
                 where=f"{self._where}, {place}",
-                mend="no machine holds it; check the sizes of the inputs",
+                hint="no machine holds it; check the sizes of the inputs",
             )
         return found.nbytes
 
@@ -204,7 +204,7 @@ class _Reader:
             raise UserError(
                 f"the sizes of its inputs contradict each other, {first} against {second}: {spelled}",
                 where=f"{self._where}, {place}",
-                mend=f"check {blamed}" if blamed else "check the shapes of the model's inputs",
+                hint=f"check {blamed}" if blamed else "check the shapes of the model's inputs",
             )
 
     def _batch(self) -> int | None:

@@ -165,7 +165,7 @@ def check_order(graph: onnx.GraphProto, where: str) -> None:
                 raise UserError(
                     f"the value {name!r} is computed twice",
                     where=f"{where}, node {labels[index]!r}",
-                    mend="ONNX demands that every value has one origin",
+                    hint="ONNX demands that every value has one origin",
                 )
     late: tuple[int, str] | None = None
     for index, node in enumerate(graph.node):
@@ -174,7 +174,7 @@ def check_order(graph: onnx.GraphProto, where: str) -> None:
                 raise UserError(
                     f"nothing computes the value {name!r}",
                     where=f"{where}, node {labels[index]!r}",
-                    mend="add it to the inputs or the initializers",
+                    hint="add it to the inputs or the initializers",
                 )
             if name in maker and maker[name] >= index:
                 late = late or (index, name)
@@ -184,7 +184,7 @@ def check_order(graph: onnx.GraphProto, where: str) -> None:
         raise UserError(
             f"the value {name!r} is used before it is computed",
             where=f"{where}, node {labels[index]!r}",
-            mend="ONNX demands topological order; sort the nodes",
+            hint="ONNX demands topological order; sort the nodes",
         )
 
 

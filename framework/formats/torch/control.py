@@ -50,7 +50,7 @@ def run_control(guesses: Guesses, func: Any, args: Sequence[Any], kwargs: Mappin
             operands = operands[0]
         keywords = {} if name == "hints_wrapper" else kwargs
         return args[place](*operands, **keywords)
-    raise UserError(f"the higher-order operator {name} is not followed", mend="write what it does with plain operators")
+    raise UserError(f"the higher-order operator {name} is not followed", hint="write what it does with plain operators")
 
 
 def _run_loop(

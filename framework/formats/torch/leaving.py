@@ -48,7 +48,7 @@ class Leavings:
     def refuse(self, what: str) -> UserError:
         """Return the error for values that are unknown and cannot be guessed."""
         line = _running_line()
-        return UserError(f"forward leaves torch with values that are unknown: {what} at {line}", mend=_MEND)
+        return UserError(f"forward leaves torch with values that are unknown: {what} at {line}", hint=_MEND)
 
     def nothing_left(self) -> UserError | None:
         """Return the error for results that depend on no input because of these lines; None if there are none."""
@@ -56,7 +56,7 @@ class Leavings:
         if not lines:
             return None
         what = f"forward leaves torch, and what it returns no longer depends on an input: {_listed(lines)}"
-        return UserError(what, mend=_MEND)
+        return UserError(what, hint=_MEND)
 
     def remark(self) -> str | None:
         """Return the remark for a graph that lacks what was computed outside torch; None if nothing was."""

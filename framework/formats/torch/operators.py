@@ -166,7 +166,7 @@ def run_on_meta(func: Any, name: str, args: Sequence[Any], keywords: Mapping[str
     except NotImplementedError as error:
         raise UserError(
             f"the operator {func} does not run on the meta device",
-            mend="register a fake implementation (torch.library.register_fake), or write it with other operators",
+            hint="register a fake implementation (torch.library.register_fake), or write it with other operators",
         ) from error
 
 

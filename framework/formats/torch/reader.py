@@ -128,13 +128,13 @@ def capture(
         from torch.export import ExportedProgram
         from torch.utils._python_dispatch import _disable_current_modes
     except ImportError:
-        raise UserError("torch is not installed", where=name or "", mend="pip install 'pipebound[torch]'") from None
+        raise UserError("torch is not installed", where=name or "", hint="pip install 'pipebound[torch]'") from None
     from framework.formats.torch.python_calls import PythonCalls
     from framework.formats.torch.subclasses import wrapped_on_meta
     from framework.formats.torch.trace import Recorder
 
     if not 0 < routed_share <= 1:
-        raise UserError(f"routed_share is {routed_share}", where=name or "", mend="give a share above 0 and at most 1")
+        raise UserError(f"routed_share is {routed_share}", where=name or "", hint="give a share above 0 and at most 1")
     if isinstance(module, ExportedProgram):
         if example_inputs is None and module.example_inputs is not None:
             example_inputs, example_keywords = module.example_inputs
@@ -168,7 +168,7 @@ def capture(
         raise UserError(
             left.what if left else "nothing that it returns depends on an input through an operator",
             where=label,
-            mend=left.mend if left else "give other example inputs",
+            hint=left.hint if left else "give other example inputs",
         )
     return _capture(recorder, nodes, outputs, model, label, source, batch)
 
@@ -191,8 +191,8 @@ def _run_forward(recorder: Recorder, model: Any, label: str, arguments: Any, exa
     except UserError as error:
         if not any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
             raise
-        mend = "a TorchScript module is read where its operators allow it; else give the module that it was made from"
-        raise UserError(error.what, where=error.where, mend=mend) from error
+        hint = "a TorchScript module is read where its operators allow it; else give the module that it was made from"
+        raise UserError(error.what, where=error.where, hint=hint) from error
     finally:
         for part in training:
             part.training = True
@@ -204,7 +204,7 @@ def _run(what: str, where: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
     except UserError as error:
-        raise UserError(error.what, where=error.where or where, mend=error.mend) from error
+        raise UserError(error.what, where=error.where or where, hint=error.hint) from error
     except (Exception, SystemExit) as error:
         message = " ".join(str(error).split()) or "no message"
         message = message.rpartition("RuntimeError: ")[2] if "TorchScript interpreter" in message else message
@@ -224,7 +224,7 @@ def _live_inputs(recorder: Recorder, inputs: Sequence[Any], keywords: Mapping[st
         if not isinstance(leaf, torch.Tensor):
             return leaf
         if is_traceable_wrapper_subclass(leaf):
-            raise UserError(f"an input is a {type(leaf).__name__}", mend="give a plain tensor")
+            raise UserError(f"an input is a {type(leaf).__name__}", hint="give a plain tensor")
         ((_, plain),) = plain_tensors("an input", leaf)
         return recorder.values.mark_input(plain)
 

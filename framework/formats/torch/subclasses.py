@@ -24,10 +24,10 @@ def plain_tensors(name: str, tensor: torch.Tensor) -> Iterator[tuple[str, torch.
         for attribute in tensor.__tensor_flatten__()[0]:
             yield from plain_tensors(f"{name}.{attribute}", getattr(tensor, attribute))
     elif torch.nn.parameter.is_lazy(tensor):
-        raise UserError(f"{name} has no shape yet", mend="run the module once, so that its lazy parameters are made")
+        raise UserError(f"{name} has no shape yet", hint="run the module once, so that its lazy parameters are made")
     elif tensor.layout != torch.strided or tensor.is_nested:
         kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
-        raise UserError(f"{name} is a tensor of layout {kind}, which is not followed", mend="make it dense (to_dense)")
+        raise UserError(f"{name} is a tensor of layout {kind}, which is not followed", hint="make it dense (to_dense)")
     else:
         yield name, tensor
 

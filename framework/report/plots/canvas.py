@@ -33,7 +33,7 @@ def check_suffix(path: Path) -> None:
         raise UserError(
             f"cannot draw a {path.suffix or 'file without a suffix'}",
             where=str(path),
-            mend=f"end the name in {', '.join(SUFFIXES)}",
+            hint=f"end the name in {', '.join(SUFFIXES)}",
         )
 
 

@@ -58,7 +58,7 @@ def export_table(store: Path, table: str, output: Path) -> int:
         raise UserError(
             f"cannot write a {output.suffix or 'file without a suffix'}",
             where=str(output),
-            mend="end it in .csv or .parquet",
+            hint="end it in .csv or .parquet",
         )
     with reading(store) as connection:
         try:
@@ -124,7 +124,7 @@ def _write_parquet(cursor: sqlite3.Cursor, path: Path) -> int:
         pa: Any = import_module("pyarrow")
         pq: Any = import_module("pyarrow.parquet")
     except ImportError as error:
-        raise UserError("pyarrow is not installed", mend=_INSTALL) from error
+        raise UserError("pyarrow is not installed", hint=_INSTALL) from error
     names = [column[0] for column in cursor.description]
     schema = pa.schema([(name, _arrow_type(pa, name)) for name in names])
     count = 0

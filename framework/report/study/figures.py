@@ -80,7 +80,7 @@ def write_figures(report: StudyReport, folder: Path, formats: Sequence[str]) -> 
     """
     for name in formats:
         if name not in FORMATS:
-            raise UserError(f"cannot draw {name!r}", mend=f"choose from {', '.join(FORMATS)}")
+            raise UserError(f"cannot draw {name!r}", hint=f"choose from {', '.join(FORMATS)}")
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         If there is no such store.
     """
     if not os.path.isfile(path):
-        raise UserError("there is no such store", where=str(path), mend="`pipebound study run SPEC` makes it")
+        raise UserError("there is no such store", where=str(path), hint="`pipebound study run SPEC` makes it")
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
@@ -143,11 +143,11 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise UserError(f"not a study's store: {error}", where=str(path)) from error
     try:
         if found is None or found[0] != FORMAT:
-            raise UserError("not a study's store of this version", where=str(path), mend=f"this is {FORMAT}")
+            raise UserError("not a study's store of this version", where=str(path), hint=f"this is {FORMAT}")
         check_store(connection, path)
         yield connection
     except sqlite3.Error as error:
-        raise UserError(f"the store is damaged: {error}", where=str(path), mend="restore it from a copy") from error
+        raise UserError(f"the store is damaged: {error}", where=str(path), hint="restore it from a copy") from error
     finally:
         connection.close()
 
@@ -172,7 +172,7 @@ def load(connection: sqlite3.Connection, path: Path, collection: str | None = No
     ]
     if collection is not None and collection not in planned_collections:
         known = ", ".join(planned_collections)
-        raise UserError(f"this study has no graphs of '{collection}'", where=str(path), mend=f"it has: {known}")
+        raise UserError(f"this study has no graphs of '{collection}'", where=str(path), hint=f"it has: {known}")
     columns = _columns(connection, _RUNS, 20, collection)
     graph_ids, graphs = _table(connection, "SELECT id, name, sha256, family, task, nodes, tensors FROM graphs")
     device_ids, devices = _table(connection, "SELECT id, name, figures FROM devices")

@@ -101,7 +101,7 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
                 raise UserError(
                     f"the attribute {name!r} of a node {node.op_type!r} is no {_kind(default) or 'value'}",
                     where=f"node {node.name!r}" if node.name else "",
-                    mend="check the model with onnx.checker",
+                    hint="check the model with onnx.checker",
                 )
             return value
     return default

@@ -71,13 +71,13 @@ def guarded(infer: Callable[[], tuple[list[str], onnx.ModelProto]], where: str) 
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
     if answer is None:
-        mend = "give a larger `budget`" if left is not None else "the model is too large, or damaged"
-        raise UserError(f"shape inference takes more than {seconds:.3g} s", where=where, mend=mend)
+        hint = "give a larger `budget`" if left is not None else "the model is too large, or damaged"
+        raise UserError(f"shape inference takes more than {seconds:.3g} s", where=where, hint=hint)
     if status or not answer:
         raise UserError(
             f"shape inference crashed, or took more than {MORE_BYTES >> 30} GiB of memory",
             where=where,
-            mend="the model is damaged: check it with onnx.checker",
+            hint="the model is damaged: check it with onnx.checker",
         )
     return _unpacked(answer)
 
@@ -90,7 +90,7 @@ def _failing_clearly(
     except (shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"shape inference fails: {reason}", where=where, mend="check the model with onnx.checker"
+            f"shape inference fails: {reason}", where=where, hint="check the model with onnx.checker"
         ) from None
     except MemoryError:
         raise UserError("there is not enough memory for shape inference", where=where) from None
@@ -109,7 +109,7 @@ def _answer(infer: Callable[[], tuple[list[str], onnx.ModelProto]], where: str, 
             symbols, model = _failing_clearly(infer, where)
             answer = b"M" + json.dumps(symbols).encode() + b"\n" + model.SerializeToString()
         except UserError as error:
-            answer = b"E" + json.dumps([error.what, error.where, error.mend]).encode()
+            answer = b"E" + json.dumps([error.what, error.where, error.hint]).encode()
         view = memoryview(answer)
         while view:
             view = view[os.write(writer, view[:_CHUNK]) :]
@@ -146,7 +146,7 @@ def _received(reader: int, deadline: float) -> bytes | None:
 
 def _unpacked(answer: bytes) -> tuple[list[str], onnx.ModelProto]:
     if answer[:1] == b"E":
-        what, where, mend = json.loads(answer[1:])
-        raise UserError(what, where=where, mend=mend)
+        what, where, hint = json.loads(answer[1:])
+        raise UserError(what, where=where, hint=hint)
     symbols, _, encoded = answer[1:].partition(b"\n")
     return json.loads(symbols), onnx.load_model_from_string(encoded)

@@ -57,7 +57,7 @@ def check_functions(model: onnx.ModelProto, where: str) -> None:
     def size_of(key: tuple[str, str, str]) -> int:
         if key in open_calls:
             raise UserError(
-                f"the function {key[1]!r} calls itself", where=where, mend="ONNX has no recursion; the file is damaged"
+                f"the function {key[1]!r} calls itself", where=where, hint="ONNX has no recursion; the file is damaged"
             )
         if key not in sizes:
             open_calls.add(key)
@@ -69,11 +69,11 @@ def check_functions(model: onnx.ModelProto, where: str) -> None:
         total = size(model.graph.node)
     except RecursionError:
         raise UserError(
-            "its functions call each other too deep", where=where, mend="inline them before exporting"
+            "its functions call each other too deep", where=where, hint="inline them before exporting"
         ) from None
     if total > MAX_NODES:
         raise UserError(
-            f"its functions stand for {total:.3g} nodes", where=where, mend=f"at most {MAX_NODES} nodes are read"
+            f"its functions stand for {total:.3g} nodes", where=where, hint=f"at most {MAX_NODES} nodes are read"
         )
 
 
@@ -95,7 +95,7 @@ def _check_ranks(graph: onnx.GraphProto, outer: dict[str, float], where: str) ->
                     raise UserError(
                         f"its result would have {min(length, stated):.6g} dimensions, one per entry of {shaping!r}",
                         where=f"{where}, node {labels[position]!r} ({node.op_type})",
-                        mend=f"a tensor has at most {MAX_RANK}",
+                        hint=f"a tensor has at most {MAX_RANK}",
                     )
         for held in subgraphs(node):
             _check_ranks(held, longest, where)

@@ -174,7 +174,7 @@ def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], wher
     for value in feeds:
         if not value.type.tensor_type.HasField("shape"):
             raise UserError(
-                f"the input {value.name!r} has no shape", where=where, mend="declare it as a tensor with a shape"
+                f"the input {value.name!r} has no shape", where=where, hint="declare it as a tensor with a shape"
             )
         shape = value.type.tensor_type.shape
         missing = [dim.dim_param for dim in shape.dim if _resolved(dim, dims) is None]
@@ -185,7 +185,7 @@ def _check_feeds(feeds: list[onnx.ValueInfoProto], dims: Mapping[str, int], wher
         raise UserError(
             f"the shape of input {', '.join(shapes[:2])}{more}",
             where=where,
-            mend=f"give {dims_argument(dict.fromkeys(to_give(symbols, dims), 1))}",
+            hint=f"give {dims_argument(dict.fromkeys(to_give(symbols, dims), 1))}",
         )
 
 
