@@ -100,14 +100,17 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
             _copy_set(members, search.high)
         if low_known and high_known:
             slope = (high_worth - low_worth) / (high_cost - low_cost)
-            if slope <= 0.0 or abs(slope - multiplier) <= 1e-9 * multiplier:
+            # An infinite multiplier is no slope, and no distance from one: it found the cheapest set, and that is all.
+            if slope <= 0.0 or (multiplier < np.inf and abs(slope - multiplier) <= 1e-9 * multiplier):
                 break
             multiplier = slope
             start[0] = slope
         elif high_known:
             multiplier = np.inf
+        elif multiplier < np.inf and multiplier > 1e-3 * start[0]:
+            multiplier = multiplier / 8
         else:
-            multiplier = multiplier / 8 if multiplier > 1e-3 * start[0] else 0.0
+            multiplier = 0.0
     if outcome == Outcome.OPEN and choice == NO_NODE:
         choice = _branch_on(network, search, prices, high_known, low_known)
     return Vertex(outcome, best_num, best_den, best_share, bound, choice)

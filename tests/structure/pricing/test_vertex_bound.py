@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.model.pricing import price
 from framework.structure.poset.closure import closure
 from framework.structure.pricing.branch_and_bound import StagePricer
 from framework.structure.pricing.network import FREE, IN, OUT
@@ -22,6 +24,7 @@ from framework.structure.pricing.tree import (
     step,
 )
 from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex
+from framework.testbed.random_graphs import regal_graph
 from framework.testing.brute_force import stage_cost
 from tests.structure.plain_definitions import convex_sets, mixed_instance, worth
 from tests.structure.pricing.test_network import keeps
@@ -62,6 +65,24 @@ def test_a_vertex_bounds_the_stages_that_keep_its_roles(seed: int) -> None:
                 assert vertex.bound >= best
                 # There is something left to branch on, unless only a bound was wanted.
                 assert wanted == MAGNITUDE or pricer.network.status[vertex.choice] == FREE
+
+
+@pytest.mark.parametrize("start", [0.0, 1e-9, 1e-3, 1e3, 1e9, np.inf])
+def test_a_vertex_is_pruned_from_any_multiplier(start: float) -> None:
+    instance = price(regal_graph("er", 40, 1))
+    pricer, threshold = StagePricer(instance, closure(instance)), instance.total_work // 4
+    model, search = pricer.model(NO_RULES), new_search(np.arange(instance.n), max_columns=1, log_size=1)
+    prices = instance.work * (1 + np.arange(instance.n) % 3)
+    for anchor in range(0, instance.n, 5):
+        search.counters[ANCHOR] = anchor
+        open_anchor(search)
+        search.start[0] = 1.0, 0.0
+        best = bound_vertex(model, search, pricer.claim(prices, threshold, -1)._replace(wanted=MAGNITUDE)).bound
+        # Within a few cuts the bound is nearly reached, wherever the search for the multiplier begins.
+        search.start[0] = start, 0.0
+        vertex = bound_vertex(model, search, pricer.claim(prices, threshold, best + best // 10))
+        assert vertex.outcome == Outcome.PRUNED
+        assert vertex.num or vertex.den
 
 
 @given(SEEDS)
