@@ -43,6 +43,12 @@ class Feature(StrEnum):
     Others are given the relaxation in which one user of each pays for it: their dual bounds hold, and their partitions
     are priced in truth by whoever receives them.
     """
+    UNEQUAL = "unequal"
+    """Prices each stage on its own device (`Instance.unequal`), and keeps to a limit of its own if it has `LIMITS`.
+
+    Others are given the relaxation in which all stages are as the cheapest device: their dual bounds hold, and their
+    partitions are priced in truth by whoever receives them.
+    """
 
 
 class Context(Protocol):

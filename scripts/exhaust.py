@@ -1,12 +1,13 @@
 """Hold every entry against brute force on thousands of random small problems.
 
     python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
-                                        [--limited | --wide | --shared | --memory]
+                                        [--limited | --wide | --shared | --memory | --unequal]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
 `framework.testing.instances.random_problem`. With --limited it has up to seven nodes and three stages, pins and memory
 limits. With --shared some parameters have several users, and there may be pins and limits besides. With --memory there
-is a limit on parameters, some of them shared, and working sets together, and half have pins. With --wide it has up to
+is a limit on parameters, some of them shared, and working sets together, and half have pins. With --unequal stages run
+on up to three kinds of devices, and there may be shared parameters, limits and pins besides. With --wide it has up to
 seven nodes whose costs span up to 24 orders of magnitude, and claims are held against rational numbers in the unit of
 the input (graphs that are refused count as well). It prints a row an entry, and exits with 1 if any claim was false.
 """
@@ -33,6 +34,7 @@ from framework.testing.instances import (
     random_memory_problem,
     random_problem,
     random_shared_problem,
+    random_unequal_problem,
 )
 from framework.testing.wide_costs import assert_true_in_units
 
@@ -54,6 +56,9 @@ def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float,
             elif kind == "shared":
                 label = f"random_shared_problem({seed})"
                 assert_bounds_hold(entry, random_shared_problem(seed), label=label, seed=seed)
+            elif kind == "unequal":
+                label = f"random_unequal_problem({seed})"
+                assert_bounds_hold(entry, random_unequal_problem(seed), label=label, seed=seed)
             elif kind == "memory":
                 label = f"random_memory_problem({seed})"
                 assert_bounds_hold(entry, random_memory_problem(seed), label=label, seed=seed)
@@ -71,7 +76,7 @@ def main() -> int:
     parser.add_argument("--entry", action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     which_problems = parser.add_mutually_exclusive_group()
-    for name in ("limited", "wide", "shared", "memory"):
+    for name in ("limited", "wide", "shared", "memory", "unequal"):
         which_problems.add_argument(f"--{name}", action="store_const", const=name, dest="kind", default="plain")
     options = parser.parse_args()
     load_plugins()

@@ -42,6 +42,8 @@ def merge_equal_tensors(
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Merge tensors that agree in producer and consumers, adding their costs.
 
+    There may be several costs of each tensor, ``[kinds, m]``.
+
     Rows of `consumers` must be ascending and not empty. The result is sorted by producer, then by number of
     consumers, then by a fixed digest of the row: independent of the order given.
     """
@@ -49,7 +51,11 @@ def merge_equal_tensors(
         return producer, consumer_ptr, consumers, tensor_cost
     order, firsts = merge_equal_rows(producer, consumer_ptr, consumers)
     kept = order[firsts]
-    return producer[kept], *take_rows(consumer_ptr, consumers, kept), np.add.reduceat(tensor_cost[order], firsts)
+    return (
+        producer[kept],
+        *take_rows(consumer_ptr, consumers, kept),
+        np.add.reduceat(tensor_cost[..., order], firsts, -1),
+    )
 
 
 def merge_equal_rows(key: IntArray, ptr: IntArray, items: IntArray) -> tuple[IntArray, IntArray]:

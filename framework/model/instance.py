@@ -15,6 +15,7 @@ import numpy as np
 from framework.model.arrays import IntArray, merge_equal_tensors, ranks
 from framework.model.shared import SharedParameters, rename_users, shared_by
 from framework.model.topology import Topology, build_topology, stable_topological_order
+from framework.model.unequal import UnequalStages
 
 UNLIMITED = 1 << 60
 """Capacity of an instance without overflow: no sum of parameter costs reaches it."""
@@ -46,6 +47,8 @@ class StageLimit:
     worksets
         ``[n]`` what each node needs besides while it runs. Nodes of a stage run one after the other, so a stage needs
         the largest of its nodes, not the sum. None are given where it is nothing.
+    reserved
+        ``[stages]`` how much less each stage may hold than the limit says; empty where all may hold the same.
     """
 
     sizes: IntArray
@@ -53,6 +56,7 @@ class StageLimit:
     anchors: IntArray
     shared_sizes: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     worksets: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    reserved: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         if not len(self.worksets):
@@ -93,6 +97,9 @@ class Instance:
         the partitions that obey, whatever they say of others.
     shared, shared_cost
         The parameters that several nodes use, and their costs in ticks: a stage that holds a user pays each once.
+    unequal
+        What everything costs on each stage, where they run on different devices; None where all stages are the same.
+        The costs above are then those of a relaxation in which they are (`framework.model.unequal`).
     """
 
     name: str
@@ -107,6 +114,7 @@ class Instance:
     stage_limit: StageLimit | None = None
     shared: SharedParameters = field(default_factory=SharedParameters)
     shared_cost: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unequal: UnequalStages | None = None
 
     @property
     def n(self) -> int:
@@ -142,11 +150,42 @@ class Instance:
     def largest_cost(self) -> int:
         """What no stage can cost more than, in ticks: a dual bound above it says that no partition obeys the limit."""
         overflow = max(0, self.total_parameter_cost - self.capacity)
-        return self.total_work + int(self.tensor_cost.sum()) + overflow
+        uniform = self.total_work + int(self.tensor_cost.sum()) + overflow
+        # Where no partition obeys, an entry may claim the one, and one that is given the relaxation the other.
+        return uniform if self.unequal is None else max(uniform, self.unequal.largest_cost)
 
     def without_limit(self) -> Instance:
         """Return the relaxation that forgets the limit; every partition that obeys is one of its, at the same cost."""
         return self if self.stage_limit is None else replace(self, stage_limit=None)
+
+    def uniform(self) -> Instance:
+        """Return the relaxation in which all stages are the same (`framework.model.unequal`)."""
+        limit = self.stage_limit
+        if limit is not None and len(limit.reserved):
+            limit = replace(limit, reserved=limit.reserved[:0])
+        elif self.unequal is None:
+            return self
+        return replace(self, unequal=None, stage_limit=limit)
+
+    def on_each_device(self) -> Sequence[Instance]:
+        """Return the instance as every kind of device prices it; itself where all stages are the same."""
+        unequal = self.unequal
+        if unequal is None:
+            return (self,)
+        rows = zip(
+            unequal.work,
+            unequal.parameter_cost,
+            unequal.tensor_cost,
+            unequal.shared_cost,
+            unequal.capacity.tolist(),
+            strict=True,
+        )
+        return tuple(
+            replace(
+                self.uniform(), work=work, parameter_cost=own, tensor_cost=sent, shared_cost=shared, capacity=capacity
+            )
+            for work, own, sent, shared, capacity in rows
+        )
 
     def charged(self) -> Instance:
         """Return the relaxation in which one user of each shared parameter pays for it, whatever the others do.
@@ -164,6 +203,7 @@ class Instance:
             limit = replace(limit, sizes=sizes, shared_sizes=self.shared_cost[:0])
         return replace(
             self,
+            unequal=None if self.unequal is None else self.unequal.charged(payer),
             parameter_cost=parameter_cost,
             stage_limit=limit,
             shared=SharedParameters(),
@@ -185,9 +225,13 @@ class Instance:
             digest.update(self.stage_limit.sizes.tobytes() + self.stage_limit.anchors.tobytes())
             if self.stage_limit.worksets.any():
                 digest.update(self.stage_limit.worksets.tobytes())
+            digest.update(self.stage_limit.reserved.tobytes())
         if len(self.shared):
             sizes = self.shared_cost[:0] if self.stage_limit is None else self.stage_limit.shared_sizes
             for array in (self.shared.ptr, self.shared.users, self.shared_cost, sizes):
+                digest.update(array.tobytes())
+        if self.unequal is not None:
+            for array in self.unequal.arrays:
                 digest.update(array.tobytes())
         return digest.hexdigest()
 

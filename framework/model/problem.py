@@ -10,6 +10,7 @@ from framework.errors import UserError
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_STAGES, Instance
 from framework.model.topology import Topology
+from framework.model.unequal import UnequalStages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +56,11 @@ class Problem:
             raise ValueError(f"windows of {len(self.windows.earliest)} nodes for an instance of {self.instance.n}")
         if not 1 <= self.stages <= MAX_STAGES:
             raise UserError(f"the number of stages is {self.stages}", hint=f"choose 1 to {MAX_STAGES}")
+        unequal = self.instance.unequal
+        if unequal is not None and unequal.stages != self.stages:
+            raise UserError(
+                f"there are {unequal.stages} devices for {self.stages} stages", hint="give as many devices as stages"
+            )
 
     def without_limit(self) -> Problem:
         """Return the relaxation that forgets hard limits: its dual bounds are ones of this problem."""
@@ -66,14 +72,22 @@ class Problem:
         """Return the relaxation in which one user pays for each shared parameter (`Instance.charged`)."""
         return self if not len(self.instance.shared) else self.on(self.instance.charged(), self.windows)
 
+    def uniform(self) -> Problem:
+        """Return the relaxation in which all stages are the same (`Instance.uniform`)."""
+        instance = self.instance.uniform()
+        return self if instance is self.instance else self.on(instance, self.windows)
+
     def on(self, instance: Instance, windows: Windows | None = None) -> Problem:
         """Return the problem on another instance; windows of this one say nothing of its nodes."""
         return Problem(instance=instance, stages=self.stages, windows=windows)
 
     @property
     def useful_stages(self) -> int:
-        """``min(stages, n)``: more stages than nodes cannot lower the bottleneck, since stages may be empty."""
-        return min(self.stages, self.instance.n)
+        """``min(stages, n)``: more stages than nodes cannot lower the bottleneck, since stages may be empty.
+
+        All stages where they are unequal: which of them stay empty matters then.
+        """
+        return self.stages if self.instance.unequal is not None else min(self.stages, self.instance.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -180,12 +194,29 @@ def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
     if stage.min() < 0 or stage.max() >= k:
         raise ValueError(f"a stage is outside 0..{k - 1}")
     cut = cut_tensors(topology, stage, k)
+    if instance.unequal is not None:
+        return _unequal_costs(instance, instance.unequal, stage, cut)
     parameters = _sum_by(stage, instance.parameter_cost, k) + instance.shared.sums(instance.shared_cost, stage, k)
     return StageCosts(
         work=_sum_by(stage, instance.work, k),
         inbound=_sum_by(cut.stage, instance.tensor_cost[cut.tensor], k),
         outbound=_sum_by(cut.home, instance.tensor_cost[cut.leaving], k),
         overflow=np.maximum(parameters - instance.capacity, 0),
+    )
+
+
+def _unequal_costs(instance: Instance, unequal: UnequalStages, stage: IntArray, cut: CutTensors) -> StageCosts:
+    """Price every stage on its own device."""
+    k, kind = unequal.stages, unequal.device
+    nodes = np.arange(instance.n)
+    parameter, holder = instance.shared.held(stage)
+    parameters = _sum_by(stage, unequal.parameter_cost[kind[stage], nodes], k)
+    parameters += _sum_by(holder, unequal.shared_cost[kind[holder], parameter], k)
+    return StageCosts(
+        work=_sum_by(stage, unequal.work[kind[stage], nodes], k),
+        inbound=_sum_by(cut.stage, unequal.tensor_cost[kind[cut.stage], cut.tensor], k),
+        outbound=_sum_by(cut.home, unequal.tensor_cost[kind[cut.home], cut.leaving], k),
+        overflow=np.maximum(parameters - unequal.capacity[kind], 0),
     )
 
 
@@ -211,6 +242,8 @@ def check_limit(problem: Problem, partition: Partition) -> None:
     working = np.zeros(problem.stages, np.int64)
     np.maximum.at(working, stage, limit.worksets)
     held += working
+    if len(limit.reserved):
+        held += limit.reserved
     fullest = int(held.argmax())
     if held[fullest] > limit.limit:
         if len(limit.anchors):

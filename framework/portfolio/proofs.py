@@ -98,4 +98,6 @@ def _problems_by_digest(problem: Problem, certificates: Sequence[Certificate]) -
 def _relaxations(problem: Problem) -> dict[str, Problem]:
     """A problem and what entries may be given in its place, by the digests of their instances."""
     free = problem.without_limit()
-    return {posed.instance.sha256(): posed for posed in (free.charged(), free, problem.charged(), problem)}
+    counted = (free.charged(), free, problem.charged(), problem)
+    every = (*(posed.uniform() for posed in counted), *counted)
+    return {posed.instance.sha256(): posed for posed in every}

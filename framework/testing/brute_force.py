@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from framework.model.device import Device
 from framework.model.graph import ModelGraph, PricedCosts
@@ -15,6 +16,7 @@ from framework.model.shared import SharedParameters
 from framework.model.topology import Topology
 
 MAX_NODES = 14
+StageCost: TypeAlias = Callable[[int], "int | Fraction | None"]
 Number = TypeVar("Number", int, Fraction)
 
 
@@ -50,10 +52,18 @@ def _exhaust(problem: Problem) -> int:
     instance = problem.instance
     limit = 0 if instance.stage_limit is None else instance.stage_limit.limit
 
-    def cost(stage: int) -> int | None:
-        return stage_cost(instance, stage) if _held(instance, stage) <= limit else None
+    devices = instance.on_each_device()
+    reserved = [] if instance.stage_limit is None else instance.stage_limit.reserved.tolist()
 
-    best = _best_chain(instance.topology, problem.stages, cost)
+    def cost(stage: int, device: int, room: int) -> int | None:
+        return stage_cost(devices[device], stage) if _held(instance, stage) <= room else None
+
+    kinds = [0] * problem.stages if instance.unequal is None else instance.unequal.device.tolist()
+    rooms = [limit - less for less in reserved or [0] * problem.stages]
+    priced = {
+        (device, room): partial(cost, device=device, room=room) for device, room in zip(kinds, rooms, strict=True)
+    }
+    best = _best_chain(instance.topology, [priced[pair] for pair in zip(kinds, rooms, strict=True)])
     return instance.largest_cost + 1 if best is None else int(best)
 
 
@@ -93,7 +103,7 @@ def fraction_optimum(
             total += max(Fraction(0), held - capacity)
         return total + sum((sent[t] for t in _cut(graph.topology, stage)), Fraction(0))
 
-    best = _best_chain(graph.topology, stages, cost)
+    best = _best_chain(graph.topology, [cost] * stages)
     assert best is not None
     return Fraction(best)
 
@@ -131,8 +141,8 @@ def rational_costs(graph: ModelGraph, read: Callable[[float], Fraction], device:
     )
 
 
-def _best_chain(topology: Topology, k: int, cost: Callable[[int], int | Fraction | None]) -> int | Fraction | None:
-    """Return the least bottleneck of all partitions into k stages; `cost` is None for stages that may not be.
+def _best_chain(topology: Topology, stage_costs: Sequence[StageCost]) -> int | Fraction | None:
+    """Return the least bottleneck of all partitions; the costs of each stage are None where it may not be so.
 
     Every sequence of nested down-sets ``{} = I0 <= I1 <= ... <= Ik = V`` is a partition into stages and vice
     versa. All ideals are enumerated as bit masks, each stage is priced once, and a dynamic program over (ideal, stages
@@ -147,9 +157,11 @@ def _best_chain(topology: Topology, k: int, cost: Callable[[int], int | Fraction
             predecessors[v] |= 1 << u
     full = (1 << n) - 1
     ideals = [s for s in range(full + 1) if all(not s >> v & 1 or predecessors[v] & ~s == 0 for v in range(n))]
-    costs: dict[int, int | Fraction | None] = {}
+    known: dict[StageCost, dict[int, int | Fraction | None]] = {cost: {} for cost in stage_costs}
     best: dict[int, int | Fraction] = {0: 0}
-    for _ in range(min(k, n)):
+    # Where all stages are the same, more of them than nodes are of no use.
+    for cost in stage_costs[:n] if len(known) == 1 else stage_costs:
+        costs = known[cost]
         reached = dict(best)
         for ideal, value in best.items():
             for larger in ideals:

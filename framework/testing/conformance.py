@@ -35,6 +35,7 @@ from framework.testing.instances import (
     random_memory_problem,
     random_problem,
     random_shared_problem,
+    random_unequal_problem,
 )
 from framework.wording import counted
 
@@ -126,6 +127,12 @@ class Conformance:
         for seed in self.seeds[:12]:
             label = f"random_memory_problem({seed})"
             assert_bounds_hold(self.entry, random_memory_problem(seed), label=label, seconds=self.seconds)
+
+    def test_unequal_stages_are_priced_each(self) -> None:
+        """On different devices no bound is above the optimum; exact entries that tell them apart close the gap."""
+        for seed in self.seeds[:12]:
+            label = f"random_unequal_problem({seed})"
+            assert_bounds_hold(self.entry, random_unequal_problem(seed), label=label, seconds=self.seconds)
 
     def test_the_deadline_is_kept(self) -> None:
         """On a problem too hard to finish, it returns soon after its deadline, even one in the past."""
@@ -240,6 +247,8 @@ def assert_bounds_hold(entry: str, problem: Problem, *, label: str, seconds: flo
         needed.add(Feature.LIMITS)
     if len(problem.instance.shared):
         needed.add(Feature.SHARED)
+    if problem.instance.unequal is not None:
+        needed.add(Feature.UNEQUAL)
     closes = needed <= features
     optimum = brute_force_optimum(problem)
     limit = seconds if closes else min(0.3, seconds)

@@ -12,6 +12,7 @@ from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.model.shared import shared_by
 from framework.model.topology import build_topology
+from framework.model.unequal import make_unequal
 from framework.structure.reduction.contraction import contract
 from framework.structure.reduction.hard_limits import limit_memory, pin
 
@@ -121,6 +122,48 @@ def random_memory_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) ->
     limit = int(rng.integers(least - (rng.random() < 0.1), max(least + 1, total + int(worksets.max()))))
     instance = limit_memory(instance, sizes, max(0, limit), stages, held_once, worksets)
     if rng.random() < 0.5:
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
+def random_unequal_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
+    """Return a random problem whose stages run on two or three kinds of devices.
+
+    Kinds differ in what nodes cost (by a factor, or node by node), in their links and in their capacity. Some have
+    shared parameters, some a memory limit of its own for each stage or pins.
+    """
+    rng = np.random.default_rng([seed, 29])
+    base = random_shared_problem(seed, max_nodes).instance if rng.random() < 0.3 else random_instance(seed, max_nodes)
+    base = contract(replace(base, stage_limit=None), np.arange(base.n))
+    stages = int(rng.integers(1, max_stages + 1))
+    kinds = int(rng.integers(1, min(3, stages) + 1))
+    rows = []
+    for _ in range(kinds):
+        speed, link = int(rng.integers(1, 5)), int(rng.integers(1, 4))
+        work = base.work * speed if rng.random() < 0.5 else rng.permutation(base.work) * speed
+        capacity = min(UNLIMITED, int(rng.integers(0, 2 * link + 1)) * base.bounded_capacity)
+        rows.append(
+            replace(
+                base,
+                work=work,
+                parameter_cost=base.parameter_cost * link,
+                shared_cost=base.shared_cost * link,
+                tensor_cost=base.tensor_cost * link + (base.tensor_cost > 0) * int(rng.integers(0, 3)),
+                capacity=UNLIMITED if rng.random() < 0.2 else capacity,
+            )
+        )
+    device = rng.permutation(np.concatenate((np.arange(kinds), rng.integers(0, kinds, stages - kinds))))
+    instance = make_unequal(base, rows, device)
+    choice = rng.random()
+    if choice < 0.25:
+        sizes, worksets = (rng.integers(0, 9, instance.n).astype(np.int64) for _ in range(2))
+        held_once = rng.integers(0, 9, len(instance.shared)).astype(np.int64)
+        total = int(sizes.sum() + held_once.sum())
+        limits = rng.integers(total // 3, total + 9, stages)
+        instance = limit_memory(instance, sizes, limits.tolist(), stages, held_once, worksets)
+    if choice > 0.85 or choice < 0.1:
         stage_of = np.sort(rng.integers(0, stages, instance.n))
         pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
         instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)

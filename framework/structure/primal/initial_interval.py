@@ -10,6 +10,7 @@ import numpy as np
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance, StageLimit
 from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.structure.primal.unrelated_machines import bound_by_weights, quick_weights
 
 _WORK_FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 """Multiples of the average work that stages may reach while one order is filled into stages with a hard limit."""
@@ -21,6 +22,9 @@ def simple_bound(problem: Problem) -> int:
     Some stage holds the node with the most work; and the k stages share all work and all parameters beyond
     what they can hold, so the largest is at least the average. Source: Archer et al., ICML 2024, section 3.
 
+    Where stages are unequal, a node costs at least what it does where it is cheapest, and the average is that of
+    `framework.structure.primal.unrelated_machines`, with weights by the speeds of devices.
+
     Where a hard limit leaves no partition because of one node or of the sum of all, it is above any cost.
     """
     instance, k = problem.instance, problem.useful_stages
@@ -28,19 +32,28 @@ def simple_bound(problem: Problem) -> int:
         return instance.largest_cost + 1
     beyond = max(0, instance.total_parameter_cost - k * instance.capacity)
     average = -(-(instance.total_work + beyond) // k)
+    if instance.unequal is not None:
+        average = max(average, bound_by_weights(instance, quick_weights(instance)))
     return max(int(instance.work.max()), average)
 
 
 def balanced_partition(problem: Problem) -> Partition:
-    """Return the better of one stage for all and k contiguous stages of about equal work.
+    """Return the better of one stage for all and k contiguous stages of about equal time.
 
     With a hard limit, stages are filled one after the other instead, each until the limit or about the average work is
     reached; where that is in vain, the answer may break the limit (`framework.model.problem.obeys`).
     """
     instance, k = problem.instance, problem.useful_stages
-    together = Partition(stage_of=np.zeros(instance.n, np.int64))
+    first = 0 if instance.unequal is None else instance.unequal.fastest_stage
+    together = Partition(stage_of=np.full(instance.n, first, np.int64))
     middle = np.cumsum(instance.work) - instance.work // 2
-    stages = np.minimum(k - 1, middle * k // max(1, instance.total_work)).astype(np.int64)
+    if instance.unequal is None:
+        stages = np.minimum(k - 1, middle * k // max(1, instance.total_work)).astype(np.int64)
+    else:
+        # A stage takes on as much as its device is fast.
+        speed = 1.0 / np.maximum(1, instance.unequal.work.sum(1))[instance.unequal.device]
+        ends = np.cumsum(speed)[:-1] / speed.sum() * instance.total_work
+        stages = np.searchsorted(ends, middle, side="right").astype(np.int64)
     spread = Partition(stage_of=np.maximum.accumulate(stages))
     candidates = [together, spread]
     if instance.stage_limit is not None:

@@ -20,8 +20,9 @@ from framework.model.instance import Instance, StageLimit
 from framework.model.problem import Partition
 from framework.model.shared import rename_users
 from framework.model.topology import build_topology, stable_topological_order
+from framework.model.unequal import UnequalStages
 from framework.structure.kernel import allocating_kernel
-from framework.structure.poset.closure import redundant_arcs
+from framework.structure.poset.closure import BoolArray, redundant_arcs
 
 
 def contract(instance: Instance, group: IntArray) -> Instance:
@@ -42,7 +43,9 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     tails = np.repeat(top.producer, np.diff(top.consumer_ptr))
     node_of_input = _number_topologically(label.astype(np.int64), tails, top.consumers)
     n = int(node_of_input.max()) + 1
-    producer, consumer_ptr, consumers, cost = _map_tensors(instance, node_of_input, n)
+    unequal = instance.unequal
+    costs = instance.tensor_cost[None] if unequal is None else unequal.tensor_cost
+    producer, consumer_ptr, consumers, costs = _map_tensors(instance, costs, node_of_input, n)
     limit = instance.stage_limit
     sizes = np.zeros(len(instance.shared), np.int64) if limit is None else limit.shared_sizes
     renamed = rename_users(instance.shared, node_of_input, n, instance.shared_cost, sizes)
@@ -53,25 +56,47 @@ def contract(instance: Instance, group: IntArray) -> Instance:
             anchors=node_of_input[limit.anchors],
             shared_sizes=renamed.sizes[1],
             worksets=_largest_by(node_of_input, limit.worksets, n),
+            reserved=limit.reserved,
         )
+    work = _sum_by(node_of_input, instance.work, n)
+    if unequal is not None:
+        unequal = _contract_unequal(instance, unequal, costs, node_of_input, n)
+        # Never below the sum of the cheapest: a group is on one device.
+        work = unequal.work.min(0)
     return replace(
         instance,
-        work=_sum_by(node_of_input, instance.work, n),
+        work=work,
         parameter_cost=_sum_by(node_of_input, instance.parameter_cost, n) + renamed.private[0],
         shared=renamed.shared,
         shared_cost=renamed.sizes[0],
-        tensor_cost=cost,
+        tensor_cost=costs.min(0),
         topology=build_topology(n, producer, consumer_ptr, consumers),
         node_of_input=node_of_input,
         stage_limit=limit,
+        unequal=unequal,
+    )
+
+
+def _contract_unequal(
+    instance: Instance, unequal: UnequalStages, tensor_cost: IntArray, node_of_input: IntArray, n: int
+) -> UnequalStages:
+    renamed = rename_users(instance.shared, node_of_input, n, *unequal.shared_cost)
+    parameters = [_sum_by(node_of_input, own, n) for own in unequal.parameter_cost]
+    return replace(
+        unequal,
+        work=np.stack([_sum_by(node_of_input, work, n) for work in unequal.work]),
+        parameter_cost=np.stack(parameters) + np.stack(renamed.private),
+        tensor_cost=tensor_cost,
+        shared_cost=np.stack(renamed.sizes),
     )
 
 
 def with_arcs(instance: Instance, tails: IntArray, heads: IntArray) -> Instance:
     """Return the instance with more arcs, as tensors of cost zero; their order need not be that of the numbers."""
-    top = instance.topology
+    top, unequal = instance.topology, instance.unequal
     return replace(
         instance,
+        unequal=None if unequal is None else unequal.with_free_tensors(len(tails)),
         tensor_cost=np.concatenate((instance.tensor_cost, np.zeros(len(tails), np.int64))),
         topology=build_topology(
             instance.n,
@@ -109,7 +134,9 @@ def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> 
     return ranks(stable_topological_order(quotient))[component[label]]
 
 
-def _map_tensors(instance: Instance, node_of_input: IntArray, n: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+def _map_tensors(
+    instance: Instance, tensor_costs: IntArray, node_of_input: IntArray, n: int
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Return producer, consumer_ptr, consumers and costs of the tensors between the nodes of the result."""
     top = instance.topology
     producer = node_of_input[top.producer]
@@ -118,12 +145,12 @@ def _map_tensors(instance: Instance, node_of_input: IntArray, n: int) -> tuple[I
     outside = head != producer[tensor]
     pins = np.unique(tensor[outside] * n + head[outside])
     tensor, head = pins // n, pins % n
-    free = instance.tensor_cost[tensor] == 0
+    free = tensor_costs[:, tensor].max(0) == 0
     arcs = _necessary_dependencies(n, producer[tensor] * n + head, free)
     tensor, head = tensor[~free], head[~free]
     kept = np.unique(tensor)
     *paid, cost = merge_equal_tensors(
-        producer[kept], row_pointers(np.searchsorted(kept, tensor), len(kept)), head, instance.tensor_cost[kept]
+        producer[kept], row_pointers(np.searchsorted(kept, tensor), len(kept)), head, tensor_costs[:, kept]
     )
     if not len(arcs):
         return paid[0], paid[1], paid[2], cost
@@ -135,11 +162,11 @@ def _map_tensors(instance: Instance, node_of_input: IntArray, n: int) -> tuple[I
         np.concatenate((paid[0], dependents)),
         ptr,
         np.concatenate((paid[2], arcs % n)),
-        np.concatenate((cost, np.zeros(len(dependents), np.int64))),
+        np.concatenate((cost, np.zeros((len(cost), len(dependents)), np.int64)), axis=1),
     )
 
 
-def _necessary_dependencies(n: int, arcs: IntArray, free: IntArray) -> IntArray:
+def _necessary_dependencies(n: int, arcs: IntArray, free: BoolArray) -> IntArray:
     """Return the arcs (as ``u * n + v``) of cost-zero tensors that nothing else implies, ascending."""
     paid, wanted = np.unique(arcs[~free]), np.unique(arcs[free])
     wanted = wanted[~np.isin(wanted, paid, assume_unique=True)]

@@ -43,6 +43,9 @@ a and its successors in stages from b on.
 stage b holds those of v already, so its parameters grow by at most p(u); stage a never holds more than before. p(v) in
 (2) likewise, without what u uses.
 
+*Unequal stages.* Where stages run on different devices, (1) and (2) must hold in the costs of every kind: what is said
+of stage a and stage b is then said in the costs of the device that each of them runs on.
+
 *Hard limits.* A stage that takes in a node without size holds what it held, so a partition that obeys a limit on what
 stages hold still does after the move. So it does if the node also has a working set, but the node that it moves to one
 at least as large. Only such nodes move; those with a size may be moved to. The size of a shared parameter that the
@@ -84,7 +87,7 @@ _IMMOVABLE = 2 * MAX_TOTAL
 
 
 class _Uses(NamedTuple):
-    """The shared parameters of each node, ``parameters[ptr[v]:ptr[v + 1]]`` ascending, and the load of each."""
+    """The shared parameters of each node, ``parameters[ptr[v]:ptr[v + 1]]`` ascending, and the loads of each."""
 
     ptr: IntArray
     parameters: IntArray
@@ -131,6 +134,8 @@ def reduce_relaxing(
     optimum of the result is a dual bound of the given instance. One contraction lowers the work of a node by
     at most ``epsilon_share * total work / n`` ticks, all together at most ``epsilon_share`` of the total work.
 
+    Where stages are unequal, this is said of the relaxation in which they are not (`Instance.uniform`).
+
     Parameters
     ----------
     epsilon_share
@@ -138,6 +143,7 @@ def reduce_relaxing(
     """
     if not epsilon_share >= 0:
         raise ValueError(f"epsilon_share must be at least 0, not {epsilon_share}")
+    instance = instance.uniform()
     return _reduce(instance, int(epsilon_share * instance.total_work / instance.n), should_stop)
 
 
@@ -160,9 +166,13 @@ def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] 
 
 def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray]:
     """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
-    overflows = instance.can_overflow
-    load = instance.work + instance.parameter_cost if overflows else instance.work
-    shared_load = instance.shared_cost if overflows else np.zeros_like(instance.shared_cost)
+    rows = [
+        (row.work + row.parameter_cost, row.shared_cost)
+        if row.can_overflow
+        else (row.work, np.zeros_like(row.shared_cost))
+        for row in instance.on_each_device()
+    ]
+    load, shared_load = (np.stack(column) for column in zip(*rows, strict=True))
     if instance.stage_limit is not None:
         load = load + np.where(instance.stage_limit.sizes > 0, _IMMOVABLE, 0)
         shared_load = shared_load + np.where(instance.stage_limit.shared_sizes > 0, _IMMOVABLE, 0)
@@ -172,12 +182,13 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     slack = np.minimum(instance.work, tolerance)
     worksets = root * 0 if instance.stage_limit is None else instance.stage_limit.worksets
     nodes = _Nodes(load, slack, worksets, uses)
-    _find_dominated(nodes, instance.tensor_cost, instance.topology.arrays, redundant, root, lowered)
+    cost = np.stack([row.tensor_cost for row in instance.on_each_device()])
+    _find_dominated(nodes, cost, instance.topology.arrays, redundant, root, lowered)
     return root, lowered
 
 
 class _Nodes(NamedTuple):
-    """What moving each node adds to a stage, what its work may lose, what it needs while it runs, what it uses."""
+    """What each node adds to a stage (a row a device), what its work may lose, its working set, and what it uses."""
 
     load: IntArray
     slack: IntArray
@@ -196,6 +207,8 @@ def _find_dominated(
 ) -> None:
     """Fill `root` with the root of the tree each node is in, and `lowered` with the excess of (1) or (2) over 0.
 
+    Loads and costs have a row for each kind of device; what counts is the largest excess.
+
     While it is built, `root` is a union-find whose links are the moves: a node without a target is the root of
     its tree, and it may move to any node of another tree without closing a chain.
     """
@@ -213,12 +226,18 @@ def _find_dominated(
         least = slack[x] + 1
         if direct_out[x] == 1:
             v = top.succs[top.succ_ptr[x]]
-            excess = _excess_of_pull(x, v, load[x] + _load_beside(uses, x, v), least, cost, top)
+            excess = _excess_of_pull(x, v, load[0, x] + _load_beside(uses, 0, x, v), least, cost[0], top)
+            for d in range(1, len(load)):
+                more = _excess_of_pull(x, v, load[d, x] + _load_beside(uses, d, x, v), least, cost[d], top)
+                excess = max(excess, more)
             if excess < least and worksets[x] <= worksets[v] and find_root(root, v) != x:
                 target, least = v, excess
         if direct_in[x] == 1:
             u = top.preds[top.pred_ptr[x + 1] - 1]
-            excess = _excess_of_push(x, u, load[x] + _load_beside(uses, x, u), cost, top)
+            excess = _excess_of_push(x, u, load[0, x] + _load_beside(uses, 0, x, u), cost[0], top)
+            for d in range(1, len(load)):
+                more = _excess_of_push(x, u, load[d, x] + _load_beside(uses, d, x, u), cost[d], top)
+                excess = max(excess, more)
             if excess < least and worksets[x] <= worksets[u] and find_root(root, u) != x:
                 target, least = u, excess
         if target >= 0:
@@ -229,10 +248,10 @@ def _find_dominated(
 
 
 @inlined_kernel
-def _load_beside(uses: _Uses, x: int, target: int) -> int:
+def _load_beside(uses: _Uses, device: int, x: int, target: int) -> int:
     """Return the load of the shared parameters that a node uses and its target does not, or enough to keep it."""
     load = 0
-    if not len(uses.load):
+    if not uses.load.size:
         return load
     i, last = uses.ptr[target], uses.ptr[target + 1]
     for j in range(uses.ptr[x], uses.ptr[x + 1]):
@@ -240,7 +259,7 @@ def _load_beside(uses: _Uses, x: int, target: int) -> int:
         while i < last and uses.parameters[i] < q:
             i += 1
         if i == last or uses.parameters[i] != q:
-            load = min(load + uses.load[q], _IMMOVABLE)
+            load = min(load + uses.load[device, q], _IMMOVABLE)
     return load
 
 

@@ -29,7 +29,7 @@ Source: this project.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +46,7 @@ _OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4
 def limit_memory(
     instance: Instance,
     sizes: IntArray,
-    limit: int,
+    limit: int | Sequence[int],
     stages: int,
     shared_sizes: IntArray | None = None,
     worksets: IntArray | None = None,
@@ -58,7 +58,7 @@ def limit_memory(
     sizes
         ``[n]`` what each node holds alone, in any unit, with a sum below 2^44.
     limit
-        The most that a stage may hold, in the same unit.
+        The most that a stage may hold, in the same unit; one for all stages, or one for each.
     shared_sizes
         What each shared parameter of the instance takes up; None for nothing.
     worksets
@@ -68,6 +68,7 @@ def limit_memory(
         worksets = np.zeros(instance.n, np.int64)
     if shared_sizes is None:
         shared_sizes = np.zeros(len(instance.shared), np.int64)
+    limits = np.atleast_1d(np.asarray(limit, np.int64))
     held, held_once = sizes.tolist(), shared_sizes.tolist()
     parameters, shared_cost, capacity = [0] * instance.n, [0] * len(held_once), UNLIMITED
     bare = replace(
@@ -75,8 +76,12 @@ def limit_memory(
         parameter_cost=np.zeros(instance.n, np.int64),
         shared_cost=np.zeros(len(held_once), np.int64),
         capacity=UNLIMITED,
+        unequal=None if instance.unequal is None else instance.unequal.without_overflow(UNLIMITED),
     )
     total = sum(held) + sum(held_once)
+    # A limit above everything is as good as everything.
+    limits = np.minimum(limits, total + int(worksets.max()))
+    limit = int(limits.max())
     additive = limit - int(worksets.min())
     # Where the limit leaves no partition, nothing need be bounded.
     if 0 < additive < total <= stages * additive:
@@ -93,10 +98,11 @@ def limit_memory(
         capacity=capacity,
         stage_limit=StageLimit(
             sizes=sizes,
-            limit=min(limit, total + int(worksets.max())),
+            limit=limit,
             anchors=np.zeros(0, np.int64),
             shared_sizes=shared_sizes,
             worksets=worksets,
+            reserved=limits[:0] if (limits == limit).all() else limit - limits,
         ),
     )
 
@@ -147,7 +153,9 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
             anchors=anchors,
             shared_sizes=np.zeros(len(shared_cost), np.int64) if limit is None else limit.shared_sizes,
             worksets=worksets,
+            reserved=sizes[:0] if limit is None else limit.reserved,
         ),
+        unequal=None if instance.unequal is None else instance.unequal.with_free_nodes(nodes, n + stages, len(chain)),
         shared=replace(instance.shared, users=nodes[instance.shared.users]),
         shared_cost=shared_cost,
     )

@@ -1,0 +1,197 @@
+"""Unequal stages: what nodes and tensors cost where the stages of a pipeline run on different devices.
+
+The stages are a chain in a fixed order, and each runs on a kind of device: on that kind a node takes its own time, a
+tensor crosses its own link, and a stage holds its own amount of parameters before they stream in. A stage may stay
+empty. An `Instance` with such prices keeps, beside them, the prices of a relaxation in which every stage is the same:
+
+*Relaxation.* Each node, parameter and tensor costs what it costs on the device where it is cheapest, and the capacity C
+is such that for all sets S and all devices d
+
+    sum p(S) - C <= max(0, sum p_d(S) - C_d),   p the cheapest and p_d, C_d the parameter costs and capacity of d.
+
+So no stage costs more there than on its own device, and optima only fall: whatever knows nothing of unequal devices
+bounds that. The least such C is at most the largest value, over d, of the fractional knapsack that packs nodes of size
+p_d and value p into C_d: with x = sum p_d(S), where x <= C_d the stage is one way to pack; where x > C_d, taking away
+x - C_d of size takes away at most as much value, since p <= p_d.
+
+Source: this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from framework.model.arrays import IntArray
+
+if TYPE_CHECKING:
+    from framework.model.instance import Instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnequalStages:
+    """Costs by kind of device, in the ticks of the instance they belong to.
+
+    Attributes
+    ----------
+    device
+        ``[stages]`` the kind of device that each stage runs on, numbered from 0; all kinds occur.
+    work, parameter_cost
+        ``[kinds, n]`` what nodes cost on each.
+    tensor_cost
+        ``[kinds, m]`` what a stage on each pays for a tensor that it reads from outside, or sends out.
+    shared_cost
+        ``[kinds, parameters]`` what streaming a shared parameter in costs on each.
+    capacity
+        ``[kinds]`` parameter cost that a stage on each holds for free.
+    """
+
+    device: IntArray
+    work: IntArray
+    parameter_cost: IntArray
+    tensor_cost: IntArray
+    shared_cost: IntArray
+    capacity: IntArray
+
+    @property
+    def stages(self) -> int:
+        """Number of stages."""
+        return len(self.device)
+
+    @property
+    def kinds(self) -> int:
+        """Number of kinds of device."""
+        return len(self.capacity)
+
+    @property
+    def largest_cost(self) -> int:
+        """What no stage can cost more than, in ticks."""
+        parameters = self.parameter_cost.sum(1) + self.shared_cost.sum(1)
+        overflow = np.maximum(0, parameters - self.capacity)
+        return int((self.work.sum(1) + self.tensor_cost.sum(1) + overflow).max())
+
+    @property
+    def fastest_stage(self) -> int:
+        """A stage that runs all nodes in the least time, overflow included."""
+        overflow = np.maximum(0, self.parameter_cost.sum(1) + self.shared_cost.sum(1) - self.capacity)
+        return int((self.work.sum(1) + overflow)[self.device].argmin())
+
+    def charged(self, payer: IntArray) -> UnequalStages:
+        """Return the prices when one user pays for each shared parameter, ``[parameters]`` (see `Instance.charged`)."""
+        parameter_cost = self.parameter_cost.copy()
+        for own, shared in zip(parameter_cost, self.shared_cost, strict=True):
+            np.add.at(own, payer, shared)
+        return replace(self, parameter_cost=parameter_cost, shared_cost=self.shared_cost[:, :0])
+
+    def without_overflow(self, capacity: int) -> UnequalStages:
+        """Return the prices where nothing is streamed, as all parameters are below the capacity."""
+        return replace(
+            self,
+            parameter_cost=np.zeros_like(self.parameter_cost),
+            shared_cost=np.zeros_like(self.shared_cost),
+            capacity=np.full_like(self.capacity, capacity),
+        )
+
+    def with_free_nodes(self, place: IntArray, n: int, tensors: int) -> UnequalStages:
+        """Return the prices with more nodes and tensors, which cost nothing.
+
+        Parameters
+        ----------
+        place
+            ``[n before]`` what each node becomes.
+        n
+            Number of nodes afterwards.
+        tensors
+            Number of new tensors, which come last.
+        """
+        work, parameter_cost = np.zeros((self.kinds, n), np.int64), np.zeros((self.kinds, n), np.int64)
+        work[:, place], parameter_cost[:, place] = self.work, self.parameter_cost
+        return replace(self.with_free_tensors(tensors), work=work, parameter_cost=parameter_cost)
+
+    def with_free_tensors(self, count: int) -> UnequalStages:
+        """Return the prices with more tensors that cost nothing."""
+        free = np.zeros((self.kinds, count), np.int64)
+        return replace(self, tensor_cost=np.concatenate((self.tensor_cost, free), axis=1))
+
+    @property
+    def arrays(self) -> tuple[IntArray, ...]:
+        """Everything, for digests."""
+        return self.device, self.work, self.parameter_cost, self.tensor_cost, self.shared_cost, self.capacity
+
+
+def make_unequal(base: Instance, kinds: Sequence[Instance], device: IntArray) -> Instance:
+    """Return the instance whose stages run on different kinds of devices.
+
+    Parameters
+    ----------
+    base
+        Any of `kinds`: its names are taken.
+    kinds
+        The same graph priced on each kind of device, in the same ticks: instances with equal structure.
+    device
+        ``[stages]`` the kind that each stage runs on; all kinds occur.
+
+    Raises
+    ------
+    ValueError
+        If the instances differ in structure.
+    """
+    top = kinds[0].topology
+    for other in kinds[1:]:
+        same = (
+            np.array_equal(other.topology.producer, top.producer),
+            np.array_equal(other.topology.consumer_ptr, top.consumer_ptr),
+            np.array_equal(other.topology.consumers, top.consumers),
+            np.array_equal(other.node_of_input, kinds[0].node_of_input),
+            np.array_equal(other.shared.users, kinds[0].shared.users),
+        )
+        if not all(same):
+            raise ValueError("the instances differ in structure")
+    unequal = UnequalStages(
+        device=np.asarray(device, np.int64),
+        work=np.stack([kind.work for kind in kinds]),
+        parameter_cost=np.stack([kind.parameter_cost for kind in kinds]),
+        tensor_cost=np.stack([kind.tensor_cost for kind in kinds]),
+        shared_cost=np.stack([kind.shared_cost for kind in kinds]),
+        capacity=np.array([kind.capacity for kind in kinds], np.int64),
+    )
+    return with_relaxation(replace(base, unequal=unequal))
+
+
+def with_relaxation(instance: Instance) -> Instance:
+    """Return the instance with the costs of the relaxation that its unequal stages have."""
+    unequal = instance.unequal
+    assert unequal is not None
+    parameters = np.concatenate((unequal.parameter_cost, unequal.shared_cost), axis=1)
+    cheapest = parameters.min(0)
+    total = int(cheapest.sum())
+    capacity = max(
+        _knapsack(sizes, cheapest, int(room)) if int(sizes.sum()) > int(room) else total
+        for sizes, room in zip(parameters, unequal.capacity, strict=True)
+    )
+    n = len(unequal.work[0])
+    return replace(
+        instance,
+        work=unequal.work.min(0),
+        parameter_cost=cheapest[:n],
+        tensor_cost=unequal.tensor_cost.min(0),
+        shared_cost=cheapest[n:],
+        capacity=capacity,
+    )
+
+
+def _knapsack(sizes: IntArray, values: IntArray, room: int) -> int:
+    """Return the value of the fractional knapsack, rounded up; no value is above its size."""
+    kept = np.flatnonzero(values)
+    order = kept[np.argsort(-values[kept] / sizes[kept], kind="stable")]
+    filled = np.cumsum(sizes[order])
+    whole = int(np.searchsorted(filled, room, side="right"))
+    value = int(values[order[:whole]].sum())
+    if whole < len(order):
+        left = room - (int(filled[whole - 1]) if whole else 0)
+        value += -(-left * int(values[order[whole]]) // int(sizes[order[whole]]))
+    # The order goes by quotients of floats: two that are equal to 15 digits may be the wrong way round.
+    return value + 1 + (room >> 48)
