@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from framework.model.arrays import IntArray, merge_equal_tensors, ranks
+from framework.model.arrays import IntArray, merge_equal_tensors, ranks, take_rows
 from framework.model.shared import SharedParameters, rename_users, shared_by
 from framework.model.topology import Topology, build_topology, stable_topological_order
 from framework.model.unequal import UnequalStages
@@ -156,7 +156,31 @@ class Instance:
 
     def without_limit(self) -> Instance:
         """Return the relaxation that forgets the limit; every partition that obeys is one of its, at the same cost."""
-        return self if self.stage_limit is None else replace(self, stage_limit=None)
+        return self if self.stage_limit is None else replace(self, stage_limit=None).without_idle_parameters()
+
+    def without_idle_parameters(self) -> Instance:
+        """Return the instance without the shared parameters that neither cost anything nor count towards its limit.
+
+        These are all that count towards no limit where all parameters together fit into the capacity.
+        """
+        unequal, limit = self.unequal, self.stage_limit
+        used = np.zeros(len(self.shared), np.bool_)
+        if any(priced.can_overflow for priced in (self, *self.on_each_device())):
+            used |= self.shared_cost > 0
+            if unequal is not None:
+                used |= unequal.shared_cost.any(0)
+        if limit is not None:
+            used |= limit.shared_sizes > 0
+        if used.all():
+            return self
+        ptr, users = take_rows(self.shared.ptr, self.shared.users, np.flatnonzero(used))
+        return replace(
+            self,
+            shared=SharedParameters(ptr=ptr, users=users),
+            shared_cost=self.shared_cost[used],
+            stage_limit=None if limit is None else replace(limit, shared_sizes=limit.shared_sizes[used]),
+            unequal=None if unequal is None else replace(unequal, shared_cost=unequal.shared_cost[:, used]),
+        )
 
     def uniform(self) -> Instance:
         """Return the relaxation in which all stages are the same (`framework.model.unequal`)."""

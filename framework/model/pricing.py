@@ -55,7 +55,7 @@ def price(graph: ModelGraph, device: Device | None = None) -> Instance:
 
 
 def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
-    """Price a graph on a device and quantise it.
+    """Price a graph on a device and quantise it; the instance has no shared parameters that cannot cost anything.
 
     Parameters
     ----------
@@ -72,6 +72,11 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
         If the device lacks a figure that the graph needs, if the costs do not fit into 64-bit integers, or if they
         span so many orders of magnitude that ticks cannot tell partitions apart.
     """
+    quantised = _quantise(graph, device)
+    return replace(quantised, instance=quantised.instance.without_idle_parameters())
+
+
+def _quantise(graph: ModelGraph, device: Device | None) -> Quantised:
     costs = graph.costs
     with np.errstate(over="ignore"):
         priced = costs if isinstance(costs, PricedCosts) else _apply_roofline(graph, costs, device)

@@ -86,12 +86,12 @@ class UnequalStages:
             np.add.at(own, payer, shared)
         return replace(self, parameter_cost=parameter_cost, shared_cost=self.shared_cost[:, :0])
 
-    def without_overflow(self, capacity: int) -> UnequalStages:
-        """Return the prices where nothing is streamed, as all parameters are below the capacity."""
+    def without_overflow(self, capacity: int, shared: int) -> UnequalStages:
+        """Return the prices where nothing is streamed, as all parameters, so many of them shared, are below capacity."""
         return replace(
             self,
             parameter_cost=np.zeros_like(self.parameter_cost),
-            shared_cost=np.zeros_like(self.shared_cost),
+            shared_cost=np.zeros((self.kinds, shared), np.int64),
             capacity=np.full_like(self.capacity, capacity),
         )
 

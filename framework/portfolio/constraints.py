@@ -163,14 +163,14 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
     instance = compose(instance, contract(instance, of_node))
     if constraints.memory_limit is not None:
         held = _held(graph, constraints)
-        # Rows of shared parameters come in the order of those of the instance: it depends on their users alone.
         renamed = rename_users(graph.shared, instance.node_of_input, instance.n, held.shared)
-        assert np.array_equal(renamed.shared.users, instance.shared.users)
         sizes = renamed.private[0]
         np.add.at(sizes, instance.node_of_input, held.own)
         worksets = np.zeros(instance.n, np.int64)
         np.maximum.at(worksets, instance.node_of_input, held.worksets)
-        instance = limit_memory(instance, sizes, constraints.memory_limit, stages, renamed.sizes[0], worksets)
+        instance = limit_memory(
+            instance, sizes, constraints.memory_limit, stages, renamed.sizes[0], worksets, renamed.shared
+        )
     if constraints.pins:
         instance = pin(instance, _pinned(instance, graph, constraints, stages), stages)
     return instance

@@ -14,7 +14,7 @@ from framework.formats.native import read, write_native
 from framework.model.device import Device
 from framework.model.exact import exact_stage_costs
 from framework.model.graph import ModelGraph, PhysicalCosts
-from framework.model.instance import Instance, instance_from_lists
+from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, check_limit, obeys, stage_costs
 from framework.model.shared import SharedParameters, rename_users, shared_by
@@ -22,7 +22,7 @@ from framework.model.topology import build_topology
 from framework.structure.reduction.contraction import contract, lift
 from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_shared_problem
+from framework.testing.instances import random_memory_problem, random_shared_problem, random_unequal_problem
 
 
 def embedding_and_head() -> Instance:
@@ -49,6 +49,40 @@ def test_parameters_with_the_same_users_are_one_and_those_of_one_node_its_own() 
     assert rows == [2, 2]
     assert sorted(instance.shared_cost.tolist()) == [1, 7]
     assert instance.parameter_cost.tolist() == [0, 0, 12]
+
+
+def test_parameters_that_cannot_cost_anything_are_dropped() -> None:
+    def held(capacity: int) -> list[int]:
+        instance = instance_from_lists(
+            [1] * 3, [], parameter_cost=[0, 1, 5], capacity=capacity, shared=[(3, [0, 1]), (0, [1, 2]), (2, [2])]
+        ).without_idle_parameters()
+        assert len(instance.shared) == len(instance.shared_cost)
+        assert instance.parameter_cost.tolist() == [0, 1, 7]
+        return [int(cost) for cost in instance.shared_cost]
+
+    # All parameters together are 11.
+    assert held(10) == [3]
+    assert held(11) == held(UNLIMITED) == []
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_idle_parameters_change_no_cost(seed: int) -> None:
+    problem = random_unequal_problem(seed) if seed % 2 else random_shared_problem(seed)
+    smaller = problem.on(problem.instance.without_idle_parameters())
+    assert len(smaller.instance.shared) <= len(problem.instance.shared)
+    for partition in partitions(problem, seed):
+        assert np.array_equal(stage_costs(smaller, partition).total, stage_costs(problem, partition).total)
+        assert obeys(smaller, partition) == obeys(problem, partition)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_forgetting_a_limit_forgets_what_only_the_limit_counts(seed: int) -> None:
+    instance = random_memory_problem(seed).instance
+    free = instance.without_limit()
+    assert free.stage_limit is None
+    assert (free.shared_cost > 0).all()
+    assert free.shared_cost.sum() == instance.shared_cost.sum()
+    assert len(free.shared) == (instance.shared_cost > 0).sum()
 
 
 def test_what_nodes_use() -> None:

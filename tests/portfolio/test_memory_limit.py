@@ -108,6 +108,17 @@ def test_a_limit_counts_what_is_there_at_once() -> None:
     assert told == "node 'v1' holds 110 bytes, more than the memory limit of 109"
 
 
+def test_a_limit_counts_shared_parameters_that_no_stage_streams() -> None:
+    """The table of 50 bytes fits the fast memory with everything else, so that only the limit counts it."""
+    graph = graph_of(4, [(v, 1.0, [v + 1]) for v in range(3)], parameters=[10.0] * 4, shared=[(50.0, [0, 1])])
+    assert not len(quantise(graph, DEVICE).instance.shared)
+    for limit, stage_of in ((72, [0, 0, 1, 1]), (71, None)):
+        settings = Settings(device=DEVICE, entry="ideal-dp")
+        result = solve(graph, 2, settings=settings, constraints=Constraints(memory_limit=limit))
+        assert result.stage_of == (None if stage_of is None else tuple(stage_of))
+        assert all(check.passed for check in verify_document(json.loads(result.to_json()), graph).checks)
+
+
 def test_state_and_workspace_in_files(tmp_path: Path) -> None:
     graph = chain()
     write_native(graph, tmp_path / "g.graph.json")

@@ -36,6 +36,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, StageLimit
+from framework.model.shared import SharedParameters
 from framework.model.topology import build_topology
 from framework.structure.reduction.contraction import compose, contract
 
@@ -50,6 +51,7 @@ def limit_memory(
     stages: int,
     shared_sizes: IntArray | None = None,
     worksets: IntArray | None = None,
+    shared: SharedParameters | None = None,
 ) -> Instance:
     """Limit what each stage holds; parameters that do not fit in are no longer streamed.
 
@@ -60,23 +62,28 @@ def limit_memory(
     limit
         The most that a stage may hold, in the same unit; one for all stages, or one for each.
     shared_sizes
-        What each shared parameter of the instance takes up; None for nothing.
+        What each shared parameter takes up; None for nothing.
     worksets
         ``[n]`` what each node needs while it runs, in the same unit and each below 2^44; None for nothing.
+    shared
+        The users of each shared parameter; None where those of the instance are meant. The instance has none that
+        cannot cost anything, and they may take up memory all the same.
     """
     if worksets is None:
         worksets = np.zeros(instance.n, np.int64)
+    shared = instance.shared if shared is None else shared
     if shared_sizes is None:
-        shared_sizes = np.zeros(len(instance.shared), np.int64)
+        shared_sizes = np.zeros(len(shared), np.int64)
     limits = np.atleast_1d(np.asarray(limit, np.int64))
     held, held_once = sizes.tolist(), shared_sizes.tolist()
     parameters, shared_cost, capacity = [0] * instance.n, [0] * len(held_once), UNLIMITED
     bare = replace(
         instance,
         parameter_cost=np.zeros(instance.n, np.int64),
+        shared=shared,
         shared_cost=np.zeros(len(held_once), np.int64),
         capacity=UNLIMITED,
-        unequal=None if instance.unequal is None else instance.unequal.without_overflow(UNLIMITED),
+        unequal=None if instance.unequal is None else instance.unequal.without_overflow(UNLIMITED, len(shared)),
     )
     total = sum(held) + sum(held_once)
     # A limit above everything is as good as everything.
@@ -86,12 +93,12 @@ def limit_memory(
     # Where the limit leaves no partition, nothing need be bounded.
     if 0 < additive < total <= stages * additive:
         # Every user of a shared parameter may pay for it, each in a stage of its own.
-        copies = max(1, int(np.diff(instance.shared.ptr).max(initial=1)))
+        copies = max(1, int(np.diff(shared.ptr).max(initial=1)))
         capacity = min(_OVERFLOW_FACTOR * _unavoidable(bare, stages), _room(bare) // (stages * copies))
         # Python integers: bytes times ticks leave 64 bits.
         parameters = [size * capacity // additive for size in held]
         shared_cost = [size * capacity // additive for size in held_once]
-    return replace(
+    limited = replace(
         bare,
         parameter_cost=np.array(parameters, np.int64),
         shared_cost=np.array(shared_cost, np.int64),
@@ -105,6 +112,7 @@ def limit_memory(
             reserved=limits[:0] if (limits == limit).all() else limit - limits,
         ),
     )
+    return limited.without_idle_parameters()
 
 
 def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instance:

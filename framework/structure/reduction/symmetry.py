@@ -1,11 +1,12 @@
 """Symmetry breaking: exchangeable branches are found, verified, and put in order by added arcs.
 
 Validity: two disjoint branches are exchangeable if the map that exchanges them node by node, and leaves every other
-node, turns the instance into itself: work, parameter costs, and each tensor with its producer, consumers and cost. So
-it turns every partition into one of the same cost. Let B_1, ..., B_m be disjoint, each exchangeable for the next, and
-b_i the nodes of one place in them. Exchanging neighbours sorts any partition by the stages of b_1, ..., b_m, at the
-same cost: so the arcs b_1 -> b_2 -> ... -> b_m, which cost nothing, keep an optimal partition. Exchanges in one group
-of branches move no node of another group that is disjoint from it: all groups are put in order at once.
+node, turns the instance into itself: work, parameter costs (where a stage can overflow), and each tensor with its
+producer, consumers and cost. So it turns every partition into one of the same cost. Let B_1, ..., B_m be disjoint, each
+exchangeable for the next, and b_i the nodes of one place in them. Exchanging neighbours sorts any partition by the
+stages of b_1, ..., b_m, at the same cost: so the arcs b_1 -> b_2 -> ... -> b_m, which cost nothing, keep an optimal
+partition. Exchanges in one group of branches move no node of another group that is disjoint from it: all groups are put
+in order at once.
 
 *Where branches are looked for.* Nodes and tensors get colours that every such map preserves: a hash of their costs and
 of all that comes before and after them (colour refinement, in two passes a round as the graph is acyclic). What has a
@@ -52,7 +53,7 @@ def put_in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: F
     """
     if instance.stage_limit is not None or instance.unequal is not None:
         return None
-    weight = instance.work + instance.parameter_cost
+    weight = instance.work + _parameters(instance)
     arcs = []
     for branches in _candidates(instance):
         place = int(weight[branches[0]].argmax())
@@ -76,12 +77,18 @@ def exchangeable(instance: Instance, one: IntArray, other: IntArray) -> bool:
         return False
     if not np.array_equal(instance.work[one], instance.work[other]):
         return False
-    if not np.array_equal(instance.parameter_cost[one], instance.parameter_cost[other]):
+    parameters = _parameters(instance)
+    if not np.array_equal(parameters[one], parameters[other]):
         return False
     image = np.arange(instance.n, dtype=np.int64)
     image[one], image[other] = other, one
     moved = np.concatenate((one, other))
     return bool(_maps_tensors(image, moved, instance.tensor_cost, instance.topology.arrays))
+
+
+def _parameters(instance: Instance) -> IntArray:
+    """Return the parameter costs that any stage can pay for, ``[n]``: none where nothing overflows."""
+    return instance.parameter_cost if instance.can_overflow else np.zeros_like(instance.parameter_cost)
 
 
 def _candidates(instance: Instance) -> list[IntArray]:
@@ -106,7 +113,7 @@ def _candidates(instance: Instance) -> list[IntArray]:
 def _colours(instance: Instance) -> tuple[Colours, Colours]:
     """Return hashes of nodes and tensors that are the same where a map of the instance onto itself leads."""
     top = instance.topology.arrays
-    nodes = instance.work.astype(np.uint64) * np.uint64(3) + instance.parameter_cost.astype(np.uint64)
+    nodes = instance.work.astype(np.uint64) * np.uint64(3) + _parameters(instance).astype(np.uint64)
     tensors = instance.tensor_cost.astype(np.uint64)
     count = 0
     while True:

@@ -41,7 +41,7 @@ def _is_automorphism(instance: Instance, image: IntArray) -> bool:
 
     return (
         np.array_equal(instance.work[image], instance.work)
-        and np.array_equal(instance.parameter_cost[image], instance.parameter_cost)
+        and (not instance.can_overflow or np.array_equal(instance.parameter_cost[image], instance.parameter_cost))
         and tensors(image) == tensors(np.arange(instance.n))
     )
 
@@ -90,6 +90,16 @@ def test_exchangeable_is_what_plain_comparison_says(seed: int) -> None:
         image = np.arange(instance.n)
         image[one], image[other] = other, one
         assert exchangeable(instance, one, other) == _is_automorphism(instance, image)
+
+
+def test_parameters_that_fit_keep_nothing_apart() -> None:
+    tensors = [(0, 1, [1]), (0, 1, [2]), (1, 1, [3]), (2, 1, [3])]
+    for capacity, exchanged in ((13, True), (12, False)):
+        instance = instance_from_lists(
+            [1, 4, 4, 1], tensors, parameter_cost=[0, 3, 4, 0], capacity=capacity, shared=[(6, [0, 1])]
+        ).without_idle_parameters()
+        assert exchangeable(instance, np.array([1]), np.array([2])) == exchanged
+        assert (put_in_order(instance) is not None) == exchanged
 
 
 def test_branches_within_branches_are_found_once_these_are_in_order() -> None:
