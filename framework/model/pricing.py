@@ -211,6 +211,16 @@ def _total(values: IntArray | NDArray[np.float64]) -> int | float:
     return (int((whole >> 32).sum()) << 32) + int((whole & 0xFFFFFFFF).sum())
 
 
+def parameters_in_unit(graph: ModelGraph, device: Device | None) -> float:
+    """Return what streaming all parameters of a graph would cost, shared ones once, whether they fit or not."""
+    costs = graph.costs
+    if isinstance(costs, PricedCosts):
+        return float(_total(costs.parameter_cost) + _total(costs.shared_cost))
+    assert device is not None
+    assert device.link_bandwidth is not None
+    return float(costs.parameter_bytes.sum() + costs.shared_bytes.sum()) / device.link_bandwidth
+
+
 def needs_device(graph: ModelGraph) -> bool:
     """Whether pricing needs the compute figures of a device, not only bandwidth and fast memory."""
     return isinstance(graph.costs, PhysicalCosts) and bool(np.isnan(graph.costs.seconds).any())

@@ -15,6 +15,7 @@ from framework.model.problem import Problem
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
+from framework.model.pricing import parameters_in_unit
 from framework.report.plots.graph import node_names
 from framework.structure.primal.initial_interval import simple_bound
 from framework.wording import counted
@@ -71,7 +72,7 @@ def inspect_graph(
         "unit": instance.unit,
         "ticks_per_unit": instance.ticks_per_unit,
         "total_work": instance.in_units(instance.total_work),
-        "total_parameter_cost": instance.in_units(instance.total_parameter_cost),
+        "total_parameter_cost": parameters_in_unit(graph, device),
         "shared_parameters": _shared(graph),
         "capacity": instance.in_units(instance.capacity) if instance.can_overflow else None,
         "link_latency": None if device is None else device.link_latency,

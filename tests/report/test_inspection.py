@@ -33,7 +33,7 @@ def tied() -> ModelGraph:
 
 def test_shared_parameters_are_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
     instance = price(tied(), DEVICE)
-    facts = inspect_graph(tied(), instance, max_ideals=100, seconds=60, say=lambda _: None)
+    facts = inspect_graph(tied(), instance, DEVICE, max_ideals=100, seconds=60, say=lambda _: None)
     bandwidth = DEVICE.link_bandwidth
     assert bandwidth is not None
     assert facts["shared_parameters"] == {"count": 1, "size": 1000.0, "unit": "bytes"}
