@@ -87,7 +87,7 @@ class UnequalStages:
         return replace(self, parameter_cost=parameter_cost, shared_cost=self.shared_cost[:, :0])
 
     def without_overflow(self, capacity: int, shared: int) -> UnequalStages:
-        """Return the prices where nothing is streamed, as all parameters, so many of them shared, are below capacity."""
+        """Return the prices where all parameters, so many of them shared, are below the capacity and never streamed."""
         return replace(
             self,
             parameter_cost=np.zeros_like(self.parameter_cost),

@@ -11,11 +11,11 @@ import numpy as np
 from framework.model.device import Device
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
+from framework.model.pricing import parameters_in_unit
 from framework.model.problem import Problem
 from framework.report.console import open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
-from framework.model.pricing import parameters_in_unit
 from framework.report.plots.graph import node_names
 from framework.structure.primal.initial_interval import simple_bound
 from framework.wording import counted
