@@ -39,7 +39,6 @@ and P - p(I) and p(I) are what all nodes outside and inside of I hold, which no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -47,55 +46,34 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
-from framework.structure.bit_sets import holds, which_are_in
-from framework.structure.ideals.held import Shared, hold, largest_outside, release, shared_of, unions
+from framework.structure.bit_sets import which_are_in
+from framework.structure.ideals.held import largest_outside, unions
 from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
-from framework.structure.kernel import inlined_kernel, kernel
+from framework.structure.ideals.walk import (
+    COUNTERS,
+    FIRST,
+    LAST,
+    LEVEL,
+    QUEUED,
+    SINCE_FILLED,
+    STEPS,
+    TAKEN,
+    Path,
+    Tensors,
+    extend,
+    forget,
+    path_of,
+    tensors_of,
+)
+from framework.structure.kernel import kernel
 
 STEPS_A_CALL = 1_000_000
 """Extensions after which a kernel call returns to Python: some hundredths of a second."""
 REFILL = 4
 """Extensions per edge of the lattice after which `least` is filled anew, without the ideals reached meanwhile."""
-COUNTERS = 7
-QUEUED, TAKEN, STEPS, SINCE_FILLED, LEVEL, FIRST, LAST = range(COUNTERS)
-"""Counters of a decision: ideals in the queue, taken from it, extensions; and of what `fill_least` fills: extensions
-since then, its level, the first ideal of that level, the last one worth reaching."""
 _REFUTED, _REACHED, _PAUSED = range(3)
 _NEVER = 1 << 62
-
-
-class Tensors(NamedTuple):
-    """What tensors cost, who makes and reads them, as in `framework.model.topology`; what each node needs to run."""
-
-    cost: IntArray
-    producer: IntArray
-    consumer_ptr: IntArray
-    consumers: IntArray
-    in_ptr: IntArray
-    in_tensors: IntArray
-    shared: Shared
-    worksets: IntArray
-
-
-INSIDE, MISSING = range(2)
-"""Columns of `Path.counts`."""
-AT, EDGE, ADDED, INBOUND, DONE, HELD, HELD_SIZE, WORKING = range(8)
-"""Columns of `Path.frames`."""
-
-
-class Path(NamedTuple):
-    """Memory of a walk; few arrays, so that the walk has registers for all of them.
-
-    `counts` is ``[tensors, 2]``, for tensors that cross the start: consumers in the stage so far, consumers outside the
-    start still missing. `frames` is ``[nodes + 1, 8]``, a row per node of the path: the ideal, its next edge, the node
-    added last, what comes in and what ends there, cost and size of the shared parameters held, the largest working set.
-    `users` is ``[shared parameters]``: users in the stage so far.
-    """
-
-    counts: IntArray
-    frames: IntArray
-    users: IntArray
 
 
 class ChainSearch:
@@ -120,21 +98,15 @@ class ChainSearch:
         self._merged = np.empty(len(lattice), np.int64)
         limit = instance.stage_limit
         # Sizes held by each ideal; none where there is no hard limit.
-        self._sizes = self._worksets = np.zeros(0, np.int64)
-        self._size_limit = 0
-        if limit is not None:
-            self._sizes = lattice.sums(limit.sizes)
-            self._size_limit, self._worksets = limit.limit, limit.worksets
-        self._path = Path(
-            np.zeros((instance.m, 2), np.int64),
-            np.empty((instance.n + 1, 8), np.int64),
-            np.zeros(len(instance.shared), np.int64),
-        )
-        self._shared = shared_of(instance)
-        self._parameters = unions(lattice, self._shared, lattice.parameter_cost, instance.shared_cost)
+        self._sizes = np.zeros(0, np.int64) if limit is None else lattice.sums(limit.sizes)
+        self._size_limit = 0 if limit is None else limit.limit
+        self._path = path_of(instance)
+        self._tensors = tensors_of(instance)
+        shared = self._tensors.shared
+        self._parameters = unions(lattice, shared, lattice.parameter_cost, instance.shared_cost)
         self._sizes_needed = self._sizes
         if limit is not None:
-            self._sizes_needed = unions(lattice, self._shared, self._sizes, limit.shared_sizes).outside
+            self._sizes_needed = unions(lattice, shared, self._sizes, limit.shared_sizes).outside
             self._sizes_needed = self._sizes_needed + largest_outside(lattice, limit.worksets)
         self._least = np.empty((2 if instance.can_overflow else 1, len(lattice)), np.int64)
 
@@ -146,7 +118,7 @@ class ChainSearch:
         OutOfTimeError
             If `should_stop` struck first; then nothing is known.
         """
-        lattice, instance, top = self.lattice, self.instance, self.instance.topology
+        lattice = self.lattice
         self._stages_to.fill(stages + 1)
         self._stages_to[0] = 0
         self._queue[0] = 0
@@ -155,20 +127,10 @@ class ChainSearch:
         sums = Sums(
             lattice.work, lattice.parameter_cost, lattice.cut, self._sizes, *self._parameters, self._sizes_needed
         )
-        tensors = Tensors(
-            instance.tensor_cost,
-            top.producer,
-            top.consumer_ptr,
-            top.consumers,
-            top.in_ptr,
-            top.in_tensors,
-            self._shared,
-            self._worksets,
-        )
         limits = Limits(stages, threshold, self._capacity, self._size_limit)
         states = States(self._stages_to, self._origin, self._queue, self._merged, self._least)
         while True:
-            outcome = _advance(limits, lattice.arrays, sums, tensors, states, self._path, counters)
+            outcome = _advance(limits, lattice.arrays, sums, self._tensors, states, self._path, counters)
             if outcome != _PAUSED:
                 break
             if should_stop():
@@ -207,10 +169,7 @@ def _advance(
     total = work[goal]
     overflows = len(least) > 1
     limited = len(sums.sizes) > 0
-    for t in range(len(path.counts)):
-        path.counts[t, INSIDE] = 0
-    for q in range(len(path.users)):
-        path.users[q] = 0
+    forget(path)
     steps = 0
     while counters[TAKEN] < counters[QUEUED]:
         if steps > STEPS_A_CALL:
@@ -250,130 +209,8 @@ def _advance(
             continue
         if overflows and least[1, start] > more_room:
             continue
-        taken = _extend(limits, lattice, sums, tensors, states, path, counters, start)
+        taken = extend(limits, lattice, sums, tensors, states, path, counters, start)
         steps += taken
         counters[SINCE_FILLED] += taken
     counters[STEPS] += steps
     return _REFUTED
-
-
-@inlined_kernel
-def _extend(
-    limits: Limits,
-    lattice: Lattice,
-    sums: Sums,
-    tensors: Tensors,
-    states: States,
-    path: Path,
-    counters: IntArray,
-    start: int,
-) -> int:
-    """Walk all stages that begin with an ideal; return how many extensions that took."""
-    work, parameters, cut, sizes = sums.work, sums.parameters, sums.cut, sums.sizes
-    edge_ptr, edge_node, edge_ideal = lattice.edge_ptr, lattice.edge_node, lattice.edge_ideal
-    frames = path.frames
-    threshold, capacity, least = limits.threshold, limits.capacity, states.least
-    goal = len(work) - 1
-    overflows, limited, shares = len(least) > 1, len(sizes) > 0, len(path.users) > 0
-    b, last_useful = states.stages_to[start], counters[LAST]
-    left = limits.stages - b - 1
-    # What follows an ideal fits into the stages left if what it costs, beyond all work, is at most `spare`.
-    spare, room_left = left * threshold - work[goal], left * capacity
-    room = threshold + work[start] + cut[start]
-    more_room = room + parameters[start] + capacity
-    steps = 0
-    depth = 0
-    frames[0, AT], frames[0, EDGE], frames[0, ADDED] = start, edge_ptr[start], -1
-    frames[0, INBOUND] = frames[0, DONE] = frames[0, HELD] = frames[0, HELD_SIZE] = frames[0, WORKING] = 0
-    while depth >= 0:
-        if frames[depth, EDGE] == edge_ptr[frames[depth, AT] + 1]:
-            if frames[depth, ADDED] >= 0:
-                _take_back(tensors, path, frames[depth, ADDED])
-                if shares:
-                    release(tensors.shared, path.users, frames[depth, ADDED])
-            depth -= 1
-            continue
-        e = frames[depth, EDGE]
-        frames[depth, EDGE] += 1
-        v = edge_node[e]
-        if v < frames[depth, ADDED]:
-            continue
-        there = edge_ideal[e]
-        steps += 1
-        held, size = frames[depth, HELD] if shares else 0, 0
-        if there > last_useful:
-            continue
-        if limited:
-            held_size = frames[depth, HELD_SIZE] if shares else 0
-            frames[depth + 1, WORKING] = max(frames[depth, WORKING], tensors.worksets[v])
-            size = sizes[there] - sizes[start] + frames[depth + 1, WORKING]
-            if size + held_size > limits.size:
-                continue
-        cuts = frames[depth, INBOUND] + frames[depth, DONE]
-        if least[0, there] + cuts > room or (overflows and least[1, there] + cuts + held > more_room):
-            continue
-        own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
-        if own + frames[depth, INBOUND] > threshold:
-            continue
-        if shares:
-            more_held, more_size = hold(tensors.shared, path.users, v)
-            held += more_held
-            frames[depth + 1, HELD], frames[depth + 1, HELD_SIZE] = held, frames[depth, HELD_SIZE] + more_size
-            own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
-        more_inbound, more_done = _add(lattice, tensors, path, start, v)
-        new_inbound, new_done = frames[depth, INBOUND] + more_inbound, frames[depth, DONE] + more_done
-        cuts = new_inbound + new_done
-        if (
-            own + new_inbound > threshold
-            or least[0, there] + cuts > room
-            or (overflows and least[1, there] + cuts + held > more_room)
-            or (shares and limited and size + frames[depth + 1, HELD_SIZE] > limits.size)
-        ):
-            _take_back(tensors, path, v)
-            if shares:
-                release(tensors.shared, path.users, v)
-            continue
-        if states.stages_to[there] > b + 1:
-            cost = own + new_inbound + cut[there] - cut[start] + new_done
-            after = cut[there] - work[there] + max(0, sums.needed[there] - room_left)
-            if cost <= threshold and after <= spare:
-                states.stages_to[there] = b + 1
-                states.origin[there] = start
-                states.queue[counters[QUEUED]] = there
-                counters[QUEUED] += 1
-        depth += 1
-        frames[depth, AT], frames[depth, EDGE], frames[depth, ADDED] = there, edge_ptr[there], v
-        frames[depth, INBOUND], frames[depth, DONE] = new_inbound, new_done
-    return steps
-
-
-@inlined_kernel
-def _add(lattice: Lattice, tensors: Tensors, path: Path, start: int, v: int) -> tuple[int, int]:
-    """Count a node as in the stage; return what the tensors that it brings in, and those that it ends, cost."""
-    counts = path.counts
-    inbound = done = 0
-    for i in range(tensors.in_ptr[v], tensors.in_ptr[v + 1]):
-        t = tensors.in_tensors[i]
-        if holds(lattice.bits, start, tensors.producer[t]):
-            if counts[t, INSIDE] == 0:
-                inbound += tensors.cost[t]
-                waiting = 0
-                for x in range(tensors.consumer_ptr[t], tensors.consumer_ptr[t + 1]):
-                    if not holds(lattice.bits, start, tensors.consumers[x]):
-                        waiting += 1
-                counts[t, MISSING] = waiting
-            counts[t, INSIDE] += 1
-            counts[t, MISSING] -= 1
-            if counts[t, MISSING] == 0:
-                done += tensors.cost[t]
-    return inbound, done
-
-
-@inlined_kernel
-def _take_back(tensors: Tensors, path: Path, v: int) -> None:
-    """Count a node as no longer in the stage."""
-    for i in range(tensors.in_ptr[v], tensors.in_ptr[v + 1]):
-        t = tensors.in_tensors[i]
-        if path.counts[t, INSIDE] > 0:
-            path.counts[t, INSIDE] -= 1
-            path.counts[t, MISSING] += 1

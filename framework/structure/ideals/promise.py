@@ -11,6 +11,8 @@ from framework.model.arrays import IntArray
 from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import kernel
 
+CLOSED = -1
+"""Stages to an ideal that is not worth reaching any more."""
 _NEVER = 1 << 62
 
 
@@ -83,8 +85,8 @@ def fill_least(
 ) -> int:
     """Fill `least` from ideal `first` to the last ideal worth reaching with so many stages, and return that.
 
-    `left` stages follow. No ideal after `final` is worth reaching. Above an ideal there are only ideals with larger
-    numbers.
+    No ideal after `final` is worth reaching. Above an ideal there are only ideals with larger numbers. What cannot be
+    completed after so many stages cannot be after more: it is closed.
     """
     work, parameters, cut = sums.work, sums.parameters, sums.cut
     edge_ptr, edge_ideal, least = lattice.edge_ptr, lattice.edge_ideal, states.least
@@ -97,6 +99,8 @@ def fill_least(
             after = total - work[ideal] + cut[ideal]
             after += max(0, sums.needed[ideal] - left * capacity)
             useful = after <= left * threshold
+            if not useful:
+                states.stages_to[ideal] = CLOSED
         if last < first:
             if not useful:
                 continue

@@ -7,7 +7,7 @@ import pytest
 
 from framework.structure.ideals.held import shared_of, unions
 from framework.structure.ideals.lattice import enumerate_ideals
-from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
+from framework.structure.ideals.promise import CLOSED, Limits, States, Sums, fill_least, sort_by_promise
 from framework.testing.instances import random_shared_problem
 
 
@@ -23,7 +23,7 @@ def test_the_least_ahead_is_that_of_all_larger_ideals_worth_reaching(seed: int) 
     rng = np.random.default_rng(seed)
     stages_to = rng.integers(1, 4, ideals)
     least = np.full((2, ideals), -1, np.int64)
-    states = States(stages_to, none, none, none, least)
+    states = States(stages_to.copy(), none, none, none, least)
     threshold = int(rng.integers(0, max(2, instance.largest_cost)))
     limits = Limits(3, threshold, instance.bounded_capacity, 0)
     stages, left = 2, 1
@@ -36,6 +36,8 @@ def test_the_least_ahead_is_that_of_all_larger_ideals_worth_reaching(seed: int) 
 
     useful = [ideal for ideal in range(ideals) if worth(ideal)]
     assert last == max(useful, default=-1)
+    closed = [ideal for ideal in range(ideals) if stages_to[ideal] > stages and not worth(ideal)]
+    assert np.flatnonzero(states.stages_to == CLOSED).tolist() == closed
     members = [
         {v for v in range(instance.n) if lattice.bits[i, v >> 6] >> np.uint64(v & 63) & 1} for i in range(ideals)
     ]
