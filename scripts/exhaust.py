@@ -1,7 +1,7 @@
 """Hold every entry against brute force on thousands of random small problems.
 
     python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
-                                        [--limited | --wide | --shared | --memory | --unequal]
+                                        [--limited | --shared | --memory | --unequal | --wide | --physical | --devices]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
 `framework.testing.instances.random_problem`. With --limited it has up to seven nodes and three stages, pins and memory
@@ -9,7 +9,8 @@ limits. With --shared some parameters have several users, and there may be pins 
 is a limit on parameters, some of them shared, and working sets together, and half have pins. With --unequal stages run
 on up to three kinds of devices, and there may be shared parameters, limits and pins besides. With --wide it has up to
 seven nodes whose costs span up to 24 orders of magnitude, and claims are held against rational numbers in the unit of
-the input (graphs that are refused count as well). It prints a row an entry, and exits with 1 if any claim was false.
+the input (graphs that are refused count as well); with --physical they are FLOPs and bytes that a device prices, with
+--devices different ones for its stages. It prints a row an entry, and exits with 1 if any claim was false.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float,
         try:
             if kind == "wide":
                 assert_true_in_units(entry, seed)
+            elif kind == "physical":
+                assert_true_in_units(entry, seed, kind="physical")
+            elif kind == "devices":
+                assert_true_in_units(entry, seed, kind="devices")
             elif kind == "limited":
                 label = f"random_limited_problem({seed})"
                 assert_bounds_hold(entry, random_limited_problem(seed), label=label, seed=seed)
@@ -76,7 +81,7 @@ def main() -> int:
     parser.add_argument("--entry", action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     which_problems = parser.add_mutually_exclusive_group()
-    for name in ("limited", "wide", "shared", "memory", "unequal"):
+    for name in ("limited", "shared", "memory", "unequal", "wide", "physical", "devices"):
         which_problems.add_argument(f"--{name}", action="store_const", const=name, dest="kind", default="plain")
     options = parser.parse_args()
     load_plugins()

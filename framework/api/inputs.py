@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from framework.errors import UserError
 from framework.formats import read_graph
-from framework.model.device import DEFAULT_DEVICE, Device, load_device
+from framework.model.device import DEFAULT_DEVICE, load_device
+from framework.model.device_chain import Devices
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Settings
@@ -93,7 +94,7 @@ def _from_torch(graph: Any) -> ModelGraph | None:
         raise UserError(error.what, where=error.where, hint=hint) from error
 
 
-def choose_device(graph: ModelGraph, source: GraphInput | None, device: Device | None) -> Device | None:
+def choose_device(graph: ModelGraph, source: GraphInput | None, device: Devices | None) -> Devices | None:
     """Return what prices a graph: the device that is given, the measured one of a profile, or the usual one.
 
     Raises

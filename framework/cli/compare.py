@@ -19,7 +19,7 @@ def command(
             help="Formulations, strategies, portfolios: name:param=value; several with commas run side by side, as one."
         ),
     ],
-    stages: opt.StagesOption,
+    stages: opt.StagesOption = None,
     budget: Annotated[str, typer.Option("--budget", help="Time for each entry and number of stages.")] = "10s",
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
@@ -53,6 +53,7 @@ def command(
 
     seconds = opt.parse_seconds(budget)
     plugins = opt.plugin_paths(plugin, portfolio)
+    stages = opt.choose_stages(stages, device)
     check_entries(entries, stages, plugins)
     asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)

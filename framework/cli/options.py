@@ -19,7 +19,7 @@ from framework.units import parse_seconds as seconds_of
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.deploy.runtime import Optimization
-    from framework.model.device import Device
+    from framework.model.device_chain import Devices
     from framework.model.graph import ModelGraph
     from framework.portfolio.constraints import Constraints
     from framework.portfolio.records import GraphInput
@@ -28,7 +28,10 @@ GraphArgument = Annotated[
     str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
 ]
 StagesOption = Annotated[
-    list[int], typer.Option("-k", "--stages", help="Number of stages; repeat for several.", show_default=False)
+    list[int] | None,
+    typer.Option(
+        "-k", "--stages", help="Number of stages; repeat for several. Default: that of --devices.", show_default=False
+    ),
 ]
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="Input format; detected from the content if absent.")
@@ -39,7 +42,13 @@ DropUnusedOption = Annotated[
     bool, typer.Option("--drop-unused", help="ONNX: nodes that no output depends on cost nothing.")
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="Device preset or .toml file; `reference` where one is needed.")
+    str | None,
+    typer.Option(
+        "--device",
+        "--devices",
+        help="Device preset or .toml file; `reference` where one is needed. For unequal stages one for each, in order: "
+        "2*edge-tpu,xeon-8380.",
+    ),
 ]
 BandwidthOption = Annotated[
     str | None, typer.Option("--bandwidth", help="Link bandwidth in bytes per second; overrides the device's.")
@@ -187,7 +196,7 @@ class GraphOptions(NamedTuple):
 
     def read(
         self, plugin_files: Sequence[str], *, started: float | None = None, budget: float | None = None
-    ) -> tuple[ModelGraph, GraphInput, Device | None]:
+    ) -> tuple[ModelGraph, GraphInput, Devices | None]:
         """Return the graph, where it came from, and what prices it, within the budget of a command if it has one."""
         graph, source = read_input(
             self.path,
@@ -245,13 +254,14 @@ def choose_device(
     bandwidth: str | None,
     link_latency: str | None,
     fast_memory: str | None,
-) -> Device | None:
-    """Return the device to price the graph of a file with; None for a graph that carries its prices.
+) -> Devices | None:
+    """Return the device, or those of the stages, to price the graph of a file with; None where it carries its prices.
 
     A profile states how fast tensors are handed over where it was measured, which counts unless the options say else.
     """
     from framework.formats.profile_note import measured_device
-    from framework.model.device import DEFAULT_DEVICE, load_device
+    from framework.model.device import DEFAULT_DEVICE
+    from framework.model.device_chain import load_devices
     from framework.model.graph import PhysicalCosts
 
     if not isinstance(graph.costs, PhysicalCosts):
@@ -264,12 +274,34 @@ def choose_device(
         return None
     link_bandwidth = None if bandwidth is None else _parse_size("--bandwidth", bandwidth)
     measured = None if device is not None else measured_device(graph, path, link_bandwidth)
-    base = measured or load_device(device or DEFAULT_DEVICE)
+    base = measured or load_devices(device or DEFAULT_DEVICE)[0]
     return base.override(
         link_bandwidth=link_bandwidth,
         link_latency=None if link_latency is None else _parse_latency(link_latency),
         fast_memory=None if fast_memory is None else _parse_size("--fast-memory", fast_memory),
     )
+
+
+def choose_stages(stages: list[int] | None, device: str | None) -> list[int]:
+    """Return the numbers of stages: what -k says, or as many as there are devices.
+
+    Raises
+    ------
+    UserError
+        If neither says, or both say different things.
+    """
+    from framework.model.device_chain import load_devices
+
+    devices = None if device is None else load_devices(device)[1]
+    if devices is None:
+        if not stages:
+            raise UserError(
+                "the number of stages is missing", hint="give -k, or a device for each stage with --devices"
+            )
+        return stages
+    if any(k != devices for k in stages or ()):
+        raise UserError(f"--devices names {devices} devices, and -k says {stages}", hint="drop -k")
+    return [devices]
 
 
 def read_constraints(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def command(
     graph: opt.GraphArgument,
-    stages: opt.StagesOption,
+    stages: opt.StagesOption = None,
     budget: opt.BudgetOption = "30s",
     gap: opt.GapOption = 0.0,
     with_entry: opt.WithOption = None,
@@ -77,6 +77,7 @@ def command(
         presolve=presolve,
         plugin_files=plugins,
     )
+    stages = opt.choose_stages(stages, device)
     opt.check_plot(plot)
     files = [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages]
     opt.check_outputs(files, [graph, start])

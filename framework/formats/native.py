@@ -18,7 +18,9 @@ Version 2 adds parameters that several nodes use, which a stage holds once howev
 (``cost`` instead of ``bytes`` in a priced graph). What a node uses alone stays in its ``parameter_bytes``. Graphs
 without shared parameters are written as version 1. So are graphs without state and workspace, which physical nodes of
 version 2 may have: ``state_bytes`` are kept from one inference to the next and never streamed (a cache of keys and
-values, a recurrent state), ``workspace_bytes`` are needed while the node runs, besides its inputs and outputs.
+values, a recurrent state), ``workspace_bytes`` are needed while the node runs, besides its inputs and outputs. In
+version 2 ``seconds`` may also be an object of times by the names of devices, ``{"edge-tpu": 0.0021, "*": 0.0009}``;
+``*`` stands for all others, and where it is missing FLOPs and bytes decide.
 
 Required are ``format``, ``version``, ``nodes``, ``tensors``; of a tensor all its fields; of a physical node
 ``parameter_bytes``, and ``flops`` and ``accessed_bytes`` unless it has ``seconds``; of a priced node ``work``, and
@@ -57,6 +59,9 @@ from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedC
 GRAPH = "pipebound-graph"
 """What a file says of its format."""
 VERSION = 2
+
+_OTHERS = "*"
+"""Where times stand by device: all devices that are not named."""
 
 _MEMORY = ("state_bytes", "workspace_bytes")
 _FIELDS = {
@@ -192,7 +197,8 @@ def _add_tensor(builder: GraphBuilder, producer: object, consumers: object, plac
 
 def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCosts:
     where, place = builder.where, builder.describe
-    timings = nodes.values("seconds", None)
+    stated = nodes.values("seconds", None)
+    timings = [timing.get(_OTHERS) if isinstance(timing, Mapping) else timing for timing in stated]
     seconds = float_column([0 if timing is None else timing for timing in timings], "seconds", place, where)
     if np.isnan(seconds).any():
         first = int(np.flatnonzero(np.isnan(seconds))[0])
@@ -213,9 +219,24 @@ def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCo
         accessed_bytes=roofline("accessed_bytes"),
         seconds=np.where(np.array(measured, bool), seconds, math.nan),
         tensor_bytes=float_column(tensors.values("bytes"), "bytes", builder.describe_tensor, where),
+        device_seconds=_device_seconds(stated, builder),
         state_bytes=held("state_bytes"),
         workspace_bytes=held("workspace_bytes"),
     )
+
+
+def _device_seconds(stated: Sequence[object], builder: GraphBuilder) -> dict[str, FloatArray]:
+    """Return the times that nodes state by device, ``[n]`` for each device that one of them names."""
+    by_device: dict[str, FloatArray] = {}
+    for i, timing in enumerate(stated):
+        for device, value in timing.items() if isinstance(timing, Mapping) else ():
+            if device == _OTHERS:
+                continue
+            place = f"{builder.where}, {builder.describe(i)}"
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise UserError(f"seconds on {device!r} is {shown(value)}", where=place, hint="give a number")
+            by_device.setdefault(device, np.full(len(stated), math.nan))[i] = value
+    return by_device
 
 
 def _priced(top: dict[str, Any], unit: str, nodes: Table, tensors: Table, builder: GraphBuilder) -> PricedCosts:
@@ -258,13 +279,18 @@ def write_native(graph: ModelGraph, path: PathLike) -> None:
         raise UserError(f"cannot be written: {error.strerror or error}", where=where) from None
 
 
+def _needs_version_2(graph: ModelGraph) -> bool:
+    costs = graph.costs
+    return bool(len(graph.shared) or (isinstance(costs, PhysicalCosts) and (costs.holds_more or costs.device_seconds)))
+
+
 def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) -> str:
     """Return the file `write_native` writes, before compression; `notes` are fields of other programs, at its top."""
     costs = graph.costs
     head: dict[str, object] = dict(notes or {})
     head |= {
         "format": GRAPH,
-        "version": VERSION if len(graph.shared) or (isinstance(costs, PhysicalCosts) and costs.holds_more) else 1,
+        "version": VERSION if _needs_version_2(graph) else 1,
         "name": graph.name,
         "source": graph.source,
     }
@@ -283,7 +309,7 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
             "flops": _compact(costs.flops),
             "parameter_bytes": _compact(costs.parameter_bytes),
             "accessed_bytes": _compact(costs.accessed_bytes),
-            "seconds": [None if math.isnan(s) else s for s in costs.seconds.tolist()],
+            "seconds": _stated_seconds(costs),
         }
         memory = {"state_bytes": costs.state_bytes, "workspace_bytes": costs.workspace_bytes}
         columns |= {field: _compact(values) for field, values in memory.items() if values.any()}
@@ -304,6 +330,17 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
         lists.append(("parameters", rows_of(graph.shared, graph.shared_names, tensor_field, shared_sizes)))
     fields += [f'"{field}": [\n{_lines(rows)}]' for field, rows in lists]
     return "{" + ",\n".join(fields) + "}\n"
+
+
+def _stated_seconds(costs: PhysicalCosts) -> list[object]:
+    """Return the time of each node, by device where it is known for some; None where it is not known."""
+    stated: list[object] = [None if math.isnan(s) else s for s in costs.seconds.tolist()]
+    for device, seconds in costs.device_seconds.items():
+        for i in np.flatnonzero(~np.isnan(seconds)).tolist():
+            known = stated[i]
+            before = known if isinstance(known, dict) else {} if known is None else {_OTHERS: known}
+            stated[i] = {**before, device: float(seconds[i])}
+    return stated
 
 
 _dumps: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

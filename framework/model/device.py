@@ -14,7 +14,7 @@ from framework.errors import UserError
 from framework.fields import Fields
 from framework.input_files import read_text
 
-_NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "link_latency", "fast_memory")
+_NUMBERS = ("peak_flops", "memory_bandwidth", "link_bandwidth", "link_latency", "fast_memory", "memory_limit")
 _MAY_BE_ZERO = ("link_latency", "fast_memory")
 
 DEFAULT_DEVICE = "reference"
@@ -40,6 +40,8 @@ class Device:
         receiver. A tensor of 0 bytes, which is a dependency without data, costs nothing.
     fast_memory
         Bytes of parameters a stage holds without streaming; ``inf`` for no limit.
+    memory_limit
+        The most bytes that a stage may hold at all (`framework.model.memory`): a hard limit, besides streaming.
     source
         Where the figures are published.
     """
@@ -50,6 +52,7 @@ class Device:
     link_bandwidth: float | None = None
     link_latency: float = 0.0
     fast_memory: float | None = None
+    memory_limit: float | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -79,6 +82,9 @@ class Device:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.fast_memory is not None and math.isinf(self.fast_memory):
             values["fast_memory"] = None
+        if self.memory_limit is None:
+            # Files of earlier versions do not name it.
+            del values["memory_limit"]
         return values
 
 
@@ -106,12 +112,23 @@ def load_device(name_or_file: str) -> Device:
         raise UserError(
             f"no device is called {name_or_file!r}", hint=f"choose one of {', '.join(presets)}, or give a .toml file"
         )
+    return read_device(read_table(path), path.stem)
+
+
+def read_table(path: Path) -> Fields:
+    """Return the fields of a TOML file.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it is malformed.
+    """
     try:
         table = tomllib.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         # Broken syntax or encoding, an integer of thousands of digits, absurd nesting.
         raise UserError(f"not a TOML file: {error}", where=str(path)) from error
-    return read_device(Fields(table, str(path)), path.stem)
+    return Fields(table, str(path))
 
 
 def read_device(fields: Fields, name: str | None = None) -> Device:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from framework.model.arrays import IntArray
 from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, Devices
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.problem import cut_tensors
 
@@ -119,14 +120,14 @@ def exact_bottleneck(costs: Sequence[ExactStage]) -> Exact:
 
 
 def exact_stage_costs(
-    graph: ModelGraph, device: Device | None, stage_of: IntArray, stages: int, *, streamed: bool = True
+    graph: ModelGraph, device: Devices | None, stage_of: IntArray, stages: int, *, streamed: bool = True
 ) -> list[ExactStage]:
     """Price a partition of a graph in rational numbers, from the definition alone; one entry a stage.
 
     Parameters
     ----------
     graph, device
-        What is priced, and by what (None for a graph that carries its prices).
+        What is priced, and by what (None for a graph that carries its prices): one device, or one for each stage.
     stage_of
         ``[n]`` stage of each node in the order of the graph; every edge goes to the same or a later stage.
     stages
@@ -134,6 +135,10 @@ def exact_stage_costs(
     streamed
         Whether parameters beyond the fast memory are streamed in; not where a hard limit on memory takes its place.
     """
+    if isinstance(device, DeviceChain):
+        # As every kind of device prices all stages; each stage is taken from its own.
+        kinds = [exact_stage_costs(graph, kind, stage_of, stages, streamed=streamed) for kind in device.kinds]
+        return [kinds[kind][b] for b, kind in enumerate(device.kind_of_stage)]
     cut = cut_tensors(graph.topology, np.asarray(stage_of, np.int64), stages)
     parameter, holder = graph.shared.held(np.asarray(stage_of, np.int64))
     readings: list[list[tuple[Fraction, ...]]] = []
@@ -192,8 +197,9 @@ def _work_parts(graph: ModelGraph, device: Device | None) -> Iterator[tuple[NDAr
     if not isinstance(costs, PhysicalCosts):
         yield every, costs.work, 1
         return
-    unknown = np.isnan(costs.seconds)
-    yield ~unknown, costs.seconds, 1
+    seconds = costs.seconds_on(None if device is None else device.name)
+    unknown = np.isnan(seconds)
+    yield ~unknown, seconds, 1
     if not unknown.any():
         return
     assert device is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +41,8 @@ class PhysicalCosts:
         ``[m]`` size of each tensor.
     shared_bytes
         Size of each shared parameter (`ModelGraph.shared`).
+    device_seconds
+        Running times on certain devices, by their names, ``[n]`` each; NaN where `seconds` or the roofline decides.
     state_bytes, workspace_bytes
         ``[n]`` what a node keeps from one inference to the next (a cache of keys and values, a recurrent state), which
         is never streamed; what it needs besides inputs and outputs while it runs. None are given where it is nothing.
@@ -54,11 +56,17 @@ class PhysicalCosts:
     shared_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
     state_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
     workspace_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    device_seconds: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("state_bytes", "workspace_bytes"):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.zeros(len(self.flops)))
+
+    def seconds_on(self, device: str | None) -> FloatArray:
+        """Return the running times measured on a device, ``[n]``, else anywhere; NaN where there is none."""
+        own = None if device is None else self.device_seconds.get(device)
+        return self.seconds if own is None else np.where(np.isnan(own), self.seconds, own)
 
     @property
     def holds_more(self) -> bool:
@@ -166,6 +174,8 @@ class ModelGraph:
                 "workspace_bytes": self.costs.workspace_bytes,
                 "seconds": np.nan_to_num(self.costs.seconds, nan=0.0, posinf=np.inf, neginf=-np.inf),
             }
+            for device, seconds in self.costs.device_seconds.items():
+                per_node[f"seconds on {device}"] = np.nan_to_num(seconds, nan=0.0, posinf=np.inf, neginf=-np.inf)
             per_tensor: dict[str, NDArray[np.generic]] = {"bytes": self.costs.tensor_bytes}
             shared: NDArray[np.generic] = self.costs.shared_bytes
         else:
@@ -247,6 +257,8 @@ class ModelGraph:
                 arrays += (self.costs.state_bytes, self.costs.workspace_bytes)
             for physical in arrays:
                 digest.update(physical.tobytes())
+            for device in sorted(self.costs.device_seconds):
+                digest.update(device.encode() + self.costs.device_seconds[device].tobytes())
         else:
             digest.update(repr((self.costs.unit, self.costs.capacity)).encode())
             for priced in (self.costs.work, self.costs.parameter_cost, self.costs.tensor_cost):

@@ -11,6 +11,9 @@ Two kinds of cost would coarsen the tick until work is rounded away, and are bou
   dearer than U costs more than that, so the tensor is never cut in an optimal one, and counting it as one tick more
   than U changes no optimum. Where pins or a memory limit forbid that one stage, it is a relaxation: costs only fall.
 - *Parameters that always fit.* Where all parameters together do not exceed the capacity, no stage overflows.
+
+Both are said of each kind of device where stages run on different ones: a tensor that costs more on its device than
+everything does there costs more than everything does on the device where that is cheapest.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from numpy.typing import NDArray
 from framework.errors import UserError
 from framework.model.arrays import IntArray
 from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, Devices
 from framework.model.exact import Rounding
 from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, build_instance
+from framework.model.unequal import make_unequal
 
 TARGET_WORK = 1e12
 """Total work, in ticks, that a quantised instance aims at."""
@@ -43,19 +48,22 @@ _WHOLE = 2.0**-49
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Quantised:
-    """An instance in ticks, and how its ticks and the unit of the graph differ."""
+    """An instance in ticks, how its ticks and the unit of the graph differ, and what priced it."""
 
     instance: Instance
     rounding: Rounding
+    device: Devices | None = None
 
 
-def price(graph: ModelGraph, device: Device | None = None) -> Instance:
+def price(graph: ModelGraph, device: Devices | None = None) -> Instance:
     """Price a graph on a device and quantise it; see `quantise`."""
     return quantise(graph, device).instance
 
 
-def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
-    """Price a graph on a device and quantise it; the instance has no shared parameters that cannot cost anything.
+def quantise(graph: ModelGraph, device: Devices | None = None) -> Quantised:
+    """Price a graph on a device, or on a chain of devices, and quantise it.
+
+    The instance has no shared parameters that cannot cost anything.
 
     Parameters
     ----------
@@ -72,22 +80,17 @@ def quantise(graph: ModelGraph, device: Device | None = None) -> Quantised:
         If the device lacks a figure that the graph needs, if the costs do not fit into 64-bit integers, or if they
         span so many orders of magnitude that ticks cannot tell partitions apart.
     """
-    quantised = _quantise(graph, device)
-    return replace(quantised, instance=quantised.instance.without_idle_parameters())
+    priced = _quantise_chain(graph, device) if isinstance(device, DeviceChain) else _quantise(graph, device)
+    return replace(priced, instance=priced.instance.without_idle_parameters(), device=device)
 
 
 def _quantise(graph: ModelGraph, device: Device | None) -> Quantised:
     costs = graph.costs
     with np.errstate(over="ignore"):
         priced = costs if isinstance(costs, PricedCosts) else _apply_roofline(graph, costs, device)
-        total, capped = _chargeable_total(graph, priced), 0
-        if not math.isfinite(total):
-            # Dear tensors are capped, and parameters that always fit dropped, before sums beyond floats are refused.
-            priced, capped = _bounded(priced, whole=False)
-            total = _chargeable_total(graph, priced)
-    if not math.isfinite(total):
-        raise UserError("the costs add up to infinity", where=graph.source, hint="scale the costs down")
+        priced, capped = _bounded_by_float(graph, priced)
     if _all_integers(priced):
+        total = _chargeable_total(graph, priced)
         if total > MAX_TOTAL:
             priced, capped = _bounded(priced, whole=True)
             total = _chargeable_total(graph, priced)
@@ -96,14 +99,30 @@ def _quantise(graph: ModelGraph, device: Device | None) -> Quantised:
                 instance=_build(graph, priced, 1.0, priced.capacity),
                 rounding=Rounding(ticks_per_unit=1.0, exact=True, capped_tensors=capped),
             )
+    priced, exponent, capped = _scaled(graph, priced, capped)
+    return _in_ticks(graph, priced, float(10.0 ** min(exponent, _LARGEST_EXPONENT)), capped)
+
+
+def _bounded_by_float(graph: ModelGraph, priced: PricedCosts) -> tuple[PricedCosts, int]:
+    """Return costs whose sum is a number, and how many tensors were capped for that."""
+    if math.isfinite(_chargeable_total(graph, priced)):
+        return priced, 0
+    # Dear tensors are capped, and parameters that always fit dropped, before sums beyond floats are refused.
+    priced, capped = _bounded(priced, whole=False)
+    if not math.isfinite(_chargeable_total(graph, priced)):
+        raise UserError("the costs add up to infinity", where=graph.source, hint="scale the costs down")
+    return priced, capped
+
+
+def _scaled(graph: ModelGraph, priced: PricedCosts, capped: int) -> tuple[PricedCosts, int, int]:
+    """Return costs, the power of ten of the unit that one tick is to be, and how many tensors are capped by now."""
+    total = _chargeable_total(graph, priced)
     exponent = _wanted_exponent(priced, total)
     if _largest_exponent(total) < exponent:
         priced, more = _bounded(priced, whole=False)
         capped += more
-        total = _chargeable_total(graph, priced)
-        exponent = min(exponent, _largest_exponent(total))
-    scale = float(10.0 ** min(exponent, _LARGEST_EXPONENT))
-    return _in_ticks(graph, priced, scale, capped)
+        exponent = min(exponent, _largest_exponent(_chargeable_total(graph, priced)))
+    return priced, exponent, capped
 
 
 def _in_ticks(graph: ModelGraph, priced: PricedCosts, scale: float, capped: int) -> Quantised:
@@ -226,6 +245,36 @@ def needs_device(graph: ModelGraph) -> bool:
     return isinstance(graph.costs, PhysicalCosts) and bool(np.isnan(graph.costs.seconds).any())
 
 
+def _quantise_chain(graph: ModelGraph, chain: DeviceChain) -> Quantised:
+    """Price a graph on every kind of device, in the ticks that suit the one with the largest costs."""
+    costs = graph.costs
+    if isinstance(costs, PricedCosts):
+        raise UserError(
+            "this graph carries its own prices, and devices cannot price it",
+            where=graph.source,
+            hint="drop the devices",
+        )
+    rows = []
+    for device in chain.kinds:
+        with np.errstate(over="ignore"):
+            rows.append(_bounded_by_float(graph, _apply_roofline(graph, costs, device)))
+    scaled = [_scaled(graph, *row) for row in rows]
+    scale = float(10.0 ** min(min(exponent for _, exponent, _ in scaled), _LARGEST_EXPONENT))
+    kinds = [_in_ticks(graph, priced, scale, capped) for priced, _, capped in scaled]
+    roundings = [kind.rounding for kind in kinds]
+    instances = [kind.instance for kind in kinds]
+    return Quantised(
+        instance=make_unequal(instances[0], instances, np.array(chain.kind_of_stage, np.int64)),
+        rounding=Rounding(
+            ticks_per_unit=scale,
+            exact=False,
+            stage_ticks=max(rounding.stage_ticks for rounding in roundings),
+            parameter_ticks=max(rounding.parameter_ticks for rounding in roundings),
+            capped_tensors=max(rounding.capped_tensors for rounding in roundings),
+        ),
+    )
+
+
 def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | None) -> PricedCosts:
     if device is None or device.link_bandwidth is None:
         raise UserError(
@@ -233,7 +282,7 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
             where=graph.source,
             hint="give a `device` that has one",
         )
-    seconds = costs.seconds
+    seconds = costs.seconds_on(device.name)
     unknown = np.isnan(seconds)
     if unknown.any():
         if device.peak_flops is None or device.memory_bandwidth is None:

@@ -24,6 +24,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import Fields, shown
 from framework.model.arrays import IntArray, find_root
+from framework.model.device_chain import Devices, any_device, device_of_stage
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.memory import node_memory
@@ -140,8 +141,13 @@ def read_constraints(fields: Fields) -> Constraints:
     return constraints
 
 
-def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> Instance:
+def constrain(
+    instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int, device: Devices | None = None
+) -> Instance:
     """Contract and limit an instance of a graph so that its partitions into `stages` stages are those that obey.
+
+    The devices that priced it may have memory limits of their own. These are kept besides; parameters beyond the fast
+    memory of a device are streamed then as always, while `Constraints.memory_limit` takes the place of streaming.
 
     Returns
     -------
@@ -152,7 +158,8 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
     UserError
         If a node is not in the graph, or if pins contradict each other or anything else.
     """
-    if not constraints:
+    limits = memory_limits(constraints, device, stages)
+    if not constraints and limits is None:
         return instance
     from framework.structure.reduction.contraction import compose, contract
     from framework.structure.reduction.hard_limits import limit_memory, pin
@@ -161,7 +168,7 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
     of_node = np.empty(instance.n, np.int64)
     of_node[instance.node_of_input] = label
     instance = compose(instance, contract(instance, of_node))
-    if constraints.memory_limit is not None:
+    if limits is not None:
         held = _held(graph, constraints)
         renamed = rename_users(graph.shared, instance.node_of_input, instance.n, held.shared)
         sizes = renamed.private[0]
@@ -169,11 +176,36 @@ def constrain(instance: Instance, graph: ModelGraph, constraints: Constraints, s
         worksets = np.zeros(instance.n, np.int64)
         np.maximum.at(worksets, instance.node_of_input, held.worksets)
         instance = limit_memory(
-            instance, sizes, constraints.memory_limit, stages, renamed.sizes[0], worksets, renamed.shared
+            instance,
+            sizes,
+            limits,
+            stages,
+            renamed.sizes[0],
+            worksets,
+            renamed.shared,
+            streams=constraints.memory_limit is None,
         )
     if constraints.pins:
         instance = pin(instance, _pinned(instance, graph, constraints, stages), stages)
     return instance
+
+
+def memory_limits(constraints: Constraints, device: Devices | None, stages: int) -> list[int] | None:
+    """Return the most that each stage may hold, ``[stages]``, in bytes; None where nothing limits it."""
+    limits = []
+    for b in range(stages):
+        own = None if device is None else device_of_stage(device, b).memory_limit
+        both = [limit for limit in (constraints.memory_limit, own) if limit is not None]
+        limits.append(int(min(*both, MOST_MEMORY)) if both else MOST_MEMORY)
+    return None if min(limits) == MOST_MEMORY else limits
+
+
+def obeyed(constraints: Constraints, device: Devices | None) -> str:
+    """Name what partitions have to obey, for sentences such as "no partition obeys ..."."""
+    of_devices = (
+        "the memory limits of the devices" if any_device(device, lambda kind: kind.memory_limit is not None) else ""
+    )
+    return " and ".join(part for part in (str(constraints), of_devices) if part)
 
 
 def on_instance(problem: Problem, of_input: IntArray) -> tuple[IntArray, int | None]:
@@ -192,11 +224,12 @@ def on_instance(problem: Problem, of_input: IntArray) -> tuple[IntArray, int | N
     return stage, int(apart[0]) if len(apart) else None
 
 
-def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> str:
+def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int, device: Devices | None = None) -> str:
     """Say why no partition obeys, as far as single nodes and the total show it; empty if they do not."""
-    if constraints.memory_limit is None:
+    limits = memory_limits(constraints, device, stages)
+    if limits is None:
         return ""
-    limit, (own, shared, worksets) = constraints.memory_limit, _held(graph, constraints)
+    limit, (own, shared, worksets) = max(limits), _held(graph, constraints)
     unit = " bytes" if isinstance(graph.costs, PhysicalCosts) else ""
     n = graph.topology.n
     sizes = own + worksets + graph.shared.sums(shared, np.arange(n), n)
@@ -204,8 +237,11 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int) -> 
     if sizes[largest] > limit:
         name = graph.node_names[largest]
         return f"node {name!r} holds {sizes[largest]:,}{unit}, more than the memory limit of {limit:,}"
-    if total > stages * (limit - int(worksets.min())):
-        return f"all parameters take up {total:,}{unit}, more than {counted(stages, 'stage')} of {limit:,}"
+    if total > sum(limits) - stages * int(worksets.min()):
+        room = (
+            f"{counted(stages, 'stage')} of {limit:,}" if min(limits) == limit else f"the {sum(limits):,} of all stages"
+        )
+        return f"all parameters take up {total:,}{unit}, more than {room}"
     root = _groups(graph, constraints)
     held = graph.shared.sums(shared, root, n)
     np.add.at(held, root, own)

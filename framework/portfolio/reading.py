@@ -13,7 +13,7 @@ from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.errors import UserError
 from framework.fields import REQUIRED, Fields, check_values, shown
 from framework.formats.document import parse_document, read_document
-from framework.model.device import read_device
+from framework.model.device_chain import read_devices
 from framework.model.exact import Rounding
 from framework.model.instance import MAX_STAGES
 from framework.model.memory import StageMemory
@@ -76,7 +76,7 @@ def as_result(document: object, where: str) -> Result:
 
 def _result(top: Fields) -> Result:
     graph = _graph(top.table("graph"))
-    device = None if top.null("device", absent=False) else read_device(top.table("device"))
+    device = None if top.null("device", absent=False) else read_devices(top.table("device"))
     stages = top.integer("stages", least=1, most=MAX_STAGES)
     # Earlier versions wrote no rounding, and the first ones neither constraints nor what broke a limit.
     of_today = top.has("rounding")

@@ -13,7 +13,7 @@ from typing import Any
 from framework.bounds import DualBound, Interval, Limit, Reason, Termination
 from framework.environment import environment
 from framework.errors import UserError
-from framework.model.device import Device
+from framework.model.device_chain import Devices
 from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
 from framework.model.memory import StageMemory, stage_memory
@@ -103,7 +103,7 @@ class Result(Shown):
     """
 
     graph: GraphRecord
-    device: Device | None
+    device: Devices | None
     stages: int
     entry: str
     constraints: Constraints
@@ -255,7 +255,7 @@ def build_result(
     *,
     graph: ModelGraph,
     graph_input: GraphInput | None,
-    device: Device | None,
+    device: Devices | None,
     board: Board,
     rounding: Rounding,
     record: RunRecord,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from framework.errors import UserError
-from framework.model.device import Device
+from framework.model.device_chain import Devices
 from framework.model.pricing import Quantised
 from framework.portfolio.compilation import OnCompile, say_plainly
 from framework.portfolio.context.board import Board
@@ -25,7 +25,7 @@ class Settings:
     Attributes
     ----------
     device
-        What prices the graph; None for a graph that carries its prices.
+        What prices the graph: one device for every stage, or one for each; None for a graph that carries its prices.
     entry
         A registered portfolio, formulation or strategy, as ``name:param=value``; or formulations and strategies with
         commas between them, which run side by side.
@@ -45,7 +45,7 @@ class Settings:
         Files that register entries.
     """
 
-    device: Device | None = None
+    device: Devices | None = None
     entry: str = "default"
     budget: float = 30.0
     gap: float = 0.0

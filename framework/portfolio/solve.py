@@ -14,7 +14,7 @@ from framework.model.instance import instance_from_lists
 from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, quantise
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.compilation import compile_for
-from framework.portfolio.constraints import Constraints, constrain, starting_partition, why_infeasible
+from framework.portfolio.constraints import Constraints, constrain, obeyed, starting_partition, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.portfolio_file import check_member, load_entries
 from framework.portfolio.result import Result, build_result
@@ -75,8 +75,8 @@ def solve(
         )
         record = runner.run()
         if record.termination.reason is Reason.INFEASIBLE:
-            why = why_infeasible(graph, constraints, stages)
-            detail = f"no partition obeys {constraints}" + (f": {why}" if why else "")
+            why = why_infeasible(graph, constraints, stages, settings.device)
+            detail = f"no partition obeys {obeyed(constraints, settings.device)}" + (f": {why}" if why else "")
             record = replace(record, termination=Termination(reason=Reason.INFEASIBLE, detail=detail))
         record = replace(record, members=record.members + run.skipped)
         return build_result(
@@ -133,7 +133,9 @@ class _Prepared:
 
 
 def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | None, workers: int) -> _Prepared:
-    problem = Problem(instance=constrain(priced.instance, graph, run.constraints, run.stages), stages=run.stages)
+    problem = Problem(
+        instance=constrain(priced.instance, graph, run.constraints, run.stages, priced.device), stages=run.stages
+    )
     # Most of what would be refused at the end is refused here, before any budget is spent on it.
     unsure = priced.rounding.stage_ticks > WORST_ROUNDING * simple_bound(problem)
     if unsure and (value := bottleneck(problem, balanced_partition(problem))):

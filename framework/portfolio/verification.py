@@ -15,7 +15,7 @@ import numpy as np
 from framework.bounds import SIMPLE, Interval, Limit, Reason
 from framework.errors import UserError
 from framework.fields import Fields
-from framework.model.device import Device, read_device
+from framework.model.device_chain import Devices, read_devices
 from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.memory import stage_memory
@@ -150,7 +150,9 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
         checks.append(_failed("the device", "the graph carries its own prices, and the file names a device"))
     quantised = quantise(graph, device)
     constraints = result.constraints
-    problem = Problem(instance=constrain(quantised.instance, graph, constraints, result.stages), stages=result.stages)
+    problem = Problem(
+        instance=constrain(quantised.instance, graph, constraints, result.stages, device), stages=result.stages
+    )
     scale = _check_scale(document, quantised.rounding, problem)
     checks.append(scale)
     stage_of = None if document["stage_of"] is None else stages_of(result, graph.topology.n)
@@ -227,12 +229,12 @@ def _check_nodes(document: Mapping[str, Any], graph: ModelGraph) -> Check:
     return _equal(what, document["node_names"], list(graph.node_names))
 
 
-def _device(graph: ModelGraph, document: Mapping[str, Any]) -> Device | None:
+def _device(graph: ModelGraph, document: Mapping[str, Any]) -> Devices | None:
     if not isinstance(graph.costs, PhysicalCosts):
         return None
     if document["device"] is None:
         raise UserError("the result names no device, and the graph needs one", where=graph.source)
-    return read_device(Fields(document["device"], "the result", "device"))
+    return read_devices(Fields(document["device"], "the result", "device"))
 
 
 def _check_scale(document: Mapping[str, Any], rounding: Rounding, problem: Problem) -> Check:

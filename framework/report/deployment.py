@@ -192,7 +192,8 @@ def print_recommendation(answer: Recommendation, console: Console | None = None)
         console.print(why)
     unit, factor = scaled_unit(answer.unit, answer.choices[0].bottleneck)
     device = answer.results[0].device
-    link = "" if device is None or not device.link_latency else f", device {device.name}{with_latency(device)}"
+    latency = "" if device is None else with_latency(device)
+    link = f", device {device.name}{latency}" if device is not None and latency else ""
     table = FactTable(f"{answer.name}: {counted(answer.nodes, 'node')}{link}, values in {unit}")
     table.numbers("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage")
     table.texts("status")

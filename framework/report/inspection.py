@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, Devices
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.pricing import parameters_in_unit
@@ -27,7 +27,7 @@ STAGES = (2, 4, 8, 16, 32, 64)
 def inspect_graph(
     graph: ModelGraph,
     instance: Instance,
-    device: Device | None = None,
+    device: Devices | None = None,
     *,
     max_ideals: int,
     seconds: float,
@@ -75,7 +75,7 @@ def inspect_graph(
         "total_parameter_cost": parameters_in_unit(graph, device),
         "shared_parameters": _shared(graph),
         "capacity": instance.in_units(instance.capacity) if instance.can_overflow else None,
-        "link_latency": None if device is None else device.link_latency,
+        "link_latency": None if device is None or isinstance(device, DeviceChain) else device.link_latency,
         "shape": shape,
         "bottleneck_candidates": _candidates(instance, names),
         "simple_bounds": {

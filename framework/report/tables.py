@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from framework.bounds import Soundness
-from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, Devices
 from framework.portfolio.records import NOTEWORTHY, BoundRecord
 from framework.portfolio.result import Result
 from framework.report.console import open_console, styled
@@ -144,9 +144,9 @@ def _summary_table(results: Sequence[Result]) -> FactTable:
     return table
 
 
-def with_latency(device: Device) -> str:
-    """Say what a device charges for each tensor beside its bytes; empty where that is nothing."""
-    latency = device.link_latency
+def with_latency(device: Devices) -> str:
+    """Say what a device charges for each tensor beside its bytes; empty where that is nothing, or differs by stage."""
+    latency = 0.0 if isinstance(device, DeviceChain) else device.link_latency
     return f" with {quantity(1e6 * latency)} us a tensor" if latency else ""
 
 
@@ -158,7 +158,11 @@ def with_soundness(bound: BoundRecord) -> str:
 def _stage_table(result: Result) -> FactTable:
     unit, factor = _unit_of(result)
     table = FactTable(f"stages, in {unit}")
-    table.numbers("stage", "nodes", "work", "in", "out", "overflow", "total", "of bottleneck")
+    chain = result.device if isinstance(result.device, DeviceChain) else None
+    table.numbers("stage")
+    if chain is not None:
+        table.texts("device")
+    table.numbers("nodes", "work", "in", "out", "overflow", "total", "of bottleneck")
     rows, held = result.stage_costs, result.stage_memory
     if held:
         table.numbers("holds, MB", "peak, MB")
@@ -175,7 +179,8 @@ def _stage_table(result: Result) -> FactTable:
         values = [quantity(value * factor, 5) for value in row.as_dict().values()]
         style = "bold" if row.total == largest else ""
         memory = [quantity(nbytes / 1e6, 4) for nbytes in (held[b].resident, held[b].peak)] if held else []
-        table.row(str(b), str(sizes[b]), *values, f"{100 * row.total / largest:.1f}%", *memory, style=style)
+        runs_on = [] if chain is None else [chain.devices[b].name]
+        table.row(str(b), *runs_on, str(sizes[b]), *values, f"{100 * row.total / largest:.1f}%", *memory, style=style)
     return table
 
 

@@ -8,7 +8,10 @@ from fractions import Fraction
 from functools import partial
 from typing import NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
+
 from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, Devices
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
@@ -78,7 +81,7 @@ class RationalCosts(NamedTuple):
 
 
 def fraction_optimum(
-    graph: ModelGraph, stages: int, read: Callable[[float], Fraction], device: Device | None = None
+    graph: ModelGraph, stages: int, read: Callable[[float], Fraction], device: Devices | None = None
 ) -> Fraction:
     """Return the optimum of a small graph in its own unit, in rational numbers.
 
@@ -91,21 +94,23 @@ def fraction_optimum(
     read
         What number a cost of the graph or a figure of the device is: `Fraction` itself, or one that reads its decimals.
     device
-        What prices a graph of FLOPs and bytes.
+        What prices a graph of FLOPs and bytes: one device, or one for each stage.
     """
-    work, parameters, sent, shared, capacity = rational_costs(graph, read, device)
-
-    def cost(stage: int) -> Fraction:
-        inside = [v for v in range(graph.topology.n) if stage >> v & 1]
-        total = sum((work[v] for v in inside), Fraction(0))
-        if capacity is not None:
-            held = sum((parameters[v] for v in inside), Fraction(0)) + _of_shared(graph.shared, shared, stage)
-            total += max(Fraction(0), held - capacity)
-        return total + sum((sent[t] for t in _cut(graph.topology, stage)), Fraction(0))
-
-    best = _best_chain(graph.topology, [cost] * stages)
+    kinds = device.kinds if isinstance(device, DeviceChain) else (device,)
+    priced = [partial(_fraction_cost, graph, rational_costs(graph, read, kind)) for kind in kinds]
+    kind_of_stage = device.kind_of_stage if isinstance(device, DeviceChain) else [0] * stages
+    best = _best_chain(graph.topology, [priced[kind] for kind in kind_of_stage])
     assert best is not None
     return Fraction(best)
+
+
+def _fraction_cost(graph: ModelGraph, costs: RationalCosts, stage: int) -> Fraction:
+    inside = [v for v in range(graph.topology.n) if stage >> v & 1]
+    total = sum((costs.work[v] for v in inside), Fraction(0))
+    if costs.capacity is not None:
+        held = sum((costs.parameters[v] for v in inside), Fraction(0)) + _of_shared(graph.shared, costs.shared, stage)
+        total += max(Fraction(0), held - costs.capacity)
+    return total + sum((costs.sent[t] for t in _cut(graph.topology, stage)), Fraction(0))
 
 
 def rational_costs(graph: ModelGraph, read: Callable[[float], Fraction], device: Device | None) -> RationalCosts:
@@ -123,7 +128,9 @@ def rational_costs(graph: ModelGraph, read: Callable[[float], Fraction], device:
     assert device.link_bandwidth is not None
     link, latency = read(device.link_bandwidth), read(device.link_latency)
     work = []
-    for flops, moved, seconds in zip(costs.flops, costs.accessed_bytes, costs.seconds, strict=True):
+    own = costs.device_seconds.get(device.name, np.full(graph.topology.n, math.nan))
+    measured = np.where(np.isnan(own), costs.seconds, own)
+    for flops, moved, seconds in zip(costs.flops, costs.accessed_bytes, measured, strict=True):
         if not math.isnan(seconds):
             work.append(read(float(seconds)))
             continue

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from framework.errors import UserError
 from framework.model.arrays import IntArray
 from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, Devices, chain_of
 from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.pricing import quantise
@@ -20,6 +22,8 @@ from framework.model.topology import build_topology
 from framework.portfolio.context.local import run_entry
 from framework.registry import registry
 from framework.testing.brute_force import fraction_optimum, rational_costs
+
+Kind: TypeAlias = Literal["priced", "physical", "devices"]
 
 ORDERS = 24
 """Orders of magnitude that costs span at most."""
@@ -111,18 +115,51 @@ def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
     return replace(graph, costs=costs), device, stages
 
 
+def random_device_chain(seed: int) -> tuple[ModelGraph, Devices, int]:
+    """Return the graph of `random_physical_graph`, devices that differ by up to 1,000 times, and their number.
+
+    Some have no fast memory, and for some devices nodes have measured times of their own.
+    """
+    graph, base, stages = random_physical_graph(seed)
+    rng = np.random.default_rng([seed, 14])
+    costs = graph.costs
+    assert isinstance(costs, PhysicalCosts)
+    assert base.peak_flops is not None
+    assert base.memory_bandwidth is not None
+    assert base.link_bandwidth is not None
+    kinds, device_seconds = [], {}
+    for i in range(int(rng.integers(1, 4))):
+        faster, wider = (float(f"{10 ** rng.uniform(0, 3):.3g}") if rng.random() < 0.8 else 1.0 for _ in range(2))
+        name = f"kind-{i}"
+        kinds.append(
+            Device(
+                name=name,
+                peak_flops=base.peak_flops * faster,
+                memory_bandwidth=base.memory_bandwidth * faster,
+                link_bandwidth=base.link_bandwidth * wider,
+                link_latency=base.link_latency * float(rng.integers(0, 3)),
+                fast_memory=base.fast_memory if rng.random() < 0.8 else None,
+            )
+        )
+        if rng.random() < 0.4:
+            measured = _costs(rng, graph.topology.n, whole=False) * 1e-6
+            device_seconds[name] = np.where(rng.random(graph.topology.n) < 0.5, measured, np.nan)
+    graph = replace(graph, costs=replace(costs, device_seconds=device_seconds))
+    return graph, chain_of([kinds[int(i)] for i in rng.integers(0, len(kinds), stages)]), stages
+
+
 def decimal(value: float) -> Fraction:
     """Read a cost as the decimal that stands for it in a file."""
     return Fraction(repr(value))
 
 
-def assert_true_in_units(entry: str, seed: int, *, physical: bool = False) -> bool:
+def assert_true_in_units(entry: str, seed: int, *, kind: Kind = "priced") -> bool:
     """Hold what an entry claims about `random_wide_graph` against brute force in rational numbers.
 
     Parameters
     ----------
-    physical
-        Whether to take `random_physical_graph` in its place.
+    kind
+        What to take in its place: ``physical`` for `random_physical_graph`, ``devices`` for `random_device_chain`.
 
     Returns
     -------
@@ -134,15 +171,15 @@ def assert_true_in_units(entry: str, seed: int, *, physical: bool = False) -> bo
         If a dual bound is above the optimum, or a partition costs less than it or than its own nodes do, in the unit of
         the graph, with its floats read as binary fractions or as decimals.
     """
-    graph, device, stages = _drawn(seed, physical)
-    label = f"{entry}, {graph.name}, physical={physical}, k = {stages}"
+    graph, device, stages = _drawn(seed, kind)
+    label = f"{entry}, {graph.name}, {kind}, k = {stages}"
     try:
         quantised = quantise(graph, device)
     except UserError:
         return False
     problem = Problem(instance=quantised.instance, stages=stages)
     outcome, board = run_entry(registry.create(entry), problem, name=entry, seed=seed)
-    optimum, in_decimals = _optima(seed, physical)
+    optimum, in_decimals = _optima(seed, kind)
     duals = [bound.value for bound in board.bounds] + ([] if outcome.dual is None else [outcome.dual.value])
     for dual in duals:
         value = quantised.rounding.lower(dual)
@@ -161,28 +198,33 @@ def assert_true_in_units(entry: str, seed: int, *, physical: bool = False) -> bo
 
 
 @cache
-def _optima(seed: int, physical: bool) -> tuple[Fraction, Fraction]:
+def _optima(seed: int, kind: Kind) -> tuple[Fraction, Fraction]:
     """Return the optimum of a drawn graph, its floats read as binary fractions and as decimals.
 
     All entries ask for the same ones, and exhaustion in rational numbers takes longer than most of them.
     """
-    graph, device, stages = _drawn(seed, physical)
+    graph, device, stages = _drawn(seed, kind)
     return fraction_optimum(graph, stages, Fraction, device), fraction_optimum(graph, stages, decimal, device)
 
 
-def _drawn(seed: int, physical: bool) -> tuple[ModelGraph, Device | None, int]:
-    if physical:
+def _drawn(seed: int, kind: Kind) -> tuple[ModelGraph, Devices | None, int]:
+    if kind == "physical":
         return random_physical_graph(seed)
+    if kind == "devices":
+        return random_device_chain(seed)
     graph, stages = random_wide_graph(seed)
     return graph, None, stages
 
 
-def _cuts_a_dear_tensor(graph: ModelGraph, device: Device | None, stage_of: IntArray) -> bool:
-    """Whether a partition cuts a tensor that costs more than all work and parameters."""
-    costs = rational_costs(graph, Fraction, device)
-    everything = sum([*costs.work, *costs.parameters, *costs.shared], Fraction(0))
+def _cuts_a_dear_tensor(graph: ModelGraph, device: Devices | None, stage_of: IntArray) -> bool:
+    """Whether a partition cuts a tensor that costs more than all work and parameters, on some device."""
     cut = cut_tensors(graph.topology, stage_of, int(stage_of.max()) + 1)
-    return any(costs.sent[t] > everything / 2 for t in cut.leaving.tolist())
+    for kind in device.kinds if isinstance(device, DeviceChain) else (device,):
+        costs = rational_costs(graph, Fraction, kind)
+        everything = sum([*costs.work, *costs.parameters, *costs.shared], Fraction(0))
+        if any(costs.sent[t] > everything / 2 for t in cut.leaving.tolist()):
+            return True
+    return False
 
 
 def _costs(rng: np.random.Generator, count: int, whole: bool) -> IntArray | FloatArray:

@@ -135,5 +135,5 @@ def test_drawn_devices_have_latencies_that_matter() -> None:
 
 @pytest.mark.parametrize("entry", ["simple", "ideal-dp", "anchored-cut", "slice-graph", "nested-cuts", "cp-sat"])
 def test_bounds_and_partitions_are_true_in_seconds(entry: str) -> None:
-    accepted = sum(assert_true_in_units(entry, seed, physical=True) for seed in range(250))
+    accepted = sum(assert_true_in_units(entry, seed, kind="physical") for seed in range(250))
     assert accepted > 150

@@ -11,10 +11,11 @@ import numpy as np
 
 from framework.deploy.onnx_model import ModelFile
 from framework.errors import UserError
+from framework.fields import Fields
 from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.formats.profile_note import read_note
 from framework.model.arrays import IntArray
-from framework.model.device import Device
+from framework.model.device_chain import read_devices
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import price
@@ -47,7 +48,7 @@ class Assignment:
     def priced(self) -> tuple[Instance, IntArray]:
         """Return the instance that the result is of, and the stage of each of its nodes."""
         stored = self.predicted["device"]
-        instance = price(self.graph, None if stored is None else Device(**stored))
+        instance = price(self.graph, None if stored is None else read_devices(Fields(stored, "the manifest", "device")))
         stages = np.empty(instance.n, np.int64)
         stages[instance.node_of_input] = self.stage_of
         return instance, stages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from framework.fields import Fields, shown
-from framework.model.device import read_device
+from framework.model.device_chain import read_devices
 from framework.model.instance import MAX_STAGES
 from framework.portfolio.constraints import read_constraints
 
@@ -106,7 +106,7 @@ def _check_predicted(row: Fields) -> None:
     if not row.null("graph", absent=False):
         row.text("graph")
     if not row.null("device", absent=False):
-        read_device(row.table("device"))
+        read_devices(row.table("device"))
     row.flag("drop_unused", False)
     if not row.null("constraints"):
         read_constraints(row.table("constraints"))

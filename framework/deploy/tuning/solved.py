@@ -14,10 +14,12 @@ from framework.deploy.split.assignment import fused_groups
 from framework.deploy.split.manifest import Manifest
 from framework.deploy.tuning.correction import Correction
 from framework.errors import UserError
+from framework.fields import Fields
 from framework.formats import read_graph
 from framework.formats.profile_note import read_note
 from framework.model.arrays import IntArray
 from framework.model.device import Device
+from framework.model.device_chain import DeviceChain, read_devices
 from framework.model.exact import exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.model.pricing import price
@@ -123,7 +125,12 @@ def solved_graph(manifest: Manifest, model: ModelFile) -> tuple[ModelGraph, Devi
     graph = model.read_graph(manifest.dims, drop_unused=stored.get("drop_unused", False)) if own else read_graph(path)
     if graph.node_names != model.node_names:
         return None
-    return graph, None if stored["device"] is None else Device(**stored["device"])
+    device = None if stored["device"] is None else read_devices(Fields(stored["device"], "the manifest", "device"))
+    if isinstance(device, DeviceChain):
+        raise UserError(
+            "the split is for stages on different devices, and this machine is one", hint="measure on each device"
+        )
+    return graph, device
 
 
 def read_solved(manifest: Manifest, model: ModelFile) -> Solved:

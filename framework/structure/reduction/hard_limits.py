@@ -52,6 +52,8 @@ def limit_memory(
     shared_sizes: IntArray | None = None,
     worksets: IntArray | None = None,
     shared: SharedParameters | None = None,
+    *,
+    streams: bool = False,
 ) -> Instance:
     """Limit what each stage holds; parameters that do not fit in are no longer streamed.
 
@@ -68,6 +70,8 @@ def limit_memory(
     shared
         The users of each shared parameter; None where those of the instance are meant. The instance has none that
         cannot cost anything, and they may take up memory all the same.
+    streams
+        Whether parameters beyond the capacity are streamed all the same; then no overflow is put to a new use.
     """
     if worksets is None:
         worksets = np.zeros(instance.n, np.int64)
@@ -76,6 +80,21 @@ def limit_memory(
         shared_sizes = np.zeros(len(shared), np.int64)
     limits = np.atleast_1d(np.asarray(limit, np.int64))
     held, held_once = sizes.tolist(), shared_sizes.tolist()
+    total = sum(held) + sum(held_once)
+    # A limit above everything is as good as everything.
+    limits = np.minimum(limits, total + int(worksets.max()))
+    limit = int(limits.max())
+    stage_limit = StageLimit(
+        sizes=sizes,
+        limit=limit,
+        anchors=np.zeros(0, np.int64),
+        shared_sizes=shared_sizes,
+        worksets=worksets,
+        reserved=limits[:0] if (limits == limit).all() else limit - limits,
+    )
+    if streams:
+        whole = _with_rows(instance, shared)
+        return replace(whole, stage_limit=stage_limit).without_idle_parameters()
     parameters, shared_cost, capacity = [0] * instance.n, [0] * len(held_once), UNLIMITED
     bare = replace(
         instance,
@@ -85,11 +104,7 @@ def limit_memory(
         capacity=UNLIMITED,
         unequal=None if instance.unequal is None else instance.unequal.without_overflow(UNLIMITED, len(shared)),
     )
-    total = sum(held) + sum(held_once)
-    # A limit above everything is as good as everything.
-    limits = np.minimum(limits, total + int(worksets.max()))
-    limit = int(limits.max())
-    additive = limit - int(worksets.min())
+    additive = stage_limit.additive
     # Where the limit leaves no partition, nothing need be bounded.
     if 0 < additive < total <= stages * additive:
         # Every user of a shared parameter may pay for it, each in a stage of its own.
@@ -103,16 +118,27 @@ def limit_memory(
         parameter_cost=np.array(parameters, np.int64),
         shared_cost=np.array(shared_cost, np.int64),
         capacity=capacity,
-        stage_limit=StageLimit(
-            sizes=sizes,
-            limit=limit,
-            anchors=np.zeros(0, np.int64),
-            shared_sizes=shared_sizes,
-            worksets=worksets,
-            reserved=limits[:0] if (limits == limit).all() else limit - limits,
-        ),
+        stage_limit=stage_limit,
     )
     return limited.without_idle_parameters()
+
+
+def _with_rows(instance: Instance, shared: SharedParameters) -> Instance:
+    """Return the instance with all these shared parameters; those that it lacks cost nothing."""
+    place = {tuple(row): q for q, row in enumerate(np.split(instance.shared.users, instance.shared.ptr[1:-1]))}
+    rows = np.split(shared.users, shared.ptr[1:-1]) if len(shared) else []
+    found = np.array([place.get(tuple(row), -1) for row in rows], np.int64)
+    known = np.flatnonzero(found >= 0)
+
+    def spread(costs: IntArray) -> IntArray:
+        wide = np.zeros(len(rows), np.int64)
+        wide[known] = costs[found[known]]
+        return wide
+
+    unequal = instance.unequal
+    if unequal is not None:
+        unequal = replace(unequal, shared_cost=np.stack([spread(costs) for costs in unequal.shared_cost]))
+    return replace(instance, shared=shared, shared_cost=spread(instance.shared_cost), unequal=unequal)
 
 
 def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instance:
