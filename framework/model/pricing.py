@@ -230,8 +230,13 @@ def _total(values: IntArray | NDArray[np.float64]) -> int | float:
     return (int((whole >> 32).sum()) << 32) + int((whole & 0xFFFFFFFF).sum())
 
 
-def parameters_in_unit(graph: ModelGraph, device: Device | None) -> float:
-    """Return what streaming all parameters of a graph would cost, shared ones once, whether they fit or not."""
+def parameters_in_unit(graph: ModelGraph, device: Devices | None) -> float:
+    """Return what streaming all parameters of a graph would cost, shared ones once, whether they fit or not.
+
+    Of several devices, on the one with the fastest link.
+    """
+    if isinstance(device, DeviceChain):
+        return min(parameters_in_unit(graph, kind) for kind in device.kinds)
     costs = graph.costs
     if isinstance(costs, PricedCosts):
         return float(_total(costs.parameter_cost) + _total(costs.shared_cost))

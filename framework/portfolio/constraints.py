@@ -197,7 +197,7 @@ def memory_limits(constraints: Constraints, device: Devices | None, stages: int)
         own = None if device is None else device_of_stage(device, b).memory_limit
         both = [limit for limit in (constraints.memory_limit, own) if limit is not None]
         limits.append(int(min(*both, MOST_MEMORY)) if both else MOST_MEMORY)
-    return None if min(limits) == MOST_MEMORY else limits
+    return limits if any(limit < MOST_MEMORY for limit in limits) else None
 
 
 def obeyed(constraints: Constraints, device: Devices | None) -> str:

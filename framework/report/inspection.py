@@ -79,7 +79,8 @@ def inspect_graph(
         "shape": shape,
         "bottleneck_candidates": _candidates(instance, names),
         "simple_bounds": {
-            str(k): instance.in_units(simple_bound(Problem(instance=instance, stages=k))) for k in STAGES
+            str(k): instance.in_units(simple_bound(Problem(instance=instance, stages=k)))
+            for k in ((len(device.devices),) if isinstance(device, DeviceChain) else STAGES)
         },
     }
 
