@@ -150,9 +150,8 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
         checks.append(_failed("the device", "the graph carries its own prices, and the file names a device"))
     quantised = quantise(graph, device)
     constraints = result.constraints
-    problem = Problem(
-        instance=constrain(quantised.instance, graph, constraints, result.stages, device), stages=result.stages
-    )
+    instance = constrain(quantised.instance, graph, constraints, result.stages, device)
+    problem = Problem(instance=instance, stages=result.stages)
     scale = _check_scale(document, quantised.rounding, problem)
     checks.append(scale)
     stage_of = None if document["stage_of"] is None else stages_of(result, graph.topology.n)
@@ -403,9 +402,8 @@ def _check_presolve(document: Mapping[str, Any], problem: Problem) -> Check:
 
 def _check_bounds(result: Result, proofs: list[Proof]) -> list[Check]:
     """Say of each dual bound whether it is proven; a bound below a proven one is proven as well."""
-    best = max(
-        (proof for proof in proofs if proof.proved is not None), key=lambda proof: proof.proved or 0, default=None
-    )
+    proven = [proof for proof in proofs if proof.proved is not None]
+    best = max(proven, key=lambda proof: proof.proved or 0, default=None)
     checks = []
     for proof in proofs:
         what = f"dual bound {proof.claimed} of {proof.source} ({proof.soundness})"
