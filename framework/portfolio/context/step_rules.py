@@ -174,7 +174,7 @@ class SectionSteps:
 
 @dataclass(slots=True, kw_only=True)
 class GallopSteps:
-    """Doubling steps upwards from the dual bound, quartered ones after a failure.
+    """Doubling steps upwards from the dual bound; after a failure quartered ones, and at most half of what is left.
 
     Low thresholds are cheap to refute, and those near the limit of a method dear: nothing is tried from one on that was
     not refuted, whatever the reason. Once, while the gap is small, it leaps to a threshold that would prove the
@@ -217,7 +217,8 @@ class GallopSteps:
             return FINISHED
         near = gap < self.leap_within * span.value
         self._leaping = self._step > 0 and near and span.lower < self._target < ceiling
-        return self._target if self._leaping else min(span.lower + self._step, ceiling - 1)
+        step = self._step if self._failed is None else min(self._step, width // 2)
+        return self._target if self._leaping else min(span.lower + step, ceiling - 1)
 
     def note(self, threshold: int, answer: Decision, span: Span) -> None:
         """Double the step, quarter it, or end where even the dual bound is not refuted."""

@@ -21,8 +21,9 @@ is the least that (1) requires at b or later. (The other limit, that the remaini
 only rises as these get fewer.) Stages of fluid nodes alone are not exchanged with others here, because the exchange
 keeps some partition, but not all.
 
-*Variants.* Each variant of the fluid weights has its own values, and (1) holds for J_1, ..., J_(k-1) in all of them.
-The values that bound y_b depend on no other ideals, so each variant is evaluated among the survivors of those before.
+*Variants.* Each variant of the fluid weights, rounded or not, has its own values, and (1) holds for J_1, ..., J_(k-1)
+in all of them. The values that bound y_b depend on no other ideals, so each variant is evaluated among the survivors of
+those before.
 
 *Windows.* If no survivor at b contains v, v is in none of the first b stages; if all do, v is in one of them. This
 holds for all partitions of bottleneck at most T, hence for those of any instance made from this one by contraction or
@@ -54,6 +55,7 @@ from framework.structure.fluid.chain_dp import FluidSearch, Reached
 from framework.structure.fluid.core import FluidCore, without_tolls
 from framework.structure.fluid.kernels import NEVER
 from framework.structure.fluid.reversal import read_backwards
+from framework.structure.fluid.variants import Variant
 from framework.structure.ideals.lattice import IdealLattice, SmallArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray, Closure, pack_sets, unpack_sets
@@ -69,9 +71,18 @@ class Sides(NamedTuple):
 
 
 def read_both_ways(
-    core: FluidCore, lattice: IdealLattice, crowded: BoolArray | None, should_stop: Callable[[], bool]
+    core: FluidCore,
+    lattice: IdealLattice,
+    crowded: BoolArray | None,
+    should_stop: Callable[[], bool],
+    whole: Sequence[Variant] = (),
 ) -> Sides:
     """Return what decides on a core without chains in both directions, backwards without tolls.
+
+    Parameters
+    ----------
+    crowded, whole
+        What gives variants, see `framework.structure.fluid.chain_dp.FluidSearch`.
 
     Raises
     ------
@@ -84,8 +95,8 @@ def read_both_ways(
     complement = np.empty(len(lattice), np.int64)
     complement[_sorted(complements)] = _sorted(mirror.bits)
     return Sides(
-        forwards=FluidSearch(core, lattice, crowded, should_stop=should_stop),
-        backwards=FluidSearch(turned, mirror, crowded, should_stop=should_stop),
+        forwards=FluidSearch(core, lattice, crowded, whole, should_stop=should_stop),
+        backwards=FluidSearch(turned, mirror, crowded, whole, should_stop=should_stop),
         complement=complement,
     )
 
@@ -103,14 +114,14 @@ class Survivors:
     """
 
     ideals: list[IntArray]
-    variants: tuple[int, ...]
+    variants: tuple[Variant, ...]
 
 
 def find_survivors(
     sides: Sides,
     stages: int,
     threshold: int,
-    variants: Sequence[int],
+    variants: Sequence[Variant],
     should_stop: Callable[[], bool],
     windows: Windows | None = None,
     tuning: FilterTuning = DEFAULT,
@@ -133,9 +144,9 @@ def find_survivors(
     """
     alive = None if windows is None else _in_windows(sides, stages, windows)
     left = len(sides.complement) * stages
-    useful: list[int] = []
+    useful: list[Variant] = []
     # What was left of variants may be none that this core has: then all are read.
-    every = range(sides.forwards.variants)
+    every = sides.forwards.variants
     for variant in [variant for variant in variants if variant in every] or every:
         alive = _survivors(sides, stages, threshold, variant, alive, should_stop, first_trial=tuning.first_trial)
         if alive is None:
@@ -213,7 +224,7 @@ def _survivors(
     sides: Sides,
     stages: int,
     threshold: int,
-    variant: int,
+    variant: Variant,
     alive: list[IntArray] | None,
     should_stop: Callable[[], bool],
     *,

@@ -23,6 +23,7 @@ from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
+from framework.structure.fluid.variants import Variant, whole_node_variants
 from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
@@ -43,7 +44,7 @@ class _Stand:
     ideals: int
     way: int = 0
     over: bool = False
-    variants: tuple[int, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
 
 class FixedProblems:
@@ -127,7 +128,7 @@ class FixedProblems:
         mask, lattice = choice.choose(stand.ideals, should_stop)
         core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
-        sides = read_both_ways(core, lattice, crowded, should_stop)
+        sides = read_both_ways(core, lattice, crowded, should_stop, whole_node_variants(core, stages, threshold))
         survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known, self._tuning)
         if survivors is None:
             return None

@@ -21,6 +21,9 @@ the work of its fluid keep to T in all variants; as a is at most `rate` times w 
 sum, and the fluid of a stage weighs at most rate times the cost left. A stage cannot weigh more than all costs
 together, so T + capacity is cut off there, which keeps all products with k inside int64.
 
+*Whole nodes.* Further variants round the weights of fluid nodes, and the room of each stage for them, down to multiples
+of a weight that many nodes have (`framework.structure.fluid.variants`).
+
 *Separation costs (tolls).* Some tensors are in no net. They bound from below the cost of running fluid nodes in another
 stage than the first one that needs them (`framework.structure.fluid.separation_costs`). So the more the fluid work of a
 stage I -> J differs from what the stage needs, the less fluid work fits into it. The largest amount that fits takes the
@@ -49,7 +52,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -60,19 +62,12 @@ from framework.model.instance import MAX_TOTAL
 from framework.structure.bit_sets import which_are_in
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid import kernels
-from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
-from framework.structure.fluid.ideal_table import Fluid, Limits, Nets
-from framework.structure.fluid.separation_costs import choose_tolled
+from framework.structure.fluid.core import FluidCore, incidence
+from framework.structure.fluid.fact_tables import FactTables
+from framework.structure.fluid.ideal_table import Limits, Nets, weight_rate
+from framework.structure.fluid.variants import PLAIN, Counted, Variant
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray
-
-
-class Variant(IntEnum):
-    """What a decision counts: work; work and all parameters; work and the parameters of crowded nodes."""
-
-    WORK = 0
-    ALL_PARAMETERS = 1
-    CROWDED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,7 +99,9 @@ class FluidSearch:
     Parameters
     ----------
     crowded
-        ``[n]`` the nodes whose parameters the third variant counts; without it there is none.
+        ``[n]`` the nodes whose parameters the variants of crowded nodes count; without it there are none.
+    whole
+        Whole-node variants, beside those with divisible fluid (`framework.structure.fluid.variants`).
 
     Raises
     ------
@@ -114,7 +111,7 @@ class FluidSearch:
     Attributes
     ----------
     variants
-        Number of variants that can refute: 1 where parameters cannot overflow, else 2 or 3.
+        Those that can refute; those with divisible fluid first.
     steps
         Extensions walked so far, over all decisions.
     """
@@ -124,6 +121,7 @@ class FluidSearch:
         core: FluidCore,
         lattice: IdealLattice,
         crowded: BoolArray | None = None,
+        whole: Sequence[Variant] = (),
         *,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -131,39 +129,28 @@ class FluidSearch:
             raise ValueError("only a complete lattice can decide anything")
         self.core, self.lattice = core, lattice
         self.steps = 0
-        instance = core.instance
-        parameters = instance.parameter_cost
-        self._counted = [np.zeros_like(parameters)]
-        if instance.can_overflow:
-            self._counted.append(parameters)
-            if crowded is not None:
-                self._counted.append(np.where(crowded, parameters, 0))
-        self.variants = len(self._counted)
-        self._capacity = instance.bounded_capacity
+        self._capacity = core.instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
-        self._node_nets = incidence(core.net_pins, pin_nets, core.order.n)
         # A head is never in the stage of a net that comes in.
         heads = np.zeros(len(pin_nets), np.bool_)
         heads[core.net_ptr[:-1][core.headed]] = True
         entering = incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
         self._graph = kernels.graph_of(lattice.arrays, Nets(core.net_cost, core.net_ptr, core.net_pins, *entering))
-        self._rates: list[float] = []
-        # The least toll, the most weight of a unit, and the cost of the common tensor; zeros without tolls.
-        self._tolls: list[tuple[int, int, int]] = []
-        self._facts = self._fill_facts(should_stop)
+        self._tables = FactTables(core, lattice, crowded, whole, should_stop)
+        self.variants = self._tables.variants
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
         self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
 
     def decide(
-        self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: int = Variant.WORK
+        self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: Variant = PLAIN
     ) -> FluidPlan | None:
         """Return a plan into at most `stages` stages of cost at most `threshold`, or None: then there is no partition.
 
         Parameters
         ----------
         variant
-            What is counted, a `Variant`.
+            What is counted, one of `variants`.
 
         Raises
         ------
@@ -172,8 +159,8 @@ class FluidSearch:
         """
         if threshold < 0:
             return None
-        facts = self._facts[variant]
-        exchangeable = variant != Variant.CROWDED and not self._tolls[variant][0]
+        facts = self._tables.of(variant)
+        exchangeable = variant.counted != Counted.CROWDED and not self._tables.tolls[variant.counted][0]
         limits = self._limits(threshold, variant, exchangeable=exchangeable)
         levels = [_first_level()]
         if not self._begin(facts, limits, stages):
@@ -195,7 +182,7 @@ class FluidSearch:
         threshold: int,
         should_stop: Callable[[], bool],
         *,
-        variant: int = Variant.WORK,
+        variant: Variant = PLAIN,
         floors: Sequence[IntArray] = (),
     ) -> list[Reached] | None:
         """Return what the first 1, ..., ``stages - 1`` stages may hold in any partition of cost at most `threshold`.
@@ -216,7 +203,7 @@ class FluidSearch:
         """
         if threshold < 0:
             return None
-        facts = self._facts[variant]
+        facts = self._tables.of(variant)
         limits = self._limits(threshold, variant, exchangeable=False)
         level = _first_level()
         if not self._begin(facts, limits, stages):
@@ -235,22 +222,24 @@ class FluidSearch:
             reached.append(Reached(ideals=useful, values=self._best[useful]))
         return reached
 
-    def fluid_weight(self, variant: int) -> int:
+    def fluid_weight(self, variant: Variant) -> int:
         """Return the weight of all fluid, in ticks, as the variant counts it."""
-        return int(self._facts[variant][rows.MOST, -1])
+        return int(self._tables.weights(variant).sum())
 
-    def _limits(self, threshold: int, variant: int, *, exchangeable: bool) -> Limits:
+    def _limits(self, threshold: int, variant: Variant, *, exchangeable: bool) -> Limits:
         threshold = min(threshold, MAX_TOTAL)
-        toll, unit, feeding = self._tolls[variant]
+        toll, unit, feeding = self._tables.tolls[variant.counted]
+        apart = variant.counted == Counted.WORK
         return Limits(
             threshold=threshold,
-            allowance=0 if variant == Variant.WORK else min(MAX_TOTAL - threshold, self._capacity),
+            allowance=0 if apart else min(MAX_TOTAL - threshold, self._capacity),
             capacity=self._capacity,
             fluid=self.fluid_weight(variant),
-            apart=variant == Variant.WORK,
+            apart=apart,
             exchangeable=exchangeable,
             overflows=bool(self.core.instance.can_overflow),
-            rate=self._rates[variant],
+            rate=weight_rate(self.core.instance.work[self.core.fluid], self._tables.weights(variant)),
+            grain=variant.grain,
             toll=toll,
             unit=unit,
             feeding=feeding,
@@ -300,63 +289,6 @@ class FluidSearch:
             done[stage - 1] = values[state]
             state = int(origins[state])
         return FluidPlan(stage_of_core=stage_of, fluid_done=done)
-
-    def _fill_facts(self, should_stop: Callable[[], bool]) -> tuple[IntArray, ...]:
-        """Return the `framework.structure.fluid.ideal_table` for each variant."""
-        core, lattice, instance = self.core, self.lattice, self.core.instance
-        work = instance.work[core.fluid]
-        counted = [parameters[core.fluid] for parameters in self._counted]
-        weights = [work + parameters for parameters in counted]
-        tolled = [choose_tolled(core.unit, core.unit_cost, weight) for weight in weights]
-        plain = not any(toll for _, toll, _ in tolled)
-        # What may and must be done is asked for in work and in parameters counted, and where there are tolls, in tolled
-        # weight and in that of fed units.
-        kinds = [work, *counted[1:]]
-        if not plain:
-            kinds += [weight * mask for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
-            kinds += [weight * (mask & core.fed) for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
-        fluid_weights = np.stack(kinds)
-        facts = np.full((rows.PLAIN_FACTS if plain else rows.FACTS, len(lattice)), -1, np.int64)
-        most, least = np.zeros((2, len(kinds), len(lattice)), np.int64)
-        most[:, 0] = fluid_weights[:, ~core.after.any(axis=1)].sum(axis=1)
-        facts[rows.CUT, 0] = 0
-        after = Fluid(core.after, *rows_of_sets(core.after, core.order.n))
-        before = Fluid(core.before, *rows_of_sets(core.before, core.order.n))
-        if should_stop():
-            raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
-        nets = Nets(core.net_cost, core.net_ptr, core.net_pins, *self._node_nets)
-        rows.fill_facts(lattice.arrays, nets, after, before, fluid_weights, facts, most, least)
-        if should_stop():
-            raise OutOfTimeError("stopped while the facts of the ideals were being gathered")
-        facts[rows.WORK] = lattice.work
-        facts[rows.PARAMETERS] = lattice.parameter_cost
-        facts[rows.MOST_WORK] = most[0]
-        facts[rows.MOST_PARAMETERS] = most[1] if self.variants > 1 else 0
-        facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
-        facts[rows.WEIGHT], facts[rows.MOST], facts[rows.LEAST] = lattice.work, most[0], least[0]
-        if not plain:
-            feeder, takers = np.zeros((2, core.order.n), np.int64)
-            feeder[core.feeder], takers[core.takers] = 1, 1
-            facts[rows.FED], facts[rows.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
-        variants = []
-        for variant, (_, toll, weight) in enumerate(tolled):
-            facts = facts.copy()
-            if variant:
-                spent = lattice.parameter_cost if variant == 1 else lattice.sums(self._counted[variant][core.nodes])
-                facts[rows.WEIGHT] = lattice.work + spent
-                facts[rows.MOST] = most[0] + most[variant]
-                facts[rows.LEAST] = least[0] + least[variant]
-            if variant == 2:
-                facts[rows.AVAILABLE], facts[rows.SPENT] = spent + most[2], spent + least[2]
-            if toll:
-                ahead, owned = most[self.variants + variant], least[self.variants + variant]
-                facts[rows.OWNED], facts[rows.FEEDING] = owned, least[2 * self.variants + variant]
-                facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
-                facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
-            variants.append(facts)
-            self._rates.append(rows.weight_rate(work, counted[variant]))
-            self._tolls.append((int(toll), int(weight), int(core.feeding_cost)) if toll else (0, 0, 0))
-        return tuple(variants)
 
 
 def _first_level() -> kernels.Level:

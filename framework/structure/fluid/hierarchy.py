@@ -9,7 +9,8 @@ tuned by measurements. Source: this project.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +26,7 @@ from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.tuning import HierarchyTuning
+from framework.structure.fluid.variants import Variant, whole_node_variants
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray, Closure, closure
 from framework.structure.poset.topological_orders import order_of_partition
@@ -54,13 +56,34 @@ class Way:
 
 @dataclass(slots=True, eq=False)
 class VariantOrder:
-    """The variants of a search, in the order in which they are tried; the cores of one hierarchy share it."""
+    """The variants that refuted something, the latest first; the cores of one hierarchy share it.
 
-    variants: tuple[int, ...] = ()
+    Attributes
+    ----------
+    most_misses
+        Cores in which a whole-node variant that has never refuted anything is tried.
+    """
 
-    def prefer(self, variant: int) -> None:
+    most_misses: int
+    _refuting: list[Variant] = field(default_factory=list)
+    _misses: Counter[Variant] = field(default_factory=Counter)
+
+    def prefer(self, variant: Variant) -> None:
         """Try a variant first from now on."""
-        self.variants = (variant, *(other for other in self.variants if other != variant))
+        self._refuting = [variant, *(other for other in self._refuting if other != variant)]
+
+    def miss(self, variant: Variant) -> None:
+        """Note that a variant allows what a core was asked for first."""
+        self._misses[variant] += 1
+
+    def of(self, variants: Sequence[Variant]) -> list[Variant]:
+        """Return those worth trying of some variants, in the order in which to try them."""
+        others = [
+            variant
+            for variant in variants
+            if variant not in self._refuting and not (variant.whole and self._misses[variant] >= self.most_misses)
+        ]
+        return [*(variant for variant in self._refuting if variant in variants), *others]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -83,7 +106,7 @@ class ReadyCore:
     instance: Instance
     way: Way
     order: VariantOrder
-    allowed: dict[int, tuple[int, FluidPlan]] = field(default_factory=dict)
+    allowed: dict[Variant, tuple[int, FluidPlan]] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -97,7 +120,7 @@ class ReadyCore:
         all higher ones: so it is not asked again for those. The number of stages must always be the same.
         """
         plan: FluidPlan | None = None
-        for variant in self.order.variants:
+        for variant in self.order.of(self.search.variants):
             lowest, known = self.allowed.get(variant, (threshold + 1, None))
             if lowest <= threshold:
                 plan = plan or known
@@ -106,6 +129,8 @@ class ReadyCore:
             if plan is None:
                 self.order.prefer(variant)
                 return None
+            if variant not in self.allowed:
+                self.order.miss(variant)
             self.allowed[variant] = (threshold, plan)
         return plan
 
@@ -165,7 +190,7 @@ class CoreHierarchy:
         self._backwards = False
         self._reach: Closure | None = None
         self._crowded: BoolArray | None = None
-        self._order = VariantOrder()
+        self._order = VariantOrder(self._tuning.most_misses)
         self._choices: dict[tuple[float, tuple[Chain, ...]], FluidChoice] = {}
         self._cores: list[ReadyCore] = []
         self._limit = first_ideals
@@ -258,8 +283,8 @@ class CoreHierarchy:
         read = core
         if backwards:
             read, lattice = read_backwards(core, lattice, should_stop)
-        search = FluidSearch(read, lattice, self._crowded, should_stop=should_stop)
-        self._order.variants = self._order.variants or tuple(range(search.variants))
+        whole = whole_node_variants(core, self._stages, self._threshold)
+        search = FluidSearch(read, lattice, self._crowded, whole, should_stop=should_stop)
         return ReadyCore(
             core=core,
             search=search,
@@ -279,9 +304,11 @@ class CoreHierarchy:
         return self._cores[-1]
 
     def _trial(self, ready: ReadyCore, most: int, should_stop: Callable[[], bool]) -> int:
-        """Return the steps that the threshold takes in all variants, or some more than `most` if it takes more."""
+        """Return the steps that the threshold takes in variants with divisible fluid, or some more than `most`."""
         search = ready.search
-        for variant in range(search.variants):
+        for variant in search.variants:
+            if variant.whole:
+                continue
             try:
                 search.decide(
                     self._stages,

@@ -50,6 +50,9 @@ class Limits(NamedTuple):
         Whether parameters can overflow at all.
     rate
         The most weight per work of a fluid node.
+    grain
+        What the room for fluid of a stage is rounded down to a multiple of: 1 where fluid is divisible. See
+        `framework.structure.fluid.variants`.
     toll, unit, feeding
         The least toll of a unit, the most weight of one, the cost of the common tensor; a toll of 0 where there is
         none. See `framework.structure.fluid.separation_costs`.
@@ -63,6 +66,7 @@ class Limits(NamedTuple):
     exchangeable: bool
     overflows: bool
     rate: float
+    grain: int
     toll: int
     unit: int
     feeding: int
@@ -87,27 +91,36 @@ class Fluid(NamedTuple):
 
 
 @kernel
-def fill_facts(
+def fill_cuts(lattice: Lattice, nets: Nets, cuts: IntArray, first: int, last: int) -> None:
+    """Fill the cuts of what covers the ideals ``first`` to ``last - 1``; they are -1 where unknown."""
+    for ideal in range(first, last):
+        for e in range(lattice.edge_ptr[ideal], lattice.edge_ptr[ideal + 1]):
+            there = lattice.edge_ideal[e]
+            if cuts[there] < 0:
+                cuts[there] = cuts[ideal] + _cut_change(lattice.bits, nets, ideal, lattice.edge_node[e])
+
+
+@kernel
+def fill_fluid(
     lattice: Lattice,
-    nets: Nets,
-    after: Fluid,
-    before: Fluid,
-    fluid_weights: IntArray,
-    facts: IntArray,
+    before_and_after: tuple[Fluid, Fluid],
+    weights: IntArray,
     most: IntArray,
     least: IntArray,
+    first: int,
+    last: int,
 ) -> None:
-    """Fill cut, Mx and Mn of every ideal from one it covers; ``facts[CUT]`` is -1 where unknown.
+    """Fill Mx and Mn of what covers the ideals ``first`` to ``last - 1``; ``most[0]`` is -1 where both are unknown.
 
-    ``fluid_weights``: ``[kinds, fluid]``; ``most``, ``least``: ``[kinds, ideals]``, known of the empty ideal.
+    ``weights``: ``[kinds, fluid]``; ``most``, ``least``: ``[kinds, ideals]``, known of the empty ideal.
     """
-    bits, kinds = lattice.bits, len(fluid_weights)
-    for ideal in range(bits.shape[0]):
+    before, after = before_and_after
+    bits, kinds = lattice.bits, len(weights)
+    for ideal in range(first, last):
         for e in range(lattice.edge_ptr[ideal], lattice.edge_ptr[ideal + 1]):
             v, there = lattice.edge_node[e], lattice.edge_ideal[e]
-            if facts[CUT, there] >= 0:
+            if most[0, there] >= 0:
                 continue
-            facts[CUT, there] = facts[CUT, ideal] + _cut_change(bits, nets, ideal, v)
             for kind in range(kinds):
                 most[kind, there] = most[kind, ideal]
                 least[kind, there] = least[kind, ideal]
@@ -120,7 +133,7 @@ def fill_facts(
                         break
                 if ready:
                     for kind in range(kinds):
-                        most[kind, there] += fluid_weights[kind, f]
+                        most[kind, there] += weights[kind, f]
             for i in range(before.ptr[v], before.ptr[v + 1]):
                 f = before.nodes[i]
                 new = True
@@ -130,7 +143,7 @@ def fill_facts(
                         break
                 if new:
                     for kind in range(kinds):
-                        least[kind, there] += fluid_weights[kind, f]
+                        least[kind, there] += weights[kind, f]
 
 
 @kernel
@@ -197,16 +210,18 @@ def most_fluid(facts: IntArray, start: int, end: int, weight_left: int, cost_lef
         if takers > 0 or fed > 0:
             without = -1 if takers > 0 else min(weight_left, room - toll * -(-fed // weight))
             weight_left = max(without, run_with_tolls(room - limits.feeding, owned, free, toll, weight))
+    if limits.grain > 1:
+        weight_left -= weight_left % limits.grain
     # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.
     by_cost = cost_left * limits.rate
     return int(by_cost) if by_cost < weight_left else weight_left
 
 
-def weight_rate(work: IntArray, counted: IntArray) -> float:
-    """Return the largest weight per tick of work, never too small; all fluid has the same weight as work: 1."""
-    heavy = counted > 0
+def weight_rate(work: IntArray, weight: IntArray) -> float:
+    """Return the largest weight of a fluid node per tick of its work, never too small; 0 where none weighs anything."""
+    heavy = weight > 0
     if not heavy.any():
-        return 1.0 + ROUNDING
+        return 0.0
     if not work[heavy].all():
         return float(np.inf)
-    return float(1 + (counted[heavy] / work[heavy]).max()) * (1.0 + ROUNDING)
+    return float((weight[heavy] / work[heavy]).max()) * (1.0 + ROUNDING)

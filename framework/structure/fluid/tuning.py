@@ -31,6 +31,8 @@ class HierarchyTuning:
         How many times fewer steps it has to take to go backwards, as tolls and heads of nets are lost then.
     most_trial_steps
         Steps after which a trial of a direction is given up: less than a tenth of a second.
+    most_misses
+        Cores in which a whole-node variant that has never refuted anything is tried.
     """
 
     growth: int = 4
@@ -43,3 +45,4 @@ class HierarchyTuning:
     nearly_closed: float = 0.005
     shorter: int = 4
     most_trial_steps: int = 5_000_000
+    most_misses: int = 3

@@ -26,6 +26,7 @@ from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.reversal import read_backwards
 from framework.structure.fluid.selection import FluidChoice
+from framework.structure.fluid.variants import Variant
 from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.dominance import reduce_exact
@@ -87,14 +88,14 @@ def _highest_refuted(search: FluidSearch, problem: Problem, sliced: int) -> int:
     low, high = simple_bound(problem) - 1, sliced
     while high - low > PRECISION * sliced:
         middle = (low + high) // 2
-        if any(_refutes(search, problem, middle, variant) for variant in range(search.variants)):
+        if any(_refutes(search, problem, middle, variant) for variant in search.variants):
             low = middle
         else:
             high = middle
     return low
 
 
-def _refutes(search: FluidSearch, problem: Problem, threshold: int, variant: int) -> bool:
+def _refutes(search: FluidSearch, problem: Problem, threshold: int, variant: Variant) -> bool:
     end = search.steps + MOST_STEPS
     try:
         return search.decide(problem.useful_stages, threshold, lambda: search.steps > end, variant=variant) is None
@@ -104,6 +105,6 @@ def _refutes(search: FluidSearch, problem: Problem, threshold: int, variant: int
 
 def _steps(search: FluidSearch, problem: Problem, threshold: int) -> int:
     before = search.steps
-    for variant in range(search.variants):
+    for variant in search.variants:
         _refutes(search, problem, threshold, variant)
     return search.steps - before

@@ -116,6 +116,8 @@ def test_a_gallop_doubles_its_steps_and_goes_back_in_quarters() -> None:
     wide = span(10_000, 20_000, 20_000)
     assert play(gallop(), 10_500, HOPELESS, left=wide)[:6] == [10_000, 10_040, 10_119, 10_276, 10_589, 10_355]
     assert play(gallop(), 10_500, HOPELESS, left=wide)[-1] in (10_499, 10_500)
+    # What is just below a failure is not tried before the middle is.
+    assert len(play(gallop(), 10_500, HOPELESS, left=wide)) <= 20
     # What took too long is not tried again either.
     assert play(gallop(), 10_500, OPEN, left=wide) == play(gallop(), 10_500, HOPELESS, left=wide)
 

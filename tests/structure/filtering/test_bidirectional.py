@@ -17,6 +17,7 @@ from framework.structure.filtering.rounds import FixedProblems
 from framework.structure.filtering.tuning import FilterTuning
 from framework.structure.fluid.core import FluidCore, build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
+from framework.structure.fluid.variants import Counted, Variant
 from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
 from framework.structure.poset.closure import closure, unpack_sets
 from framework.testing.brute_force import brute_force_optimum, stage_cost
@@ -75,6 +76,17 @@ def _core(instance: Instance, rng: np.random.Generator) -> tuple[FluidCore, Idea
     return core, enumerate_ideals(core.order, max_ideals=1 << 14)
 
 
+def _whole(core: FluidCore, rng: np.random.Generator) -> list[Variant]:
+    """Return a whole-node variant for each way of counting, with a grain that is a weight, or any."""
+    instance = core.instance
+    variants = []
+    for counted in (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(instance.can_overflow)]:
+        weights = (instance.work + counted * instance.parameter_cost)[core.fluid]
+        grain = int(rng.choice([*weights, rng.integers(2, 20)]))
+        variants += [Variant(counted=counted, grain=grain)] if grain > 1 else []
+    return variants
+
+
 def _small_cores(ideals: int) -> FilterTuning:
     """Return what keeps cores so small that much of a small problem is divisible."""
     return FilterTuning(first_ideals=ideals, max_ideals=ideals)
@@ -96,12 +108,13 @@ def test_every_partition_within_the_threshold_survives(seed: int) -> None:
     for _ in range(3):
         core, lattice = _core(instance, rng)
         crowded = crowded_nodes(instance, closure(instance), threshold)
-        sides = read_both_ways(core, lattice, crowded, _never)
-        variants = rng.permutation(4)[: rng.integers(4)].tolist()
+        sides = read_both_ways(core, lattice, crowded, _never, _whole(core, rng))
+        every = [*sides.forwards.variants, Variant(grain=1 << 40)]
+        variants = [every[i] for i in rng.permutation(len(every))[: rng.integers(len(every))]]
         found = find_survivors(sides, problem.useful_stages, threshold, variants, _never, tuning=tuning)
         assert found is not None
         assert found.variants
-        assert set(found.variants) <= set(range(sides.forwards.variants))
+        assert set(found.variants) <= set(sides.forwards.variants)
         alive = found.ideals
         number = {row.tobytes(): i for i, row in enumerate(unpack_sets(lattice.bits, core.order.n))}
         for b, ideals in enumerate(truth):

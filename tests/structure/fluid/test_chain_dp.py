@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +20,14 @@ from framework.structure.fluid.ideal_table import most_fluid
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import MOST_ATTEMPTS, WEIGHT_BIASES, FluidChoice
+from framework.structure.fluid.variants import Counted, Variant, whole_node_variants
 from framework.structure.ideals.chain_dp import ChainSearch
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import BoolArray, closure
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import random_cross_attention, random_instance, random_layered_instance, random_problem
 
+PARAMETERS = Variant(counted=Counted.ALL_PARAMETERS)
 SEEDS = st.integers(0, 2**32 - 1)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=150)
 
@@ -36,8 +39,19 @@ def random_mask(instance: Instance, seed: int) -> BoolArray:
     return mask
 
 
-def search_of(core: FluidCore, crowded: BoolArray | None = None) -> FluidSearch:
-    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded)
+def search_of(core: FluidCore, crowded: BoolArray | None = None, whole: Sequence[Variant] = ()) -> FluidSearch:
+    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded, whole)
+
+
+def random_whole(core: FluidCore, seed: int) -> list[Variant]:
+    """Return whole-node variants with grains that are weights of fluid nodes, parts of them, or anything."""
+    rng, instance = np.random.default_rng([seed, 9]), core.instance
+    variants = []
+    for counted in Counted if instance.can_overflow else (Counted.WORK,):
+        weights = (instance.work + bool(counted) * instance.parameter_cost)[core.fluid].tolist()
+        grains = {*weights, *(weight // 2 for weight in weights), int(rng.integers(2, 30))}
+        variants += [Variant(counted=counted, grain=grain) for grain in sorted(grains) if grain > 1]
+    return variants
 
 
 def never() -> bool:
@@ -113,13 +127,16 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     instance = problem.instance
     core = build_core(instance, random_mask(instance, seed))
     crowded = np.random.default_rng([seed, 3]).random(instance.n) < 0.5
-    search = search_of(core, crowded)
-    assert search.variants == (3 if instance.can_overflow else 1)
-    for variant, counted in enumerate((0, 1, crowded)[: search.variants]):
+    whole = random_whole(core, seed)
+    search = search_of(core, crowded, whole)
+    assert len(search.variants) == len(whole) + (3 if instance.can_overflow else 1)
+    for variant in search.variants:
+        counted = (0, 1, crowded)[variant.counted]
         for threshold in (optimum, optimum + 1, 3 * optimum + 5):
             plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
             assert plan is not None
-            assert plan.fluid_done[-1] == (instance.work + counted * instance.parameter_cost)[core.fluid].sum()
+            weight = (instance.work + counted * instance.parameter_cost)[core.fluid]
+            assert plan.fluid_done[-1] == (weight // variant.grain * variant.grain).sum()
             assert bottleneck(problem, place_fluid(problem, core, plan.stage_of_core)) >= optimum
 
 
@@ -127,14 +144,14 @@ def test_fluid_keeps_to_the_cost_as_well_as_to_the_capacity() -> None:
     # Apart, two nodes cost 3 + 2 each; the capacity has room for the third, but at T = 5 its work of 1 has none.
     instance = instance_from_lists([3, 3, 1], [(0, 2, [1])], parameter_cost=[0, 0, 9], capacity=8)
     search = search_of(build_core(instance, np.array([False, False, True])))
-    assert search.decide(2, 5, never, variant=1) is None
-    assert search.decide(2, 6, never, variant=1) is not None
+    assert search.decide(2, 5, never, variant=PARAMETERS) is None
+    assert search.decide(2, 6, never, variant=PARAMETERS) is not None
 
 
 def test_parameters_of_nodes_without_work_have_no_rate() -> None:
     instance = instance_from_lists([3, 3, 0], [(0, 2, [1])], parameter_cost=[0, 0, 9], capacity=8)
     search = search_of(build_core(instance, np.array([False, False, True])))
-    assert search.decide(2, 5, never, variant=1) is not None
+    assert search.decide(2, 5, never, variant=PARAMETERS) is not None
 
 
 def alternating_sections(sections: int) -> Instance:
@@ -161,7 +178,7 @@ def test_crowded_sections_refute_what_no_other_variant_does() -> None:
     only = 0
     for stages in range(6, 30):
         for threshold in range(10, 80):
-            refuted = [search.decide(stages, threshold, never, variant=v) is None for v in range(3)]
+            refuted = [search.decide(stages, threshold, never, variant=v) is None for v in search.variants]
             if refuted == [False, False, True]:
                 only += 1
                 assert exact.decide(stages, threshold, never) is None
@@ -213,12 +230,14 @@ def as_sets(search: FluidSearch) -> list[frozenset[int]]:
     ]
 
 
-def reference_decides(search: FluidSearch, stages: int, threshold: int, variant: int) -> bool:
+def reference_decides(search: FluidSearch, stages: int, threshold: int, variant: Variant) -> bool:
     """Program (1) of the module straight from its definition, without any pruning; whether it is satisfied."""
     core, instance = search.core, search.core.instance
     whole = closure(instance)
-    weight = (instance.work + variant * instance.parameter_cost).tolist()
-    limit = threshold + variant * min(instance.capacity, instance.total_parameter_cost)
+    counted_parameters = int(variant.counted == Counted.ALL_PARAMETERS)
+    weight = (instance.work + counted_parameters * instance.parameter_cost).tolist()
+    fluid_weight = [a - a % variant.grain for a in weight]
+    limit = threshold + counted_parameters * min(instance.capacity, instance.total_parameter_cost)
     ideals = as_sets(search)
     nodes = core.nodes.tolist()
     nets = [core.net_pins[core.net_ptr[i] : core.net_ptr[i + 1]].tolist() for i in range(len(core.net_cost))]
@@ -226,8 +245,8 @@ def reference_decides(search: FluidSearch, stages: int, threshold: int, variant:
     for ideal in ideals:
         inside, outside = {nodes[j] for j in ideal}, {nodes[j] for j in range(len(nodes)) if j not in ideal}
         fluid = core.fluid.tolist()
-        most.append(sum(weight[f] for f in fluid if not any(whole.is_ancestor(v, f) for v in outside)))
-        least.append(sum(weight[f] for f in fluid if any(whole.is_ancestor(f, v) for v in inside)))
+        most.append(sum(fluid_weight[f] for f in fluid if not any(whole.is_ancestor(v, f) for v in outside)))
+        least.append(sum(fluid_weight[f] for f in fluid if any(whole.is_ancestor(f, v) for v in inside)))
     done = {0: 0}
     for _ in range(stages):
         following: dict[int, int] = {}
@@ -244,14 +263,14 @@ def reference_decides(search: FluidSearch, stages: int, threshold: int, variant:
                 over = max(0, sum(int(core.order.parameter_cost[v]) for v in stage) - instance.capacity)
                 if sum(int(core.order.work[v]) for v in stage) + paid + over > threshold:
                     continue
-                counted = sum(weight[nodes[v]] for v in stage) + paid + (0 if variant else over)
+                counted = sum(weight[nodes[v]] for v in stage) + paid + (0 if counted_parameters else over)
                 limits = search._limits(threshold, variant, exchangeable=False)._replace(rate=np.inf)
-                fluid_fits = most_fluid(search._facts[variant], i, j, limit - counted, limit, limits)
+                fluid_fits = most_fluid(search._tables.of(variant), i, j, limit - counted, limit, limits)
                 value = min(most[j], y + fluid_fits)
                 if counted <= limit and fluid_fits >= 0 and value >= max(least[j], following.get(j, 0)):
                     following[j] = value
         done = following
-    return bool(done.get(len(ideals) - 1, -1) >= sum(weight[f] for f in core.fluid.tolist()))
+    return bool(done.get(len(ideals) - 1, -1) >= sum(fluid_weight[f] for f in core.fluid.tolist()))
 
 
 @settings(derandomize=True, deadline=None, max_examples=120)
@@ -260,14 +279,16 @@ def test_pruning_changes_no_answer(seed: int) -> None:
     problem, paths = random_cross_attention(seed) if seed % 2 else (random_problem(seed, max_nodes=7), [])
     mask = random_mask(problem.instance, seed)
     mask[paths] = True
-    search = search_of(build_core(problem.instance, mask))
+    core = build_core(problem.instance, mask)
+    whole = [variant for variant in random_whole(core, seed) if variant.counted != Counted.CROWDED]
+    search = search_of(core, whole=whole)
     optimum = brute_force_optimum(problem)
-    for variant in range(search.variants):
+    for variant in search.variants:
         for threshold in sorted({optimum * share // 8 for share in range(4, 9)}):
             plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
             satisfied = reference_decides(search, problem.useful_stages, threshold, variant)
-            if problem.instance.can_overflow:
-                # The program also counts what even all stages left cannot hold, fluid included.
+            if problem.instance.can_overflow or variant.whole:
+                # The program also counts what even all stages left cannot hold, divisible fluid included.
                 assert satisfied or plan is None
             else:
                 assert (plan is not None) == satisfied
@@ -292,9 +313,44 @@ def highest_refuted(search: FluidSearch, stages: int, limit: int) -> int:
     low, high = -1, limit
     while high - low > 1:
         middle = (low + high) // 2
-        plans = [search.decide(stages, middle, never, variant=variant) for variant in range(search.variants)]
+        plans = [search.decide(stages, middle, never, variant=variant) for variant in search.variants]
         low, high = (low, middle) if None not in plans else (middle, high)
     return low
+
+
+def test_whole_nodes_prove_more_than_a_fluid() -> None:
+    # Seven of 4 in three stages: 12 at least, where a fluid needs 28/3; the lighter ones count with the heavier ones.
+    for light in (400, 392):
+        instance = instance_from_lists([1] + [400] * 5 + [light] * 2, [])
+        core = build_core(instance, np.arange(8) > 0)
+        whole = whole_node_variants(core, 3, 1000)
+        assert {variant.grain for variant in whole} == {400, light}
+        search = search_of(core, whole=whole)
+        assert search.decide(3, 3 * light - 1, never, variant=whole[-1]) is None
+        assert all(search.decide(3, 1200, never, variant=variant) is not None for variant in search.variants)
+        assert search.decide(3, 940, never) is not None
+
+
+def test_parameters_of_whole_nodes_count_as_well() -> None:
+    # A stage within the capacity holds one, and pays for 8 more of each further one.
+    instance = instance_from_lists([0] + [2] * 6, [], parameter_cost=[0] + [10] * 6, capacity=14)
+    core = build_core(instance, np.arange(7) > 0)
+    whole = whole_node_variants(core, 5, 10)
+    assert Variant(counted=Counted.ALL_PARAMETERS, grain=12) in whole
+    search = search_of(core, whole=whole)
+    refuted = [
+        threshold
+        for threshold in range(12)
+        if any(search.decide(5, threshold, never, variant=variant) is None for variant in search.variants)
+    ]
+    assert refuted == list(range(10))
+    assert brute_force_optimum(Problem(instance=instance, stages=5)) == 10
+
+
+def test_grains_that_round_more_off_than_they_can_gain_are_left_out() -> None:
+    core = build_core(instance_from_lists([1] + [10] * 2 + [9] * 40, []), np.arange(43) > 0)
+    assert {variant.grain for variant in whole_node_variants(core, 2, 190)} == {9}
+    assert not whole_node_variants(core, 2, 10_000)
 
 
 def test_it_beats_counting_work_and_parameters() -> None:
@@ -319,7 +375,7 @@ def test_more_than_one_word_and_large_numbers() -> None:
     core = build_core(instance, mask)
     search = search_of(core)
     assert core.order.n > 64
-    plan = search.decide(n, 1 << 60, never, variant=1)
+    plan = search.decide(n, 1 << 60, never, variant=PARAMETERS)
     assert plan is not None
     # Every stage of two or three nodes pays two tensors but at the ends.
     highest = highest_refuted(search, 45, 5 * scale)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from framework.model.problem import Problem, bottleneck
 from framework.structure.fluid.hierarchy import CoreHierarchy, ReadyCore, VariantOrder
+from framework.structure.fluid.variants import Counted, Variant
 from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
@@ -71,8 +72,23 @@ def test_cores_keep_to_their_number_of_ideals(seed: int) -> None:
 
 
 def test_a_variant_that_refutes_is_tried_first_from_then_on() -> None:
-    order = VariantOrder(variants=(0, 1, 2))
-    order.prefer(2)
-    assert order.variants == (2, 0, 1)
-    order.prefer(0)
-    assert order.variants == (0, 2, 1)
+    order = VariantOrder(most_misses=2)
+    work, parameters = (Variant(counted=counted) for counted in (Counted.WORK, Counted.ALL_PARAMETERS))
+    whole = Variant(grain=5)
+    variants = (work, parameters, whole)
+    assert order.of(variants) == [work, parameters, whole]
+    order.prefer(whole)
+    order.prefer(parameters)
+    assert order.of(variants) == [parameters, whole, work]
+    assert order.of((work, whole)) == [whole, work]
+
+
+def test_whole_nodes_that_never_refute_anything_are_given_up() -> None:
+    order = VariantOrder(most_misses=2)
+    plain, whole, other = Variant(), Variant(grain=5), Variant(grain=7)
+    order.prefer(other)
+    for _ in range(2):
+        assert whole in order.of((plain, whole, other))
+        for variant in (plain, whole, other):
+            order.miss(variant)
+    assert order.of((plain, whole, other)) == [other, plain]

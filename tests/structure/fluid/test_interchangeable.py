@@ -78,7 +78,7 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     chains = random_chains(problem.instance, seed)
     core = build_core(problem.instance, random_fluid(problem.instance, chains, seed), chains)
     search = FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000))
-    for variant in range(search.variants):
+    for variant in search.variants:
         for threshold in (optimum, optimum + 1, 3 * optimum + 5):
             plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
             assert plan is not None

@@ -61,6 +61,7 @@ def _limits(problem: Problem, threshold: int) -> Limits:
         exchangeable=True,
         overflows=problem.instance.can_overflow,
         rate=1.0,
+        grain=1,
         toll=0,
         unit=0,
         feeding=0,

@@ -38,7 +38,7 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     lattice = enumerate_ideals(turned.order, max_ideals=100_000)
     assert len(lattice) == len(enumerate_ideals(core.order, max_ideals=100_000))
     search = FluidSearch(turned, lattice)
-    for variant in range(search.variants):
+    for variant in search.variants:
         plan = search.decide(problem.useful_stages, optimum, never, variant=variant)
         assert plan is not None
         placed = place_fluid(problem, core, reverse_stages(plan.stage_of_core, problem.useful_stages))

@@ -87,7 +87,7 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     core = build_core(problem.instance, random_fluid(seed, problem.instance.n, paths))
     crowded = np.random.default_rng([seed, 5]).random(problem.instance.n) < 0.5
     search = FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded)
-    for variant in range(search.variants):
+    for variant in search.variants:
         assert search.decide(problem.useful_stages, optimum, never, variant=variant) is not None
 
 
@@ -105,7 +105,7 @@ def test_nothing_possible_is_refuted_beside_chains(seed: int) -> None:
     core = build_core(instance, fluid, chains)
     search = FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000))
     optimum = brute_force_optimum(problem)
-    for variant in range(search.variants):
+    for variant in search.variants:
         assert search.decide(problem.useful_stages, optimum, never, variant=variant) is not None
 
 

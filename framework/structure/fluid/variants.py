@@ -1,0 +1,107 @@
+"""What a decision of the chain relaxation counts as the weight of a node, and how it rounds the weight of fluid nodes.
+
+*Whole nodes.* A stage cannot run a part of a node. Let a stage have room R for fluid, so that the fluid nodes S that it
+runs weigh a(S) <= R, and let lambda > 0 be an integer, the *grain*. With u(v) = lambda floor(a(v) / lambda), the sum
+u(S) is a multiple of lambda and at most a(S), hence
+
+    u(S)  <=  lambda floor(R / lambda).
+
+A *whole-node variant* counts each fluid node as u(v), so also in Mx, Mn and X of `framework.structure.fluid.chain_dp`,
+and rounds the room of each stage down to a multiple of lambda. As the room depends on the two ideals of a stage alone,
+all arguments there stay: the values only grow with those before, and u <= a keeps every limit that compares what is
+left with what the stages left can hold. The limit by the cost of a stage, rate times the cost left, is applied after
+the rounding. With lambda the weight of many equal nodes, a stage with room for 3.14 of them holds 3.
+
+Which grains are used is a heuristic: every lambda gives a valid bound. Source: this project; rounding by a unit is a
+dual feasible function (Fekete and Schepers 2001), here within a dynamic program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from framework.model.arrays import IntArray
+from framework.structure.fluid.core import FluidCore
+
+CLASSES = 3
+"""Classes of equal fluid nodes whose weight is a grain: those that weigh most together."""
+NEAR = 0.03
+"""Share of its weight by which a class may be lighter to count with a heavier one: then its weight is a grain too."""
+LEAST_GRAIN = 0.02
+"""Grain, at least, in what a stage may weigh: finer ones round next to nothing."""
+LEAST_MEMBERS = 2
+"""Nodes of a class, at least: one heavy node alone belongs into the core."""
+
+
+class Counted(IntEnum):
+    """The parameters that are added to work: none; all; those of crowded nodes."""
+
+    WORK = 0
+    ALL_PARAMETERS = 1
+    CROWDED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A weight of nodes.
+
+    Attributes
+    ----------
+    counted
+        What counts as the weight of a node.
+    grain
+        Ticks to a multiple of which the weight of a fluid node, and the room for fluid of a stage, is rounded down; 1
+        in variants in which fluid is divisible.
+    """
+
+    counted: Counted = Counted.WORK
+    grain: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether fluid nodes are not divisible."""
+        return self.grain > 1
+
+
+PLAIN = Variant()
+"""Work alone, divisible."""
+
+
+def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[Variant, ...]:
+    """Return the whole-node variants that may refute more on a core than those with divisible fluid.
+
+    Parameters
+    ----------
+    threshold
+        About what a stage costs, in ticks.
+    """
+    instance = core.instance
+    work, parameters = instance.work[core.fluid], instance.parameter_cost[core.fluid]
+    variants = [Variant(grain=grain) for grain in _grains(work, stages, threshold)]
+    if instance.can_overflow:
+        limit = threshold + instance.bounded_capacity
+        variants += [
+            Variant(counted=Counted.ALL_PARAMETERS, grain=grain) for grain in _grains(work + parameters, stages, limit)
+        ]
+    return tuple(variants)
+
+
+def _grains(weight: IntArray, stages: int, limit: int) -> list[int]:
+    """Return the grains worth trying for fluid nodes of some weights, in stages that weigh at most `limit`.
+
+    What rounding takes from the nodes has to be less than what it may take from the stages.
+    """
+    classes, members = np.unique(weight, return_counts=True)
+    order = np.argsort(-(classes * members), kind="stable")
+    many = order[(classes[order] >= max(2, LEAST_GRAIN * limit)) & (members[order] >= LEAST_MEMBERS)]
+    grains: list[int] = []
+    for size in classes[many[:CLASSES]].tolist():
+        near = classes[(classes >= (1 - NEAR) * size) & (classes <= size)]
+        for grain in (size, int(near.min())):
+            lost = int((weight % grain).sum())
+            if grain not in grains and lost < stages * (grain - 1):
+                grains.append(grain)
+    return grains
