@@ -25,7 +25,7 @@ NAME = "annealing"
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED],
+    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED, Feature.UNEQUAL],
     summary="Simulated annealing of partitions; after each cooling their orders are sliced optimally",
     reference="this project",
 )

@@ -67,6 +67,10 @@ class StageLimit:
         """The most that the sizes in a stage may sum to: what is left beside the smallest of all working sets."""
         return max(0, self.limit - int(self.worksets.min()))
 
+    def rooms(self, stages: int) -> IntArray:
+        """Return the limit of each of so many stages, ``[stages]``."""
+        return self.limit - (self.reserved if len(self.reserved) else np.zeros(stages, np.int64))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Instance:

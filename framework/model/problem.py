@@ -85,9 +85,26 @@ class Problem:
     def useful_stages(self) -> int:
         """``min(stages, n)``: more stages than nodes cannot lower the bottleneck, since stages may be empty.
 
-        All stages where they are unequal: which of them stay empty matters then.
+        All stages where they are unequal, or their limits: which of them stay empty matters then.
         """
-        return self.stages if self.instance.unequal is not None else min(self.stages, self.instance.n)
+        limit = self.instance.stage_limit
+        same = self.instance.unequal is None and (limit is None or not len(limit.reserved))
+        return min(self.stages, self.instance.n) if same else self.stages
+
+    @property
+    def prices(self) -> UnequalStages:
+        """What everything costs on each of the useful stages: those of one kind of device where all are the same."""
+        instance = self.instance
+        if instance.unequal is not None:
+            return instance.unequal
+        return UnequalStages(
+            device=np.zeros(self.useful_stages, np.int64),
+            work=instance.work[None],
+            parameter_cost=instance.parameter_cost[None],
+            tensor_cost=instance.tensor_cost[None],
+            shared_cost=instance.shared_cost[None],
+            capacity=np.array([instance.bounded_capacity], np.int64),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

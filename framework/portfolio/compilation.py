@@ -20,9 +20,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from framework import kernel_cache
+from framework.contracts import Feature
 from framework.errors import UserError
 from framework.portfolio.members import Member
-from framework.portfolio.precompile import REDUCTIONS
+from framework.portfolio.precompile import REDUCTIONS, UNEQUAL
 from framework.portfolio.processes.fork_server import process_context, without_main_module
 from framework.registry import EntrySpec, Kind, registry
 from framework.signals import held
@@ -86,18 +87,35 @@ def _say_once(words: str) -> None:
 def all_names() -> tuple[str, ...]:
     """Return everything that can be compiled: the reductions of presolve and every entry of this project's own."""
     entries = (*registry.entries(Kind.FORMULATION), *registry.entries(Kind.STRATEGY))
-    return (REDUCTIONS, *(entry.name for entry in entries if _own(entry.name)))
+    return _with_unequal([REDUCTIONS, *(entry.name for entry in entries if _own(entry.name))])
+
+
+def _with_unequal(names: Iterable[str]) -> tuple[str, ...]:
+    """Add what entries compile only where stages are unequal."""
+    names = tuple(names)
+    able = (name for name in names if name != REDUCTIONS and registry.get(name).supports(Feature.UNEQUAL))
+    return (*names, *(name + UNEQUAL for name in able))
 
 
 def compile_for(
-    tell: OnCompile | None,
+    tell: OnCompile | None, *, unequal: bool = False
 ) -> Callable[[Sequence[Member], Sequence[Member], Callable[[], bool]], None]:
-    """Return what a `framework.portfolio.runner.Runner` calls before members start; None to compile nothing."""
+    """Return what a `framework.portfolio.runner.Runner` calls before members start; None to compile nothing.
+
+    Parameters
+    ----------
+    unequal
+        Whether the stages of the problem are unequal.
+    """
+
+    def needed(members: Sequence[Member]) -> tuple[str, ...]:
+        names = names_for(members)
+        return _with_unequal(names) if unequal else names
 
     def compile_now(now: Sequence[Member], soon: Sequence[Member], should_stop: Callable[[], bool]) -> None:
-        if tell is None or os.environ.get(MODE_VARIABLE) == NEVER or all(map(kernel_cache.is_compiled, names_for(now))):
+        if tell is None or os.environ.get(MODE_VARIABLE) == NEVER or all(map(kernel_cache.is_compiled, needed(now))):
             return
-        compile_beforehand(names_for([*now, *soon]), tell, should_stop)
+        compile_beforehand(needed([*now, *soon]), tell, should_stop)
 
     return compile_now
 
@@ -169,13 +187,16 @@ def _place(name: str) -> tuple[int, bool]:
     """Return a key that sorts what takes longest first: what others share with it is compiled by then."""
     if name == REDUCTIONS:
         return -_REDUCTIONS_RANK, False
-    entry = registry.get(name)
+    entry = registry.get(name.removesuffix(UNEQUAL))
     return -entry.compile_rank, entry.kind is Kind.STRATEGY
 
 
 def _forerunner(name: str) -> str:
     """Return the entry whose kernels are mostly those of another one: side by side, both would compile them."""
-    return "" if name == REDUCTIONS else registry.get(name).compiled_after
+    if name == REDUCTIONS:
+        return ""
+    entry = name.removesuffix(UNEQUAL)
+    return registry.get(entry).compiled_after if entry == name else entry
 
 
 def _nowhere() -> str:

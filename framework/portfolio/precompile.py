@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from framework.contracts import Feature, HasExamples
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
+from framework.model.unequal import make_unequal
 from framework.portfolio.context.local import run_entry
 from framework.registry import registry
 
 REDUCTIONS = "reductions"
 """What presolve runs; no entry has this name."""
+UNEQUAL = "+unequal"
+"""At the end of the name of an entry: what it needs only where stages are unequal."""
 STAGES = 3
 SECONDS_EACH = 0.5
 MOST_RUNS = 20
@@ -22,6 +28,8 @@ MOST_RUNS = 20
 
 def compile_one(name: str) -> int:
     """Run an entry, or the reductions of presolve, on small instances; return how many kernels were compiled.
+
+    With `UNEQUAL` at the end of the name, they have unequal stages.
 
     Compilation happens in the first call of a kernel and is not interrupted by the time limit, but uses it up: the
     entry stops before its next kernel. So it is run again until nothing is compiled any more.
@@ -34,13 +42,16 @@ def compile_one(name: str) -> int:
             for instance in instances:
                 reduce_exact(instance)
             return len(compiled) // 2
+        entry = name.removesuffix(UNEQUAL)
+        if entry != name:
+            instances = [_on_two_devices(instance) for instance in instances]
         problems = [Problem(instance=instance, stages=STAGES) for instance in instances]
-        for problem in [*problems, *_examples(name, instances[0])]:
+        for problem in [*problems, *_examples(entry, instances[0])]:
             for _ in range(MOST_RUNS):
                 before = len(compiled)
                 # Out of time while a model was built, say: what was compiled until then is kept.
                 with suppress(Exception):
-                    run_entry(registry.create(name), problem, name=name, seconds=SECONDS_EACH)
+                    run_entry(registry.create(entry), problem, name=entry, seconds=SECONDS_EACH)
                 if len(compiled) == before:
                     break
         return len(compiled) // 2
@@ -53,6 +64,12 @@ def _compilations() -> Iterator[list[Any]]:
 
     with event.install_recorder("numba:compile") as recorder:
         yield recorder.buffer
+
+
+def _on_two_devices(instance: Instance) -> Instance:
+    """Return the instance with stages of which every other one runs on a slow device."""
+    slow = replace(instance, work=2 * instance.work)
+    return make_unequal(instance, [instance, slow], np.arange(STAGES) % 2)
 
 
 def _examples(name: str, small: Instance) -> list[Problem]:

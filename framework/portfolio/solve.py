@@ -71,7 +71,7 @@ def solve(
             start=run.start,
             on_change=session.on_change,
             interrupted=lambda: watched.happened,
-            compile_for=compile_for(session.on_compile),
+            compile_for=compile_for(session.on_compile, unequal=run.problem.instance.unequal is not None),
         )
         record = runner.run()
         if record.termination.reason is Reason.INFEASIBLE:

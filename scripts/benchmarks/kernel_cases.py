@@ -307,6 +307,24 @@ def _place(kernel: str, instance: Instance) -> Case:
     return place
 
 
+def _anneal(kernel: str, instance: Instance) -> Case:
+    import numpy as np
+
+    from framework.model.problem import Problem
+    from framework.structure.primal.annealing import Annealer, Cooling
+    from framework.structure.primal.initial_interval import balanced_partition
+
+    problem, moves = Problem(instance=_copies(instance, 8), stages=8), 200_000
+    start, weight = balanced_partition(problem), np.arange(problem.instance.n)
+
+    def anneal() -> tuple[int, int]:
+        annealer = Annealer(problem, start, 3)
+        annealer.cool(Cooling(moves=moves))
+        return int(annealer.current_partition().stage_of @ weight), moves
+
+    return anneal
+
+
 def _reduce(kernel: str, instance: Instance) -> Case:
     import numpy as np
 
@@ -357,6 +375,7 @@ KERNELS: dict[str, Callable[[str, Instance], Case]] = {
     "layout": _slice,
     "slice": _slice,
     "place": _place,
+    "anneal": _anneal,
     "pair": _reduce,
     "dominate": _reduce,
     "exchange": _reduce,

@@ -13,8 +13,8 @@ Each is measured on three instances:
 * `flow` is a maximum flow from chain to chain; `order` the greedy minimum cut order; `reduce_width` the greedy width
   reduction; `layout` lays an instance out along an order, `slice` finds the best slicing; `place` rounds what `core-
   fluid` finds.
-* `pair`, `dominate` and `exchange` find nodes to contract and branches to put in order. Like `flow` up to `place`, they
-  work on several copies of the instance side by side.
+* `pair`, `dominate` and `exchange` find nodes to contract and branches to put in order. Like `flow` up to `anneal`,
+  they work on several copies of the instance side by side.
 
 Both checkouts keep a process of their own. They take turns, and the best CPU seconds of each count: other programs on
 the machine do not change the ratio much. Answers and steps must be the same.

@@ -17,6 +17,7 @@ from framework.model.problem import Problem
 from framework.portfolio import compilation
 from framework.portfolio.compilation import Compiling, all_names, compile_beforehand, names_for, say_plainly
 from framework.portfolio.members import Member
+from framework.portfolio.precompile import UNEQUAL
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import PRESOLVE, Runner
 from framework.registry import load_plugins, registry
@@ -122,10 +123,22 @@ def test_the_clock_stands_while_it_is_compiled(monkeypatch: pytest.MonkeyPatch) 
 def test_what_takes_longest_is_compiled_first_and_beside_no_entry_with_the_same_kernels() -> None:
     names = sorted(all_names(), key=compilation._place)
     assert names[:6] == ["counting", "core-fluid", "nested-cuts", "ideal-dp", "stage-cover", "reductions"]
-    kinds = [registry.get(name).kind for name in names[6:]]
+    kinds = [registry.get(name.removesuffix(UNEQUAL)).kind for name in names[6:]]
     assert kinds == sorted(kinds)
     forerunners = {name: compilation._forerunner(name) for name in names if compilation._forerunner(name)}
+    for name in [name for name in names if name.endswith(UNEQUAL)]:
+        assert forerunners.pop(name) + UNEQUAL == name
     assert forerunners == {"stage-cover": "counting", "column-generation": "stage-cover", "fixing": "core-fluid"}
+
+
+def test_what_unequal_stages_need_is_compiled_for_them_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.delenv(compilation.MODE_VARIABLE, raising=False)
+    monkeypatch.setattr(compilation, "compile_beforehand", lambda names, tell, stop: asked.append(names))
+    for unequal in (False, True):
+        compilation.compile_for(Teller(), unequal=unequal)([Member(entry="annealing")], [], lambda: False)
+    assert asked == [("annealing",), ("annealing", "annealing" + UNEQUAL)]
+    assert set(asked[1]) <= set(all_names())
 
 
 def test_entries_say_themselves_on_what_they_are_compiled() -> None:

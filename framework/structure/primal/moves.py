@@ -18,15 +18,16 @@ LARGEST_GROUP = 60
 class Nodes(NamedTuple):
     """What the kernels need of an instance; `used` are the shared parameters of each node.
 
-    `worksets` are the distinct working sets, ascending, and `level` says which of them each node has.
+    Where stages are unequal, costs have a row for each kind of device, and `device` is the kind of each stage. Kernels
+    are compiled once for either shape (see `_priced`), so that equal stages pay nothing. `worksets` are the distinct
+    working sets, ascending, and `level` says which of them each node has.
     """
 
+    device: IntArray
     work: IntArray
     parameters: IntArray
     tensor_cost: IntArray
-    capacity: int
     sizes: IntArray
-    size_limit: int
     producer: IntArray
     consumer_ptr: IntArray
     in_ptr: IntArray
@@ -48,16 +49,17 @@ class Nodes(NamedTuple):
 class Walk(NamedTuple):
     """The partition the walk stands at.
 
-    Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost and hold
-    without their working sets; if these differ, nodes per working set and stage, and the largest one of each stage.
+    Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost, their
+    parameters less the capacity, what they hold without their working sets less the limit; if working sets differ,
+    nodes per working set and stage, and the largest one of each stage.
     """
 
     stage: IntArray
     counts: NDArray[np.int32]
     users: NDArray[np.int32]
     cost: IntArray
-    parameters: IntArray
-    held: IntArray
+    excess: IntArray
+    beyond_limit: IntArray
     levels: NDArray[np.int32]
     highest: IntArray
 
@@ -66,17 +68,17 @@ def nodes_of(problem: Problem) -> Nodes:
     """Return what the kernels need of a problem."""
     instance, top = problem.instance, problem.instance.topology
     limit, shared = instance.stage_limit, instance.shared
+    costs = instance if instance.unequal is None else instance.unequal
     used_ptr, used = shared.of_nodes(instance.n)
     worksets, level = np.unique(
         np.zeros(instance.n, np.int64) if limit is None else limit.worksets, return_inverse=True
     )
     return Nodes(
-        work=instance.work,
-        parameters=instance.parameter_cost,
-        tensor_cost=instance.tensor_cost,
-        capacity=instance.bounded_capacity,
+        device=problem.prices.device,
+        work=costs.work,
+        parameters=costs.parameter_cost,
+        tensor_cost=costs.tensor_cost,
         sizes=np.zeros(instance.n, np.int64) if limit is None else limit.sizes,
-        size_limit=0 if limit is None else limit.limit,
         producer=top.producer,
         consumer_ptr=top.consumer_ptr,
         in_ptr=top.in_ptr,
@@ -89,7 +91,7 @@ def nodes_of(problem: Problem) -> Nodes:
         preds=top.preds,
         used_ptr=used_ptr,
         used=used,
-        shared_cost=instance.shared_cost,
+        shared_cost=costs.shared_cost,
         shared_sizes=np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes,
         level=level.astype(np.int64),
         worksets=worksets,
@@ -104,8 +106,8 @@ def walk_of(problem: Problem, nodes: Nodes) -> Walk:
         counts=np.zeros((instance.m, k), np.int32),
         users=np.zeros((len(instance.shared), k), np.int32),
         cost=np.zeros(k, np.int64),
-        parameters=np.zeros(k, np.int64),
-        held=np.zeros(k, np.int64),
+        excess=np.zeros(k, np.int64),
+        beyond_limit=np.zeros(k, np.int64),
         levels=np.zeros((len(nodes.worksets), k), np.int32),
         highest=np.zeros(k, np.int64),
     )
@@ -114,12 +116,16 @@ def walk_of(problem: Problem, nodes: Nodes) -> Walk:
 def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -> None:
     """Let a walk stand at a partition, whose stages are all among the useful ones."""
     instance, top, shared, k = problem.instance, problem.instance.topology, problem.instance.shared, len(walk.cost)
+    limit, prices = instance.stage_limit, problem.prices
     walk.stage[:] = partition.stage_of
     walk.cost[:] = stage_costs(problem, partition).total[:k]
-    walk.parameters[:] = shared.sums(instance.shared_cost, walk.stage, k)
-    np.add.at(walk.parameters, walk.stage, instance.parameter_cost)
-    walk.held[:] = shared.sums(nodes.shared_sizes, walk.stage, k)
-    np.add.at(walk.held, walk.stage, nodes.sizes)
+    parameter, holder = shared.held(walk.stage)
+    walk.excess[:] = -prices.capacity[prices.device]
+    np.add.at(walk.excess, holder, prices.shared_cost[prices.device[holder], parameter])
+    np.add.at(walk.excess, walk.stage, prices.parameter_cost[prices.device[walk.stage], np.arange(instance.n)])
+    walk.beyond_limit[:] = shared.sums(nodes.shared_sizes, walk.stage, k)
+    walk.beyond_limit[:] -= 0 if limit is None else limit.rooms(k)
+    np.add.at(walk.beyond_limit, walk.stage, nodes.sizes)
     walk.levels[:] = 0
     walk.highest[:] = 0
     if len(nodes.worksets) > 1:
@@ -132,62 +138,70 @@ def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -
     np.add.at(walk.counts, (tensor, walk.stage[top.consumers]), 1)
 
 
+@inlined_kernel
+def _priced(costs: IntArray, device: int, i: int) -> int:
+    """Return what a node, a tensor or a parameter costs; numba drops the branch that the shape rules out."""
+    if costs.ndim == 1:
+        return int(costs[i])
+    return int(costs[device, i])
+
+
 @kernel
 def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
     """Move v to stage b and update the costs of both stages."""
-    work, parameters_of, tensor_cost, capacity = nodes.work, nodes.parameters, nodes.tensor_cost, nodes.capacity
-    producer, consumer_ptr = nodes.producer, nodes.consumer_ptr
-    stage, counts, cost, parameters = walk.stage, walk.counts, walk.cost, walk.parameters
+    tensor_cost, producer, consumer_ptr = nodes.tensor_cost, nodes.producer, nodes.consumer_ptr
+    stage, counts, cost, excess = walk.stage, walk.counts, walk.cost, walk.excess
     a = stage[v]
-    from_a, to_b = -work[v], work[v]
-    less, more = parameters_of[v], parameters_of[v]
-    walk.held[a] -= nodes.sizes[v]
-    walk.held[b] += nodes.sizes[v]
+    here, there = nodes.device[a], nodes.device[b]
+    from_a, to_b = -_priced(nodes.work, here, v), _priced(nodes.work, there, v)
+    less, more = _priced(nodes.parameters, here, v), _priced(nodes.parameters, there, v)
+    walk.beyond_limit[a] -= nodes.sizes[v]
+    walk.beyond_limit[b] += nodes.sizes[v]
     for i in range(nodes.used_ptr[v], nodes.used_ptr[v + 1]):
         q = nodes.used[i]
         walk.users[q, a] -= 1
         if walk.users[q, a] == 0:
-            less += nodes.shared_cost[q]
-            walk.held[a] -= nodes.shared_sizes[q]
+            less += _priced(nodes.shared_cost, here, q)
+            walk.beyond_limit[a] -= nodes.shared_sizes[q]
         if walk.users[q, b] == 0:
-            more += nodes.shared_cost[q]
-            walk.held[b] += nodes.shared_sizes[q]
+            more += _priced(nodes.shared_cost, there, q)
+            walk.beyond_limit[b] += nodes.shared_sizes[q]
         walk.users[q, b] += 1
     if len(nodes.worksets) > 1:
         _move_workset(nodes.level[v], a, b, walk)
-    from_a += max(0, parameters[a] - less - capacity) - max(0, parameters[a] - capacity)
-    to_b += max(0, parameters[b] + more - capacity) - max(0, parameters[b] - capacity)
+    from_a += max(0, excess[a] - less) - max(0, excess[a])
+    to_b += max(0, excess[b] + more) - max(0, excess[b])
+    excess[a] -= less
+    excess[b] += more
     for i in range(nodes.in_ptr[v], nodes.in_ptr[v + 1]):
         t = nodes.in_tensors[i]
         home = stage[producer[t]]
         consumers = consumer_ptr[t + 1] - consumer_ptr[t]
         if home != a:
             if counts[t, a] == 1:
-                from_a -= tensor_cost[t]
+                from_a -= _priced(tensor_cost, here, t)
         elif counts[t, a] == consumers:
-            from_a += tensor_cost[t]
+            from_a += _priced(tensor_cost, here, t)
         if home != b:
             if counts[t, b] == 0:
-                to_b += tensor_cost[t]
+                to_b += _priced(tensor_cost, there, t)
         elif consumers - counts[t, b] == 1:
-            to_b -= tensor_cost[t]
+            to_b -= _priced(tensor_cost, there, t)
         counts[t, a] -= 1
         counts[t, b] += 1
     for i in range(nodes.out_ptr[v], nodes.out_ptr[v + 1]):
         t = nodes.out_tensors[i]
         consumers = consumer_ptr[t + 1] - consumer_ptr[t]
         if counts[t, a] < consumers:
-            from_a -= tensor_cost[t]
+            from_a -= _priced(tensor_cost, here, t)
         if counts[t, a] > 0:
-            from_a += tensor_cost[t]
+            from_a += _priced(tensor_cost, here, t)
         if counts[t, b] > 0:
-            to_b -= tensor_cost[t]
+            to_b -= _priced(tensor_cost, there, t)
         if counts[t, b] < consumers:
-            to_b += tensor_cost[t]
+            to_b += _priced(tensor_cost, there, t)
     cost[a] += from_a
     cost[b] += to_b
-    parameters[a] -= less
-    parameters[b] += more
     stage[v] = b
 
 
@@ -205,9 +219,10 @@ def _move_workset(level: int, a: int, b: int, walk: Walk) -> None:
 def obeys_limit(b: int, nodes: Nodes, walk: Walk) -> bool:
     """Whether a stage holds no more than it may.
 
-    A stage without nodes counts as having the smallest working set: if that is too much, no partition obeys.
+    A stage without nodes counts as having the smallest working set: where that is too much, no node may be there. No
+    move of a walk that obeys is turned down for it, since such a stage is never left by a node.
     """
-    return bool(walk.held[b] + nodes.worksets[walk.highest[b]] <= nodes.size_limit)
+    return bool(walk.beyond_limit[b] + nodes.worksets[walk.highest[b]] <= 0)
 
 
 @kernel

@@ -10,7 +10,12 @@ from framework.model.problem import Partition, Problem, bottleneck, obeys, stage
 from framework.structure.primal.annealing import Annealer, Cooling, polish
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_problem, random_shared_problem
+from framework.testing.instances import (
+    random_layered_instance,
+    random_problem,
+    random_shared_problem,
+    random_unequal_problem,
+)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -37,6 +42,33 @@ def test_shared_parameters_and_limits_are_counted_as_the_evaluator_does(seed: in
         current = annealer.current_partition()
         assert np.array_equal(annealer.costs, stage_costs(problem, current).total[: len(annealer.costs)])
         assert obeys(problem, current) or not obeys(problem, start)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_unequal_stages_are_priced_as_the_evaluator_does(seed: int) -> None:
+    problem = random_unequal_problem(seed)
+    start = balanced_partition(problem)
+    annealer = Annealer(problem, start, seed)
+    for moves in (1, 7, 200):
+        annealer.cool(Cooling(moves=moves))
+        current = annealer.current_partition()
+        assert np.array_equal(annealer.costs, stage_costs(problem, current).total)
+        assert obeys(problem, current) or not obeys(problem, start)
+        assert bottleneck(problem, annealer.best_partition()) == annealer.best
+
+
+def test_it_finds_optima_of_small_unequal_problems() -> None:
+    found = tried = 0
+    for seed in range(80):
+        problem = random_unequal_problem(seed)
+        start = balanced_partition(problem)
+        if obeys(problem, start):
+            annealer = Annealer(problem, start, seed)
+            annealer.cool(Cooling(moves=20_000))
+            tried += 1
+            found += annealer.best == brute_force_optimum(problem)
+    assert found >= 0.9 * tried > 30
 
 
 def test_it_finds_optima_of_small_problems() -> None:
