@@ -1,11 +1,12 @@
 """The model of `framework.structure.models.stages_cp` with a hard limit on what a stage holds, exactly.
 
 One more row a stage: the sizes of the nodes in it, and of the shared parameters it holds, and its largest working set
-sum to at most the limit L. The working sets W_0 < W_1 < ... of the nodes that a stage can have become W_0, which a
-stage without nodes is charged as well (were it too much, no node could run), and W_i - W_(i-1) for each i > 0 with a
-literal that is true if the stage has a node with W_i or more. Sizes are divided by their greatest common divisor d
-first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at most d floor(L / d). Where
-numbers are still too large for CP-SAT (see `stage_model`), the row is written in two digits as there.
+sum to at most the stage's limit L. The working sets W_0 < W_1 < ... of the nodes that a stage can have become W_0,
+which a stage without nodes is charged as well (where it is too much, no node is let in instead), and W_i - W_(i-1) for
+each i > 0 with a literal that is true if the stage has a node with W_i or more. Sizes are divided by their greatest
+common divisor d first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at most
+d floor(L / d). Where numbers are still too large for CP-SAT (see `framework.structure.models.stages_cp`), the row is
+written in two digits as there.
 """
 
 from __future__ import annotations
@@ -30,19 +31,26 @@ class LimitedStageModel(StageModel):
             return
         sizes, shared_sizes, worksets = limit.sizes.tolist(), limit.shared_sizes.tolist(), limit.worksets.tolist()
         divisor = math.gcd(*sizes, *shared_sizes, *worksets) or 1
-        most = limit.limit // divisor
+        most = (limit.rooms(self.k) // divisor).tolist()
         rows: list[Terms] = [[] for _ in range(self.k)]
         for v, size in enumerate(sizes):
-            # A node beyond the limit breaks any row it is in, by however much: clipping keeps numbers small.
-            clipped = min(size // divisor, most + 1)
-            if clipped:
+            if size:
                 for b in range(self.earliest[v], self.latest[v] + 1):
+                    # A node beyond the limit breaks any row it is in, by however much: clipping keeps numbers small.
+                    clipped = min(size // divisor, most[b] + 1)
                     rows[b] += [(self._literal(v, b), clipped), (self._literal(v, b - 1), -clipped)]
         for b, (terms, held) in enumerate(zip(rows, self._held, strict=True)):
             self._tick()
-            terms += [(literal, min(shared_sizes[q] // divisor, most + 1)) for q, literal in held if shared_sizes[q]]
-            least = self._add_worksets(b, [min(size // divisor, most + 1) for size in worksets], terms)
-            self._add_at_most(terms, most - least)
+            terms += [(literal, min(shared_sizes[q] // divisor, most[b] + 1)) for q, literal in held if shared_sizes[q]]
+            least = self._add_worksets(b, [min(size // divisor, most[b] + 1) for size in worksets], terms)
+            if least > most[b]:
+                self._keep_empty(b)
+            else:
+                self._add_at_most(terms, most[b] - least)
+
+    def _keep_empty(self, b: int) -> None:
+        for v in range(self.problem.instance.n):
+            self._add_clause([self._literal(v, b)], [self._literal(v, b - 1)])
 
     def _add_worksets(self, b: int, worksets: list[int], terms: Terms) -> int:
         """Add to the terms what stage b needs beyond the smallest working set of the nodes it can have; return that."""
@@ -63,9 +71,6 @@ class LimitedStageModel(StageModel):
 
     def _add_at_most(self, terms: Terms, most: int) -> None:
         """Add that the terms sum to at most `most`, in two digits where that is large."""
-        if most < 0:
-            self.model.add_bool_or([])
-            return
         base = max(1, -(-most // SAFE_RESOLUTION))
         if base == 1:
             self.model.add(_weighted(terms) <= most)

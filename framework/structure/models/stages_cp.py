@@ -5,6 +5,10 @@ y[v, b-1] is then "v is in b". An edge u -> v orders them (y[v, b] implies y[u, 
 ``out`` if u is in b and some consumer is not in b or earlier, and a stage b ``in`` if some consumer is in b and u is in
 an earlier one: both are clauses. Among the consumers, ancestors of another consumer are implied in the former.
 
+Where stages are unequal, each row has the costs of its stage's own device, and so have windows: a node is in no stage
+in which it alone, with its overflow, costs more than the threshold. The windows of equal stages are those of the
+relaxation, which hold as well. Of the stages up to b all have a node's work at least where it is cheapest among them.
+
 A shared parameter has a literal for each stage, which every user in the stage implies; it is counted among the
 parameters of the stage.
 
@@ -36,7 +40,7 @@ import numpy as np
 
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
-from framework.model.problem import Partition, Problem
+from framework.model.problem import Partition, Problem, Windows
 from framework.structure.poset.closure import closure, transitive_reduction
 from framework.structure.poset.last_consumers import last_consumers
 from framework.structure.poset.stage_windows import StageWindows
@@ -105,16 +109,19 @@ class StageModel:
     ) -> None:
         if exact and minimise:
             raise ValueError("exact ticks are for decisions")
-        instance = problem.instance
-        largest = threshold + (instance.capacity if instance.can_overflow else 0)
         self.problem, self.k = problem, problem.useful_stages
-        self.unit = max(1, -(-largest // resolution))
+        self._prices = prices = problem.prices
+        self._overflows = prices.parameter_cost.sum(1) + prices.shared_cost.sum(1) > prices.capacity
+        largest = threshold + int(prices.capacity[self._overflows].max(initial=0))
+        self.unit = max(1, -(-largest // self._resolution(resolution, largest)))
         self.threshold, self.limit = threshold, threshold // self.unit
         self._digits = exact and self.unit > 1
         self._parts, self._should_stop, self._steps = parts, should_stop, 0
         windows = parts.windows.at(self.k, threshold)
         if windows is not None and problem.windows is not None:
             windows = windows.within(problem.windows)
+        if windows is not None and problem.instance.unequal is not None:
+            windows = self._by_device(windows)
         self.trivially_infeasible = windows is None
         if windows is None:
             return
@@ -130,14 +137,14 @@ class StageModel:
         self._loads: list[list[tuple[Any, int]]] = [[] for _ in range(self.k)]
         self._parameters: list[list[tuple[Any, int]]] = [[] for _ in range(self.k)]
         # A node beyond the largest limit breaks any row it is in, by however much: clipping keeps numbers small.
-        self._add_stage_terms(np.minimum(instance.work, largest + 1), self._loads)
+        self._add_stage_terms(np.minimum(prices.work, largest + 1), self._loads)
         self._add_shared()
-        if instance.can_overflow:
-            self._add_stage_terms(np.minimum(instance.parameter_cost, largest + 1), self._parameters)
-            for terms, held in zip(self._parameters, self._held, strict=True):
-                costs = instance.shared_cost.tolist()
-                terms += [(literal, min(costs[q], largest + 1)) for q, literal in held if costs[q]]
-        self._add_transfers()
+        most = np.where(self._overflows, largest + 1, 0)[:, None]
+        self._add_stage_terms(np.minimum(prices.parameter_cost, most), self._parameters)
+        shared = np.minimum(prices.shared_cost, most).tolist()
+        for terms, held, device in zip(self._parameters, self._held, prices.device.tolist(), strict=True):
+            terms += [(literal, shared[device][q]) for q, literal in held if shared[device][q]]
+        self._add_transfers(np.minimum(prices.tensor_cost, largest + 1))
         self._add_limits()
         self._add_prefix_limits()
         if self.bottleneck is not None:
@@ -165,6 +172,27 @@ class StageModel:
             return False
         return True if b >= self.latest[v] else self._before[v][b]
 
+    def _resolution(self, resolution: int, largest: int) -> int:
+        """Return fewer coarse ticks where all nodes on one device are many times what all stages can take.
+
+        On equal stages sums of costs are at most stages times the largest limit, unless the windows refute.
+        """
+        prices = self._prices
+        if self.problem.instance.unequal is None:
+            return resolution
+        sums = [np.minimum(costs, largest + 1).sum(1).max() for costs in (prices.work, prices.parameter_cost)]
+        return max(1, resolution // max(1, int(max(sums)) // (self.k * max(1, largest))))
+
+    def _by_device(self, windows: Windows) -> Windows | None:
+        """Return narrower windows: no node begins or ends at a stage in which it costs too much alone."""
+        prices, stages = self._prices, np.arange(self.k)[:, None]
+        alone = prices.work + np.maximum(0, prices.parameter_cost - prices.capacity[:, None])
+        fits = (alone <= self.threshold)[prices.device]
+        fits &= (windows.earliest <= stages) & (stages <= windows.latest)
+        if not fits.any(0).all():
+            return None
+        return Windows(earliest=fits.argmax(0), latest=self.k - 1 - fits[::-1].argmax(0))
+
     def _add_nodes(self) -> None:
         self._before: list[dict[int, Any]] = []
         for first_stage, last_stage in zip(self.earliest, self.latest, strict=True):
@@ -189,13 +217,15 @@ class StageModel:
         return True
 
     def _add_stage_terms(self, costs: IntArray, rows: list[list[tuple[Any, int]]]) -> None:
-        """Add what each node costs the stage it is in: cost * (y[v, b] - y[v, b-1])."""
-        for v, cost in enumerate(costs.tolist()):
-            if cost:
+        """Add what each node costs the stage it is in, ``[kinds, n]``: cost * (y[v, b] - y[v, b-1])."""
+        device = self._prices.device.tolist()
+        for v, cost in enumerate(costs.T.tolist()):
+            if any(cost):
                 self._tick(1 + self.latest[v] - self.earliest[v])
                 for b in range(self.earliest[v], self.latest[v] + 1):
-                    rows[b].append((self._literal(v, b), cost))
-                    rows[b].append((self._literal(v, b - 1), -cost))
+                    if cost[device[b]]:
+                        rows[b].append((self._literal(v, b), cost[device[b]]))
+                        rows[b].append((self._literal(v, b - 1), -cost[device[b]]))
 
     def _add_shared(self) -> None:
         """Add for each stage the shared parameters it may hold, and a literal that says that it does."""
@@ -213,12 +243,11 @@ class StageModel:
                 if any(clauses):
                     self._held[b].append((q, literal))
 
-    def _add_transfers(self) -> None:
-        instance, top = self.problem.instance, self.problem.instance.topology
-        costs = instance.tensor_cost.tolist()
+    def _add_transfers(self, costs: IntArray) -> None:
+        top, device = self.problem.instance.topology, self._prices.device.tolist()
         ptr, pins = top.consumer_ptr.tolist(), top.consumers.tolist()
-        for t, u in enumerate(top.producer.tolist()):
-            if not costs[t]:
+        for t, (u, cost) in enumerate(zip(top.producer.tolist(), costs.T.tolist(), strict=True)):
+            if not any(cost):
                 continue
             consumers = pins[ptr[t] : ptr[t + 1]]
             for b in range(self.earliest[u], self.latest[u] + 1):
@@ -230,7 +259,7 @@ class StageModel:
                     for v in self._parts.last_consumers[t]
                 ]
                 if any(clauses):
-                    self._loads[b].append((out, costs[t]))
+                    self._loads[b].append((out, cost[device[b]]))
             for b in range(self.earliest[u] + 1, self.k):
                 if self._literal(u, b - 1) is False:
                     continue
@@ -243,15 +272,15 @@ class StageModel:
                     for v in consumers
                 ]
                 if any(clauses):
-                    self._loads[b].append((inward, costs[t]))
+                    self._loads[b].append((inward, cost[device[b]]))
 
     def _add_limits(self) -> None:
-        capacity = self.problem.instance.capacity
-        for b in range(self.k):
+        capacity = self._prices.capacity.tolist()
+        for b, device in enumerate(self._prices.device.tolist()):
             self._tick(len(self._loads[b]) + len(self._parameters[b]))
             self._add_row(self._loads[b], 0)
             if self._parameters[b]:
-                self._add_row(self._loads[b] + self._parameters[b], capacity)
+                self._add_row(self._loads[b] + self._parameters[b], capacity[device])
 
     def _add_row(self, terms: list[tuple[Any, int]], allowance: int) -> None:
         """Add that the terms sum to at most the bottleneck plus an allowance, coarsely or in two digits."""
@@ -278,12 +307,19 @@ class StageModel:
         The rows of the stages imply it, but one row for each prefix propagates windows at once.
         """
         top: Any = self.limit if self.bottleneck is None else self.bottleneck
-        work = (self.problem.instance.work // self.unit).tolist()
+        work = self._prices.work // self.unit
+        before = np.minimum.accumulate(work[self._prices.device])
+        behind = np.minimum.accumulate(work[self._prices.device[::-1]])[::-1]
         for b in range(self.k - 1):
-            self._tick(len(work))
-            prefix = _weighted([(self._literal(v, b), cost) for v, cost in enumerate(work) if cost])
+            self._tick(work.shape[1])
+            prefix = self._prefix(b, before[b])
             self.model.add(prefix <= (b + 1) * top)
-            self.model.add(prefix >= sum(work) - (self.k - b - 1) * top)
+            if not np.array_equal(before[b], behind[b + 1]):
+                prefix = self._prefix(b, behind[b + 1])
+            self.model.add(prefix >= int(behind[b + 1].sum()) - (self.k - b - 1) * top)
+
+    def _prefix(self, b: int, weights: IntArray) -> Any:
+        return _weighted([(self._literal(v, b), cost) for v, cost in enumerate(weights.tolist()) if cost])
 
     def _tick(self, steps: int = 1) -> None:
         """Building is part of the budget as well."""

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.model.instance import StageLimit
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.instance import StageLimit, instance_from_lists
+from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.structure.models import limited_stage_model
 from framework.structure.models.limited_stage_model import LimitedStageModel
 from framework.structure.models.stages_cp import SAFE_RESOLUTION, ModelParts
+from framework.structure.reduction.hard_limits import limit_memory
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_limited_problem, random_problem
+from framework.testing.instances import random_limited_problem, random_problem, random_unequal_problem
 from tests.structure.models.test_stages_cp import is_partition, never, solve
 from tests.structure.plain_definitions import stage_vectors
 
@@ -47,8 +48,7 @@ def _check(problem: Problem) -> None:
     assert is_partition(problem, found)
     assert bottleneck(problem, found) == optimum
     if limit is not None:
-        held = np.bincount(found.stage_of, weights=limit.sizes, minlength=problem.stages)
-        assert held.max() <= limit.limit
+        assert obeys(problem, found)
     assert optimum == 0 or _decide(problem, optimum - 1) is None
 
 
@@ -56,6 +56,24 @@ def _check(problem: Problem) -> None:
 @settings(max_examples=30, derandomize=True, deadline=None)
 def test_limits_and_pins_are_obeyed(seed: int) -> None:
     _check(random_limited_problem(seed, max_nodes=6))
+
+
+@given(SEEDS)
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_each_of_unequal_stages_has_its_own_limit(seed: int) -> None:
+    problem = random_unequal_problem(seed, max_nodes=6)
+    if problem.instance.stage_limit is not None:
+        _check(problem)
+
+
+def test_a_stage_that_no_node_fits_into_stays_empty() -> None:
+    instance = instance_from_lists([3, 4], [(0, 1, [1])])
+    worksets = np.array([2, 5])
+    for limits, optimum in (([1, 9, 1], 7), ([1, 9, 5], 5), ([4, 1, 5], 5)):
+        limited = limit_memory(instance, np.zeros(2, np.int64), limits, 3, worksets=worksets)
+        problem = Problem(instance=limited, stages=3)
+        assert brute_force_optimum(problem) == optimum
+        _check(problem)
 
 
 @given(SEEDS, st.booleans())

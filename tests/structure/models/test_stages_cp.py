@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from ortools.sat.python import cp_model
 from framework.errors import OutOfTimeError
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.unequal import make_unequal
 from framework.structure.models.stages_cp import SAFE_RESOLUTION, ModelParts, StageModel, estimated_size
 from framework.structure.solvers.cp_sat import solve_translated
 from framework.testing.brute_force import brute_force_optimum, stage_cost
-from framework.testing.instances import random_layered_instance, random_problem
+from framework.testing.instances import random_layered_instance, random_problem, random_unequal_problem
 from tests.structure.plain_definitions import stage_vectors
 
 CP: Any = cp_model
@@ -87,6 +89,37 @@ def test_coarse_ticks_refute_no_more_than_is_true(seed: int) -> None:
         assert is_partition(problem, found)
         assert bound * model.unit <= optimum
         assert bound * model.unit == optimum or model.unit > 1
+
+
+@given(SEEDS)
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_unequal_stages_have_rows_of_their_own(seed: int) -> None:
+    problem = random_unequal_problem(seed, max_nodes=6)
+    if problem.instance.stage_limit is not None:
+        return
+    optimum, parts = brute_force_optimum(problem), ModelParts(problem, never)
+    for resolution in (3, SAFE_RESOLUTION):
+        found = decide(problem, optimum, resolution=resolution, exact=True)
+        assert found is not None
+        assert bottleneck(problem, found) == optimum
+        assert not optimum or decide(problem, optimum - 1, resolution=resolution, exact=True) is None
+    for resolution in (2, 40):
+        model = StageModel(problem, parts, threshold=optimum, resolution=resolution, minimise=True, should_stop=never)
+        found, bound = solve(model)
+        assert found is not None
+        assert bound * model.unit <= optimum
+        assert bound * model.unit == optimum or model.unit > 1
+
+
+def test_a_slow_device_makes_ticks_coarse() -> None:
+    fast = instance_from_lists([1 << 20] * 64, [])
+    slow = replace(fast, work=fast.work << 10)
+    for second, most in ((fast, SAFE_RESOLUTION), (slow, SAFE_RESOLUTION >> 3)):
+        problem = Problem(instance=make_unequal(fast, [fast, second], np.array([0, 1])), stages=2)
+        model = StageModel(
+            problem, ModelParts(problem, never), threshold=1 << 31, resolution=SAFE_RESOLUTION, should_stop=never
+        )
+        assert most // 4 <= (1 << 31) // model.unit <= most
 
 
 def test_a_coarse_capacity_is_rounded_up() -> None:
