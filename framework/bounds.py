@@ -182,6 +182,7 @@ class Limit(StrEnum):
     SIZE = "size"
     ITERATIONS = "iterations"
     GAP = "gap"
+    CUTOFF = "cutoff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ class RunOptions:
         Whether to reduce the instance first.
     plugin_files
         Files with entries and portfolios, loaded by every member.
+    cutoff
+        A dual bound, in ticks, at which to stop.
     """
 
     started: float
@@ -36,3 +38,4 @@ class RunOptions:
     memory_bytes: int | None = None
     presolve: bool = True
     plugin_files: tuple[str, ...] = ()
+    cutoff: int | None = None

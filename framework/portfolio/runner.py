@@ -204,6 +204,9 @@ class Runner:
         gap = interval.relative_gap
         if gap is not None and gap <= self.options.gap:
             return Termination(reason=Reason.LIMIT, limit=Limit.GAP, detail=f"relative gap {gap:.3g}")
+        cutoff = self.options.cutoff
+        if cutoff is not None and interval.dual is not None and interval.dual >= cutoff:
+            return Termination(reason=Reason.LIMIT, limit=Limit.CUTOFF, detail="nobody asks for what costs as much")
         return None
 
     def _start_members(self, waiting: list[Member]) -> None:

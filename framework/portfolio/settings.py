@@ -123,6 +123,8 @@ class Session:
         that to the members, within the budget.
     interrupt
         Notes the signals that end the run; its watch begins once everything is checked.
+    cutoff
+        A dual bound, in ticks, at which to stop: nobody asks for partitions that cost as much. None for none.
     """
 
     started: float | None = None
@@ -131,3 +133,4 @@ class Session:
     on_change: Callable[[Board, str, str], None] = _ignore
     on_compile: OnCompile | None = say_plainly
     interrupt: Interrupt = field(default_factory=Interrupt)
+    cutoff: int | None = None

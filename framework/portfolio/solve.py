@@ -58,6 +58,7 @@ def solve(
     """
     settings, session = settings or Settings(), session or Session()
     options = settings.options(time.monotonic() if session.started is None else session.started)
+    options = replace(options, cutoff=session.cutoff)
     load_entries(settings.plugin_files)
     constraints = constraints or Constraints()
     priced = quantise(graph, settings.device) if session.priced is None else session.priced
