@@ -10,12 +10,14 @@ from framework.api.inputs import GraphLike, complete_settings, refuse_entries_of
 from framework.api.progress import ProgressLike, watch_for
 from framework.api.solve import check_stages
 from framework.bounds import SIMPLE
-from framework.deploy.tuning.recommend import Recommendation
+from framework.deploy.tuning.recommend import Bound, Recommendation
 from framework.deploy.tuning.recommend import recommend as make_table
 from framework.errors import UserError
 from framework.input_files import reading_deadline
+from framework.model.device_chain import DeviceChain
 from framework.model.graph import ModelGraph
 from framework.model.pricing import quantise
+from framework.portfolio.arrangements import Arrangements, choices_of, search
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import Result
 from framework.portfolio.settings import Session, Settings, Watch
@@ -34,6 +36,7 @@ def recommend(
     *,
     settings: Settings | None = None,
     constraints: Constraints | None = None,
+    any_order: bool = False,
     progress: ProgressLike = False,
 ) -> Recommendation:
     """Say how the bottleneck falls with the number of stages, where that stops paying, and whether to optimise on.
@@ -50,6 +53,9 @@ def recommend(
         For each number of stages.
     constraints
         What is fixed beforehand. With a memory limit or pins, speed-ups are over one stage that is free of both.
+    any_order
+        Where the device of the settings is a chain of different ones, a number of stages stands for all ways to use so
+        many of them: in their order, or in any.
     progress
         As for `solve`.
 
@@ -73,6 +79,7 @@ def recommend(
             constraints=constraints,
             session=Session(graph_input=source, interrupt=interrupt),
             watch=watch,
+            any_order=any_order,
         )
     if found.answer is None:
         raise UserError("no number of stages has a partition", hint=" ".join(found.left_out.values()))
@@ -106,11 +113,16 @@ def survey(
     constraints: Constraints,
     session: Session,
     watch: Watch,
+    any_order: bool = False,
 ) -> Survey:
     """Solve a graph for several numbers of stages, ascending, and make a recommendation of the results.
 
+    Where the device is a chain of different ones, a number of stages stands for all ways to use so many of them.
+
     Parameters
     ----------
+    any_order
+        Whether the devices of a chain may be used in any order.
     session
         Of every run; its interrupt ends the one under way and leaves out the others.
 
@@ -119,6 +131,8 @@ def survey(
     UserError
         For anything the caller can mend, before the first run.
     """
+    if isinstance(settings.device, DeviceChain):
+        return _survey_devices(graph, numbers, settings.device, settings, constraints, session, watch, any_order)
     able, left_out = _without_pinned_stage(numbers, constraints.pins)
     # What speed-ups are over; nothing is open about one stage.
     free = replace(constraints, pins=(), memory_limit=None)
@@ -146,6 +160,46 @@ def survey(
         answer=make_table(wanted, results[min(results)], left_out) if wanted else None,
         left_out=left_out,
         contradicted=any(result.contradictions for result in results.values()),
+    )
+
+
+def _survey_devices(
+    graph: ModelGraph,
+    numbers: Sequence[int],
+    chain: DeviceChain,
+    settings: Settings,
+    constraints: Constraints,
+    session: Session,
+    watch: Watch,
+    any_order: bool,
+) -> Survey:
+    """Solve a graph on every choice of so many devices of a chain, for each number."""
+    able, left_out = _without_pinned_stage([k for k in numbers if k <= len(chain.devices)], constraints.pins)
+    refuse_entries_of_script(settings.entry)
+    free = replace(constraints, pins=(), memory_limit=None)
+    found: dict[int, Arrangements] = {}
+    for k in [_BASE, *able] if free != constraints or 1 not in able else able:
+        found[k] = search(
+            graph,
+            choices_of(chain.devices, max(1, k), any_order=any_order),
+            settings=replace(settings, entry=SIMPLE if k == _BASE else settings.entry),
+            constraints=free if k == _BASE else constraints,
+            session=replace(session, started=None),
+            watch=watch,
+        )
+        if session.interrupt.happened:
+            break
+    single = found[min(found)].best
+    best = {k: found[k].best for k in able if k in found}
+    wanted = [result for result in best.values() if result is not None]
+    left_out |= {k: f"No partition was found for {counted(k, 'device')}." for k in best if best[k] is None}
+    lowest = {k: Bound(in_ticks=found[k].lowest.in_ticks, in_unit=found[k].lowest.bound) for k in best}
+    return Survey(
+        answer=make_table(wanted, single, left_out, lowest) if wanted and single is not None else None,
+        left_out=left_out,
+        contradicted=any(
+            row.result is not None and row.result.contradictions for one in found.values() for row in one.rows
+        ),
     )
 
 

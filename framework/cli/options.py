@@ -104,6 +104,9 @@ MemoryLimitOption = Annotated[
 KeepFusedOption = Annotated[
     bool, typer.Option("--keep-fused", help="Profiles: cut nothing that onnxruntime ran as one operator.")
 ]
+AnyOrderOption = Annotated[
+    bool, typer.Option("--any-order", help="With --devices: the devices may stand in any order.")
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace the stages of another model, or files of stages without a manifest.")
 ]

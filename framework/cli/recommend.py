@@ -38,6 +38,7 @@ def command(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw bottleneck and speed-up by number of stages (.svg, .png, .pdf).")
     ] = None,
+    any_order: opt.AnyOrderOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Show bottleneck, bound and speed-up by number of stages, the knee, and whether optimising further pays.
@@ -46,6 +47,9 @@ def command(
     over one stage that is free of both. Numbers of stages without a partition, and those that have not the stage of a
     pin, are left out; it exits with 3 if no partition is left. Ctrl-C, SIGTERM and SIGHUP end it; it recommends from
     the numbers of stages solved by then, and exits with 130.
+
+    With --devices, a number of stages stands for all ways to use so many of the devices, in the order given or, with
+    --any-order, in any: the table says which are worth using.
     """
     started = time.monotonic()
     from framework.api.recommend import survey
@@ -80,6 +84,7 @@ def command(
             constraints=constraints,
             session=Session(graph_input=source, interrupt=interrupt),
             watch=lambda title, k: live_display(title, k, seconds, quiet=json_output),
+            any_order=any_order,
         )
         if found.answer is None:
             for why in found.left_out.values() if not json_output else []:

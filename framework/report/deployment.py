@@ -195,8 +195,11 @@ def print_recommendation(answer: Recommendation, console: Console | None = None)
     latency = "" if device is None else with_latency(device)
     link = f", device {device.name}{latency}" if device is not None and latency else ""
     table = FactTable(f"{answer.name}: {counted(answer.nodes, 'node')}{link}, values in {unit}")
-    table.numbers("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage")
+    table.numbers("k", "bottleneck", "bound", "gap", "speed-up", "at most", "per stage", "latency")
     table.texts("status")
+    chosen = any(choice.devices for choice in answer.choices)
+    if chosen:
+        table.texts("devices")
     for choice in answer.choices:
         knee = choice is answer.knee
         table.row(
@@ -207,7 +210,9 @@ def print_recommendation(answer: Recommendation, console: Console | None = None)
             f"{choice.speedup:.2f}x",
             f"{choice.most:.2f}x",
             percent(choice.efficiency),
+            quantity(choice.latency * factor),
             choice.status.replace("_", " ") + (" <- knee" if knee else ""),
+            *([choice.devices] if chosen else []),
             style="bold" if knee else "",
         )
     console.print(table)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from framework.portfolio.result import Result
 from framework.shown import Shown
@@ -15,6 +16,13 @@ NEARLY = 0.95
 
 WORTHWHILE = 0.01
 """A gap up to this is not worth more optimisation: costs are not known as well as that."""
+
+
+class Bound(NamedTuple):
+    """A dual bound in the unit, as ticks say it, and without what they may round off."""
+
+    in_ticks: Fraction
+    in_unit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,10 @@ class Choice:
         Relative gap.
     used
         Stages of the partition that are not empty.
+    latency
+        What one inference takes through all stages of the partition, one after the other; in the unit of the results.
+    devices
+        Those of the stages, where they are different ones; empty otherwise.
     """
 
     stages: int
@@ -43,6 +55,8 @@ class Choice:
     gap: float
     status: str
     used: int
+    latency: float
+    devices: str = ""
 
     @property
     def efficiency(self) -> float:
@@ -119,6 +133,8 @@ class Recommendation(Shown):
                     "gap": c.gap,
                     "status": c.status,
                     "used_stages": c.used,
+                    "latency": c.latency,
+                    **({"devices": c.devices} if c.devices else {}),
                 }
                 for c in self.choices
             ],
@@ -126,7 +142,12 @@ class Recommendation(Shown):
         }
 
 
-def recommend(results: Sequence[Result], single: Result, left_out: Mapping[int, str] | None = None) -> Recommendation:
+def recommend(
+    results: Sequence[Result],
+    single: Result,
+    left_out: Mapping[int, str] | None = None,
+    lowest: Mapping[int, Bound] | None = None,
+) -> Recommendation:
     """Make a table of results for different numbers of stages.
 
     More stages can do no worse, so a partition into fewer serves where it is better; and fewer can do no better, so a
@@ -140,26 +161,31 @@ def recommend(results: Sequence[Result], single: Result, left_out: Mapping[int, 
         The result for one stage, that speed-ups are over.
     left_out
         Why there is no result for some numbers of stages.
+    lowest
+        By number of stages, the dual bound of all that was to choose from; that of the result where it is missing.
     """
     ordered = sorted(results, key=lambda result: result.stages)
-    values = [_both(result) for result in ordered]
-    best = [min(values[: i + 1], key=lambda pair: pair[1])[1] for i in range(len(values))]
-    bounds = [max(values[i:], key=lambda pair: pair[0])[0] for i in range(len(values))]
-    base = _both(single)[1]
+    costs = [_cost(result) for result in ordered]
+    duals = [(lowest or {}).get(result.stages) or _bound(result) for result in ordered]
+    base = _cost(single)
     choices = []
     for i, result in enumerate(ordered):
-        donor = next(other for other, (_, value) in zip(ordered, values, strict=True) if value == best[i])
-        top, low = donor.incumbent or 0.0, result.dual_in_units(bounds[i]) or 0.0
+        # More stages may stay empty: they can do no worse, and fewer no better.
+        least, bound = min(costs[: i + 1]), max(duals[i:], key=lambda dual: dual.in_ticks)
+        donor = ordered[costs.index(least)]
+        most = bound.in_ticks
         choices.append(
             Choice(
                 stages=result.stages,
-                bottleneck=top,
-                bound=low,
-                speedup=base / best[i] if best[i] else 1.0,
-                most=base / bounds[i] if bounds[i] else 1.0,
-                gap=max(0.0, 1 - bounds[i] / best[i]) if best[i] else 0.0,
-                status="optimal" if bounds[i] >= best[i] else result.status,
+                bottleneck=donor.incumbent or 0.0,
+                bound=bound.in_unit,
+                speedup=float(base / least) if least else 1.0,
+                most=float(base / most) if most else 1.0,
+                gap=max(0.0, float(1 - most / least)) if least else 0.0,
+                status="optimal" if most >= least else "feasible" if result.status == "optimal" else result.status,
                 used=len(set(donor.stage_of or ())),
+                latency=sum(stage.total for stage in donor.stage_costs),
+                devices=donor.device.name if lowest and donor.device is not None else "",
             )
         )
     fastest = max(choice.speedup for choice in choices)
@@ -178,8 +204,15 @@ def recommend(results: Sequence[Result], single: Result, left_out: Mapping[int, 
     )
 
 
-def _both(result: Result) -> tuple[int, int]:
-    """Return dual bound and incumbent; every run has both from its first moment on."""
-    assert result.dual_ticks is not None
+def _cost(result: Result) -> Fraction:
+    """Return the incumbent as ticks say it, in the unit; every run has one from its first moment on."""
     assert result.incumbent_ticks is not None
-    return result.dual_ticks, result.incumbent_ticks
+    return Fraction(result.incumbent_ticks) / Fraction(result.rounding.ticks_per_unit)
+
+
+def _bound(result: Result) -> Bound:
+    """Return the dual bound; every run has one from its first moment on."""
+    assert result.dual_ticks is not None
+    assert result.dual_bound is not None
+    scale = Fraction(result.rounding.ticks_per_unit)
+    return Bound(in_ticks=Fraction(result.dual_ticks) / scale, in_unit=result.dual_bound)

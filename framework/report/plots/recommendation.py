@@ -1,4 +1,4 @@
-"""What `recommend` found, by number of stages: bottleneck and speed-up, each beside its bound."""
+"""What `recommend` found, by number of stages: bottleneck, speed-up beside its bound, and latency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TITLE = 70
 
 
 def draw_recommendation(answer: Recommendation, path: Path) -> None:
-    """Draw bottleneck and speed-up by number of stages, each with its bound and the room between.
+    """Draw bottleneck and speed-up by number of stages, each with its bound, and throughput against latency.
 
     Parameters
     ----------
@@ -32,10 +32,11 @@ def recommendation_figure(answer: Recommendation) -> Any:
     import matplotlib as mpl
 
     with mpl.rc_context(TYPE):
-        figure = new_figure(11.0, 4.2)
-        bottleneck, speedup = figure.subplots(1, 2)
+        figure = new_figure(16.0, 4.2)
+        bottleneck, speedup, front = figure.subplots(1, 3)
         _draw_bottleneck(bottleneck, answer)
         _draw_speedup(speedup, answer)
+        _draw_front(front, answer)
     return figure
 
 
@@ -61,6 +62,30 @@ def _draw_speedup(axes: Any, answer: Recommendation) -> None:
     end = "proven optimal" if knee.gap == 0 else f"at most {percent(knee.gap)} can still be gained"
     axes.set_title(f"{counted(knee.stages, 'stage gives', 'stages give')} {knee.speedup:.2f}x, {end}")
     axes.legend(loc="upper left", fontsize="small", frameon=False)
+
+
+def _draw_front(axes: Any, answer: Recommendation) -> None:
+    """Draw throughput against the latency of one inference, and which numbers of stages nothing beats in both."""
+    unit, factor = scaled_unit(answer.unit, answer.choices[0].latency)
+    points = [(choice.latency * factor, choice.speedup, choice.stages) for choice in answer.choices]
+    front = [
+        point
+        for point in points
+        if not any(other[0] <= point[0] and other[1] >= point[1] and other[:2] != point[:2] for other in points)
+    ]
+    front.sort()
+    latencies, speedups, _ = zip(*front, strict=True)
+    axes.step(latencies, speedups, where="post", color=_BOUND, linewidth=1.6, label="nothing found is better in both")
+    axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], color=_FOUND, zorder=3)
+    for x, y, k in points:
+        axes.annotate(f"k = {k}", (x, y), textcoords="offset points", xytext=(5, -10), fontsize="small")
+    axes.set_xlabel(f"latency of one inference [{mathtext(unit)}]")
+    axes.set_ylabel("throughput over one stage")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.set_title("Latency and throughput")
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower left", fontsize="small", frameon=False)
 
 
 def _draw_pair(
