@@ -197,9 +197,7 @@ def _survey_devices(
     return Survey(
         answer=make_table(wanted, single, left_out, lowest) if wanted and single is not None else None,
         left_out=left_out,
-        contradicted=any(
-            row.result is not None and row.result.contradictions for one in found.values() for row in one.rows
-        ),
+        contradicted=any(one.contradicted for one in found.values()),
     )
 
 

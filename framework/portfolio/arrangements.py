@@ -95,6 +95,11 @@ class Arrangements:
         return min(self.rows, key=lambda row: row.in_ticks)
 
     @property
+    def contradicted(self) -> bool:
+        """Whether a dual bound stands above a verified partition: a bug."""
+        return any(row.result is not None and bool(row.result.contradictions) for row in self.rows)
+
+    @property
     def proven(self) -> bool:
         """Whether no arrangement has a better partition than the best one, as far as ticks tell."""
         found = self.rows[0].found
