@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from framework.cli import options as opt
+from framework.errors import UserError
 from framework.output_files import is_special
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def command(
     memory_limit: opt.MemoryLimitOption = None,
     keep_fused: opt.KeepFusedOption = False,
     start: opt.StartOption = None,
+    any_order: opt.AnyOrderOption = False,
     plugin: opt.PluginOption = None,
     nodes: opt.NodesOption = False,
     all_nodes: opt.AllNodesOption = False,
@@ -93,6 +95,9 @@ def command(
         constraints=constraints,
         start=None if start is None else read_result(start),
     )
+    if any_order:
+        _solve_any_order(task, started, json_output=json_output, output=output, plot=plot)
+        return
     with Interrupt().watch(from_begin=True) as interrupt:
         results = []
         for result in _solve_each(task, stages, started, interrupt, quiet=json_output):
@@ -144,6 +149,45 @@ def _solve_each(
         yield result
         if interrupt.happened:
             break
+
+
+def _solve_any_order(task: _Task, started: float, *, json_output: bool, output: Path | None, plot: Path | None) -> None:
+    """Solve a graph on its devices in every order, within one budget."""
+    from framework.model.device_chain import DeviceChain
+    from framework.portfolio.arrangements import orders_of, search
+    from framework.portfolio.settings import Session
+    from framework.report.arrangements import arrangements_document, print_arrangements
+    from framework.report.live import live_display
+    from framework.report.tables import print_results
+    from framework.signals import Interrupt
+
+    chain, settings = task.settings.device, task.settings
+    if not isinstance(chain, DeviceChain):
+        raise UserError("all stages run on the same device", where="--any-order", hint="name different --devices")
+    if task.start is not None:
+        raise UserError("a partition to start from is of one order", where="--any-order", hint="drop --start")
+    with Interrupt().watch(from_begin=True) as interrupt:
+        found = search(
+            task.model,
+            orders_of(chain.devices),
+            settings=settings,
+            constraints=task.constraints,
+            session=Session(started=started, graph_input=task.source, interrupt=interrupt),
+            watch=lambda title, k: live_display(title, k, settings.budget, quiet=json_output),
+        )
+    results = [] if found.best is None else [found.best]
+    for result in results:
+        _write(result, output, plot, 1)
+    if json_output:
+        typer.echo(json.dumps(arrangements_document(found), indent=1))
+    else:
+        print_arrangements(found)
+        if results:
+            print_results(results)
+    if found.contradicted or interrupt.happened:
+        raise typer.Exit(1 if found.contradicted else 130)
+    if not results:
+        raise typer.Exit(3)
 
 
 def _exit_code(results: Sequence[Result], *, interrupted: bool) -> int:
