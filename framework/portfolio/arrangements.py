@@ -160,13 +160,13 @@ def search(
     UserError
         As `solve`.
     """
-    deadline = (time.monotonic() if session.started is None else session.started) + settings.budget
+    left = settings.budget - (0.0 if session.started is None else time.monotonic() - session.started)
     looks = [_first_look(graph, devices, constraints) for devices in arrangements]
     waiting = sorted(looks, key=lambda look: look.value)
     rows: list[Arrangement] = []
     best: Fraction | None = None
     while waiting:
-        look, left = waiting.pop(0), deadline - time.monotonic()
+        look = waiting.pop(0)
         late = bool(rows) and left < LEAST_SECONDS
         if late or session.interrupt.happened or (best is not None and look.row.in_ticks >= best):
             rows.append(look.row)
@@ -187,6 +187,8 @@ def search(
                     on_compile=watcher.on_compile,
                 ),
             )
+        # What compilation takes is no part of any budget.
+        left -= result.seconds
         rows.append(_solved(look, result))
         found = rows[-1].found
         best = best if found is None else found if best is None else min(best, found)

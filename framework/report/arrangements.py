@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from framework.portfolio.arrangements import Arrangement, Arrangements
 from framework.report.console import open_console
 from framework.report.layout import FactTable
@@ -33,9 +31,9 @@ def arrangements_document(found: Arrangements) -> dict[str, Any]:
     }
 
 
-def print_arrangements(found: Arrangements, console: Console | None = None) -> None:
+def print_arrangements(found: Arrangements) -> None:
     """Print the arrangements, the best ones if there are many, and one sentence on all of them."""
-    console = console or open_console()
+    console = open_console()
     first = found.rows[0]
     unit, factor = scaled_unit("s", first.bound)
     table = FactTable(f"orders of the devices, in {unit}")
