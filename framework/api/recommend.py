@@ -10,6 +10,7 @@ from framework.api.inputs import GraphLike, complete_settings, refuse_entries_of
 from framework.api.progress import ProgressLike, watch_for
 from framework.api.solve import check_stages
 from framework.bounds import SIMPLE
+from framework.deploy.tuning.arrangements import Arrangements, choices_of, search
 from framework.deploy.tuning.recommend import Bound, Recommendation
 from framework.deploy.tuning.recommend import recommend as make_table
 from framework.errors import UserError
@@ -17,7 +18,6 @@ from framework.input_files import reading_deadline
 from framework.model.device_chain import DeviceChain
 from framework.model.graph import ModelGraph
 from framework.model.pricing import quantise
-from framework.portfolio.arrangements import Arrangements, choices_of, search
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.result import Result
 from framework.portfolio.settings import Session, Settings, Watch

@@ -153,10 +153,10 @@ def _solve_each(
 
 def _solve_any_order(task: _Task, started: float, *, json_output: bool, output: Path | None, plot: Path | None) -> None:
     """Solve a graph on its devices in every order, within one budget."""
+    from framework.deploy.tuning.arrangements import orders_of, search
     from framework.model.device_chain import DeviceChain
-    from framework.portfolio.arrangements import orders_of, search
     from framework.portfolio.settings import Session
-    from framework.report.arrangements import arrangements_document, print_arrangements
+    from framework.report.deployment import arrangements_document, print_arrangements
     from framework.report.live import live_display
     from framework.report.tables import print_results
     from framework.signals import Interrupt

@@ -9,12 +9,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from framework.deploy.tuning.arrangements import MOST_DEVICES, Arrangements, choices_of, orders_of, search
 from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.device_chain import chain_of
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.topology import build_topology
-from framework.portfolio.arrangements import MOST_DEVICES, Arrangements, choices_of, orders_of, search
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.context.board import Board
 from framework.portfolio.settings import Session, Settings
