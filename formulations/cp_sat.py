@@ -44,6 +44,7 @@ _latest: Latest[ModelParts] = Latest()
         Feature.WARM_START,
         Feature.LIMITS,
         Feature.SHARED,
+        Feature.WORKSETS,
         Feature.UNEQUAL,
     ],
     summary="Exact constraint model for CP-SAT: minimises the bottleneck, or decides a threshold",

@@ -29,7 +29,7 @@ _NAME = "slice-graph"
 
 @register_formulation(
     _NAME,
-    features={Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED},
+    features={Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED, Feature.WORKSETS},
     summary="Optimal slicing of good topological orders",
     reference="Archer et al., ICML 2024 (arXiv 2311.03703), SliceGraph",
 )

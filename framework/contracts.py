@@ -43,6 +43,12 @@ class Feature(StrEnum):
     Others are given the relaxation in which one user of each pays for it: their dual bounds hold, and their partitions
     are priced in truth by whoever receives them.
     """
+    WORKSETS = "worksets"
+    """Counts the largest working set of a stage towards the fast memory (`Instance.working_cost`).
+
+    Others are given the relaxation in which all working sets are the smallest: their dual bounds hold, and their
+    partitions are priced in truth by whoever receives them.
+    """
     UNEQUAL = "unequal"
     """Prices each stage on its own device (`Instance.unequal`), and keeps to a limit of its own if it has `LIMITS`.
 

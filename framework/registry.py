@@ -38,7 +38,7 @@ from framework.formats.format import Format, register_format
 from framework.model.problem import Problem
 
 PLUGIN_GROUP = "pipebound.plugins"
-_COSTS = frozenset({Feature.LIMITS, Feature.SHARED, Feature.UNEQUAL})
+_COSTS = frozenset({Feature.LIMITS, Feature.SHARED, Feature.WORKSETS, Feature.UNEQUAL})
 """Features that an entry which drives another one has only if that one has them."""
 _PLUGIN_PREFIX = "pipebound_plugin_"
 
@@ -98,13 +98,15 @@ class Registry:
         """Return the problem to give to an entry: a relaxation, where it lacks a feature that the problem needs.
 
         That is the one without hard limits, the one in which one user pays for each shared parameter, the one in which
-        all stages are as the cheapest device, or several of these.
+        all working sets are the smallest, the one in which all stages are as the cheapest device, or several of these.
         """
         entry = self.entry_of(made)
         if entry is None or not entry.supports(Feature.LIMITS):
             problem = problem.without_limit()
         if entry is None or not entry.supports(Feature.SHARED):
             problem = problem.charged()
+        if entry is None or not entry.supports(Feature.WORKSETS):
+            problem = problem.without_worksets()
         return problem if entry is not None and entry.supports(Feature.UNEQUAL) else problem.uniform()
 
     def inner_of(self, spec: EntrySpec | str) -> str:
@@ -116,7 +118,7 @@ class Registry:
     def features_of(self, spec: EntrySpec | str) -> frozenset[Feature]:
         """Return what an entry can do with its arguments: over another it keeps to limits only if that does, and so on.
 
-        The same holds of counting shared parameters, and of unequal devices.
+        The same holds of counting shared parameters and working sets, and of unequal devices.
         """
         name = EntrySpec.parse(spec).name if isinstance(spec, str) else spec.name
         features, inner = self.get(name).features, self.inner_of(spec)

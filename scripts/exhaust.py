@@ -1,12 +1,14 @@
 """Hold every entry against brute force on thousands of random small problems.
 
     python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
-                                        [--limited | --shared | --memory | --unequal | --wide | --physical | --devices]
+                     [--limited | --shared | --memory | --worksets | --unequal | --wide | --physical |
+                      --devices]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
 `framework.testing.instances.random_problem`. With --limited it has up to seven nodes and three stages, pins and memory
 limits. With --shared some parameters have several users, and there may be pins and limits besides. With --memory there
-is a limit on parameters, some of them shared, and working sets together, and half have pins. With --unequal stages run
+is a limit on parameters, some of them shared, and working sets together, and half have pins. With --worksets working
+sets count towards the capacity, and there may be shared parameters and pins. With --unequal stages run
 on up to three kinds of devices, and there may be shared parameters, limits and pins besides. With --wide it has up to
 seven nodes whose costs span up to 24 orders of magnitude, and claims are held against rational numbers in the unit of
 the input (graphs that are refused count as well); with --physical they are FLOPs and bytes that a device prices, with
@@ -36,6 +38,7 @@ from framework.testing.instances import (
     random_problem,
     random_shared_problem,
     random_unequal_problem,
+    random_workset_problem,
 )
 from framework.testing.wide_costs import assert_true_in_units
 
@@ -61,6 +64,9 @@ def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float,
             elif kind == "shared":
                 label = f"random_shared_problem({seed})"
                 assert_bounds_hold(entry, random_shared_problem(seed), label=label, seed=seed)
+            elif kind == "worksets":
+                label = f"random_workset_problem({seed})"
+                assert_bounds_hold(entry, random_workset_problem(seed), label=label, seed=seed)
             elif kind == "unequal":
                 label = f"random_unequal_problem({seed})"
                 assert_bounds_hold(entry, random_unequal_problem(seed), label=label, seed=seed)
@@ -81,7 +87,7 @@ def main() -> int:
     parser.add_argument("--entry", action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     which_problems = parser.add_mutually_exclusive_group()
-    for name in ("limited", "shared", "memory", "unequal", "wide", "physical", "devices"):
+    for name in ("limited", "shared", "memory", "worksets", "unequal", "wide", "physical", "devices"):
         which_problems.add_argument(f"--{name}", action="store_const", const=name, dest="kind", default="plain")
     options = parser.parse_args()
     load_plugins()

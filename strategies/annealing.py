@@ -25,7 +25,15 @@ NAME = "annealing"
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED, Feature.UNEQUAL],
+    features=[
+        Feature.PRIMAL,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+        Feature.LIMITS,
+        Feature.SHARED,
+        Feature.WORKSETS,
+        Feature.UNEQUAL,
+    ],
     summary="Simulated annealing of partitions; after each cooling their orders are sliced optimally",
     reference="this project",
 )

@@ -42,6 +42,9 @@ class Device:
         Bytes of parameters a stage holds without streaming; ``inf`` for no limit.
     memory_limit
         The most bytes that a stage may hold at all (`framework.model.memory`): a hard limit, besides streaming.
+    activations
+        Whether the fast memory also holds the state of nodes and the largest working set of a node of the stage:
+        inputs, outputs and workspace.
     source
         Where the figures are published.
     """
@@ -53,6 +56,7 @@ class Device:
     link_latency: float = 0.0
     fast_memory: float | None = None
     memory_limit: float | None = None
+    activations: bool = False
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -71,15 +75,23 @@ class Device:
         link_bandwidth: float | None = None,
         link_latency: float | None = None,
         fast_memory: float | None = None,
+        activations: bool | None = None,
     ) -> Device:
         """Return this device with the given figures replaced."""
-        figures = {"link_bandwidth": link_bandwidth, "link_latency": link_latency, "fast_memory": fast_memory}
+        figures = {
+            "link_bandwidth": link_bandwidth,
+            "link_latency": link_latency,
+            "fast_memory": fast_memory,
+            "activations": activations,
+        }
         changes: dict[str, Any] = {name: value for name, value in figures.items() if value is not None}
         return replace(self, **changes) if changes else self
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures for a result file; an infinite fast memory becomes None."""
+        """Return the figures for a result file; an infinite fast memory becomes None, False is left out."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.activations:
+            del values["activations"]
         if self.fast_memory is not None and math.isinf(self.fast_memory):
             values["fast_memory"] = None
         if self.memory_limit is None:
@@ -152,8 +164,9 @@ def read_device(fields: Fields, name: str | None = None) -> Device:
             numbers[field] = fields.number(field)
     called = fields.text("name", name) if name is not None else fields.text("name")
     source = fields.text("source", "", empty=True)
+    activations = fields.flag("activations", False)
     fields.finish()
     try:
-        return Device(name=called, source=source, **numbers)
+        return Device(name=called, source=source, activations=activations, **numbers)
     except UserError as error:
         raise UserError(error.what, where=fields.where(), hint=error.hint) from None

@@ -31,6 +31,7 @@ from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.device_chain import DeviceChain, Devices
 from framework.model.graph import ModelGraph, PhysicalCosts
+from framework.model.memory import working_sets
 from framework.model.problem import cut_tensors
 
 SLACK = Fraction(1, 1 << 48)
@@ -149,8 +150,9 @@ def exact_stage_costs(
         inbound = _transfers(cut.stage, tensors[cut.tensor], stages, decimal, divisor, latency)
         outbound = _transfers(cut.home, tensors[cut.leaving], stages, decimal, divisor, latency)
         held = _sums(stage_of, parameters, stages, decimal)
-        for b, size in enumerate(_sums(holder, shared[parameter], stages, decimal)):
-            held[b] += size
+        for keys, sizes in ((holder, shared[parameter]), *_beside_parameters(graph, device, stage_of, stages)):
+            for b, size in enumerate(_sums(keys, sizes, stages, decimal)):
+                held[b] += size
         limit = None if capacity is None or not streamed else _rational(capacity, decimal)
         rows = []
         for b in range(stages):
@@ -237,6 +239,17 @@ def _byte_costs(graph: ModelGraph, device: Device | None) -> tuple[Values, Value
     memory = device.fast_memory
     capacity = None if memory is None or math.isinf(memory) else memory
     return costs.tensor_bytes, costs.parameter_bytes, costs.shared_bytes, capacity, device.link_bandwidth
+
+
+def _beside_parameters(
+    graph: ModelGraph, device: Device | None, stage_of: IntArray, stages: int
+) -> list[tuple[IntArray, Values]]:
+    """Return what else the fast memory holds, and of which stage it is: state, and the largest working sets."""
+    if device is None or not device.activations or not isinstance(graph.costs, PhysicalCosts):
+        return []
+    largest = np.zeros(stages, np.int64)
+    np.maximum.at(largest, stage_of, working_sets(graph))
+    return [(stage_of, graph.costs.state_bytes), (np.arange(stages), largest)]
 
 
 def _link_latency(graph: ModelGraph, device: Device | None) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray, merge_equal_tensors, ranks, take_rows
 from framework.model.shared import SharedParameters, rename_users, shared_by
+from framework.model.stage_limit import StageLimit
 from framework.model.topology import Topology, build_topology, stable_topological_order
 from framework.model.unequal import UnequalStages
 
@@ -25,51 +26,6 @@ MAX_TOTAL = 1 << 46
 
 MAX_STAGES = 1 << 16
 """Largest allowed number of stages."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StageLimit:
-    """A hard limit on what a stage holds; stages that hold more are forbidden, whatever they cost.
-
-    A limit on memory is in bytes. A pin is a limit as well: of the nodes called anchors a stage may hold one. What a
-    stage holds only grows with its nodes.
-
-    Attributes
-    ----------
-    sizes
-        ``[n]`` what each node adds, at least 0, in a unit of its own (bytes, where it is about memory).
-    limit
-        Largest sum of sizes in a stage, with its largest working set.
-    anchors
-        ``[stages]`` the node that only the stage of that number may hold; empty where nothing is pinned.
-    shared_sizes
-        What each shared parameter of the instance adds, once, to a stage that holds a user.
-    worksets
-        ``[n]`` what each node needs besides while it runs. Nodes of a stage run one after the other, so a stage needs
-        the largest of its nodes, not the sum. None are given where it is nothing.
-    reserved
-        ``[stages]`` how much less each stage may hold than the limit says; empty where all may hold the same.
-    """
-
-    sizes: IntArray
-    limit: int
-    anchors: IntArray
-    shared_sizes: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    worksets: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    reserved: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-
-    def __post_init__(self) -> None:
-        if not len(self.worksets):
-            object.__setattr__(self, "worksets", np.zeros_like(self.sizes))
-
-    @property
-    def additive(self) -> int:
-        """The most that the sizes in a stage may sum to: what is left beside the smallest of all working sets."""
-        return max(0, self.limit - int(self.worksets.min()))
-
-    def rooms(self, stages: int) -> IntArray:
-        """Return the limit of each of so many stages, ``[stages]``."""
-        return self.limit - (self.reserved if len(self.reserved) else np.zeros(stages, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,6 +60,10 @@ class Instance:
     unequal
         What everything costs on each stage, where they run on different devices; None where all stages are the same.
         The costs above are then those of a relaxation in which they are (`framework.model.unequal`).
+    working_cost
+        ``[n]`` ticks: what the working set of each node takes of the capacity while it runs. Nodes of a stage run one
+        after the other, so the largest counts among its parameters, not the sum. Empty where only parameters count;
+        stages are equal otherwise.
     """
 
     name: str
@@ -119,6 +79,7 @@ class Instance:
     shared: SharedParameters = field(default_factory=SharedParameters)
     shared_cost: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     unequal: UnequalStages | None = None
+    working_cost: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def n(self) -> int:
@@ -141,19 +102,24 @@ class Instance:
         return int(self.parameter_cost.sum()) + int(self.shared_cost.sum())
 
     @property
+    def most_held(self) -> int:
+        """What a stage of all nodes holds of what counts towards the capacity, in ticks."""
+        return self.total_parameter_cost + int(self.working_cost.max(initial=0))
+
+    @property
     def can_overflow(self) -> bool:
-        """Whether some stage can hold more parameters than the capacity."""
-        return self.total_parameter_cost > self.capacity
+        """Whether some stage can hold more than the capacity."""
+        return self.most_held > self.capacity
 
     @property
     def bounded_capacity(self) -> int:
-        """The capacity, but no more than all parameters: as good, and its product with the stages stays in int64."""
-        return min(self.capacity, self.total_parameter_cost)
+        """The capacity, but no more than all nodes hold: as good, and its product with the stages stays in int64."""
+        return min(self.capacity, self.most_held)
 
     @property
     def largest_cost(self) -> int:
         """What no stage can cost more than, in ticks: a dual bound above it says that no partition obeys the limit."""
-        overflow = max(0, self.total_parameter_cost - self.capacity)
+        overflow = max(0, self.most_held - self.capacity)
         uniform = self.total_work + int(self.tensor_cost.sum()) + overflow
         # Where no partition obeys, an entry may claim the one, and one that is given the relaxation the other.
         return uniform if self.unequal is None else max(uniform, self.unequal.largest_cost)
@@ -165,7 +131,8 @@ class Instance:
     def without_idle_parameters(self) -> Instance:
         """Return the instance without the shared parameters that neither cost anything nor count towards its limit.
 
-        These are all that count towards no limit where all parameters together fit into the capacity.
+        These are all that count towards no limit where all nodes together fit into the capacity; nor do working sets
+        cost anything there.
         """
         unequal, limit = self.unequal, self.stage_limit
         used = np.zeros(len(self.shared), np.bool_)
@@ -173,6 +140,8 @@ class Instance:
             used |= self.shared_cost > 0
             if unequal is not None:
                 used |= unequal.shared_cost.any(0)
+        elif len(self.working_cost):
+            return replace(self, working_cost=self.working_cost[:0]).without_idle_parameters()
         if limit is not None:
             used |= limit.shared_sizes > 0
         if used.all():
@@ -185,6 +154,17 @@ class Instance:
             stage_limit=None if limit is None else replace(limit, shared_sizes=limit.shared_sizes[used]),
             unequal=None if unequal is None else replace(unequal, shared_cost=unequal.shared_cost[:, used]),
         )
+
+    def without_worksets(self) -> Instance:
+        """Return the relaxation in which every node has the smallest working set of all.
+
+        A stage has the largest of its nodes, which is no smaller. That of every stage with nodes is the same then, and
+        makes the capacity smaller; below 0 the rest is forgotten, as stages may be empty.
+        """
+        if not len(self.working_cost):
+            return self
+        capacity = max(0, self.capacity - int(self.working_cost.min()))
+        return replace(self, capacity=capacity, working_cost=self.working_cost[:0])
 
     def uniform(self) -> Instance:
         """Return the relaxation in which all stages are the same (`framework.model.unequal`)."""
@@ -261,6 +241,8 @@ class Instance:
         if self.unequal is not None:
             for array in self.unequal.arrays:
                 digest.update(array.tobytes())
+        if len(self.working_cost):
+            digest.update(b"working" + self.working_cost.tobytes())
         return digest.hexdigest()
 
 
@@ -278,6 +260,7 @@ def build_instance(
     consumers: IntArray,
     shared: SharedParameters | None = None,
     shared_cost: IntArray | None = None,
+    working_cost: IntArray | None = None,
 ) -> Instance:
     """Number nodes topologically, drop unconsumed tensors, merge equal ones, and check magnitudes.
 
@@ -297,11 +280,13 @@ def build_instance(
     producer, consumer_ptr, consumers, tensor_cost = _drop_unconsumed(producer, consumer_ptr, consumers, tensor_cost)
     if shared is None or shared_cost is None:
         shared, shared_cost = SharedParameters(), np.zeros(0, np.int64)
-    # A shared parameter is paid for at most once per user, a tensor once by its producer and by each consumer.
-    paid = np.concatenate((tensor_cost, shared_cost))
-    _check_magnitudes(
-        work, parameter_cost, paid, np.concatenate((1 + np.diff(consumer_ptr), np.diff(shared.ptr))), capacity
-    )
+    if working_cost is None:
+        working_cost = np.zeros(0, np.int64)
+    # A shared parameter is paid for at most once per user, a tensor once by its producer and by each consumer, a
+    # working set once.
+    paid = np.concatenate((tensor_cost, shared_cost, working_cost))
+    times = np.concatenate((1 + np.diff(consumer_ptr), np.diff(shared.ptr), np.ones_like(working_cost)))
+    _check_magnitudes(work, parameter_cost, paid, times, capacity)
     raw = build_topology(n, producer, consumer_ptr, consumers)
     order = stable_topological_order(raw)
     rank = ranks(order)
@@ -324,6 +309,7 @@ def build_instance(
         capacity=min(int(capacity), UNLIMITED),
         topology=renumbered if _same_arrays(tensors, renumbered) else build_topology(n, *tensors),
         node_of_input=rank,
+        working_cost=working_cost[order] if len(working_cost) else working_cost,
     )
 
 
@@ -339,6 +325,7 @@ def instance_from_lists(
     parameter_cost: Sequence[int] | None = None,
     capacity: int = UNLIMITED,
     shared: Sequence[tuple[int, Sequence[int]]] = (),
+    working_cost: Sequence[int] = (),
     name: str = "instance",
 ) -> Instance:
     """Build an instance from plain lists; for tests and notebooks.
@@ -359,6 +346,7 @@ def instance_from_lists(
         consumers=np.array([v for _, _, consumers in tensors for v in sorted(set(consumers))], np.int64),
         shared=shared_by([users for _, users in shared]),
         shared_cost=np.array([cost for cost, _ in shared], np.int64),
+        working_cost=np.array(working_cost, np.int64),
     )
 
 

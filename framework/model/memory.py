@@ -112,6 +112,26 @@ def node_memory(graph: ModelGraph) -> NodeMemory:
     )
 
 
+def working_sets(graph: ModelGraph) -> IntArray:
+    """Return what each node of a graph with bytes needs while it runs, as exact integers, ``[n]``.
+
+    Raises
+    ------
+    UserError
+        If one is too much to be counted.
+    """
+    assert isinstance(graph.costs, PhysicalCosts)
+    sizes = _working_bytes(graph.topology, graph.costs)
+    if sizes.max() >= LARGEST_SIZE:
+        node = graph.node_names[int(sizes.argmax())]
+        raise UserError(
+            f"the tensors of node {node!r} add up to {sizes.max():.3g} bytes, too much to be counted",
+            where=graph.source,
+            hint="check the sizes of its tensors, or do not count activations",
+        )
+    return sizes.astype(np.int64)
+
+
 def _working_bytes(top: Topology, costs: PhysicalCosts) -> FloatArray:
     working = np.ceil(costs.workspace_bytes)
     sizes = np.ceil(costs.tensor_bytes)

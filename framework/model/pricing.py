@@ -10,16 +10,19 @@ Two kinds of cost would coarsen the tick until work is rounded away, and are bou
 - *A dear tensor.* One stage that holds everything costs U = all work + all overflow. A partition that cuts a tensor
   dearer than U costs more than that, so the tensor is never cut in an optimal one, and counting it as one tick more
   than U changes no optimum. Where pins or a memory limit forbid that one stage, it is a relaxation: costs only fall.
-- *Parameters that always fit.* Where all parameters together do not exceed the capacity, no stage overflows.
+- *Parameters that always fit.* Where all parameters together, and the largest working set if these count, do not
+  exceed the capacity, no stage overflows.
 
 Both are said of each kind of device where stages run on different ones: a tensor that costs more on its device than
 everything does there costs more than everything does on the device where that is cheapest.
+
+Where the device counts activations, state is a part of the parameters of a node, and each node has a working set.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +34,7 @@ from framework.model.device_chain import DeviceChain, Devices
 from framework.model.exact import Rounding
 from framework.model.graph import ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, build_instance
+from framework.model.memory import working_sets
 from framework.model.unequal import make_unequal
 
 TARGET_WORK = 1e12
@@ -44,6 +48,13 @@ _LARGEST_EXPONENT = 300
 
 _WHOLE = 2.0**-49
 """A float this close to a whole number, relatively, is that number: 0.6 * 10^12 is 6 * 10^11."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Priced(PricedCosts):
+    """Costs in one unit, and what the working set of each node takes of the capacity: none where they do not count."""
+
+    working_cost: IntArray | NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,37 +138,39 @@ def _scaled(graph: ModelGraph, priced: PricedCosts, capped: int) -> tuple[Priced
 
 def _in_ticks(graph: ModelGraph, priced: PricedCosts, scale: float, capped: int) -> Quantised:
     """Round costs down to ticks and the capacity up, and say how much that loses."""
-    columns = (priced.work, priced.parameter_cost, priced.tensor_cost, priced.shared_cost)
+    columns = (priced.work, priced.parameter_cost, priced.tensor_cost, priced.shared_cost, _working(priced))
     ticks, lost = zip(*(_round_down(a, scale) for a in columns), strict=True)
     capacity, spare = UNLIMITED, 0.0
     scaled = math.inf if priced.capacity is None else float(priced.capacity) * scale
     if scaled < UNLIMITED:
         capacity = round(scaled) if _is_whole(scaled) else math.ceil(scaled)
         spare = capacity - scaled
-    whole = PricedCosts(
+    whole = _Priced(
         unit=priced.unit,
         work=ticks[0],
         parameter_cost=ticks[1],
         tensor_cost=ticks[2],
         capacity=capacity,
         shared_cost=ticks[3],
+        working_cost=ticks[4],
     )
     instance = _build(graph, whole, scale, capacity)
-    # In ticks nothing may overflow while the graph's own numbers do, by less than rounding takes away.
-    lost_parameters = lost[1] + lost[3] + spare
-    overflows = instance.total_parameter_cost + lost_parameters * (1 + 1e-6) >= instance.capacity
+    # In ticks nothing may overflow while the graph's own numbers do, by less than rounding takes away. Of working sets
+    # only one counts, which loses less than a tick.
+    lost_parameters = lost[1] + lost[3] + min(lost[4], 1.0) + spare
+    overflows = instance.most_held + lost_parameters * (1 + 1e-6) >= instance.capacity
     stage_ticks = lost[0] + lost[2] + (lost_parameters if overflows else 0.0)
     rounding = Rounding(
         ticks_per_unit=scale,
         exact=False,
         # The sums above are floats themselves: a millionth more than covers their own rounding.
         stage_ticks=math.ceil(stage_ticks * (1 + 1e-6)),
-        parameter_ticks=instance.total_parameter_cost if overflows else 0,
+        parameter_ticks=instance.most_held if overflows else 0,
         capped_tensors=capped,
     )
     if overflows or priced.work.any():
         # Otherwise one stage costs nothing, and that is exact.
-        everything = instance.total_work + max(0, instance.total_parameter_cost - instance.capacity)
+        everything = instance.total_work + max(0, instance.most_held - instance.capacity)
         check_rounding(rounding, everything, graph)
     return Quantised(instance=instance, rounding=rounding)
 
@@ -197,6 +210,7 @@ def _build(graph: ModelGraph, whole: PricedCosts, scale: float, capacity: float 
             consumers=graph.topology.consumers,
             shared=graph.shared,
             shared_cost=np.asarray(whole.shared_cost, np.int64),
+            working_cost=np.asarray(_working(whole), np.int64),
         )
     except OverflowError as error:
         raise UserError(str(error), where=graph.source, hint="scale the costs down") from error
@@ -208,18 +222,31 @@ def _bounded(priced: PricedCosts, *, whole: bool) -> tuple[PricedCosts, int]:
     Floats are capped a little above what one stage costs, however their sums were rounded.
     """
     work, parameters = _total(priced.work), _total(priced.parameter_cost) + _total(priced.shared_cost)
+    if len(working := _working(priced)):
+        parameters += float(working.max())
     changed = priced
     overflow: int | float = 0
     if priced.capacity is not None and parameters * (1 if whole else 1 + 1e-9) > priced.capacity:
         overflow = max(0, parameters - priced.capacity)
     else:
         nothing = np.zeros(len(priced.work), np.int64), np.zeros(len(priced.shared_cost), np.int64)
-        changed = replace(changed, parameter_cost=nothing[0], shared_cost=nothing[1], capacity=None)
+        changed = PricedCosts(
+            unit=priced.unit,
+            work=priced.work,
+            parameter_cost=nothing[0],
+            tensor_cost=priced.tensor_cost,
+            capacity=None,
+            shared_cost=nothing[1],
+        )
     cap = work + overflow + 1 if whole else (work + overflow) * (1 + 1e-9)
     dear = priced.tensor_cost > cap
     if dear.any():
         changed = replace(changed, tensor_cost=np.where(dear, cap, priced.tensor_cost))
     return changed, int(dear.sum())
+
+
+def _working(priced: PricedCosts) -> IntArray | NDArray[np.float64]:
+    return priced.working_cost if isinstance(priced, _Priced) else np.zeros(0)
 
 
 def _total(values: IntArray | NDArray[np.float64]) -> int | float:
@@ -303,13 +330,18 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
     unlimited = memory is None or math.isinf(memory)
     # What has no bytes is a dependency: nothing is handed over.
     sent = costs.tensor_bytes > 0
-    return PricedCosts(
+    parameters, working = costs.parameter_bytes / device.link_bandwidth, np.zeros(0)
+    if device.activations and not unlimited:
+        parameters = parameters + costs.state_bytes / device.link_bandwidth
+        working = working_sets(graph) / device.link_bandwidth
+    return _Priced(
         unit="s",
         work=seconds,
-        parameter_cost=costs.parameter_bytes / device.link_bandwidth,
+        parameter_cost=parameters,
         tensor_cost=costs.tensor_bytes / device.link_bandwidth + np.where(sent, device.link_latency, 0.0),
         capacity=None if unlimited or memory is None else memory / device.link_bandwidth,
         shared_cost=costs.shared_bytes / device.link_bandwidth,
+        working_cost=working,
     )
 
 
@@ -324,6 +356,7 @@ def _chargeable_total(graph: ModelGraph, priced: PricedCosts) -> float:
     touches = 1 + np.diff(graph.topology.consumer_ptr)
     nodes = np.sum(priced.work, dtype=np.float64) + np.sum(priced.parameter_cost, dtype=np.float64)
     shared = np.sum(priced.shared_cost * np.diff(graph.shared.ptr).astype(np.float64))
+    nodes += np.sum(_working(priced), dtype=np.float64)
     return float(nodes + shared + np.sum(priced.tensor_cost * touches.astype(np.float64)))
 
 

@@ -72,6 +72,10 @@ class Problem:
         """Return the relaxation in which one user pays for each shared parameter (`Instance.charged`)."""
         return self if not len(self.instance.shared) else self.on(self.instance.charged(), self.windows)
 
+    def without_worksets(self) -> Problem:
+        """Return the relaxation in which all working sets are the smallest (`Instance.without_worksets`)."""
+        return self if not len(self.instance.working_cost) else self.on(self.instance.without_worksets(), self.windows)
+
     def uniform(self) -> Problem:
         """Return the relaxation in which all stages are the same (`Instance.uniform`)."""
         instance = self.instance.uniform()
@@ -213,12 +217,14 @@ def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
     cut = cut_tensors(topology, stage, k)
     if instance.unequal is not None:
         return _unequal_costs(instance, instance.unequal, stage, cut)
-    parameters = _sum_by(stage, instance.parameter_cost, k) + instance.shared.sums(instance.shared_cost, stage, k)
+    held = _sum_by(stage, instance.parameter_cost, k) + instance.shared.sums(instance.shared_cost, stage, k)
+    if len(instance.working_cost):
+        held += _largest_by(stage, instance.working_cost, k)
     return StageCosts(
         work=_sum_by(stage, instance.work, k),
         inbound=_sum_by(cut.stage, instance.tensor_cost[cut.tensor], k),
         outbound=_sum_by(cut.home, instance.tensor_cost[cut.leaving], k),
-        overflow=np.maximum(parameters - instance.capacity, 0),
+        overflow=np.maximum(held - instance.capacity, 0),
     )
 
 
@@ -256,9 +262,7 @@ def check_limit(problem: Problem, partition: Partition) -> None:
     stage = np.asarray(partition.stage_of, np.int64)
     held = _sum_by(stage, limit.sizes, problem.stages)
     held += problem.instance.shared.sums(limit.shared_sizes, stage, problem.stages)
-    working = np.zeros(problem.stages, np.int64)
-    np.maximum.at(working, stage, limit.worksets)
-    held += working
+    held += _largest_by(stage, limit.worksets, problem.stages)
     if len(limit.reserved):
         held += limit.reserved
     fullest = int(held.argmax())
@@ -275,6 +279,13 @@ def obeys(problem: Problem, partition: Partition) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _largest_by(keys: IntArray, values: IntArray, k: int) -> IntArray:
+    """Return the largest value of each key, ``[k]``; 0 where there is none."""
+    largest = np.zeros(k, np.int64)
+    np.maximum.at(largest, keys, values)
+    return largest
 
 
 def _sum_by(keys: IntArray, values: IntArray, k: int) -> IntArray:

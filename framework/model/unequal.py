@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from framework.errors import UserError
 from framework.model.arrays import IntArray
 
 if TYPE_CHECKING:
@@ -138,7 +139,14 @@ def make_unequal(base: Instance, kinds: Sequence[Instance], device: IntArray) ->
     ------
     ValueError
         If the instances differ in structure.
+    UserError
+        If working sets count in one of them.
     """
+    if any(len(kind.working_cost) for kind in kinds):
+        raise UserError(
+            "working sets count towards the fast memory where all devices are the same only",
+            hint="drop `activations`, or give one device",
+        )
     top = kinds[0].topology
     for other in kinds[1:]:
         same = (

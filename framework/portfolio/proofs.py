@@ -99,5 +99,6 @@ def _relaxations(problem: Problem) -> dict[str, Problem]:
     """A problem and what entries may be given in its place, by the digests of their instances."""
     free = problem.without_limit()
     counted = (free.charged(), free, problem.charged(), problem)
-    every = (*(posed.uniform() for posed in counted), *counted)
+    uniform = [posed.uniform() for posed in counted]
+    every = (*(posed.without_worksets() for posed in uniform), *uniform, *counted)
     return {posed.instance.sha256(): posed for posed in every}

@@ -71,13 +71,17 @@ def _exhaust(problem: Problem) -> int:
 
 
 class RationalCosts(NamedTuple):
-    """Costs of nodes, tensors and shared parameters, and the capacity, in rational numbers of one unit."""
+    """Costs of nodes, tensors and shared parameters, and the capacity, in rational numbers of one unit.
+
+    `working` is what the working set of each node takes of the capacity; none where these do not count.
+    """
 
     work: list[Fraction]
     parameters: list[Fraction]
     sent: list[Fraction]
     shared: list[Fraction]
     capacity: Fraction | None
+    working: Sequence[Fraction] = ()
 
 
 def fraction_optimum(
@@ -109,6 +113,7 @@ def _fraction_cost(graph: ModelGraph, costs: RationalCosts, stage: int) -> Fract
     total = sum((costs.work[v] for v in inside), Fraction(0))
     if costs.capacity is not None:
         held = sum((costs.parameters[v] for v in inside), Fraction(0)) + _of_shared(graph.shared, costs.shared, stage)
+        held += max((costs.working[v] for v in inside), default=Fraction(0)) if costs.working else 0
         total += max(Fraction(0), held - costs.capacity)
     return total + sum((costs.sent[t] for t in _cut(graph.topology, stage)), Fraction(0))
 
@@ -139,12 +144,21 @@ def rational_costs(graph: ModelGraph, read: Callable[[float], Fraction], device:
         work.append(
             max(read(float(flops)) / read(device.peak_flops), read(float(moved)) / read(device.memory_bandwidth))
         )
+    parameters = [read(value) / link for value in costs.parameter_bytes.tolist()]
+    working: list[Fraction] = []
+    if device.activations:
+        parameters = [own + read(held) / link for own, held in zip(parameters, costs.state_bytes.tolist(), strict=True)]
+        top, working = graph.topology, [Fraction(math.ceil(size)) for size in costs.workspace_bytes.tolist()]
+        for t, size in enumerate(costs.tensor_bytes.tolist()):
+            for v in [int(top.producer[t]), *_row(top, t)]:
+                working[v] += math.ceil(size)
     return RationalCosts(
         work=work,
-        parameters=[read(value) / link for value in costs.parameter_bytes.tolist()],
+        parameters=parameters,
         sent=[read(value) / link + latency if value else Fraction(0) for value in costs.tensor_bytes.tolist()],
         shared=[read(value) / link for value in costs.shared_bytes.tolist()],
         capacity=None if device.fast_memory is None else read(device.fast_memory) / link,
+        working=[size / link for size in working],
     )
 
 
@@ -205,6 +219,7 @@ def stage_cost(instance: Instance, stage: int) -> int:
     total = sum(int(instance.work[v]) for v in range(instance.n) if stage >> v & 1)
     parameters = sum(int(instance.parameter_cost[v]) for v in range(instance.n) if stage >> v & 1)
     parameters += _of_shared(instance.shared, instance.shared_cost.tolist(), stage)
+    parameters += max((size for v, size in enumerate(instance.working_cost.tolist()) if stage >> v & 1), default=0)
     total += max(0, parameters - instance.capacity)
     return total + sum(int(instance.tensor_cost[t]) for t in _cut(instance.topology, stage))
 

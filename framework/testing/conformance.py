@@ -36,6 +36,7 @@ from framework.testing.instances import (
     random_problem,
     random_shared_problem,
     random_unequal_problem,
+    random_workset_problem,
 )
 from framework.wording import counted
 
@@ -127,6 +128,12 @@ class Conformance:
         for seed in self.seeds[:12]:
             label = f"random_memory_problem({seed})"
             assert_bounds_hold(self.entry, random_memory_problem(seed), label=label, seconds=self.seconds)
+
+    def test_working_sets_count_towards_the_capacity(self) -> None:
+        """Where they do, no bound is above the optimum; exact entries that count them close the gap."""
+        for seed in self.seeds[:12]:
+            label = f"random_workset_problem({seed})"
+            assert_bounds_hold(self.entry, random_workset_problem(seed), label=label, seconds=self.seconds)
 
     def test_unequal_stages_are_priced_each(self) -> None:
         """On different devices no bound is above the optimum; exact entries that tell them apart close the gap."""
@@ -247,6 +254,8 @@ def assert_bounds_hold(entry: str, problem: Problem, *, label: str, seconds: flo
         needed.add(Feature.LIMITS)
     if len(problem.instance.shared):
         needed.add(Feature.SHARED)
+    if len(problem.instance.working_cost):
+        needed.add(Feature.WORKSETS)
     if problem.instance.unequal is not None:
         needed.add(Feature.UNEQUAL)
     closes = needed <= features

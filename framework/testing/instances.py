@@ -128,6 +128,31 @@ def random_memory_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) ->
     return Problem(instance=instance, stages=stages)
 
 
+def random_workset_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
+    """Return a random problem whose working sets count towards the capacity; some have limits or pins."""
+    rng = np.random.default_rng([seed, 37])
+    base = random_shared_problem(seed, max_nodes).instance if rng.random() < 0.3 else random_instance(seed, max_nodes)
+    base = contract(replace(base, stage_limit=None), np.arange(base.n))
+    stages, highest = int(rng.integers(1, max_stages + 1)), max(2, int(base.parameter_cost.max()), int(base.work.max()))
+    least = int(rng.choice([0, highest // 2, 2 * highest]))
+    working = rng.integers(least, least + int(rng.choice([2, highest, 3 * highest])), base.n).astype(np.int64)
+    most = base.total_parameter_cost + int(working.max())
+    capacity = int(rng.integers(0, 1 + (most if rng.random() < 0.5 else int(working.max()))))
+    instance = replace(base, working_cost=working, capacity=capacity)
+    if rng.random() < 0.2:
+        # A limit beside streaming: its working sets are the same, in another unit.
+        sizes, held_once = (rng.integers(0, 9, count).astype(np.int64) for count in (base.n, len(base.shared)))
+        worksets = working // max(1, highest // 8)
+        most = int(sizes.sum() + held_once.sum() + worksets.max())
+        limit = int(rng.integers(most // 2, most + 1))
+        instance = limit_memory(instance, sizes, limit, stages, held_once, worksets, streams=True)
+    if rng.random() < 0.2:
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
 def random_unequal_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
     """Return a random problem whose stages run on two or three kinds of devices.
 

@@ -81,8 +81,8 @@ def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
 def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
     """Return the graph of `random_wide_graph` with FLOPs, seconds and bytes, a device, and a number of stages.
 
-    Half of the devices have a latency, of up to all work together. Some tensors have no bytes, and some
-    nodes a measured time.
+    Half of the devices have a latency, of up to all work together; a third count activations. Some tensors have no
+    bytes, and some nodes a measured time, state and workspace.
     """
     graph, stages = random_wide_graph(seed)
     rng = np.random.default_rng([seed, 13])
@@ -96,6 +96,8 @@ def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
     work = (flops.sum() + moved.sum()) / speed + float(np.nansum(seconds)) + 1e-9
     link = float(f"{(sent.sum() + 1) / work * 10 ** rng.uniform(-1, 4):.3g}")
     latency = float(f"{work * 10 ** rng.uniform(-5, 0):.3g}") if rng.random() < 0.5 else 0.0
+    more = np.random.default_rng([seed, 14])
+    held, needed = (_costs(more, n, whole=True) * (more.random() < 0.5) / 2 for _ in range(2))
     costs = PhysicalCosts(
         flops=flops,
         parameter_bytes=parameters,
@@ -103,6 +105,8 @@ def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
         seconds=seconds,
         tensor_bytes=sent,
         shared_bytes=shared,
+        state_bytes=held,
+        workspace_bytes=needed,
     )
     device = Device(
         name=f"wide-{seed}",
@@ -111,6 +115,7 @@ def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
         link_bandwidth=link,
         link_latency=latency,
         fast_memory=float(parameters.sum()) * float(rng.choice([0.0, 0.3, 0.999])) if rng.random() < 0.6 else None,
+        activations=more.random() < 0.35,
     )
     return replace(graph, costs=costs), device, stages
 
@@ -221,7 +226,7 @@ def _cuts_a_dear_tensor(graph: ModelGraph, device: Devices | None, stage_of: Int
     cut = cut_tensors(graph.topology, stage_of, int(stage_of.max()) + 1)
     for kind in device.kinds if isinstance(device, DeviceChain) else (device,):
         costs = rational_costs(graph, Fraction, kind)
-        everything = sum([*costs.work, *costs.parameters, *costs.shared], Fraction(0))
+        everything = sum([*costs.work, *costs.parameters, *costs.shared, *costs.working], Fraction(0))
         if any(costs.sent[t] > everything / 2 for t in cut.leaving.tolist()):
             return True
     return False

@@ -301,6 +301,8 @@ def costs_alone(instance: Instance) -> IntArray:
     top = instance.topology
     nodes = np.arange(instance.n, dtype=np.int64)
     parameters = instance.parameter_cost + instance.shared.sums(instance.shared_cost, nodes, instance.n)
+    if len(instance.working_cost):
+        parameters = parameters + instance.working_cost
     cost: IntArray = instance.work + np.maximum(parameters - instance.bounded_capacity, 0)
     np.add.at(cost, top.producer, instance.tensor_cost)
     np.add.at(cost, top.consumers, np.repeat(instance.tensor_cost, np.diff(top.consumer_ptr)))

@@ -1,24 +1,19 @@
 """The model of `framework.structure.models.stages_cp` with a hard limit on what a stage holds, exactly.
 
 One more row a stage: the sizes of the nodes in it, and of the shared parameters it holds, and its largest working set
-sum to at most the stage's limit L. The working sets W_0 < W_1 < ... of the nodes that a stage can have become W_0,
-which a stage without nodes is charged as well (where it is too much, no node is let in instead), and W_i - W_(i-1) for
-each i > 0 with a literal that is true if the stage has a node with W_i or more. Sizes are divided by their greatest
-common divisor d first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at most
-d floor(L / d). Where numbers are still too large for CP-SAT (see `framework.structure.models.stages_cp`), the row is
-written in two digits as there.
+sum to at most the stage's limit L. Working sets are counted as in the rows of costs; a stage without nodes is charged
+the smallest that a node in it can have, and where that is too much, no node is let in instead. Sizes are divided by
+their greatest common divisor d first, and L by d rounded down: a sum of multiples of d is at most L exactly if it is at
+most d floor(L / d). Where numbers are still too large for CP-SAT (see `framework.structure.models.stages_cp`), the row
+is written in two digits as there.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
-from framework.structure.models.stages_cp import SAFE_RESOLUTION, StageModel, negated
-
-Terms = list[tuple[Any, int]]
-"""Literals, or True or False where a window decides, and their coefficients."""
+from framework.structure.models.stages_cp import SAFE_RESOLUTION, StageModel, Terms
 
 
 class LimitedStageModel(StageModel):
@@ -42,7 +37,8 @@ class LimitedStageModel(StageModel):
         for b, (terms, held) in enumerate(zip(rows, self._held, strict=True)):
             self._tick()
             terms += [(literal, min(shared_sizes[q] // divisor, most[b] + 1)) for q, literal in held if shared_sizes[q]]
-            least = self._add_worksets(b, [min(size // divisor, most[b] + 1) for size in worksets], terms)
+            clipped_sets = [min(size // divisor, most[b] + 1) for size in worksets]
+            least = self._add_worksets(b, clipped_sets, terms, most[b] + 1)
             if least > most[b]:
                 self._keep_empty(b)
             else:
@@ -51,23 +47,6 @@ class LimitedStageModel(StageModel):
     def _keep_empty(self, b: int) -> None:
         for v in range(self.problem.instance.n):
             self._add_clause([self._literal(v, b)], [self._literal(v, b - 1)])
-
-    def _add_worksets(self, b: int, worksets: list[int], terms: Terms) -> int:
-        """Add to the terms what stage b needs beyond the smallest working set of the nodes it can have; return that."""
-        nodes = [v for v in range(len(worksets)) if self.earliest[v] <= b <= self.latest[v]]
-        levels = sorted({worksets[v] for v in nodes})
-        if not levels:
-            return 0
-        reached = {size: self.model.new_bool_var("") for size in levels[1:]}
-        for lower, size in pairwise(levels):
-            terms.append((reached[size], size - lower))
-            if lower in reached:
-                self.model.add_implication(reached[size], reached[lower])
-        for v in nodes:
-            if worksets[v] in reached:
-                here = [self._literal(v, b), negated(self._literal(v, b - 1))]
-                self._add_clause(here, [reached[worksets[v]]])
-        return levels[0]
 
     def _add_at_most(self, terms: Terms, most: int) -> None:
         """Add that the terms sum to at most `most`, in two digits where that is large."""

@@ -10,7 +10,10 @@ in which it alone, with its overflow, costs more than the threshold. The windows
 relaxation, which hold as well. Of the stages up to b all have a node's work at least where it is cheapest among them.
 
 A shared parameter has a literal for each stage, which every user in the stage implies; it is counted among the
-parameters of the stage.
+parameters of the stage. So is the largest working set, where these count: with the sizes W_0 < W_1 < ... of the nodes
+that the stage can have, and a base W = W_-1 of at most W_0, it is W, and W_i - W_(i-1) with a literal that is true if
+the stage has a node with W_i or more. A stage without nodes is charged W, too: at most the capacity, so that it pays
+for nothing.
 
 Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(capacity / g). For every node set S the
 coarse cost is an integer and at most f(S) / g, since floors only lower sums, and max(0, p(S) - capacity) falls
@@ -48,6 +51,9 @@ from framework.structure.poset.stage_windows import StageWindows
 SAFE_RESOLUTION = 1 << 26
 """Coarse ticks in a limit: products of a coefficient or a sum of work with a limit stay far below 2^62."""
 _CHECK_EVERY = 512
+
+Terms = list[tuple[Any, int]]
+"""Literals, or True or False where a window decides, and their coefficients."""
 
 
 class ModelParts:
@@ -111,7 +117,8 @@ class StageModel:
             raise ValueError("exact ticks are for decisions")
         self.problem, self.k = problem, problem.useful_stages
         self._prices = prices = problem.prices
-        self._overflows = prices.parameter_cost.sum(1) + prices.shared_cost.sum(1) > prices.capacity
+        most_held = prices.parameter_cost.sum(1) + prices.shared_cost.sum(1)
+        self._overflows = most_held + problem.instance.working_cost.max(initial=0) > prices.capacity
         largest = threshold + int(prices.capacity[self._overflows].max(initial=0))
         self.unit = max(1, -(-largest // self._resolution(resolution, largest)))
         self.threshold, self.limit = threshold, threshold // self.unit
@@ -144,6 +151,10 @@ class StageModel:
         shared = np.minimum(prices.shared_cost, most).tolist()
         for terms, held, device in zip(self._parameters, self._held, prices.device.tolist(), strict=True):
             terms += [(literal, shared[device][q]) for q, literal in held if shared[device][q]]
+        self._allowances = prices.capacity[prices.device].tolist()
+        working = np.minimum(problem.instance.working_cost, most.max()).tolist()
+        for b, terms in enumerate(self._parameters if working else []):
+            self._allowances[b] -= self._add_worksets(b, working, terms, self._allowances[b])
         self._add_transfers(np.minimum(prices.tensor_cost, largest + 1))
         self._add_limits()
         self._add_prefix_limits()
@@ -243,6 +254,26 @@ class StageModel:
                 if any(clauses):
                     self._held[b].append((q, literal))
 
+    def _add_worksets(self, b: int, worksets: list[int], terms: Terms, most: int) -> int:
+        """Add to the terms what stage b needs beyond the smallest working set of the nodes it can have; return that.
+
+        Where the smallest is above `most`, that is returned in its place, and the rest of it added.
+        """
+        nodes = [v for v in range(len(worksets)) if self.earliest[v] <= b <= self.latest[v]]
+        sizes = sorted({worksets[v] for v in nodes})
+        base = min(sizes[0], most) if sizes else 0
+        reached = {size: self.model.new_bool_var("") for size in sizes if size > base}
+        for lower, size in pairwise([base, *reached]):
+            terms.append((reached[size], size - lower))
+            if lower in reached:
+                self.model.add_implication(reached[size], reached[lower])
+        for v in nodes:
+            self._tick()
+            if worksets[v] in reached:
+                here = [self._literal(v, b), negated(self._literal(v, b - 1))]
+                self._add_clause(here, [reached[worksets[v]]])
+        return base
+
     def _add_transfers(self, costs: IntArray) -> None:
         top, device = self.problem.instance.topology, self._prices.device.tolist()
         ptr, pins = top.consumer_ptr.tolist(), top.consumers.tolist()
@@ -275,12 +306,11 @@ class StageModel:
                     self._loads[b].append((inward, cost[device[b]]))
 
     def _add_limits(self) -> None:
-        capacity = self._prices.capacity.tolist()
-        for b, device in enumerate(self._prices.device.tolist()):
+        for b, allowance in enumerate(self._allowances):
             self._tick(len(self._loads[b]) + len(self._parameters[b]))
             self._add_row(self._loads[b], 0)
             if self._parameters[b]:
-                self._add_row(self._loads[b] + self._parameters[b], capacity[device])
+                self._add_row(self._loads[b] + self._parameters[b], allowance)
 
     def _add_row(self, terms: list[tuple[Any, int]], allowance: int) -> None:
         """Add that the terms sum to at most the bottleneck plus an allowance, coarsely or in two digits."""
@@ -334,7 +364,7 @@ class StageModel:
 def estimated_size(problem: Problem) -> int:
     """Return roughly how many literals and clauses a model without windows has."""
     instance, k = problem.instance, problem.useful_stages
-    pins = 2 * instance.topology.pins + len(instance.shared.users)
+    pins = 2 * instance.topology.pins + len(instance.shared.users) + 2 * len(instance.working_cost)
     return k * (2 * instance.n + instance.topology.edges + 2 * instance.m + len(instance.shared) + pins)
 
 

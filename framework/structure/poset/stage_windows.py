@@ -9,6 +9,9 @@ descendants and v the last k - j + 1: hence
 
 A parameter that several nodes use is in the weight of a set of nodes once: each use is in some stage, which holds it.
 
+Where working sets count towards the capacity, every stage with nodes has at least the smallest of all: the capacity is
+smaller by that much.
+
 A hard limit on what a stage holds is a third weight, with a limit that no T changes.
 
 An empty window refutes T. Source: windows on prefixes as in Archer et al., ICML 2024; both weights: this project.
@@ -47,7 +50,8 @@ class StageWindows:
         # (weight, that of shared parameters, multiple of T in its limit, what the limit exceeds that by)
         weights = [(instance.work, nothing, 1, 0)]
         if instance.can_overflow:
-            weights.append((instance.work + instance.parameter_cost, instance.shared_cost, 1, instance.capacity))
+            capacity = instance.without_worksets().capacity
+            weights.append((instance.work + instance.parameter_cost, instance.shared_cost, 1, capacity))
         if instance.stage_limit is not None:
             limit = instance.stage_limit
             weights.append((limit.sizes, limit.shared_sizes, 0, limit.additive))

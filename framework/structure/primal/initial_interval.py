@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from framework.model.arrays import IntArray
-from framework.model.instance import Instance, StageLimit
+from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.stage_limit import StageLimit
 from framework.structure.primal.unrelated_machines import bound_by_weights, quick_weights
 
 _WORK_FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
@@ -30,7 +31,8 @@ def simple_bound(problem: Problem) -> int:
     instance, k = problem.instance, problem.useful_stages
     if instance.stage_limit is not None and _cannot_hold(instance, instance.stage_limit, k):
         return instance.largest_cost + 1
-    beyond = max(0, instance.total_parameter_cost - k * instance.capacity)
+    # Whatever working set a stage has, it is no smaller than the smallest.
+    beyond = max(0, instance.total_parameter_cost - k * instance.without_worksets().capacity)
     average = -(-(instance.total_work + beyond) // k)
     if instance.unequal is not None:
         average = max(average, bound_by_weights(instance, quick_weights(instance)))

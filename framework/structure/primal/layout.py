@@ -9,7 +9,7 @@ import numpy as np
 from framework.model.arrays import IntArray, take_rows
 from framework.model.instance import Instance
 from framework.model.topology import TopologyArrays
-from framework.structure.kernel import allocating_kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 WORK, PARAMETERS, REST, PRODUCED, NEEDED = range(5)
 """Rows of `Layout.prefix`."""
@@ -48,7 +48,10 @@ class Layout(NamedTuple):
     reach
         ``[n]`` where segments from j end at the latest.
     capacity
-        Parameters that a segment holds free of charge.
+        What a segment holds free of charge: parameters, and its largest working set where these count.
+    working
+        ``[levels, n]`` the largest working set at the 2^level positions from each on (as far as there are so many); no
+        levels where working sets do not count.
     """
 
     prefix: IntArray
@@ -59,6 +62,7 @@ class Layout(NamedTuple):
     uses: IntArray
     reach: IntArray
     capacity: int
+    working: IntArray
 
 
 def lay_out(instance: Instance, order: IntArray) -> Layout:
@@ -79,6 +83,7 @@ def lay_out(instance: Instance, order: IntArray) -> Layout:
         uses=np.empty((3, len(shared.users)), np.int64),
         reach=np.full(n, n, np.int64),
         capacity=instance.bounded_capacity,
+        working=np.zeros((0, n), np.int64),
     )
     costs = (instance.work, instance.parameter_cost, instance.tensor_cost)
     if not _fill(order, *costs, instance.topology.arrays, layout):
@@ -90,7 +95,33 @@ def lay_out(instance: Instance, order: IntArray) -> Layout:
         # The shared parameter of each entry of `uses`, which come in the order of the nodes.
         _, parameter = take_rows(used_ptr, used, order)
         _fill_reach(held, limit.worksets[order], limit.limit, limit.shared_sizes[parameter], layout)
+    if len(instance.working_cost):
+        layout = layout._replace(working=_range_maxima(instance.working_cost[order]))
     return layout
+
+
+def _range_maxima(values: IntArray) -> IntArray:
+    """Return the largest of the 2^level values from each position on; fewer at the end."""
+    levels = len(values).bit_length()
+    maxima = np.empty((levels, len(values)), np.int64)
+    for level in range(levels):
+        if level == 0:
+            maxima[0] = values
+            continue
+        half = 1 << (level - 1)
+        maxima[level] = maxima[level - 1]
+        np.maximum(maxima[level - 1, :-half], maxima[level - 1, half:], out=maxima[level, :-half])
+    return maxima
+
+
+@kernel
+def largest_working(first: int, last: int, layout: Layout) -> int:
+    """Return the largest working set of the segment [first, last), which is not empty."""
+    level = 0
+    while 2 << level <= last - first:
+        level += 1
+    working = layout.working[level]
+    return int(max(working[first], working[last - (1 << level)]))
 
 
 @allocating_kernel

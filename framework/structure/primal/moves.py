@@ -20,7 +20,8 @@ class Nodes(NamedTuple):
 
     Where stages are unequal, costs have a row for each kind of device, and `device` is the kind of each stage. Kernels
     are compiled once for either shape (see `_priced`), so that equal stages pay nothing. `worksets` are the distinct
-    working sets, ascending, and `level` says which of them each node has.
+    working sets that a hard limit counts, ascending, `working_cost` what they take of the capacity, and `level` says
+    which of them each node has. The first is that of a stage without nodes: 0.
     """
 
     device: IntArray
@@ -44,6 +45,7 @@ class Nodes(NamedTuple):
     shared_sizes: IntArray
     level: IntArray
     worksets: IntArray
+    working_cost: IntArray
 
 
 class Walk(NamedTuple):
@@ -65,14 +67,28 @@ class Walk(NamedTuple):
 
 
 def nodes_of(problem: Problem) -> Nodes:
-    """Return what the kernels need of a problem."""
+    """Return what the kernels need of a problem.
+
+    Raises
+    ------
+    ValueError
+        If working sets count both in a limit and towards the capacity, and are not in the same order in both.
+    """
     instance, top = problem.instance, problem.instance.topology
     limit, shared = instance.stage_limit, instance.shared
     costs = instance if instance.unequal is None else instance.unequal
     used_ptr, used = shared.of_nodes(instance.n)
-    worksets, level = np.unique(
-        np.zeros(instance.n, np.int64) if limit is None else limit.worksets, return_inverse=True
+    nothing = np.zeros(instance.n, np.int64)
+    pairs = np.stack(
+        (
+            nothing if limit is None else limit.worksets,
+            instance.working_cost if len(instance.working_cost) else nothing,
+        ),
+        axis=1,
     )
+    sets, level = np.unique(np.concatenate((np.zeros((1, 2), np.int64), pairs)), axis=0, return_inverse=True)
+    if (np.diff(sets[:, 1]) < 0).any():
+        raise ValueError("working sets are in another order in the limit than they are towards the capacity")
     return Nodes(
         device=problem.prices.device,
         work=costs.work,
@@ -93,8 +109,9 @@ def nodes_of(problem: Problem) -> Nodes:
         used=used,
         shared_cost=costs.shared_cost,
         shared_sizes=np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes,
-        level=level.astype(np.int64),
-        worksets=worksets,
+        level=level.reshape(-1)[1:].astype(np.int64),
+        worksets=np.ascontiguousarray(sets[:, 0]),
+        working_cost=np.ascontiguousarray(sets[:, 1]),
     )
 
 
@@ -168,9 +185,15 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
             walk.beyond_limit[b] += nodes.shared_sizes[q]
         walk.users[q, b] += 1
     if len(nodes.worksets) > 1:
+        working = nodes.working_cost
+        from_a -= max(0, excess[a] + working[walk.highest[a]])
+        to_b -= max(0, excess[b] + working[walk.highest[b]])
         _move_workset(nodes.level[v], a, b, walk)
-    from_a += max(0, excess[a] - less) - max(0, excess[a])
-    to_b += max(0, excess[b] + more) - max(0, excess[b])
+        from_a += max(0, excess[a] - less + working[walk.highest[a]])
+        to_b += max(0, excess[b] + more + working[walk.highest[b]])
+    else:
+        from_a += max(0, excess[a] - less) - max(0, excess[a])
+        to_b += max(0, excess[b] + more) - max(0, excess[b])
     excess[a] -= less
     excess[b] += more
     for i in range(nodes.in_ptr[v], nodes.in_ptr[v + 1]):
@@ -219,8 +242,7 @@ def _move_workset(level: int, a: int, b: int, walk: Walk) -> None:
 def obeys_limit(b: int, nodes: Nodes, walk: Walk) -> bool:
     """Whether a stage holds no more than it may.
 
-    A stage without nodes counts as having the smallest working set: where that is too much, no node may be there. No
-    move of a walk that obeys is turned down for it, since such a stage is never left by a node.
+    A stage without nodes holds nothing beside what is reserved there.
     """
     return bool(walk.beyond_limit[b] + nodes.worksets[walk.highest[b]] <= 0)
 

@@ -19,7 +19,8 @@ monotone (it is not) nor that there is no overflow. Five observations save most 
   its left end, instead of growing a segment anew.
 * A hard limit on what a stage holds ends the segments from i at a position that never falls as i grows.
 * The in- and outbound cost of a segment, and what it holds of shared parameters, change in O(degree) when a node joins
-  at the right or leaves at the left.
+  at the right or leaves at the left. The largest working set of a segment, where these count, is looked up in a table
+  of maxima when nodes have left.
 
 *The optimum* of an order is found by bisection over integers between refuted thresholds and the bottleneck
 of the slicings that satisfy the others.
@@ -56,6 +57,7 @@ from framework.structure.primal.layout import (
     USES,
     WORK,
     Layout,
+    largest_working,
     lay_out,
 )
 
@@ -144,7 +146,8 @@ class Slicer:
         low = max(lower, -(-(work + max(0, parameters - k * self._layout.capacity)) // k))
         # One stage for all is a slicing unless it holds too much.
         fits = self._layout.reach[0] == len(self._order)
-        everything = work + parameters - self._layout.capacity if fits else self._largest_cost
+        everything = work + parameters + self._layout.working[-1:].max(initial=0) - self._layout.capacity
+        everything = int(everything) if fits else self._largest_cost
         best: tuple[int, IntArray] | None = None
         threshold = min(low, everything) if upper is None else upper - 1
         step = max(1, low >> 8)
@@ -245,7 +248,7 @@ def _advance(
             return _UNFINISHED
         left = stages - level - 1
         affordable = left * threshold
-        j, inbound, outbound, held = i, 0, 0, 0
+        j, inbound, outbound, held, working = i, 0, 0, 0, 0
         if corners[level, END] > i:
             j, inbound, outbound = corners[level, END], corners[level, INBOUND], corners[level, OUTBOUND]
             held = corners[level, HELD]
@@ -262,12 +265,14 @@ def _advance(
                 for y in range(use_ptr[x], use_ptr[x + 1]):
                     if use_next[y] >= j:
                         held -= use_cost[y]
+            if len(layout.working):
+                working = largest_working(i, j, layout)
             steps -= i - corners[level, BEGIN] + pin_ptr[i] - pin_ptr[corners[level, BEGIN]]
         joined = j
         end = layout.reach[i]
         at_corner = True
         while True:
-            least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] + held - capacity)
+            least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] + held + working - capacity)
             if least > threshold:
                 break
             if j > i and fewest[j] > level + 1 and rest[j] + max(0, needed[j] - left * capacity) <= affordable:
@@ -288,6 +293,8 @@ def _advance(
             for y in range(close_ptr[j], close_ptr[j + 1]):
                 if close_producer[y] >= i:
                     outbound -= close_cost[y]
+            if len(layout.working):
+                working = max(working, layout.working[0, j])
             outbound += produced[j]
             j += 1
         steps -= j - joined + pin_ptr[j] - pin_ptr[joined] + 1

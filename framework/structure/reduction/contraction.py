@@ -16,9 +16,10 @@ from dataclasses import replace
 import numpy as np
 
 from framework.model.arrays import IntArray, merge_equal_tensors, ranks, row_pointers
-from framework.model.instance import Instance, StageLimit
+from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.shared import rename_users
+from framework.model.stage_limit import StageLimit
 from framework.model.topology import build_topology, stable_topological_order
 from framework.model.unequal import UnequalStages
 from framework.structure.kernel import allocating_kernel
@@ -74,6 +75,7 @@ def contract(instance: Instance, group: IntArray) -> Instance:
         node_of_input=node_of_input,
         stage_limit=limit,
         unequal=unequal,
+        working_cost=_largest_by(node_of_input, instance.working_cost, n),
     )
 
 
@@ -178,6 +180,9 @@ def _necessary_dependencies(n: int, arcs: IntArray, free: BoolArray) -> IntArray
 
 
 def _largest_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
+    """Return the largest value of each key, ``[n]``; nothing where there are no values."""
+    if not len(values):
+        return values
     largest = np.zeros(n, np.int64)
     np.maximum.at(largest, keys, values)
     return largest

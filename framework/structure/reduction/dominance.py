@@ -43,6 +43,9 @@ a and its successors in stages from b on.
 stage b holds those of v already, so its parameters grow by at most p(u); stage a never holds more than before. p(v) in
 (2) likewise, without what u uses.
 
+*Working sets.* Where the largest working set of a stage counts among its parameters, p(u) also contains what the
+working set of u exceeds that of v by, as v is in stage b; p(v) in (2) likewise.
+
 *Unequal stages.* Where stages run on different devices, (1) and (2) must hold in the costs of every kind: what is said
 of stage a and stage b is then said in the costs of the device that each of them runs on.
 
@@ -181,18 +184,23 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     lowered = np.zeros(instance.n, np.int64)
     slack = np.minimum(instance.work, tolerance)
     worksets = root * 0 if instance.stage_limit is None else instance.stage_limit.worksets
-    nodes = _Nodes(load, slack, worksets, uses)
+    working = instance.working_cost if instance.can_overflow and len(instance.working_cost) else root * 0
+    nodes = _Nodes(load, slack, worksets, working, uses)
     cost = np.stack([row.tensor_cost for row in instance.on_each_device()])
     _find_dominated(nodes, cost, instance.topology.arrays, redundant, root, lowered)
     return root, lowered
 
 
 class _Nodes(NamedTuple):
-    """What each node adds to a stage (a row a device), what its work may lose, its working set, and what it uses."""
+    """What each node adds to a stage (a row a device), what its work may lose, its working set, and what it uses.
+
+    `worksets` count towards a limit, `working` towards the capacity.
+    """
 
     load: IntArray
     slack: IntArray
     worksets: IntArray
+    working: IntArray
     uses: _Uses
 
 
@@ -212,7 +220,7 @@ def _find_dominated(
     While it is built, `root` is a union-find whose links are the moves: a node without a target is the root of
     its tree, and it may move to any node of another tree without closing a chain.
     """
-    load, slack, worksets, uses = nodes.load, nodes.slack, nodes.worksets, nodes.uses
+    load, slack, worksets, working, uses = nodes.load, nodes.slack, nodes.worksets, nodes.working, nodes.uses
     n = len(root)
     direct_in = np.zeros(n, np.int64)
     direct_out = np.zeros(n, np.int64)
@@ -226,7 +234,8 @@ def _find_dominated(
         least = slack[x] + 1
         if direct_out[x] == 1:
             v = top.succs[top.succ_ptr[x]]
-            excess = _excess_of_pull(x, v, load[0, x] + _load_beside(uses, 0, x, v), least, cost[0], top)
+            beside = _load_beside(uses, 0, x, v) + max(0, working[x] - working[v])
+            excess = _excess_of_pull(x, v, load[0, x] + beside, least, cost[0], top)
             for d in range(1, len(load)):
                 more = _excess_of_pull(x, v, load[d, x] + _load_beside(uses, d, x, v), least, cost[d], top)
                 excess = max(excess, more)
@@ -234,7 +243,8 @@ def _find_dominated(
                 target, least = v, excess
         if direct_in[x] == 1:
             u = top.preds[top.pred_ptr[x + 1] - 1]
-            excess = _excess_of_push(x, u, load[0, x] + _load_beside(uses, 0, x, u), cost[0], top)
+            beside = _load_beside(uses, 0, x, u) + max(0, working[x] - working[u])
+            excess = _excess_of_push(x, u, load[0, x] + beside, cost[0], top)
             for d in range(1, len(load)):
                 more = _excess_of_push(x, u, load[d, x] + _load_beside(uses, d, x, u), cost[d], top)
                 excess = max(excess, more)

@@ -35,8 +35,9 @@ from dataclasses import replace
 import numpy as np
 
 from framework.model.arrays import IntArray
-from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance, StageLimit
+from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance
 from framework.model.shared import SharedParameters
+from framework.model.stage_limit import StageLimit
 from framework.model.topology import build_topology
 from framework.structure.reduction.contraction import compose, contract
 
@@ -101,6 +102,7 @@ def limit_memory(
         parameter_cost=np.zeros(instance.n, np.int64),
         shared=shared,
         shared_cost=np.zeros(len(held_once), np.int64),
+        working_cost=instance.working_cost[:0],
         capacity=UNLIMITED,
         unequal=None if instance.unequal is None else instance.unequal.without_overflow(UNLIMITED, len(shared)),
     )
@@ -165,6 +167,11 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
     nodes = np.setdiff1d(np.arange(n + stages), anchors)
     sizes, costs, work, worksets = (np.zeros(n + stages, np.int64) for _ in range(4))
     work[nodes], costs[nodes], costs[anchors] = instance.work, parameters, cost
+    working = instance.working_cost if instance.can_overflow else instance.working_cost[:0]
+    if len(working):
+        # An anchor has the smallest of all, so that its stage holds no more for it; alone, it must not overflow.
+        working = np.full(n + stages, min(int(working.min()), capacity), np.int64)
+        working[nodes] = instance.working_cost
     sizes[nodes], sizes[anchors] = 0 if limit is None else limit.sizes, most + 1
     worksets[nodes] = 0 if limit is None else limit.worksets
     chain = anchors[:-1]
@@ -192,6 +199,7 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
         unequal=None if instance.unequal is None else instance.unequal.with_free_nodes(nodes, n + stages, len(chain)),
         shared=replace(instance.shared, users=nodes[instance.shared.users]),
         shared_cost=shared_cost,
+        working_cost=working,
     )
     group = np.arange(n + stages, dtype=np.int64)
     for v, b in stage_of.items():

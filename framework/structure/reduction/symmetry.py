@@ -44,14 +44,14 @@ def put_in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: F
     """Return the instance with arcs that put exchangeable branches in order; None if there are none.
 
     Its `node_of_input` maps the nodes of the given instance, whose tensors must differ in producer or consumers.
-    Branches of an instance with hard limits or unequal stages are left as they are.
+    Branches of an instance with hard limits, unequal stages or working sets are left as they are.
 
     Raises
     ------
     OutOfTimeError
         If `should_stop` struck first.
     """
-    if instance.stage_limit is not None or instance.unequal is not None:
+    if instance.stage_limit is not None or instance.unequal is not None or len(instance.working_cost):
         return None
     weight = instance.work + _parameters(instance)
     arcs = []

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.model.instance import StageLimit, instance_from_lists
+from framework.model.instance import instance_from_lists
 from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.stage_limit import StageLimit
 from framework.structure.models import limited_stage_model
 from framework.structure.models.limited_stage_model import LimitedStageModel
 from framework.structure.models.stages_cp import SAFE_RESOLUTION, ModelParts

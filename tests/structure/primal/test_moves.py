@@ -11,10 +11,17 @@ import pytest
 from framework.model.problem import Partition, Problem, obeys, stage_costs
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.structure.primal.moves import Walk, move_node, nodes_of, obeys_limit, span, stand_at, walk_of
-from framework.testing.instances import random_memory_problem, random_shared_problem, random_unequal_problem
+from framework.testing.instances import (
+    random_memory_problem,
+    random_shared_problem,
+    random_unequal_problem,
+    random_workset_problem,
+)
+
+DRAWS = [random_shared_problem, random_memory_problem, random_workset_problem, random_unequal_problem]
 
 
-@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem, random_unequal_problem])
+@pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("seed", range(60))
 def test_a_move_and_its_reverse(draw: Callable[[int], Problem], seed: int) -> None:
     problem = draw(seed)

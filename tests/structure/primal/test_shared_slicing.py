@@ -12,10 +12,10 @@ from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.structure.primal.layout import lay_out
 from framework.structure.primal.slicing import Slicer
-from framework.testing.instances import random_memory_problem, random_shared_problem
+from framework.testing.instances import random_memory_problem, random_shared_problem, random_workset_problem
 
 
-@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem])
+@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem, random_workset_problem])
 @pytest.mark.parametrize("seed", range(80))
 def test_the_best_slicing_is_found(draw: Callable[[int], Problem], seed: int) -> None:
     problem = draw(seed)
@@ -35,7 +35,7 @@ def test_the_best_slicing_is_found(draw: Callable[[int], Problem], seed: int) ->
         assert (found.value, bottleneck(problem, found.partition)) == (best, best)
 
 
-@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem])
+@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem, random_workset_problem])
 @pytest.mark.parametrize("seed", range(80))
 def test_segments_reach_as_far_as_they_may(draw: Callable[[int], Problem], seed: int) -> None:
     instance = draw(seed).instance
@@ -55,7 +55,7 @@ def test_segments_reach_as_far_as_they_may(draw: Callable[[int], Problem], seed:
         assert reach[i] == n or holds(i, reach[i] + 1) > limit.limit
 
 
-@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem])
+@pytest.mark.parametrize("draw", [random_shared_problem, random_memory_problem, random_workset_problem])
 @pytest.mark.parametrize("seed", range(200))
 def test_a_start_within_the_limit_is_found_where_one_order_has_one(draw: Callable[[int], Problem], seed: int) -> None:
     problem = draw(seed)
