@@ -2,8 +2,8 @@
 
 Validity: the superblock model with one stage in each group is exact (`framework.structure.models.superblocks`); the
 solver's dual bound is discounted (`framework.structure.solvers.mathopt`), so the gap closes to the discount and no
-further. Without windows it is the plain program; with them, nodes are fixed where no partition as good as the incumbent
-can differ. Source: Archer et al., ICML 2024, figure 3.
+further. Unequal stages have rows with the costs of their own devices. Without windows it is the plain program; with
+them, nodes are fixed where no partition as good as the incumbent can differ. Source: Archer et al., ICML 2024, fig. 3.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "exact-mip"
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.SHARED],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.SHARED, Feature.UNEQUAL],
     summary="The paper's exact integer program, solved by HiGHS or SCIP through MathOpt",
     reference="Archer et al., ICML 2024, figure 3",
     purpose="a yardstick on small wide graphs with few stages: 0.778 of the best partition at k = 4, within 8 s",

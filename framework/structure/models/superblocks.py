@@ -21,8 +21,8 @@ the sum of max(0, p(S_b) - capacity), as every parameter of the group is in one 
 point of the model, whatever the groups; with groups of one stage each the model is exact. Windows
 (`framework.structure.poset.stage_windows`) fix y where a threshold decides it.
 
-Coarsening: with a unit g, costs become floor(cost / g) and the capacity ceil(capacity / g), which only lowers what a
-group pays (see `framework.structure.models.stages_cp`). Costs beyond what a group may pay are clipped to just that.
+Costs are coarsened (`framework.structure.models.superblocks_prices`). Where stages are unequal, groups are single
+stages, and each row has the costs of its stage's own device.
 
 Sources: Archer et al., ICML 2024 (exact and three-superblock models); any groups, the crossing form of ``out`` and
 windows: this project.
@@ -40,6 +40,7 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Windows
+from framework.structure.models.superblocks_prices import group_prices
 from framework.structure.poset.closure import closure, transitive_reduction
 from framework.structure.poset.last_consumers import last_consumers
 from framework.structure.poset.stage_windows import StageWindows
@@ -165,18 +166,9 @@ class SuperblockModel:
         self._should_stop = should_stop
         if layout.joined is not None and (windows is not None or prefix_work is not None):
             raise ValueError("a layout with joined groups has no windows")
-        dearest = (self.upper + 1) * sum(layout.sizes)
-        self._work = np.minimum(instance.work // unit, dearest)
-        self._tensor_cost = np.minimum(instance.tensor_cost // unit, dearest)
-        self._capacity = -(-instance.capacity // unit)
-        self._parameters = instance.parameter_cost // unit
-        self._shared_cost = instance.shared_cost // unit
-        if int(self._parameters.sum() + self._shared_cost.sum()) <= self._capacity * min(layout.sizes):
-            self._parameters, self._shared_cost = np.zeros(instance.n, np.int64), np.zeros_like(self._shared_cost)
-        # Beyond what a group may cost and hold, more parameters change nothing.
-        enough = dearest + min(self._capacity, 1 << 46) * sum(layout.sizes)
-        self._parameters = np.minimum(self._parameters, min(enough, 1 << 60))
-        self._shared_cost = np.minimum(self._shared_cost, min(enough, 1 << 60))
+        if instance.unequal is not None and (prefix_work is not None or least_work_of or transfer_cuts is not None):
+            raise ValueError("unequal stages have no common work and transfers")
+        self._prices = group_prices(instance, layout.sizes, upper=self.upper, unit=unit)
         self._builder = ModelBuilder()
         self._bottleneck: IntArray | None = None
         objective: IntArray | None = None
@@ -233,7 +225,7 @@ class SuperblockModel:
         consumer = top.consumers[self.parts.last]
         done = np.full((groups + 1, top.m), ONE, np.int64)
         done[0] = ZERO
-        paid = self._tensor_cost > 0
+        paid = np.any([prices.tensor_cost > 0 for prices in self._prices], axis=0)
         for j in range(1, groups):
             self._check()
             column = self.before[j][consumer]
@@ -255,7 +247,7 @@ class SuperblockModel:
         most = (self.upper + 1) * sum(self.layout.sizes)
         columns = self._builder.add_columns(len(self.layout.sizes), upper=most, weighed=True)
         for cut in cuts:
-            cost = self._tensor_cost[cut.tensor]
+            cost = self._prices[0].tensor_cost[cut.tensor]
             self._add_row(
                 [
                     self.before[cut.of_boundary, cut.of],
@@ -270,15 +262,15 @@ class SuperblockModel:
     def _group_terms(self, s: int) -> tuple[IntArray, IntArray]:
         """Return columns and factors of what group s pays without overflow."""
         self._check()
-        top, before = self.parts.instance.topology, self.before
+        top, before, prices = self.parts.instance.topology, self.before, self._prices[s]
         columns = [before[s + 1], before[s]]
-        factors = [self._work, -self._work]
+        factors = [prices.work, -prices.work]
         if self._transfers is not None:
             return np.concatenate([*columns, self._transfers[s : s + 1]]), np.concatenate(
                 [*factors, np.ones(1, np.int64)]
             )
-        groups, tensors = len(self.layout.sizes), np.flatnonzero(self._tensor_cost > 0)
-        producer, cost = top.producer[tensors], self._tensor_cost[tensors]
+        groups, tensors = len(self.layout.sizes), np.flatnonzero(prices.tensor_cost > 0)
+        producer, cost = top.producer[tensors], prices.tensor_cost[tensors]
         if s < groups - 1:
             crossing = [(before[s + 1][producer], 1), (self._done[s + 1][tensors], -1)]
             if s > 0:
@@ -296,7 +288,7 @@ class SuperblockModel:
                 inward = np.full(top.m, ZERO, np.int64)
                 inward[tensors] = self._builder.add_columns(len(tensors))
                 tensor = np.repeat(np.arange(top.m), np.diff(top.consumer_ptr))
-                pin = self._tensor_cost[tensor] > 0
+                pin = prices.tensor_cost[tensor] > 0
                 u, v = top.producer[tensor[pin]], top.consumers[pin]
                 here, away = [(before[s + 1][v], 1), (before[s][v], -1)], [(before[s + 1][u], -1), (before[s][u], 1)]
                 self._builder.add_rows([*here, *away, (inward[tensor[pin]], -1)], upper=0)
@@ -325,17 +317,18 @@ class SuperblockModel:
 
     def _overflow(self, row: tuple[int, ...], size: int) -> IntArray | None:
         """Add the column and the row of what some groups pay for parameters, if they can pay any."""
-        total, held = int(self._parameters.sum() + self._shared_cost.sum()), size * self._capacity
+        prices = self._prices[row[0]]
+        total, held = int(prices.parameters.sum() + prices.shared_cost.sum()), size * prices.capacity
         if total <= held:
             return None
         column = self._builder.add_columns(1, upper=total - held, weighed=True)
-        paid = np.flatnonzero(self._shared_cost)
+        paid = np.flatnonzero(prices.shared_cost)
         self._add_row(
             [*(self.before[s + 1] for s in row), *(self.before[s] for s in row), self._add_held(row, paid), column],
             [
-                *(self._parameters for _ in row),
-                *(-self._parameters for _ in row),
-                self._shared_cost[paid],
+                *(prices.parameters for _ in row),
+                *(-prices.parameters for _ in row),
+                prices.shared_cost[paid],
                 np.array([-1]),
             ],
             upper=held,
@@ -354,18 +347,20 @@ class SuperblockModel:
         return columns[paid]
 
     def _add_prefixes(self, least: IntArray, most: IntArray) -> None:
+        work = self._prices[0].work
         for j, stage in enumerate(self.layout.boundaries(), start=1):
             # Floors lower what a prefix and what a suffix weighs: the lower limit is one on the suffix.
-            self._add_row([self.before[j]], [self._work], upper=int(most[stage]) // self.unit)
+            self._add_row([self.before[j]], [work], upper=int(most[stage]) // self.unit)
             rest = int(self.parts.instance.work.sum()) - int(least[stage])
-            self._add_row([self.before[-1], self.before[j]], [self._work, -self._work], upper=rest // self.unit)
+            self._add_row([self.before[-1], self.before[j]], [work, -work], upper=rest // self.unit)
 
     def _add_work(self, groups: tuple[int, ...]) -> IntArray:
         """Add a column for the work of some groups and return it."""
-        column = self._builder.add_columns(1, upper=int(self._work.sum()), weighed=True)
+        work = self._prices[0].work
+        column = self._builder.add_columns(1, upper=int(work.sum()), weighed=True)
         self._add_row(
             [*(self.before[s + 1] for s in groups), *(self.before[s] for s in groups), column],
-            [*(self._work for _ in groups), *(-self._work for _ in groups), np.array([-1])],
+            [*(work for _ in groups), *(-work for _ in groups), np.array([-1])],
             upper=0,
         )
         return column

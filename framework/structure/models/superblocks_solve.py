@@ -170,7 +170,8 @@ def ask(
 def partition_of_groups(problem: Problem, groups: NDArray[np.int64], *, upper: int) -> Partition | None:
     """Return a partition below `upper` ticks that respects the order of the groups, if slicing finds one.
 
-    Groups of one stage each are a partition themselves; any others give a topological order to slice.
+    Groups of one stage each are a partition themselves; any others give a topological order to slice, if stages are
+    equal.
     """
     candidate = Partition(stage_of=groups)
     try:
@@ -179,6 +180,8 @@ def partition_of_groups(problem: Problem, groups: NDArray[np.int64], *, upper: i
     except ValueError:
         # Out of range only for joined groups; backwards only beyond the solver's tolerance.
         pass
+    if problem.uniform() is not problem:
+        return None
     top = problem.instance.topology
     producer = np.repeat(top.producer, np.diff(top.consumer_ptr))
     if bool((groups[producer] > groups[top.consumers]).any()):

@@ -24,7 +24,7 @@ from framework.structure.models.superblocks_solve import Answer, Effort, Questio
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.solvers.linear_model import ONE, ZERO, ModelBuilder
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_problem
+from framework.testing.instances import random_layered_instance, random_problem, random_unequal_problem
 
 EFFORT = Effort(remaining=lambda: 60.0, should_stop=lambda: False)
 
@@ -65,6 +65,33 @@ def test_single_stages_are_exact_and_merging_them_only_relaxes(seed: int, window
         if k > 1:
             finer = Layout(sizes=(1,) * (k - 2) + (2,))
             assert bounds[0] <= (solve(problem, finer, optimum, windows=windows).solution.bound or 0) <= optimum
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), windows=st.booleans())
+def test_unequal_stages_are_priced_each(seed: int, windows: bool) -> None:
+    problem = random_unequal_problem(seed)
+    if problem.instance.stage_limit is not None:
+        return
+    optimum, k = brute_force_optimum(problem), problem.stages
+    answer = solve(problem, even_layout(k, k), optimum, windows=windows)
+    assert answer.groups is not None
+    assert answer.solution.bound is not None
+    assert answer.solution.bound <= optimum
+    if optimum < 1 << 20:
+        assert answer.solution.bound == optimum
+        assert bottleneck(problem, Partition(stage_of=answer.groups)) == optimum
+    if k > 1:
+        with pytest.raises(ValueError, match="a group each"):
+            solve(problem, even_layout(k, k - 1), optimum)
+
+
+def test_the_work_of_unequal_stages_is_not_minimised() -> None:
+    problem = next(p for p in map(random_unequal_problem, range(99)) if p.stages == 3)
+    with pytest.raises(ValueError, match="no common work"):
+        SuperblockModel(
+            SuperblockParts(problem.instance), even_layout(3, 3), upper=99, minimise=False, least_work_of=(0,)
+        )
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)
