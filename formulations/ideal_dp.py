@@ -51,6 +51,7 @@ _lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
         Feature.WARM_START,
         Feature.LIMITS,
         Feature.SHARED,
+        Feature.WORKSETS,
     ],
     summary="Exact dynamic program over the ideals of the graph, where there are not too many",
     reference="Tarnawski et al., NeurIPS 2020; thresholds and corridors: this project",

@@ -33,7 +33,9 @@ the nodes added: where both together are beyond the limit, the walk turns back.
 
 Parameters that several nodes use count once per stage (`framework.structure.ideals.held`): p(J) - p(I) above is then
 what the nodes of J - I use alone, plus the shared parameters with a user there, which grow along a walk as ``in`` does,
-and P - p(I) and p(I) are what all nodes outside and inside of I hold, which no stages can hold less of together.
+and P - p(I) and p(I) are what all nodes outside and inside of I hold, which no stages can hold less of together. Where
+working sets count towards the capacity, p(J) - p(I) contains the largest of the nodes of J - I, which grows along a
+walk, too; P - p(I) and p(I) do without.
 """
 
 from __future__ import annotations
@@ -104,6 +106,9 @@ class ChainSearch:
         self._tensors = tensors_of(instance)
         shared = self._tensors.shared
         self._parameters = unions(lattice, shared, lattice.parameter_cost, instance.shared_cost)
+        self._alone = self._parameters.outside
+        if len(instance.working_cost):
+            self._alone = self._alone + largest_outside(lattice, instance.working_cost)
         self._sizes_needed = self._sizes
         if limit is not None:
             self._sizes_needed = unions(lattice, shared, self._sizes, limit.shared_sizes).outside
@@ -125,7 +130,13 @@ class ChainSearch:
         counters = np.zeros(COUNTERS, np.int64)
         counters[QUEUED], counters[LEVEL] = 1, -1
         sums = Sums(
-            lattice.work, lattice.parameter_cost, lattice.cut, self._sizes, *self._parameters, self._sizes_needed
+            lattice.work,
+            lattice.parameter_cost,
+            lattice.cut,
+            self._sizes,
+            *self._parameters,
+            self._sizes_needed,
+            self._alone,
         )
         limits = Limits(stages, threshold, self._capacity, self._size_limit)
         states = States(self._stages_to, self._origin, self._queue, self._merged, self._least)
@@ -196,7 +207,7 @@ def _advance(
             continue
         if work[start] + cut[start] + max(0, sums.held[start] - b * capacity) > b * threshold:
             continue
-        last = total - work[start] + cut[start] + max(0, needed[start] - capacity)
+        last = total - work[start] + cut[start] + max(0, sums.alone[start] - capacity)
         fits = not limited or sums.sizes_needed[start] <= limits.size
         if last <= threshold and fits:
             states.stages_to[goal] = b + 1

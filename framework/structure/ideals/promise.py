@@ -29,7 +29,8 @@ class Sums(NamedTuple):
     """Work, parameters, cut and size of each ideal; no sizes where there is no limit on them.
 
     `parameters` and `sizes` are of what nodes use alone; `held`, `needed` and `sizes_needed` are of all that the nodes
-    inside (`held`) or outside an ideal use, shared parameters once; in `sizes_needed` with the largest working set.
+    inside (`held`) or outside an ideal use, shared parameters once; in `sizes_needed` with the largest working set, and
+    in `alone`, which is otherwise `needed`, with what the largest takes of the capacity.
     """
 
     work: IntArray
@@ -39,6 +40,7 @@ class Sums(NamedTuple):
     held: IntArray
     needed: IntArray
     sizes_needed: IntArray
+    alone: IntArray
 
 
 class States(NamedTuple):

@@ -24,7 +24,10 @@ since then, its level, the first ideal of that level, the last one worth reachin
 
 
 class Tensors(NamedTuple):
-    """What tensors cost, who makes and reads them, as in `framework.model.topology`; what each node needs to run."""
+    """What tensors cost, who makes and reads them, as in `framework.model.topology`; what each node needs to run.
+
+    `worksets` are in the unit of a hard limit, `working_cost` is what they take of the capacity.
+    """
 
     cost: IntArray
     producer: IntArray
@@ -34,11 +37,13 @@ class Tensors(NamedTuple):
     in_tensors: IntArray
     shared: Shared
     worksets: IntArray
+    working_cost: IntArray
 
 
 INSIDE, MISSING = range(2)
 """Columns of `Path.counts`."""
-AT, EDGE, ADDED, INBOUND, DONE, HELD, HELD_SIZE, WORKING = range(8)
+COLUMNS = 9
+AT, EDGE, ADDED, INBOUND, DONE, HELD, HELD_SIZE, WORKING, WORKING_COST = range(COLUMNS)
 """Columns of `Path.frames`."""
 
 
@@ -46,8 +51,9 @@ class Path(NamedTuple):
     """Memory of a walk; few arrays, so that the walk has registers for all of them.
 
     `counts` is ``[tensors, 2]``, for tensors that cross the start: consumers in the stage so far, consumers outside the
-    start still missing. `frames` is ``[nodes + 1, 8]``, a row per node of the path: the ideal, its next edge, the node
-    added last, what comes in and what ends there, cost and size of the shared parameters held, the largest working set.
+    start still missing. `frames` is ``[nodes + 1, COLUMNS]``, a row per node of the path: the ideal, its next edge, the
+    node added last, what comes in and what ends there, cost and size of the shared parameters held, the largest working
+    set, and what it takes of the capacity.
     `users` is ``[shared parameters]``: users in the stage so far.
     """
 
@@ -57,7 +63,7 @@ class Path(NamedTuple):
 
 
 def tensors_of(instance: Instance) -> Tensors:
-    """Return the tensors of an instance for kernels; no working sets where there is no hard limit."""
+    """Return the tensors of an instance for kernels; no working sets where they do not count."""
     top, limit = instance.topology, instance.stage_limit
     return Tensors(
         instance.tensor_cost,
@@ -68,6 +74,7 @@ def tensors_of(instance: Instance) -> Tensors:
         top.in_tensors,
         shared_of(instance),
         np.zeros(0, np.int64) if limit is None else limit.worksets,
+        instance.working_cost,
     )
 
 
@@ -75,7 +82,7 @@ def path_of(instance: Instance) -> Path:
     """Return memory for walks over the lattice of an instance."""
     return Path(
         np.zeros((instance.m, 2), np.int64),
-        np.empty((instance.n + 1, 8), np.int64),
+        np.empty((instance.n + 1, COLUMNS), np.int64),
         np.zeros(len(instance.shared), np.int64),
     )
 
@@ -110,13 +117,15 @@ def extend(
     frames = path.frames
     threshold, capacity, least = limits.threshold, limits.capacity, states.least
     overflows, limited, shares = len(least) > 1, len(sizes) > 0, len(path.users) > 0
+    works = len(tensors.working_cost) > 0
     after, last_useful = counters[LEVEL] + 1, counters[LAST]
     room = threshold + work[start] + cut[start]
     more_room = room + parameters[start] + capacity
     steps = 0
     depth = 0
     frames[0, AT], frames[0, EDGE], frames[0, ADDED] = start, edge_ptr[start], -1
-    frames[0, INBOUND] = frames[0, DONE] = frames[0, HELD] = frames[0, HELD_SIZE] = frames[0, WORKING] = 0
+    frames[0, INBOUND] = frames[0, DONE] = frames[0, HELD] = frames[0, HELD_SIZE] = 0
+    frames[0, WORKING] = frames[0, WORKING_COST] = 0
     while depth >= 0:
         if frames[depth, EDGE] == edge_ptr[frames[depth, AT] + 1]:
             if frames[depth, ADDED] >= 0:
@@ -135,6 +144,9 @@ def extend(
         held, size = frames[depth, HELD] if shares else 0, 0
         if there > last_useful:
             continue
+        if works:
+            frames[depth + 1, WORKING_COST] = max(frames[depth, WORKING_COST], tensors.working_cost[v])
+            held += frames[depth + 1, WORKING_COST]
         if limited:
             held_size = frames[depth, HELD_SIZE] if shares else 0
             frames[depth + 1, WORKING] = max(frames[depth, WORKING], tensors.worksets[v])
@@ -150,7 +162,8 @@ def extend(
         if shares:
             more_held, more_size = hold(tensors.shared, path.users, v)
             held += more_held
-            frames[depth + 1, HELD], frames[depth + 1, HELD_SIZE] = held, frames[depth, HELD_SIZE] + more_size
+            frames[depth + 1, HELD] = frames[depth, HELD] + more_held
+            frames[depth + 1, HELD_SIZE] = frames[depth, HELD_SIZE] + more_size
             own = work[there] - work[start] + max(0, parameters[there] - parameters[start] + held - capacity)
         more_inbound, more_done = _add(lattice, tensors, path, start, v)
         new_inbound, new_done = frames[depth, INBOUND] + more_inbound, frames[depth, DONE] + more_done

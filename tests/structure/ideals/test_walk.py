@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from framework.model.problem import Problem
 from framework.structure.bit_sets import which_are_in
 from framework.structure.ideals.held import unions
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.ideals.promise import Limits, States, Sums
 from framework.structure.ideals.walk import COUNTERS, LAST, LEVEL, QUEUED, extend, path_of, tensors_of
 from framework.testing.brute_force import stage_cost
-from framework.testing.instances import random_shared_problem
+from framework.testing.instances import random_shared_problem, random_workset_problem
 
 
+@pytest.mark.parametrize("draw", [random_shared_problem, random_workset_problem])
 @pytest.mark.parametrize("seed", range(60))
-def test_a_walk_reaches_what_is_one_stage_away(seed: int) -> None:
-    instance = random_shared_problem(seed).instance
+def test_a_walk_reaches_what_is_one_stage_away(draw: Callable[[int], Problem], seed: int) -> None:
+    instance = draw(seed).instance
     lattice = enumerate_ideals(instance, max_ideals=10_000)
     ideals, rng, tensors = len(lattice), np.random.default_rng(seed), tensors_of(instance)
     parameters = unions(lattice, tensors.shared, lattice.parameter_cost, instance.shared_cost)
     limit = instance.stage_limit
     sizes = np.zeros(0, np.int64) if limit is None else lattice.sums(limit.sizes)
-    sums = Sums(lattice.work, lattice.parameter_cost, lattice.cut, sizes, *parameters, sizes)
+    sums = Sums(lattice.work, lattice.parameter_cost, lattice.cut, sizes, *parameters, sizes, parameters.outside)
     start, threshold = int(rng.integers(ideals)), int(rng.integers(0, max(1, instance.largest_cost) + 1))
     stages_to, queue = np.full(ideals, 9), np.empty(ideals, np.int64)
     stages_to[start] = 1
