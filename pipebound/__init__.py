@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from framework.formats.networkx import from_networkx as from_networkx
     from framework.model.device import Device as Device
     from framework.model.device import load_device as load_device
+    from framework.model.device_chain import DeviceChain as DeviceChain
+    from framework.model.device_chain import load_devices as load_devices
     from framework.model.graph import ModelGraph as ModelGraph
     from framework.model.problem import Partition as Partition
     from framework.model.problem import Problem as Problem
@@ -81,6 +83,7 @@ _HOMES = {
     "framework.formats": ("read_graph",),
     "framework.formats.networkx": ("from_networkx",),
     "framework.model.device": ("Device", "load_device"),
+    "framework.model.device_chain": ("DeviceChain", "load_devices"),
     "framework.model.graph": ("ModelGraph",),
     "framework.model.problem": ("Partition", "Problem"),
     "framework.portfolio.comparison": ("Comparison",),

@@ -93,19 +93,20 @@ def load_devices(text: str) -> tuple[Devices, int | None]:
     ----------
     text
         Presets and ``.toml`` files with commas between them, each with a count where there are several:
-        ``2*edge-tpu,mine.toml``. A single ``.toml`` file may hold such a text as its field ``devices``, as a list.
+        ``2*edge-tpu,mine.toml``. A single ``.toml`` file may hold such names in a list, its field ``devices``; other
+        files are looked for beside it.
 
     Raises
     ------
     UserError
         As `load_device`; for a count that is none; for too many devices.
     """
-    parts = text.split(",")
+    parts, folder = text.split(","), Path()
     listed = len(parts) > 1 or "*" in text
     if not listed and Path(text).suffix == ".toml":
         table = read_table(Path(text))
         if table.has("devices"):
-            parts, listed = table.texts("devices"), True
+            parts, listed, folder = table.texts("devices"), True, Path(text).parent
             table.finish()
     if not listed:
         return load_device(text), None
@@ -117,7 +118,8 @@ def load_devices(text: str) -> tuple[Devices, int | None]:
             raise UserError(f"cannot read the devices {text!r}", hint="write 2*edge-tpu,xeon-8380")
         if len(devices) + count > MAX_STAGES:
             raise UserError(f"{text!r} names more than {MAX_STAGES} devices", hint="name fewer")
-        devices += [load_device(match[2])] * count
+        name = match[2]
+        devices += [load_device(str(folder / name) if name.endswith(".toml") else name)] * count
     return chain_of(devices), len(devices)
 
 

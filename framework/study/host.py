@@ -9,6 +9,7 @@ and fork server included.
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -60,7 +61,8 @@ class Host:
             return Finished(key=task.key, error=f"{type(error).__name__}: {error} ({where})")
 
     def _solve(self, task: Task) -> Finished:
-        from framework.model.device import Device
+        from framework.fields import Fields
+        from framework.model.device_chain import read_devices
         from framework.model.pricing import price
         from framework.portfolio.records import GraphInput
         from framework.portfolio.settings import Session, Settings
@@ -74,8 +76,8 @@ class Host:
                 hint="leave the code alone while a study runs, install the same everywhere, then `retry_failed`",
             )
         graph = self._read(task)
-        device = None if task.device is None else Device(**task.device)
-        priced_as = (task.sha256, *sorted((task.device or {}).items()))
+        device = None if task.device is None else read_devices(Fields(task.device, "the task", "device"))
+        priced_as = (task.sha256, json.dumps(task.device, sort_keys=True))
         if priced_as not in self._instances:
             self._instances[priced_as] = price(graph, device).sha256()
         settings = Settings(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from framework.errors import UserError
-from framework.model.device import DEFAULT_DEVICE, Device, load_device
+from framework.model.device import DEFAULT_DEVICE, load_device
+from framework.model.device_chain import DeviceChain, Devices, load_devices
 from framework.portfolio.portfolio_file import load_entries
 from framework.portfolio.solve import check_entries
 from framework.registry import EntrySpec, registry, split_entries
@@ -30,13 +31,13 @@ class PlannedRun:
     identity
         The same without the code version: runs of other code versions can stand in for this one.
     device
-        None where the graph carries its own prices.
+        One for all stages, or one for each; None where the graph carries its own prices.
     """
 
     key: str
     identity: str
     graph: StudyGraph
-    device: Device | None
+    device: Devices | None
     stages: int
     choice: EntryChoice
     parameters: str
@@ -91,13 +92,16 @@ def make_plan(
                 if stages > graph.nodes and not spec.run.more_stages_than_nodes:
                     left_out += 1
                     continue
+                if isinstance(device, DeviceChain) and len(device.devices) != stages:
+                    continue
                 for seed in spec.seeds:
                     for choice in spec.entries:
                         for budget in choice.budgets:
                             run = _planned(spec.run, graph, device, stages, choice, parameters, seed, budget, code)
                             runs.setdefault(run.key, run)
     if not runs:
-        raise UserError("asks for no run", where=str(spec.path), hint="every graph has fewer nodes than stages")
+        hint = "every graph has fewer nodes than stages, or there are other numbers of devices"
+        raise UserError("asks for no run", where=str(spec.path), hint=hint)
     return Plan(runs=tuple(runs.values()), settings=spec.run, code=code, left_out=left_out)
 
 
@@ -124,13 +128,15 @@ def _described(text: str) -> dict[str, Any]:
     return {"name": name, "parameters": values}
 
 
-def device_figures(device: Device | None) -> dict[str, Any] | None:
-    """Return what of a device decides prices; its name and source do not.
+def device_figures(device: Devices | None) -> dict[str, Any] | None:
+    """Return what of devices decides prices; their names and sources do not.
 
     A latency of 0 is left out: devices had none at first, and runs stored then keep their keys.
     """
     if device is None:
         return None
+    if isinstance(device, DeviceChain):
+        return {"stages": list(device.kind_of_stage), "kinds": [device_figures(kind) for kind in device.kinds]}
     left_out = {"name", "source"} if device.link_latency else {"name", "source", "link_latency"}
     return {name: value for name, value in device.as_dict().items() if name not in left_out}
 
@@ -138,7 +144,7 @@ def device_figures(device: Device | None) -> dict[str, Any] | None:
 def _planned(
     settings: RunSettings,
     graph: StudyGraph,
-    device: Device | None,
+    device: Devices | None,
     stages: int,
     choice: EntryChoice,
     parameters: dict[str, str],
@@ -171,7 +177,7 @@ def _planned(
     )
 
 
-def _devices_of(graph: StudyGraph, named: Sequence[Device]) -> Sequence[Device | None]:
+def _devices_of(graph: StudyGraph, named: Sequence[Devices]) -> Sequence[Devices | None]:
     """Return what prices a graph: nothing, what the spec names, or what `solve` takes by default."""
     if graph.priced:
         return [None]
@@ -186,15 +192,20 @@ def _unique(graphs: list[StudyGraph]) -> list[StudyGraph]:
     return list(kept.values())
 
 
-def _device(choice: DeviceChoice) -> Device:
+def _device(choice: DeviceChoice) -> Devices:
     try:
-        device = load_device(choice.device).override(
+        devices, _ = load_devices(choice.device)
+        device = devices.override(
             link_bandwidth=choice.link_bandwidth, link_latency=choice.link_latency, fast_memory=choice.fast_memory
         )
     except UserError as error:
         where = f"{choice.where}: {error.where}" if error.where else choice.where
         raise UserError(error.what, where=where, hint=error.hint) from error
-    return replace(device, name=choice.label) if choice.label else device
+    if not choice.label:
+        return device
+    if isinstance(device, DeviceChain):
+        raise UserError("a chain of devices has no label of its own", where=choice.where, hint="drop the label")
+    return replace(device, name=choice.label)
 
 
 def _canonical(value: Any) -> str:

@@ -305,8 +305,11 @@ def _device(fields: Fields, key: str, item: Any, folder: Path) -> DeviceChoice:
 
 
 def _beside(name: str, folder: Path) -> str:
-    """Return a preset's name as it is, and a file's as it is found from the folder of the spec."""
-    return str(folder / name) if name.endswith(".toml") else name
+    """Return a preset's name as it is, and a file's as it is found from the folder of the spec; so in lists of both."""
+    parts = [part.strip().rpartition("*") for part in name.split(",")]
+    return ",".join(
+        f"{count}{star}{folder / device if device.endswith('.toml') else device}" for count, star, device in parts
+    )
 
 
 def _entry(fields: Fields, key: str, item: Any, budgets: tuple[float, ...], presolve: bool) -> EntryChoice:

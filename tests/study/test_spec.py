@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from framework.errors import UserError
-from framework.model.device import load_device
+from framework.model.device import Device, load_device
+from framework.model.device_chain import DeviceChain
 from framework.study.code_version import code_version
 from framework.study.graphs import choose_graphs
 from framework.study.plan import device_figures, make_plan
@@ -118,7 +119,7 @@ def test_profiles_are_priced_with_the_bandwidth_that_they_state(write_spec: Writ
     for name, changes in (("own", {}), ("named", {"devices": ["reference"]})):
         spec = write_spec(graphs=["p.graph.json", "testbed:squeezenet"], **changes)
         for run in make_plan(read_spec(spec)).runs:
-            assert run.device is not None
+            assert isinstance(run.device, Device)
             found[name, run.graph.nodes] = (run.device.name, run.device.link_bandwidth)
     reference = load_device("reference")
     by_default = ("reference", reference.link_bandwidth)
@@ -210,3 +211,18 @@ def test_the_code_version_is_that_of_the_solving_code_and_the_plugins(tmp_path: 
 def test_a_missing_spec_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_spec(tmp_path / "absent.toml")
+
+
+def test_chains_of_devices_run_at_their_number_of_stages(write_spec: WriteSpec, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("peak_flops = 1e12\nmemory_bandwidth = 1e10\nlink_bandwidth = 1e9\n")
+    spec = write_spec(graphs=["testbed:squeezenet"], devices=["reference", "2*reference,own.toml"], stages=[2, 3])
+    runs = make_plan(read_spec(spec)).runs
+    assert {(run.device.name if run.device else "", run.stages) for run in runs} == {
+        ("reference", 2),
+        ("reference", 3),
+        ("2*reference,own", 3),
+    }
+    figures = device_figures(next(run.device for run in runs if isinstance(run.device, DeviceChain)))
+    assert figures is not None
+    assert figures["stages"] == [0, 0, 1]
+    assert figures["kinds"][0] == device_figures(load_device("reference"))
