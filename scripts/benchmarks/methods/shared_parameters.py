@@ -1,6 +1,6 @@
 """What counting parameters once per stage changes: optima before and after, a row a graph and number of stages.
 
-    python scripts/testbed/shared_parameters.py [--subset core] [-k 4 -k 16 -k 64] [--jobs 2] [GRAPH]
+    python scripts/benchmarks/methods/shared_parameters.py [--subset core] [-k 4 -k 16 -k 64] [--jobs 2] [GRAPH]
 
 Before, every user of a parameter held a copy of it: the same graph, with the shared parameters charged to each of their
 users. Each run has one worker. Only graphs with shared parameters are run; CSV goes to standard output, values in
