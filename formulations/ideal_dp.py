@@ -1,9 +1,10 @@
 """`ideal-dp`: the exact optimum by dynamic programming over ideals, wherever they can be enumerated.
 
 Validity: a threshold T is refuted only after every chain of at most k ideals whose stages cost at most T has been ruled
-out over the complete lattice (`framework.structure.ideals.chain_dp` has the proof), so the optimum is at least
-T + 1; all arithmetic is on integers. A threshold that is not refuted comes with a partition. Bisection between refuted
-and satisfied thresholds ends at the optimum.
+out over the complete lattice, so the optimum is at least T + 1; all arithmetic is on integers. A threshold that is not
+refuted comes with a partition. Bisection between refuted and satisfied thresholds ends at the optimum. The proof is in
+`framework.structure.ideals.chain_dp`, and in `framework.structure.unequal.chain_dp` where stages run on different
+devices.
 
 With `epsilon`, all this happens on a relaxed instance (`framework.structure.reduction.dominance.reduce_relaxing`),
 whose optimum is at most the true one. Refutations hold for the true instance, partitions are lifted to it and priced
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.portfolio.precompile import two_devices
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import known_partition, simple_bound
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from framework.model.instance import Instance
     from framework.structure.ideals.chain_dp import ChainSearch
     from framework.structure.ideals.lattice import IdealLattice
+    from framework.structure.unequal.chain_dp import UnequalChainSearch
 
 NAME = "ideal-dp"
 KEPT = 2
@@ -52,6 +55,7 @@ _lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
         Feature.LIMITS,
         Feature.SHARED,
         Feature.WORKSETS,
+        Feature.UNEQUAL,
     ],
     summary="Exact dynamic program over the ideals of the graph, where there are not too many",
     reference="Tarnawski et al., NeurIPS 2020; thresholds and corridors: this project",
@@ -86,16 +90,22 @@ class IdealDP:
         if not 0 <= self.epsilon < 1:
             raise ValueError("epsilon must be at least 0 and below 1")
 
+    def examples(self) -> tuple[Problem, ...]:
+        """Stages on two devices, which have kernels of their own."""
+        return two_devices()
+
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Close the gap, or say which limit was in the way."""
-        from framework.structure.ideals.chain_dp import ChainSearch
+        from framework.structure.unequal.chain_dp import chain_search
 
         relaxed = self._relax(problem, context.should_stop)
         lattice = self._lattice(relaxed.instance, context.should_stop)
         details: dict[str, Any] = {"ideals": len(lattice)}
         if not lattice.complete:
             return Outcome(termination=self._why_incomplete(lattice), details=details)
-        search = _Search(problem, context, relaxed, ChainSearch(relaxed.instance, lattice))
+        if self._is_too_large(relaxed.instance, lattice):
+            return Outcome(termination=self._too_large(), details=details)
+        search = _Search(problem, context, relaxed, chain_search(relaxed.instance, lattice))
         try:
             search.run()
             termination = Termination(reason=Reason.OPTIMAL if search.dual >= search.value else Reason.FINISHED)
@@ -111,21 +121,23 @@ class IdealDP:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold; the lattice is kept for the next one on the same instance."""
-        from framework.structure.ideals.chain_dp import ChainSearch
+        from framework.structure.unequal.chain_dp import chain_search
 
         relaxed = self._relax(problem, context.should_stop)
         lattice = self._lattice(relaxed.instance, context.should_stop)
         if not lattice.complete:
             return Undecided(reason=lattice.status.value)
+        if self._is_too_large(relaxed.instance, lattice):
+            return Undecided(reason="too much memory")
         try:
-            chains = ChainSearch(relaxed.instance, lattice)
-            found = chains.decide(problem.useful_stages, threshold, context.should_stop)
+            chains = chain_search(relaxed.instance, lattice)
+            found = chains.decide(relaxed.useful_stages, threshold, context.should_stop)
         except OutOfTimeError:
             return Undecided(reason="out of time")
         if found is None:
             return Refuted(soundness=Soundness.EXACT)
         partition = _lift(found, relaxed, problem)
-        if bottleneck(problem, partition) <= threshold:
+        if bottleneck(problem, partition) <= threshold and obeys(problem, partition):
             return Satisfied(partition=partition)
         return Undecided(reason="possible on the relaxed instance only")
 
@@ -157,14 +169,23 @@ class IdealDP:
                 _lattices.popitem(last=False)
         return _lattices[key]
 
+    def _is_too_large(self, instance: Instance, lattice: IdealLattice) -> bool:
+        """Whether the prices of many kinds of devices take more memory than allowed."""
+        from framework.structure.unequal.chain_dp import bytes_of_search
+
+        return bytes_of_search(instance, len(lattice)) > self.max_megabytes << 20
+
+    def _too_large(self) -> Termination:
+        detail = f"the ideals need more than {self.max_megabytes} MB"
+        return Termination(reason=Reason.LIMIT, limit=Limit.MEMORY, detail=detail)
+
     def _why_incomplete(self, lattice: IdealLattice) -> Termination:
         from framework.structure.ideals.lattice import LatticeStatus
 
         if lattice.status is LatticeStatus.STOPPED:
             return Termination(reason=Reason.LIMIT, limit=Limit.TIME, detail="while enumerating ideals")
         if lattice.status is LatticeStatus.TOO_LARGE:
-            detail = f"the ideals need more than {self.max_megabytes} MB"
-            return Termination(reason=Reason.LIMIT, limit=Limit.MEMORY, detail=detail)
+            return self._too_large()
         return Termination(reason=Reason.LIMIT, limit=Limit.SIZE, detail=f"more than {self.max_ideals} ideals")
 
 
@@ -175,7 +196,9 @@ class _Search:
     unless the relaxation reached less than what its partition costs in truth.
     """
 
-    def __init__(self, problem: Problem, context: Context, relaxed: Problem, chains: ChainSearch) -> None:
+    def __init__(
+        self, problem: Problem, context: Context, relaxed: Problem, chains: ChainSearch | UnequalChainSearch
+    ) -> None:
         self.problem, self.context, self.relaxed, self.chains = problem, context, relaxed, chains
         self.decisions = 0
         # What others have proven is theirs: it may be less sound than what is claimed here.
@@ -200,7 +223,7 @@ class _Search:
             # poor, so the next threshold goes further down, but never below the middle.
             middle = (self.dual + self.ceiling - 1) // 2
             threshold = max(middle, min(self.ceiling - 1, int(self.ceiling * (1 - step))))
-            found = self.chains.decide(self.problem.useful_stages, threshold, self.context.should_stop)
+            found = self.chains.decide(self.relaxed.useful_stages, threshold, self.context.should_stop)
             self.decisions += 1
             if found is None:
                 self.dual = self.proven = threshold + 1
@@ -222,7 +245,8 @@ class _Search:
         self.ceiling = bottleneck(self.relaxed, found)
         lifted = _lift(found, self.relaxed, self.problem)
         value = bottleneck(self.problem, lifted)
-        if value < self.value:
+        # A relaxation in which all stages are the same knows no limits of their own.
+        if value < self.value and obeys(self.problem, lifted):
             self.partition, self.value = lifted, value
             self.context.report_partition(lifted)
 

@@ -83,6 +83,12 @@ ROOMS: dict[str, list[str]] = {
         "framework.structure.poset",
         "framework.structure.flow",
     ],
+    "framework.structure.unequal": [
+        KERNEL,
+        BIT_SETS,
+        "framework.structure.ideals",
+        "framework.structure.primal",
+    ],
     "framework.structure.fluid": [
         KERNEL,
         BIT_SETS,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from framework.bounds import Limit, Reason
@@ -11,13 +13,14 @@ from framework.contracts import Refuted, Satisfied, Undecided
 from framework.formats import read_graph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import price
-from framework.model.problem import Problem
+from framework.model.problem import Problem, bottleneck, check_limit
+from framework.model.unequal import make_unequal
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_problem
+from framework.testing.instances import random_problem, random_unequal_problem
 
 load_plugins()
 ANTICHAIN = Problem(instance=instance_from_lists([1] * 30, []), stages=4)
@@ -116,3 +119,37 @@ def test_the_relaxing_reduction_takes_in_tiny_sources() -> None:
     assert board.interval.dual is not None
     assert isinstance(decider.decide(problem, board.interval.incumbent, context), Satisfied)
     assert isinstance(decider.decide(problem, board.interval.dual - 1, context), Refuted)
+
+
+def test_the_relaxing_reduction_bounds_unequal_stages() -> None:
+    # It relaxes to stages that are all the same, whose partitions may break a limit of one stage.
+    for seed in range(200):
+        problem = random_unequal_problem(seed)
+        optimum = brute_force_optimum(problem)
+        _, board = run_entry(registry.create("ideal-dp:epsilon=0.2"), problem)
+        assert board.interval.dual is not None
+        assert board.interval.dual <= optimum, seed
+        if board.incumbent is not None:
+            assert board.incumbent.value >= optimum, seed
+            check_limit(problem, board.incumbent.partition)
+        decider = registry.create_decision("ideal-dp:epsilon=0.2")
+        context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
+        for threshold in (optimum - 1, optimum, optimum + 5):
+            answer = decider.decide(problem, threshold, context)
+            if isinstance(answer, Satisfied):
+                check_limit(problem, answer.partition)
+                assert bottleneck(problem, answer.partition) <= threshold
+            # Where no partition obeys the limit, all thresholds may be refuted.
+            assert not isinstance(answer, Refuted) or threshold < optimum or optimum > problem.instance.largest_cost
+
+
+def test_the_prices_of_many_devices_count_as_memory() -> None:
+    base = instance_from_lists([1] * 13, [])
+    rows = [replace(base, work=base.work * (d + 1)) for d in range(10)]
+    problem = Problem(instance=make_unequal(base, rows, np.arange(10)), stages=10)
+    outcome, board = run_entry(registry.create("ideal-dp:max_megabytes=3"), problem)
+    assert outcome.termination.limit is Limit.MEMORY
+    assert board.dual is None
+    context = LocalContext(Board(problem, clock=lambda: 0.0), "test")
+    answer = registry.create_decision("ideal-dp:max_megabytes=3").decide(problem, 8, context)
+    assert answer == Undecided(reason="too much memory")

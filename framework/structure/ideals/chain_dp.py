@@ -48,7 +48,6 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition
-from framework.structure.bit_sets import which_are_in
 from framework.structure.ideals.held import largest_outside, unions
 from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
@@ -67,6 +66,7 @@ from framework.structure.ideals.walk import (
     forget,
     path_of,
     tensors_of,
+    trace,
 )
 from framework.structure.kernel import kernel
 
@@ -147,19 +147,7 @@ class ChainSearch:
             if should_stop():
                 raise OutOfTimeError("the decision was stopped")
         self.steps += int(counters[STEPS])
-        return self._trace() if outcome == _REACHED else None
-
-    def _trace(self) -> Partition:
-        stage_of = np.empty(self.instance.n, np.int64)
-        words = self.lattice.bits
-        nodes = np.arange(self.instance.n)
-        goal = len(words) - 1
-        while goal:
-            origin = int(self._origin[goal])
-            stage = words[goal] & ~words[origin]
-            stage_of[which_are_in(stage, nodes)] = self._stages_to[goal] - 1
-            goal = origin
-        return Partition(stage_of=stage_of)
+        return trace(lattice, states) if outcome == _REACHED else None
 
 
 @kernel

@@ -11,9 +11,10 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.structure.bit_sets import holds
+from framework.model.problem import Partition
+from framework.structure.bit_sets import holds, which_are_in
 from framework.structure.ideals.held import Shared, hold, release, shared_of
-from framework.structure.ideals.lattice import Lattice
+from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.ideals.promise import Limits, States, Sums
 from framework.structure.kernel import inlined_kernel
 
@@ -85,6 +86,19 @@ def path_of(instance: Instance) -> Path:
         np.empty((instance.n + 1, COLUMNS), np.int64),
         np.zeros(len(instance.shared), np.int64),
     )
+
+
+def trace(lattice: IdealLattice, states: States) -> Partition:
+    """Return the partition by which all nodes were reached."""
+    words, stages_to, origins = lattice.bits, states.stages_to, states.origin
+    nodes = np.arange(int(np.bitwise_count(words[-1]).sum()))
+    stage_of = np.empty(len(nodes), np.int64)
+    goal = len(words) - 1
+    while goal:
+        origin = int(origins[goal])
+        stage_of[which_are_in(words[goal] & ~words[origin], nodes)] = stages_to[goal] - 1
+        goal = origin
+    return Partition(stage_of=stage_of)
 
 
 @inlined_kernel

@@ -1,0 +1,1 @@
+"""Exact programs where stages run on different devices."""
