@@ -26,7 +26,6 @@ from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Sound
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck, obeys
-from framework.portfolio.precompile import two_devices
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import known_partition, simple_bound
 
@@ -89,10 +88,6 @@ class IdealDP:
             raise ValueError("max_megabytes must be at least 1")
         if not 0 <= self.epsilon < 1:
             raise ValueError("epsilon must be at least 0 and below 1")
-
-    def examples(self) -> tuple[Problem, ...]:
-        """Stages on two devices, which have kernels of their own."""
-        return two_devices()
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Close the gap, or say which limit was in the way."""

@@ -84,18 +84,6 @@ def _examples(name: str, small: Instance) -> list[Problem]:
     return [*more, *made.examples()] if isinstance(made, HasExamples) else more
 
 
-def two_devices() -> tuple[Problem, ...]:
-    """Return a problem whose stages run on two kinds of devices, with a limit of its own for each and without."""
-    from framework.structure.reduction.hard_limits import limit_memory
-
-    small = parallel_chains(capacity=10)
-    slow = replace(small, work=2 * small.work, tensor_cost=3 * small.tensor_cost, capacity=20)
-    instance = make_unequal(small, [small, slow], np.arange(STAGES) % 2)
-    room = small.total_parameter_cost // 2
-    limited = limit_memory(instance, small.parameter_cost, [room + b for b in range(STAGES)], STAGES)
-    return tuple(Problem(instance=one, stages=STAGES) for one in (instance, limited))
-
-
 def parallel_chains(*, capacity: int, length: int = 5) -> Instance:
     """Return three parallel chains with skips: wide enough that nothing is decided before a kernel runs."""
     chains = 3
