@@ -8,13 +8,13 @@ latest stages. Every partition with a bottleneck of at most T gives such a chain
 tensors never raises the cost of a stage (`framework.structure.fluid.core`). And the fluid work of the first b stages is
 at most the value of the program at their ideal (`framework.structure.fluid.chain_dp`). Tensors that are in no net may
 add lower bounds on what a stage pays for running fluid nodes in another stage than the core nodes that they feed
-(`framework.structure.fluid.separation_costs`). The weights of fluid nodes, and the room for them in each stage, may be
-rounded down to multiples of one weight (`framework.structure.fluid.variants`). So the optimum is at least T + 1. All
-arithmetic is on integers, except for one quotient of fluid weights, which is rounded up. The same holds for the core
-with all edges reversed (`framework.structure.fluid.reversal`). Interchangeable nodes may be replaced by a chain in the
-order of their stages (`framework.structure.fluid.interchangeable`), which does not change the cost of any stage.
-Without fluid nodes and such chains the method is `ideal-dp`. The optional relaxing reduction before it never raises the
-optimum.
+(`framework.structure.fluid.separation_costs`, `framework.structure.fluid.tolls_per_unit`). The weights of fluid nodes,
+and the room for them in each stage, may be rounded down to multiples of one weight
+(`framework.structure.fluid.variants`). So the optimum is at least T + 1. All arithmetic is on integers, except for
+quotients that are rounded to the safe side. The same holds for the core with all edges reversed
+(`framework.structure.fluid.reversal`). Interchangeable nodes may be replaced by a chain in the order of their stages
+(`framework.structure.fluid.interchangeable`), which does not change the cost of any stage. Without fluid nodes and such
+chains the method is `ideal-dp`. The optional relaxing reduction before it never raises the optimum.
 
 Search: cores grow from few ideals to many (`framework.structure.fluid.hierarchy`). Each core first has to refute the
 best dual bound of the run. If the incumbent is close, the core then tries once to prove it optimal within the

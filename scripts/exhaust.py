@@ -30,7 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from framework.contracts import Feature
-from framework.registry import Kind, load_plugins, registry
+from framework.registry import EntrySpec, Kind, load_plugins, registry
 from framework.testing.conformance import assert_bounds_hold, assert_true
 from framework.testing.instances import (
     random_limited_problem,
@@ -48,7 +48,7 @@ BATCH = 25
 def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float, list[str]]:
     """Return the entry, the number of problems, the seconds they took, and every false claim."""
     load_plugins()
-    exact = registry.get(entry).supports(Feature.EXACT)
+    exact = registry.get(EntrySpec.parse(entry).name).supports(Feature.EXACT)
     started, faults = time.monotonic(), []
     for seed in seeds:
         try:

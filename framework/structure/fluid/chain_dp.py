@@ -86,6 +86,9 @@ class FluidPlan:
     fluid_done: IntArray
 
 
+NO_PREFIXES = np.zeros((2, 0), np.int64)
+
+
 class Reached(NamedTuple):
     """The ideals that the first stages may hold, and the most fluid done with them, in ticks; both ``[states]``."""
 
@@ -100,8 +103,8 @@ class FluidSearch:
     ----------
     crowded
         ``[n]`` the nodes whose parameters the variants of crowded nodes count; without it there are none.
-    whole
-        Whole-node variants, beside those with divisible fluid (`framework.structure.fluid.variants`).
+    further
+        Variants beside the basic ones, of whole nodes or with tolls per unit (`framework.structure.fluid.variants`).
 
     Raises
     ------
@@ -111,7 +114,7 @@ class FluidSearch:
     Attributes
     ----------
     variants
-        Those that can refute; those with divisible fluid first.
+        Those that can refute; the basic ones first.
     steps
         Extensions walked so far, over all decisions.
     """
@@ -121,7 +124,7 @@ class FluidSearch:
         core: FluidCore,
         lattice: IdealLattice,
         crowded: BoolArray | None = None,
-        whole: Sequence[Variant] = (),
+        further: Sequence[Variant] = (),
         *,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -136,7 +139,7 @@ class FluidSearch:
         heads[core.net_ptr[:-1][core.headed]] = True
         entering = incidence(core.net_pins[~heads], pin_nets[~heads], core.order.n)
         self._graph = kernels.graph_of(lattice.arrays, Nets(core.net_cost, core.net_ptr, core.net_pins, *entering))
-        self._tables = FactTables(core, lattice, crowded, whole, should_stop)
+        self._tables = FactTables(core, lattice, crowded, further, should_stop)
         self.variants = self._tables.variants
         count = len(lattice)
         self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
@@ -160,7 +163,8 @@ class FluidSearch:
         if threshold < 0:
             return None
         facts = self._tables.of(variant)
-        exchangeable = variant.counted != Counted.CROWDED and not self._tables.tolls[variant.counted][0]
+        tolled = variant.by_unit or self._tables.tolls[variant.counted][0]
+        exchangeable = variant.counted != Counted.CROWDED and not tolled
         limits = self._limits(threshold, variant, exchangeable=exchangeable)
         levels = [_first_level()]
         if not self._begin(facts, limits, stages):
@@ -242,7 +246,9 @@ class FluidSearch:
             grain=variant.grain,
             toll=toll,
             unit=unit,
-            feeding=feeding,
+            feeding=int(self.core.feeding_cost) if variant.by_unit else feeding,
+            by_unit=variant.by_unit,
+            prefixes=self._tables.unit_tolls(variant).prefixes if variant.by_unit else NO_PREFIXES,
         )
 
     def _begin(self, facts: IntArray, limits: Limits, stages: int) -> bool:

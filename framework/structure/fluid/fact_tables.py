@@ -12,6 +12,7 @@ from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
 from framework.structure.fluid.ideal_table import Fluid, Nets
 from framework.structure.fluid.separation_costs import choose_tolled
+from framework.structure.fluid.tolls_per_unit import UnitTolls, tolls_per_unit
 from framework.structure.fluid.variants import Counted, Variant
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray
@@ -27,8 +28,8 @@ class FactTables:
     ----------
     crowded
         ``[n]`` the nodes whose parameters the third way of counting counts; without it there is none.
-    whole
-        Whole-node variants, beside those with divisible fluid.
+    further
+        Variants beside the basic ones.
     should_stop
         Asked every few hundredths of a second, in all methods.
 
@@ -40,7 +41,7 @@ class FactTables:
     Attributes
     ----------
     variants
-        Those that can refute: the plain one, those that count parameters where these can overflow, and `whole`.
+        Those that can refute: the plain one, those that count parameters where these can overflow, and `further`.
     tolls
         For each way of counting the least toll, the most weight of a unit, and the cost of the common tensor; zeros
         without tolls.
@@ -51,7 +52,7 @@ class FactTables:
         core: FluidCore,
         lattice: IdealLattice,
         crowded: BoolArray | None,
-        whole: Sequence[Variant],
+        further: Sequence[Variant],
         should_stop: Callable[[], bool],
     ) -> None:
         self._core, self._lattice, self._should_stop = core, lattice, should_stop
@@ -62,8 +63,9 @@ class FactTables:
             self._counted.append(parameters)
             if crowded is not None:
                 self._counted.append(np.where(crowded, parameters, 0))
-        self.variants = (*(Variant(counted=Counted(i)) for i in range(len(self._counted))), *whole)
+        self.variants = (*(Variant(counted=Counted(i)) for i in range(len(self._counted))), *further)
         self.tolls: list[tuple[int, int, int]] = []
+        self._unit_tolls: dict[Variant, UnitTolls] = {}
         self._before_and_after = (
             Fluid(core.before, *rows_of_sets(core.before, core.order.n)),
             Fluid(core.after, *rows_of_sets(core.after, core.order.n)),
@@ -73,12 +75,17 @@ class FactTables:
         # Mx and Mn of whole-node variants, and the one table that the latest of them is read from.
         self._fluid_of_whole: dict[Variant, tuple[IntArray, IntArray]] = {}
         self._latest: tuple[Variant, IntArray] | None = None
+        self._by_unit: dict[Variant, IntArray] = {}
 
     def of(self, variant: Variant) -> IntArray:
         """Return the table of a variant; it is valid until another whole-node variant's is asked for."""
         plain = self._plain[variant.counted]
-        if not variant.whole:
+        if variant.basic:
             return plain
+        if variant.by_unit:
+            if variant not in self._by_unit:
+                self._by_unit[variant] = self._gather_by_unit(variant)
+            return self._by_unit[variant]
         if self._latest is None or self._latest[0] != variant:
             if self._latest is None or self._latest[0].counted != variant.counted:
                 self._latest = variant, plain.copy()
@@ -89,9 +96,46 @@ class FactTables:
 
     def weights(self, variant: Variant) -> IntArray:
         """Return the weight of each fluid node, ``[fluid]`` ticks, as a variant counts it."""
-        fluid = self._core.fluid
-        weight = self._core.instance.work[fluid] + self._counted[variant.counted][fluid]
+        weight = self._weight(variant)
+        if variant.by_unit:
+            return weight + self.unit_tolls(variant).toll
         return weight - weight % variant.grain
+
+    def unit_tolls(self, variant: Variant) -> UnitTolls:
+        """Return the tolls per unit of a variant that has such."""
+        if variant not in self._unit_tolls:
+            self._unit_tolls[variant] = tolls_per_unit(self._core, self._weight(variant))
+        return self._unit_tolls[variant]
+
+    def _weight(self, variant: Variant) -> IntArray:
+        fluid = self._core.fluid
+        weight: IntArray = self._core.instance.work[fluid] + self._counted[variant.counted][fluid]
+        return weight
+
+    def _gather_by_unit(self, variant: Variant) -> IntArray:
+        """Return the table of a variant with tolls per unit."""
+        tolls, plain = self.unit_tolls(variant), self._plain[variant.counted]
+        kinds = (
+            self.weights(variant),
+            self._weight(variant) * tolls.tolled,
+            tolls.toll,
+            tolls.toll * self._core.fed,
+        )
+        most, least = self._fluid(np.stack(kinds))
+        table = np.zeros((rows.FACTS, len(self._lattice)), np.int64)
+        table[: rows.PLAIN_FACTS] = plain[: rows.PLAIN_FACTS]
+        table[rows.MOST], table[rows.LEAST] = most[0], least[0]
+        table[rows.OWNED], table[rows.OWNED_TOLLS], table[rows.FEEDING] = least[1:]
+        table[rows.WEIGHT] -= table[rows.OWNED_TOLLS]
+        table[rows.FED], table[rows.TAKERS] = self._common_tensor()
+        return table
+
+    def _common_tensor(self) -> tuple[IntArray, IntArray]:
+        """Return whether each ideal contains the producer of the common tensor, and how many of its core consumers."""
+        core = self._core
+        feeder, takers = np.zeros((2, core.order.n), np.int64)
+        feeder[core.feeder], takers[core.takers] = 1, 1
+        return self._lattice.sums(feeder), self._lattice.sums(takers)
 
     def _whole_fluid(self, variant: Variant) -> tuple[IntArray, IntArray]:
         if variant not in self._fluid_of_whole:
@@ -150,9 +194,7 @@ class FactTables:
         facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
         facts[rows.WEIGHT], facts[rows.MOST], facts[rows.LEAST] = lattice.work, most[0], least[0]
         if not plain:
-            feeder, takers = np.zeros((2, core.order.n), np.int64)
-            feeder[core.feeder], takers[core.takers] = 1, 1
-            facts[rows.FED], facts[rows.TAKERS] = lattice.sums(feeder), lattice.sums(takers)
+            facts[rows.FED], facts[rows.TAKERS] = self._common_tensor()
         tables = []
         for way, (_, toll, weight) in enumerate(tolled):
             facts = facts.copy()

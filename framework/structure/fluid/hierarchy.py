@@ -26,7 +26,7 @@ from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.tuning import HierarchyTuning
-from framework.structure.fluid.variants import Variant, whole_node_variants
+from framework.structure.fluid.variants import Variant, toll_variants, whole_node_variants
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray, Closure, closure
 from framework.structure.poset.topological_orders import order_of_partition
@@ -61,7 +61,7 @@ class VariantOrder:
     Attributes
     ----------
     most_misses
-        Cores in which a whole-node variant that has never refuted anything is tried.
+        Cores in which a variant that is not basic and has never refuted anything is tried.
     """
 
     most_misses: int
@@ -81,7 +81,7 @@ class VariantOrder:
         others = [
             variant
             for variant in variants
-            if variant not in self._refuting and not (variant.whole and self._misses[variant] >= self.most_misses)
+            if variant not in self._refuting and not (not variant.basic and self._misses[variant] >= self.most_misses)
         ]
         return [*(variant for variant in self._refuting if variant in variants), *others]
 
@@ -283,8 +283,10 @@ class CoreHierarchy:
         read = core
         if backwards:
             read, lattice = read_backwards(core, lattice, should_stop)
-        whole = whole_node_variants(core, self._stages, self._threshold)
-        search = FluidSearch(read, lattice, self._crowded, whole, should_stop=should_stop)
+        further = whole_node_variants(core, self._stages, self._threshold)
+        if not backwards:
+            further = (*toll_variants(core), *further)
+        search = FluidSearch(read, lattice, self._crowded, further, should_stop=should_stop)
         return ReadyCore(
             core=core,
             search=search,
@@ -295,8 +297,13 @@ class CoreHierarchy:
         )
 
     def _in_the_shorter_direction(self, ready: ReadyCore, should_stop: Callable[[], bool]) -> ReadyCore:
-        """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does."""
+        """Return the first core read backwards if that takes far fewer steps: the larger the core, the more it does.
+
+        Tolls are lost backwards. So a core with tolls is read backwards only if a trial forwards is given up.
+        """
         steps = self._trial(ready, self._tuning.most_trial_steps, should_stop)
+        if (ready.core.unit >= 0).any() and steps <= self._tuning.most_trial_steps:
+            return ready
         core = without_tolls(ready.core, should_stop)
         turned = self._ready(core, ready.search.lattice, ready.way, True, should_stop)
         if self._tuning.shorter * self._trial(turned, steps // self._tuning.shorter, should_stop) < steps:
@@ -304,10 +311,10 @@ class CoreHierarchy:
         return self._cores[-1]
 
     def _trial(self, ready: ReadyCore, most: int, should_stop: Callable[[], bool]) -> int:
-        """Return the steps that the threshold takes in variants with divisible fluid, or some more than `most`."""
+        """Return the steps that the threshold takes in basic variants, or some more than `most`."""
         search = ready.search
         for variant in search.variants:
-            if variant.whole:
+            if not variant.basic:
                 continue
             try:
                 search.decide(

@@ -6,7 +6,9 @@ parameters), AVAILABLE and SPENT (parameters that may, must lie in or below an i
 them), OWNED (tolled weight whose owner lies in an ideal), FREE_MOST and FREE_LEAST (Mx and Mn without what is tolled),
 FED and TAKERS (whether an ideal contains the producer of the common tensor, and how many of its placed consumers),
 FEEDING (OWNED of the units that tensor feeds). Tolls, owners, units and the common tensor are defined in
-`framework.structure.fluid.separation_costs`.
+`framework.structure.fluid.separation_costs`. Variants with tolls per unit (`framework.structure.fluid.tolls_per_unit`)
+have OWNED_TOLLS, what the units owned in an ideal pay, in place of FREE_MOST; they count tolls, not weight, in FEEDING,
+both in MOST and LEAST, and WEIGHT is less by OWNED_TOLLS.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.structure.bit_sets import BitArray, holds
+from framework.structure.fluid.tolls_per_unit import run_by_unit
 from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import inlined_kernel, kernel
 
 WORK, PARAMETERS, CUT, WEIGHT, MOST, LEAST, MOST_WORK, MOST_PARAMETERS = range(8)
 AVAILABLE, SPENT, OWNED, FREE_MOST, FREE_LEAST, FED, TAKERS, FEEDING = range(8, 16)
+OWNED_TOLLS = FREE_MOST
 PLAIN_FACTS, FACTS = 10, 16
 """Rows where nothing has a toll, and where something has."""
 ANY_NUMBER = 1 << 61
@@ -56,6 +60,8 @@ class Limits(NamedTuple):
     toll, unit, feeding
         The least toll of a unit, the most weight of one, the cost of the common tensor; a toll of 0 where there is
         none. See `framework.structure.fluid.separation_costs`.
+    by_unit, prefixes
+        Whether each unit has its own toll, and the table of `framework.structure.fluid.tolls_per_unit`; empty if not.
     """
 
     threshold: int
@@ -70,6 +76,8 @@ class Limits(NamedTuple):
     toll: int
     unit: int
     feeding: int
+    by_unit: bool
+    prefixes: IntArray
 
 
 class Nets(NamedTuple):
@@ -186,13 +194,37 @@ def run_with_tolls(room: int, owned: int, free: int, toll: int, weight: int) -> 
     return owned + free + units * weight + max(0, more - units * (weight + toll) - toll)
 
 
+@kernel
+def _most_by_unit(facts: IntArray, start: int, end: int, weight_left: int, limits: Limits) -> int:
+    """Return the fluid weight that fits, with tolls per unit and the common tensor; negative where tolls do not fit."""
+    owned = facts[OWNED, end] - facts[OWNED, start]
+    owned_tolls = facts[OWNED_TOLLS, end] - facts[OWNED_TOLLS, start]
+    room = weight_left - owned_tolls
+    takers = fed = 0
+    if facts[FED, start]:
+        takers = facts[TAKERS, end] - facts[TAKERS, start]
+        fed = facts[FEEDING, end] - facts[FEEDING, start]
+    elif facts[FED, end]:
+        goal = facts.shape[1] - 1
+        takers = facts[TAKERS, goal] - facts[TAKERS, end]
+    if takers > 0:
+        return run_by_unit(room - limits.feeding, owned, owned_tolls, limits.prefixes)
+    most = run_by_unit(room, owned, owned_tolls, limits.prefixes)
+    if fed > 0:
+        without = min(most, room + owned_tolls - fed)
+        most = max(without, run_by_unit(room - limits.feeding, owned, owned_tolls, limits.prefixes))
+    return most
+
+
 @inlined_kernel
 def most_fluid(facts: IntArray, start: int, end: int, weight_left: int, cost_left: int, limits: Limits) -> int:
     """Return the fluid weight that fits a stage between two ideals with so much room for weight and for cost.
 
     Negative where not even the tolls fit.
     """
-    if limits.toll:
+    if limits.by_unit:
+        weight_left = _most_by_unit(facts, start, end, weight_left, limits)
+    elif limits.toll:
         toll, weight = limits.toll, limits.unit
         owned = facts[OWNED, end] - facts[OWNED, start]
         free = facts[FREE_MOST, end] - facts[FREE_LEAST, start]

@@ -32,7 +32,7 @@ class HierarchyTuning:
     most_trial_steps
         Steps after which a trial of a direction is given up: less than a tenth of a second.
     most_misses
-        Cores in which a whole-node variant that has never refuted anything is tried.
+        Cores in which a variant that is not basic and has never refuted anything is tried.
     """
 
     growth: int = 4

@@ -12,8 +12,11 @@ all arguments there stay: the values only grow with those before, and u <= a kee
 left with what the stages left can hold. The limit by the cost of a stage, rate times the cost left, is applied after
 the rounding. With lambda the weight of many equal nodes, a stage with room for 3.14 of them holds 3.
 
-Which grains are used is a heuristic: every lambda gives a valid bound. Source: this project; rounding by a unit is a
-dual feasible function (Fekete and Schepers 2001), here within a dynamic program.
+*Tolls per unit.* Further variants charge each unit of fluid nodes its own separation cost
+(`framework.structure.fluid.tolls_per_unit`).
+
+Which variants are used is a heuristic: each gives a valid bound. Source: this project; rounding by a unit is a dual
+feasible function (Fekete and Schepers 2001), here within a dynamic program.
 """
 
 from __future__ import annotations
@@ -55,19 +58,30 @@ class Variant:
     grain
         Ticks to a multiple of which the weight of a fluid node, and the room for fluid of a stage, is rounded down; 1
         in variants in which fluid is divisible.
+    by_unit
+        Whether each unit has its own toll, rather than all the least one.
     """
 
     counted: Counted = Counted.WORK
     grain: int = 1
+    by_unit: bool = False
 
     @property
-    def whole(self) -> bool:
-        """Whether fluid nodes are not divisible."""
-        return self.grain > 1
+    def basic(self) -> bool:
+        """Whether fluid nodes are divisible, and all units have the same toll."""
+        return self.grain == 1 and not self.by_unit
 
 
 PLAIN = Variant()
 """Work alone, divisible."""
+
+
+def toll_variants(core: FluidCore) -> tuple[Variant, ...]:
+    """Return the variants with tolls per unit: one for each way of counting, if a core has units."""
+    if not (core.unit >= 0).any():
+        return ()
+    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(core.instance.can_overflow)]
+    return tuple(Variant(counted=counted, by_unit=True) for counted in ways)
 
 
 def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[Variant, ...]:

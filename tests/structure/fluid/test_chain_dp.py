@@ -39,8 +39,8 @@ def random_mask(instance: Instance, seed: int) -> BoolArray:
     return mask
 
 
-def search_of(core: FluidCore, crowded: BoolArray | None = None, whole: Sequence[Variant] = ()) -> FluidSearch:
-    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded, whole)
+def search_of(core: FluidCore, crowded: BoolArray | None = None, further: Sequence[Variant] = ()) -> FluidSearch:
+    return FluidSearch(core, enumerate_ideals(core.order, max_ideals=100_000), crowded, further)
 
 
 def random_whole(core: FluidCore, seed: int) -> list[Variant]:
@@ -281,13 +281,13 @@ def test_pruning_changes_no_answer(seed: int) -> None:
     mask[paths] = True
     core = build_core(problem.instance, mask)
     whole = [variant for variant in random_whole(core, seed) if variant.counted != Counted.CROWDED]
-    search = search_of(core, whole=whole)
+    search = search_of(core, further=whole)
     optimum = brute_force_optimum(problem)
     for variant in search.variants:
         for threshold in sorted({optimum * share // 8 for share in range(4, 9)}):
             plan = search.decide(problem.useful_stages, threshold, never, variant=variant)
             satisfied = reference_decides(search, problem.useful_stages, threshold, variant)
-            if problem.instance.can_overflow or variant.whole:
+            if problem.instance.can_overflow or not variant.basic:
                 # The program also counts what even all stages left cannot hold, divisible fluid included.
                 assert satisfied or plan is None
             else:
@@ -325,7 +325,7 @@ def test_whole_nodes_prove_more_than_a_fluid() -> None:
         core = build_core(instance, np.arange(8) > 0)
         whole = whole_node_variants(core, 3, 1000)
         assert {variant.grain for variant in whole} == {400, light}
-        search = search_of(core, whole=whole)
+        search = search_of(core, further=whole)
         assert search.decide(3, 3 * light - 1, never, variant=whole[-1]) is None
         assert all(search.decide(3, 1200, never, variant=variant) is not None for variant in search.variants)
         assert search.decide(3, 940, never) is not None
@@ -337,7 +337,7 @@ def test_parameters_of_whole_nodes_count_as_well() -> None:
     core = build_core(instance, np.arange(7) > 0)
     whole = whole_node_variants(core, 5, 10)
     assert Variant(counted=Counted.ALL_PARAMETERS, grain=12) in whole
-    search = search_of(core, whole=whole)
+    search = search_of(core, further=whole)
     refuted = [
         threshold
         for threshold in range(12)

@@ -65,6 +65,8 @@ def _limits(problem: Problem, threshold: int) -> Limits:
         toll=0,
         unit=0,
         feeding=0,
+        by_unit=False,
+        prefixes=np.zeros((2, 0), np.int64),
     )
 
 
