@@ -25,6 +25,7 @@ def command(
     bandwidth: opt.BandwidthOption = None,
     link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
+    activations: opt.ActivationsOption = False,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
@@ -55,7 +56,9 @@ def command(
     plugins = opt.plugin_paths(plugin, portfolio)
     stages = opt.choose_stages(stages, device)
     check_entries(entries, stages, plugins)
-    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+    )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
         device=priced_by,

@@ -20,6 +20,7 @@ def command(
     bandwidth: opt.BandwidthOption = None,
     link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
+    activations: opt.ActivationsOption = False,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
@@ -34,7 +35,9 @@ def command(
 
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+    )
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)
     with status_line("inspecting", quiet=json_output) as say:

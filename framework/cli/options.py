@@ -60,6 +60,10 @@ LinkLatencyOption = Annotated[
 FastMemoryOption = Annotated[
     str | None, typer.Option("--fast-memory", help="Fast memory per stage in bytes; overrides the device's.")
 ]
+ActivationsOption = Annotated[
+    bool,
+    typer.Option("--activations", help="Count state and the largest working set of a stage towards its fast memory."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A Python file with entries or an input format; repeatable.")
@@ -183,7 +187,7 @@ class GraphOptions(NamedTuple):
     ----------
     path, format, dims, training, drop_unused
         As for `read_input`.
-    device, bandwidth, link_latency, fast_memory
+    device, bandwidth, link_latency, fast_memory, activations
         As for `choose_device`.
     """
 
@@ -192,6 +196,7 @@ class GraphOptions(NamedTuple):
     bandwidth: str | None
     link_latency: str | None
     fast_memory: str | None
+    activations: bool
     format: str | None
     dims: list[str] | None
     training: bool
@@ -218,6 +223,7 @@ class GraphOptions(NamedTuple):
             bandwidth=self.bandwidth,
             link_latency=self.link_latency,
             fast_memory=self.fast_memory,
+            activations=self.activations,
         )
         return graph, source, priced_by
 
@@ -257,6 +263,7 @@ def choose_device(
     bandwidth: str | None,
     link_latency: str | None,
     fast_memory: str | None,
+    activations: bool = False,
 ) -> Devices | None:
     """Return the device, or those of the stages, to price the graph of a file with; None where it carries its prices.
 
@@ -268,11 +275,11 @@ def choose_device(
     from framework.model.graph import PhysicalCosts
 
     if not isinstance(graph.costs, PhysicalCosts):
-        if device or bandwidth or link_latency or fast_memory:
+        if device or bandwidth or link_latency or fast_memory or activations:
             raise UserError(
                 "this graph carries its own prices",
                 where=graph.source,
-                hint="drop --device, --bandwidth, --link-latency, --fast-memory",
+                hint="drop --device, --bandwidth, --link-latency, --fast-memory, --activations",
             )
         return None
     link_bandwidth = None if bandwidth is None else _parse_size("--bandwidth", bandwidth)
@@ -282,6 +289,7 @@ def choose_device(
         link_bandwidth=link_bandwidth,
         link_latency=None if link_latency is None else _parse_latency(link_latency),
         fast_memory=None if fast_memory is None else _parse_size("--fast-memory", fast_memory),
+        activations=activations or None,
     )
 
 

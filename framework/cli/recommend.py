@@ -24,6 +24,7 @@ def command(
     bandwidth: opt.BandwidthOption = None,
     link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
+    activations: opt.ActivationsOption = False,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
@@ -64,7 +65,9 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+    )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
         device=priced_by,

@@ -37,6 +37,7 @@ def command(
     bandwidth: opt.BandwidthOption = None,
     link_latency: opt.LinkLatencyOption = None,
     fast_memory: opt.FastMemoryOption = None,
+    activations: opt.ActivationsOption = False,
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
@@ -83,7 +84,9 @@ def command(
     opt.check_plot(plot)
     files = [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages]
     opt.check_outputs(files, [graph, start])
-    asked = opt.GraphOptions(graph, device, bandwidth, link_latency, fast_memory, format, dim, training, drop_unused)
+    asked = opt.GraphOptions(
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+    )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit

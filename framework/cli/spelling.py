@@ -10,6 +10,7 @@ import shlex
 
 OPTIONS = {
     "PIPEBOUND_MAX_INPUT": "pipebound --max-input",
+    "activations": "--activations",
     "bandwidth": "--bandwidth",
     "budget": "--budget",
     "device": "--device",

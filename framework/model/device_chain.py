@@ -59,10 +59,16 @@ class DeviceChain:
         link_bandwidth: float | None = None,
         link_latency: float | None = None,
         fast_memory: float | None = None,
+        activations: bool | None = None,
     ) -> DeviceChain:
         """Return the chain with the given figures replaced on every device."""
         changed = {
-            device: device.override(link_bandwidth=link_bandwidth, link_latency=link_latency, fast_memory=fast_memory)
+            device: device.override(
+                link_bandwidth=link_bandwidth,
+                link_latency=link_latency,
+                fast_memory=fast_memory,
+                activations=activations,
+            )
             for device in self.kinds
         }
         return DeviceChain(devices=tuple(changed[device] for device in self.devices))

@@ -145,9 +145,15 @@ def _summary_table(results: Sequence[Result]) -> FactTable:
 
 
 def with_latency(device: Devices) -> str:
-    """Say what a device charges for each tensor beside its bytes; empty where that is nothing, or differs by stage."""
-    latency = 0.0 if isinstance(device, DeviceChain) else device.link_latency
-    return f" with {quantity(1e6 * latency)} us a tensor" if latency else ""
+    """Say what a device charges for each tensor beside its bytes, and whether activations count.
+
+    Empty where that is nothing, or differs by stage.
+    """
+    if isinstance(device, DeviceChain):
+        return ""
+    latency = f"{quantity(1e6 * device.link_latency)} us a tensor" if device.link_latency else ""
+    said = [text for text in (latency, "activations in its fast memory" if device.activations else "") if text]
+    return f" with {' and '.join(said)}" if said else ""
 
 
 def with_soundness(bound: BoundRecord) -> str:

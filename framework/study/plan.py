@@ -196,7 +196,10 @@ def _device(choice: DeviceChoice) -> Devices:
     try:
         devices, _ = load_devices(choice.device)
         device = devices.override(
-            link_bandwidth=choice.link_bandwidth, link_latency=choice.link_latency, fast_memory=choice.fast_memory
+            link_bandwidth=choice.link_bandwidth,
+            link_latency=choice.link_latency,
+            fast_memory=choice.fast_memory,
+            activations=choice.activations,
         )
     except UserError as error:
         where = f"{choice.where}: {error.where}" if error.where else choice.where

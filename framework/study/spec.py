@@ -122,9 +122,9 @@ class DeviceChoice:
         Name in tables; the device's own where empty.
     where
         Its place in the spec, for errors.
-    link_bandwidth, link_latency, fast_memory
-        Figures that replace those of the device, as with `--bandwidth`, `--link-latency` and `--fast-memory`; None to
-        keep them.
+    link_bandwidth, link_latency, fast_memory, activations
+        Figures that replace those of the device, as with `--bandwidth`, `--link-latency`, `--fast-memory` and
+        `--activations`; None to keep them.
     """
 
     device: str
@@ -133,6 +133,7 @@ class DeviceChoice:
     link_bandwidth: float | None = None
     link_latency: float | None = None
     fast_memory: float | None = None
+    activations: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +300,7 @@ def _device(fields: Fields, key: str, item: Any, folder: Path) -> DeviceChoice:
         link_bandwidth=inner.read("link_bandwidth", parse_bytes),
         link_latency=inner.read("link_latency", parse_latency),
         fast_memory=inner.read("fast_memory", parse_bytes),
+        activations=inner.flag("activations") if inner.has("activations") else None,
     )
     inner.finish()
     return choice
