@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
+from framework.cli.graph_options import GraphOptions, choose_stages
 
 
 def command(
@@ -54,9 +55,9 @@ def command(
 
     seconds = opt.parse_seconds(budget)
     plugins = opt.plugin_paths(plugin, portfolio)
-    stages = opt.choose_stages(stages, device)
+    stages = choose_stages(stages, device)
     check_entries(entries, stages, plugins)
-    asked = opt.GraphOptions(
+    asked = GraphOptions(
         graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
+from framework.cli.graph_options import GraphOptions
 
 
 def command(
@@ -35,7 +36,7 @@ def command(
 
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    asked = opt.GraphOptions(
+    asked = GraphOptions(
         graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
     )
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))

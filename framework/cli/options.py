@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framework.errors import UserError
 from framework.output_files import is_special
 from framework.report.escape import terminal
-from framework.units import parse_bytes, parse_latency
+from framework.units import parse_bytes
 from framework.units import parse_seconds as seconds_of
 
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.deploy.runtime import Optimization
-    from framework.model.device_chain import Devices
-    from framework.model.graph import ModelGraph
     from framework.portfolio.constraints import Constraints
-    from framework.portfolio.records import GraphInput
 
 GraphArgument = Annotated[
     str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
@@ -180,141 +176,6 @@ def announce(what: str, seconds: float, *, quiet: bool) -> None:
         typer.echo(terminal(f"{what}: at most {seconds:g} s (--budget)."))
 
 
-class GraphOptions(NamedTuple):
-    """The options that say which graph is read, how, and what prices it, in the order of `solve`, as they were given.
-
-    Attributes
-    ----------
-    path, format, dims, training, drop_unused
-        As for `read_input`.
-    device, bandwidth, link_latency, fast_memory, activations
-        As for `choose_device`.
-    """
-
-    path: str
-    device: str | None
-    bandwidth: str | None
-    link_latency: str | None
-    fast_memory: str | None
-    activations: bool
-    format: str | None
-    dims: list[str] | None
-    training: bool
-    drop_unused: bool
-
-    def read(
-        self, plugin_files: Sequence[str], *, started: float | None = None, budget: float | None = None
-    ) -> tuple[ModelGraph, GraphInput, Devices | None]:
-        """Return the graph, where it came from, and what prices it, within the budget of a command if it has one."""
-        graph, source = read_input(
-            self.path,
-            format=self.format,
-            dims=self.dims,
-            training=self.training,
-            drop_unused=self.drop_unused,
-            plugin_files=plugin_files,
-            started=started,
-            budget=budget,
-        )
-        priced_by = choose_device(
-            graph,
-            self.path,
-            device=self.device,
-            bandwidth=self.bandwidth,
-            link_latency=self.link_latency,
-            fast_memory=self.fast_memory,
-            activations=self.activations,
-        )
-        return graph, source, priced_by
-
-
-def read_input(
-    path: str,
-    *,
-    format: str | None,
-    dims: list[str] | None,
-    training: bool,
-    drop_unused: bool = False,
-    plugin_files: Sequence[str] = (),
-    started: float | None = None,
-    budget: float | None = None,
-) -> tuple[ModelGraph, GraphInput]:
-    """Read a graph as the options say, within the budget of the command that began at `started`, if it has one.
-
-    Its format may be that of a plugin.
-    """
-    from framework.formats import read_graph
-    from framework.input_files import reading_deadline
-    from framework.portfolio.portfolio_file import load_entries
-    from framework.portfolio.records import GraphInput
-
-    load_entries(plugin_files)
-    deadline = None if budget is None else reading_deadline(time.monotonic() if started is None else started, budget)
-    values = parse_dims(dims)
-    graph = read_graph(path, format=format, dims=values, training=training, drop_unused=drop_unused, deadline=deadline)
-    return graph, GraphInput(path=path, format=format, dims=values, training=training, drop_unused=drop_unused)
-
-
-def choose_device(
-    graph: ModelGraph,
-    path: str,
-    *,
-    device: str | None,
-    bandwidth: str | None,
-    link_latency: str | None,
-    fast_memory: str | None,
-    activations: bool = False,
-) -> Devices | None:
-    """Return the device, or those of the stages, to price the graph of a file with; None where it carries its prices.
-
-    A profile states how fast tensors are handed over where it was measured, which counts unless the options say else.
-    """
-    from framework.formats.profile_note import measured_device
-    from framework.model.device import DEFAULT_DEVICE
-    from framework.model.device_chain import load_devices
-    from framework.model.graph import PhysicalCosts
-
-    if not isinstance(graph.costs, PhysicalCosts):
-        if device or bandwidth or link_latency or fast_memory or activations:
-            raise UserError(
-                "this graph carries its own prices",
-                where=graph.source,
-                hint="drop --device, --bandwidth, --link-latency, --fast-memory, --activations",
-            )
-        return None
-    link_bandwidth = None if bandwidth is None else _parse_size("--bandwidth", bandwidth)
-    measured = None if device is not None else measured_device(graph, path, link_bandwidth)
-    base = measured or load_devices(device or DEFAULT_DEVICE)[0]
-    return base.override(
-        link_bandwidth=link_bandwidth,
-        link_latency=None if link_latency is None else _parse_latency(link_latency),
-        fast_memory=None if fast_memory is None else _parse_size("--fast-memory", fast_memory),
-        activations=activations or None,
-    )
-
-
-def choose_stages(stages: list[int] | None, device: str | None) -> list[int]:
-    """Return the numbers of stages: what -k says, or as many as there are devices.
-
-    Raises
-    ------
-    UserError
-        If neither says, or both say different things.
-    """
-    from framework.model.device_chain import load_devices
-
-    devices = None if device is None else load_devices(device)[1]
-    if devices is None:
-        if not stages:
-            raise UserError(
-                "the number of stages is missing", hint="give -k, or a device for each stage with --devices"
-            )
-        return stages
-    if any(k != devices for k in stages or ()):
-        raise UserError(f"--devices names {devices} devices, and -k says {stages}", hint="drop -k")
-    return [devices]
-
-
 def read_constraints(
     path: str,
     *,
@@ -362,7 +223,7 @@ def _parse_pin(text: str) -> tuple[str, int]:
 
 
 def _parse_limit(text: str) -> int:
-    limit = _parse_size("--memory-limit", text)
+    limit = parse_size("--memory-limit", text)
     if not limit < 1 << 60:
         raise UserError(f"--memory-limit {text!r} is more than can be counted", hint="drop it")
     return int(limit)
@@ -370,21 +231,15 @@ def _parse_limit(text: str) -> int:
 
 def memory_bytes(text: str | None) -> int | None:
     """Read --memory."""
-    return None if text is None else int(_parse_size("--memory", text))
+    return None if text is None else int(parse_size("--memory", text))
 
 
-def _parse_size(option: str, text: str) -> float:
+def parse_size(option: str, text: str) -> float:
+    """Read a size in bytes that an option is given."""
     try:
         return parse_bytes(text)
     except UserError as error:
         raise UserError(error.what, where=option, hint=error.hint) from None
-
-
-def _parse_latency(text: str) -> float:
-    try:
-        return parse_latency(text)
-    except UserError as error:
-        raise UserError(error.what, where="--link-latency", hint=error.hint) from None
 
 
 def parse_seconds(text: str) -> float:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
+from framework.cli.graph_options import GraphOptions
 from framework.errors import UserError
 
 
@@ -65,7 +66,7 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    asked = opt.GraphOptions(
+    asked = GraphOptions(
         graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)

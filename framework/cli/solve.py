@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from framework.cli import options as opt
+from framework.cli.graph_options import GraphOptions, choose_stages
 from framework.errors import UserError
 from framework.output_files import is_special
 
@@ -80,11 +81,11 @@ def command(
         presolve=presolve,
         plugin_files=plugins,
     )
-    stages = opt.choose_stages(stages, device)
+    stages = choose_stages(stages, device)
     opt.check_plot(plot)
     files = [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages]
     opt.check_outputs(files, [graph, start])
-    asked = opt.GraphOptions(
+    asked = GraphOptions(
         graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from framework.cli import options as opt
+from framework.cli.graph_options import read_input
 from framework.errors import UserError
 
 
@@ -44,7 +45,7 @@ def command(
     document = read_result_document(result_file)
     origin = document["graph"]
     sizes = {**origin.get("dims", {}), **opt.parse_dims(dim)}
-    model, _ = opt.read_input(
+    model, _ = read_input(
         graph or _path(origin, result_file),
         format=format or (None if graph else origin.get("format")),
         dims=[f"{name}={value}" for name, value in sizes.items()],
