@@ -5,7 +5,8 @@ Validity: a node's minimum cut bounds a weighted sum of stage costs over all par
 (`framework.structure.nested_cuts.tree`); all arithmetic is on integers. With as many groups as stages the tree is
 exact. With fewer it solves a relaxation: r adjacent stages of bottleneck T, seen as one stage with r times the
 capacity, cost at most r T, because a merge adds work, never cuts, and max(0, sum p_i - r c) <= sum max(0, p_i - c). So
-bounds for a few groups lift problems of many stages.
+bounds for a few groups lift problems of many stages. Of unequal stages, a group has the prices of its cheapest
+devices (`framework.structure.nested_cuts.prices`), and single stages those of their own.
 
 By default trees for 2, 4, ... groups and for single stages grow in turns, and the tree with the best bound gets most of
 the effort. The nested ideals of every cut are turned into a topological order and sliced, which gives partitions.
@@ -16,6 +17,7 @@ Source: this project.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
@@ -51,6 +53,7 @@ LEADER = 8
         Feature.DECISION,
         Feature.ANYTIME,
         Feature.WARM_START,
+        Feature.UNEQUAL,
     ],
     summary="Branch and bound over nested ideals; Lagrangian minimum cuts give the bounds",
     reference="this project",
@@ -130,7 +133,11 @@ class NestedCuts:
         return _Relaxation(problem, balanced_sizes(problem.useful_stages, groups), context)
 
     def _fits(self, problem: Problem, groups: int) -> bool:
+        from framework.structure.nested_cuts.network import finest_multiplier
+
         instance = problem.instance
+        if instance.unequal is not None and not finest_multiplier(instance, groups):
+            return False
         return (groups - 1) * (instance.n + instance.m) <= self.max_vertices
 
     def _groupings(self, problem: Problem) -> list[list[int]]:
@@ -207,7 +214,8 @@ class _Search:
             return None
         reach = self.trees[0].network.reach if self.trees else None
         network = NestedNetwork(instance, sizes, reach=reach, should_stop=stop)
-        tree = NestedTree(network, threshold, *windows, offer=self.offer, should_stop=stop)
+        offer = partial(self.offer, len(sizes))
+        tree = NestedTree(network, threshold, *windows, offer=offer, should_stop=stop)
         self.trees.append(tree)
         return tree
 
@@ -228,11 +236,11 @@ class _Search:
         tree.threshold = min(tree.threshold, self.value - 1)
         tree.advance()
 
-    def offer(self, group_of: IntArray, value: int) -> None:
+    def offer(self, groups: int, group_of: IntArray, value: int) -> None:
         """Make a partition of a grouping, if its largest cost per stage promises a better one."""
         if value > PROMISING * self.value:
             return
-        found = self._repair.partition(group_of, self.value, self.context.should_stop)
+        found = self._repair.partition(group_of, groups, self.value, self.context.should_stop)
         if found is not None:
             self._improve(found.partition)
             self.context.report_partition(found.partition)
@@ -325,8 +333,8 @@ class _Relaxation:
         mean = (costs + network.costs(largest)[0]) / 2
         self._priority += SMOOTHING * (network.crossings(group_of) - self._priority)
         self._overflow = (self._overflow + (parameters > network.capacities)) / 2
-        self._search.offer(group_of, 0)
-        self._search.offer(largest, 0)
+        self._search.offer(network.groups, group_of, 0)
+        self._search.offer(network.groups, largest, 0)
         target, restart = self._threshold * (1 + self._ahead), self._fresh
         self._learn(min(self._threshold + 1, -(-value // weight)))
         return RelaxedPoint(

@@ -121,13 +121,13 @@ class Brancher:
         No group weighs more than its size times T in work, or than that plus what it holds in work and parameters;
         nor do all groups up to a boundary, or beyond it, together.
         """
-        instance, sizes = self._nested.instance, self._nested.sizes.tolist()
-        weights, limits = [instance.work], [[threshold * r for r in sizes]]
-        if instance.can_overflow:
-            weights.append(instance.work + instance.parameter_cost)
+        prices, sizes = self._nested.prices, self._nested.sizes.tolist()
+        weights, limits = [prices.work], [[threshold * r for r in sizes]]
+        if self._nested.overflows:
+            weights.append(prices.work + prices.parameters)
             limits.append([threshold * r + c for r, c in zip(sizes, self._nested.capacities.tolist(), strict=True)])
         # Everything weighs less than this, and the sums of all groups stay in range.
-        clip = int(sum(weights[-1].tolist())) + 1
+        clip = int(np.atleast_2d(weights[-1]).max(0).sum()) + 1
         return bool(
             tighten(
                 earliest,

@@ -15,6 +15,7 @@ from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.nested_cuts.prices import priced
 from framework.structure.poset.closure import Closure
 from framework.structure.poset.last_consumers import last_consumers
 
@@ -24,8 +25,10 @@ class Tensors(NamedTuple):
 
     Attributes
     ----------
-    producer, cost
+    producer
         ``[tensors]``.
+    cost
+        ``[tensors]``, or ``[groups, tensors]`` where stages are unequal.
     ptr, consumers
         ``[tensors + 1]``, ``[pins]`` all consumers.
     last_ptr, last
@@ -76,16 +79,16 @@ class Arcs(NamedTuple):
     tensors: IntArray
 
 
-def tensors_that_cost(instance: Instance, reach: Closure) -> Tensors:
-    """Return the tensors of an instance that cost something."""
+def tensors_that_cost(instance: Instance, reach: Closure, tensor_cost: IntArray) -> Tensors:
+    """Return the tensors of an instance that cost something, ``[m]``, or in some group, ``[groups, m]``."""
     top = instance.topology
-    kept = np.flatnonzero(instance.tensor_cost > 0)
+    kept = np.flatnonzero(np.atleast_2d(tensor_cost).any(0))
     ptr, consumers = take_rows(top.consumer_ptr, top.consumers, kept)
     _, marks = take_rows(top.consumer_ptr, last_consumers(instance, reach).astype(np.int64), kept)
     running = np.concatenate((np.zeros(1, np.int64), np.cumsum(marks)))
     return Tensors(
         producer=top.producer[kept],
-        cost=instance.tensor_cost[kept],
+        cost=np.take(tensor_cost, kept, axis=-1),
         ptr=ptr,
         consumers=consumers,
         last_ptr=running[ptr],
@@ -107,20 +110,27 @@ def set_capacities(
     """Write the capacities of all finite and fixing arcs; return the constant of the relaxed sum of costs."""
     loads, overflow = multipliers
     earliest, latest = windows
-    groups, n = len(loads), len(work)
+    groups, n = len(loads), len(earliest)
     copies = groups - 1
     base = 0
     # Coefficient of x[v, j].
     linear = np.empty((copies, n), np.int64)
     for v in range(n):
-        base += loads[copies] * work[v] + overflow[copies] * parameters[v]
-        for j in range(copies):
-            linear[j, v] = (loads[j] - loads[j + 1]) * work[v] + (overflow[j] - overflow[j + 1]) * parameters[v]
+        after = loads[copies] * priced(work, copies, v) + overflow[copies] * priced(parameters, copies, v)
+        base += after
+        for j in range(copies - 1, -1, -1):
+            own = loads[j] * priced(work, j, v) + overflow[j] * priced(parameters, j, v)
+            linear[j, v] = own - after
+            after = own
+    # What each group pays for a tensor, times its multiplier.
+    paid = np.empty(groups, np.int64)
     floor = np.empty(groups, np.int64)
     beta = np.empty(copies, np.int64)
     read = np.empty(groups, np.bool_)
-    for t in range(len(tensors.cost)):
-        u, cost = tensors.producer[t], tensors.cost[t]
+    for t in range(len(tensors.producer)):
+        u = tensors.producer[t]
+        for g in range(groups):
+            paid[g] = loads[g] * priced(tensors.cost, g, t)
         first_p, last_p = earliest[u], latest[u]
         first_q = last_q = 0
         for i in range(tensors.last_ptr[t], tensors.last_ptr[t + 1]):
@@ -135,23 +145,23 @@ def set_capacities(
                     read[earliest[v]] = True
             for b in range(first_p + 1, first_q):
                 if read[b]:
-                    linear[b - 1, u] += loads[b] * cost
+                    linear[b - 1, u] += paid[b]
         if first_q > last_p:
-            base += loads[copies] * cost
+            base += paid[copies]
             for j in range(copies):
-                linear[j, u] += (loads[j] - loads[j + 1]) * cost
+                linear[j, u] += paid[j] - paid[j + 1]
             if tensors.last_ptr[t + 1] - tensors.last_ptr[t] == 1:
                 v = tensors.last[tensors.last_ptr[t]]
-                base += loads[copies] * cost
+                base += paid[copies]
                 for j in range(copies):
-                    linear[j, v] += (loads[j] - loads[j + 1]) * cost
+                    linear[j, v] += paid[j] - paid[j + 1]
                 continue
-            floor[last_q] = loads[last_q]
+            floor[last_q] = paid[last_q]
             for q in range(last_q - 1, first_q - 1, -1):
-                floor[q] = min(loads[q], floor[q + 1])
-            base += floor[first_q] * cost
+                floor[q] = min(paid[q], floor[q + 1])
+            base += floor[first_q]
             for j in range(first_q, last_q):
-                residual[arcs.tensors[j, t]] += (floor[j + 1] - floor[j]) * cost
+                residual[arcs.tensors[j, t]] += floor[j + 1] - floor[j]
             continue
         for i in range(len(beta)):
             beta[i] = 0
@@ -160,8 +170,8 @@ def set_capacities(
             for other in range(first_p, last_q):
                 if beta[other] == 0 and (j < 0 or priority[t, other] > priority[t, j]):
                     j = other
-            _give_beta(j, first_p, last_p, first_q, last_q, loads, beta)
-            residual[arcs.tensors[j, t]] += max(beta[j], 0) * cost
+            _give_beta(j, first_p, last_p, first_q, last_q, paid, beta)
+            residual[arcs.tensors[j, t]] += max(beta[j], 0)
     for j in range(copies):
         for v in range(n):
             coefficient = linear[j, v]
@@ -179,7 +189,7 @@ def set_capacities(
 
 
 @kernel
-def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loads: IntArray, beta: IntArray) -> None:
+def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, paid: IntArray, beta: IntArray) -> None:
     """Give boundary j the most that the pairs (p, q) across it leave; -1 stands for nothing, but seen."""
     most = INFINITE
     for p in range(first_p, min(j, last_p) + 1):
@@ -188,7 +198,7 @@ def _give_beta(j: int, first_p: int, last_p: int, first_q: int, last_q: int, loa
             spent += max(beta[i], 0)
         for q in range(j + 1, last_q + 1):
             if q >= first_q:
-                most = min(most, loads[p] + loads[q] - spent)
+                most = min(most, paid[p] + paid[q] - spent)
             if q < last_q:
                 spent += max(beta[q], 0)
     beta[j] = most if 0 < most < INFINITE else -1
@@ -212,19 +222,19 @@ def group_costs(
     groups = len(capacities)
     costs, held = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
     charged = np.full(groups, -1, np.int64)
-    for v in range(len(work)):
-        costs[group_of[v]] += work[v]
-        held[group_of[v]] += parameters[v]
-    for t in range(len(tensors.cost)):
+    for v in range(len(group_of)):
+        costs[group_of[v]] += priced(work, group_of[v], v)
+        held[group_of[v]] += priced(parameters, group_of[v], v)
+    for t in range(len(tensors.producer)):
         home = group_of[tensors.producer[t]]
         for i in range(tensors.ptr[t], tensors.ptr[t + 1]):
             b = group_of[tensors.consumers[i]]
             if b != home and charged[b] != t:
                 charged[b] = t
-                costs[b] += tensors.cost[t]
+                costs[b] += priced(tensors.cost, b, t)
                 if charged[home] != t:
                     charged[home] = t
-                    costs[home] += tensors.cost[t]
+                    costs[home] += priced(tensors.cost, home, t)
     for b in range(groups):
         costs[b] += max(0, held[b] - capacities[b])
     return costs, held

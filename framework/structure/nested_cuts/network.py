@@ -18,6 +18,10 @@ parameters are linear in x. Let a tensor be produced in group p and consumed las
   there is one last consumer; of several, the largest increasing function below lambda_q is taken.
 * A consumer fixed in a group b < q adds lambda_b if the producer is in an earlier group.
 
+Where stages are unequal, w, p, c and what a tensor costs are those of the group (`framework.structure.nested_cuts
+.prices`): lambda_g stands for lambda_g times the tensor's cost in g above, and f_g <= r_g T holds since no stage pays
+less than the group's prices say.
+
 Infinite arcs run from (v, j) to (v, j + 1), since ideals are nested, and from (v, j) to (u, j) for each edge u -> v of
 the transitive reduction. Windows fix vertices by infinite arcs from the source or to the sink.
 
@@ -44,6 +48,7 @@ from framework.structure.nested_cuts.costs import (
     set_capacities,
     tensors_that_cost,
 )
+from framework.structure.nested_cuts.prices import most_charged, prices_of_groups
 from framework.structure.poset.closure import Closure, closure, transitive_reduction
 
 FINEST = 64
@@ -52,6 +57,11 @@ MOST_GROUPS = 64
 SMOOTHING = 0.15
 """Weight of the latest cut in the running share of cuts in which a tensor crosses a boundary."""
 _LARGEST_CUT = 1 << 58
+
+
+def finest_multiplier(instance: Instance, groups: int) -> int:
+    """Return the largest average multiplier with which no cut leaves 64 bits; 0 where none is safe."""
+    return _LARGEST_CUT // (max(1, most_charged(instance)) * groups * (2 * groups - 1))
 
 
 class NestedNetwork:
@@ -72,8 +82,8 @@ class NestedNetwork:
         Its arcs whose capacities change.
     resolution
         What the multipliers of the loads should add up to, to be fine and yet safe.
-    capacities
-        ``[groups]`` parameters that each group holds for free, in ticks.
+    prices
+        What groups pay.
 
     Raises
     ------
@@ -96,13 +106,20 @@ class NestedNetwork:
         self.groups, self.boundaries = len(sizes), len(sizes) - 1
         self.reach = closure(instance, should_stop=should_stop) if reach is None else reach
         self._should_stop = should_stop
-        self.tensors = tensors_that_cost(instance, self.reach)
-        self.capacities = np.array([min(instance.capacity * r, instance.total_parameter_cost) for r in sizes], np.int64)
-        charged = int(instance.work.sum() + instance.parameter_cost.sum())
-        charged += int((self.tensors.cost * (1 + np.diff(self.tensors.ptr))).sum())
-        finest = _LARGEST_CUT // (max(1, charged) * self.groups * (2 * self.boundaries + 1))
-        self.resolution = self.groups * max(1, min(FINEST, finest))
+        self.prices = prices = prices_of_groups(instance, sizes)
+        self.tensors = tensors_that_cost(instance, self.reach, prices.tensor_cost)
+        self.resolution = self.groups * max(1, min(FINEST, finest_multiplier(instance, self.groups)))
         self._build()
+
+    @property
+    def capacities(self) -> IntArray:
+        """``[groups]`` parameters that each group holds for free, in ticks."""
+        return self.prices.capacities
+
+    @property
+    def overflows(self) -> bool:
+        """Whether some group can hold more than that."""
+        return bool((self.prices.capacities < self.prices.held).any())
 
     @property
     def free(self) -> tuple[IntArray, IntArray]:
@@ -121,7 +138,7 @@ class NestedNetwork:
     def even_priority(self) -> FloatArray:
         """Return the ``[tensors, boundaries]`` order in which beta is spent before anything is known: middle first."""
         middle = np.abs(np.arange(self.boundaries) - (self.boundaries - 1) / 2)
-        return np.tile(0.5 - 0.1 * middle / self.groups, (len(self.tensors.cost), 1))
+        return np.tile(0.5 - 0.1 * middle / self.groups, (len(self.tensors.producer), 1))
 
     def prepare(self, multipliers: Multipliers, earliest: IntArray, latest: IntArray, priority: FloatArray) -> int:
         """Set the capacities for some multipliers and windows; return what is to be added to the value of a cut.
@@ -136,8 +153,8 @@ class NestedNetwork:
         self.network.reset(self._template)
         base = set_capacities(
             multipliers,
-            self.instance.work,
-            self.instance.parameter_cost,
+            self.prices.work,
+            self.prices.parameters,
             self.tensors,
             Windows(earliest, latest),
             priority,
@@ -162,13 +179,13 @@ class NestedNetwork:
     def costs(self, group_of: IntArray) -> tuple[IntArray, IntArray]:
         """Return f_g and p(g) of all groups, ``[groups]`` each, in ticks."""
         costs, parameters = group_costs(
-            group_of, self.instance.work, self.instance.parameter_cost, self.tensors, self.capacities
+            group_of, self.prices.work, self.prices.parameters, self.tensors, self.capacities
         )
         return costs, parameters
 
     def crossings(self, group_of: IntArray) -> NDArray[np.bool_]:
         """Return which tensors cross which boundary, ``[tensors, boundaries]``."""
-        if not len(self.tensors.cost):
+        if not len(self.tensors.producer):
             return np.zeros((0, self.boundaries), np.bool_)
         ends = np.maximum.reduceat(group_of[self.tensors.last], self.tensors.last_ptr[:-1])
         boundary = np.arange(self.boundaries)
@@ -177,7 +194,7 @@ class NestedNetwork:
 
     def _build(self) -> None:
         n, copies, tensors = self.instance.n, self.boundaries, self.tensors
-        m = len(tensors.cost)
+        m = len(tensors.producer)
         fan = np.diff(tensors.last_ptr)
         several = np.flatnonzero(fan > 1)
         hub = np.full(m, -1, np.int64)

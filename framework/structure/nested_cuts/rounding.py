@@ -8,7 +8,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.problem import Partition, Problem
+from framework.model.problem import Partition, Problem, bottleneck
 from framework.structure.poset.stage_windows import StageWindows
 from framework.structure.poset.topological_orders import order_of_partition
 from framework.structure.primal.slicing import Slicer, Slicing
@@ -47,14 +47,23 @@ def windows_of_groups(
 
 
 class Repair:
-    """Turns groupings into partitions of a problem: nodes ordered by group, the order sliced as well as possible."""
+    """Turns groupings into partitions of a problem: nodes ordered by group, the order sliced as well as possible.
+
+    Where stages are unequal, only groupings by single stages are taken, as they are.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._seen: set[int] = set()
 
-    def partition(self, group_of: IntArray, upper: int, should_stop: Callable[[], bool]) -> Slicing | None:
-        """Return a slicing below `upper` ticks, or None; a grouping that was tried before is not tried again."""
+    def partition(self, group_of: IntArray, groups: int, upper: int, should_stop: Callable[[], bool]) -> Slicing | None:
+        """Return a partition below `upper` ticks, or None; a grouping that was tried before is not tried again."""
+        if self._problem.instance.unequal is not None:
+            if groups < self._problem.stages:
+                return None
+            partition = Partition(stage_of=group_of.copy())
+            value = bottleneck(self._problem, partition)
+            return Slicing(value, partition) if value < upper else None
         key = hash(group_of.tobytes())
         if key in self._seen:
             return None

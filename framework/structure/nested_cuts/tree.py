@@ -279,7 +279,7 @@ class _Tuner:
         self.loads, self.shares = state.loads.copy(), state.shares.copy()
         self._share_step = np.ones(network.groups)
         self._share_sign = np.zeros(network.groups)
-        self._share_moves = bool((network.capacities < network.instance.total_parameter_cost).any())
+        self._share_moves = network.overflows
 
     def multipliers(self) -> Multipliers:
         """Round the current point."""

@@ -9,7 +9,7 @@ import numpy as np
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.structure.bit_sets import BitArray
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
 
 DIFFERS = 4.0
 """Factor of the score of choices on which two minimum cuts disagree."""
@@ -78,6 +78,14 @@ def restrict(
     return length
 
 
+@inlined_kernel
+def _weight(weights: IntArray, row: int, g: int, v: int) -> int:
+    """Return what a node weighs in a group; numba drops the branch that the shape rules out."""
+    if weights.ndim == 2:
+        return int(weights[row, v])
+    return int(weights[row, g, v])
+
+
 @allocating_kernel
 def tighten(
     earliest: IntArray,
@@ -88,7 +96,11 @@ def tighten(
     trail: IntArray,
     stack: IntArray,
 ) -> bool:
-    """Repeat until nothing changes; rows of `weights` and `limits` belong together."""
+    """Repeat until nothing changes; rows of `weights` and `limits` belong together.
+
+    Weights are ``[rows, n]``, or ``[rows, groups, n]`` where they differ by group: before and behind a boundary a node
+    weighs at least what it does where it is lightest.
+    """
     n, groups = len(earliest), limits.shape[1]
     fixed, before, behind = np.empty(groups, np.int64), np.empty(groups, np.int64), np.empty(groups, np.int64)
     changed = True
@@ -98,10 +110,13 @@ def tighten(
             for g in range(groups):
                 fixed[g] = before[g] = behind[g] = 0
             for v in range(n):
+                least = _weight(weights, row, latest[v], v)
                 if earliest[v] == latest[v]:
-                    fixed[latest[v]] += weights[row, v]
-                before[latest[v]] += weights[row, v]
-                behind[earliest[v]] += weights[row, v]
+                    fixed[latest[v]] += least
+                for g in range(earliest[v], latest[v] if weights.ndim == 3 else 0):
+                    least = min(least, _weight(weights, row, g, v))
+                before[latest[v]] += least
+                behind[earliest[v]] += least
             # From here on: the limit minus what is fixed; negative where it is broken.
             room, room_behind = 0, 0
             for g in range(groups):
@@ -116,12 +131,17 @@ def tighten(
                 if room_behind < 0:
                     return False
             for v in range(n):
-                weight = weights[row, v]
-                while earliest[v] < latest[v] and min(fixed[earliest[v]], before[earliest[v]]) < weight:
-                    restrict(v, earliest[v], True, earliest, latest, neighbours, trail, stack)
+                while earliest[v] < latest[v]:
+                    g = earliest[v]
+                    if min(fixed[g], before[g]) >= _weight(weights, row, g, v):
+                        break
+                    restrict(v, g, True, earliest, latest, neighbours, trail, stack)
                     changed = True
-                while earliest[v] < latest[v] and min(fixed[latest[v]], behind[latest[v]]) < weight:
-                    restrict(v, latest[v] - 1, False, earliest, latest, neighbours, trail, stack)
+                while earliest[v] < latest[v]:
+                    g = latest[v]
+                    if min(fixed[g], behind[g]) >= _weight(weights, row, g, v):
+                        break
+                    restrict(v, g - 1, False, earliest, latest, neighbours, trail, stack)
                     changed = True
     return True
 

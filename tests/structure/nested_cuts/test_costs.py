@@ -6,11 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framework.model.problem import Partition, stage_costs
 from framework.structure.nested_cuts.costs import group_costs, groups_of, tensors_that_cost
 from framework.structure.nested_cuts.network import NestedNetwork
 from framework.structure.poset.closure import closure
 from framework.testing.brute_force import stage_cost
-from framework.testing.instances import random_instance
+from framework.testing.instances import random_instance, random_unequal_problem
 from tests.structure.plain_definitions import descendants, stage_vectors, tensor_rows, worth
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -21,7 +22,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def test_the_tensors_are_those_of_positive_cost_with_their_last_consumers(seed: int) -> None:
     instance = random_instance(seed, max_nodes=9)
     after = descendants(instance)
-    found = tensors_that_cost(instance, closure(instance))
+    found = tensors_that_cost(instance, closure(instance), instance.tensor_cost)
     rows = [
         (u, cost, consumers, [v for v in consumers if not any(after[v] >> x & 1 for x in consumers)])
         for (u, consumers), cost in zip(tensor_rows(instance), instance.tensor_cost.tolist(), strict=True)
@@ -41,7 +42,7 @@ def test_a_group_costs_what_one_stage_with_its_capacity_would(seed: int) -> None
     rng = np.random.default_rng([seed, 6])
     groups = int(rng.integers(1, 5))
     capacities = rng.integers(0, 1 + instance.total_parameter_cost, groups)
-    tensors = tensors_that_cost(instance, closure(instance))
+    tensors = tensors_that_cost(instance, closure(instance), instance.tensor_cost)
     every = stage_vectors(instance, groups)
     group_of = np.array(every[int(rng.integers(len(every)))], np.int64)
     costs, held = group_costs(group_of, instance.work, instance.parameter_cost, tensors, capacities)
@@ -74,6 +75,28 @@ def test_where_windows_decide_all_groups_the_relaxed_sum_is_exact(seed: int) -> 
             total += int(multipliers.loads[g]) * without + int(multipliers.overflow[g]) * beyond
         assert base + network.network.augment() == total
         assert network.smallest().tolist() == group_of.tolist()
+
+
+@given(SEEDS)
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_unequal_groups_are_charged_on_their_devices(seed: int) -> None:
+    problem = random_unequal_problem(seed).charged().without_limit()
+    instance, k = problem.instance, problem.stages
+    if k < 2:
+        return
+    rng = np.random.default_rng([seed, 8])
+    network = NestedNetwork(instance, [1] * k)
+    multipliers = network.multipliers(rng.random(k) + 1e-3, rng.random(k))
+    every = stage_vectors(instance, k)
+    for place in rng.integers(len(every), size=6).tolist():
+        group_of = np.array(every[place], np.int64)
+        priced = stage_costs(problem, Partition(stage_of=group_of))
+        costs, parameters = network.costs(group_of)
+        assert np.array_equal(costs, priced.total)
+        base = network.prepare(multipliers, group_of, group_of, network.even_priority())
+        total = multipliers.loads @ (priced.total - priced.overflow)
+        total += multipliers.overflow @ (parameters - network.capacities)
+        assert base + network.network.augment() == total
 
 
 @given(SEEDS)

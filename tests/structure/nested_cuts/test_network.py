@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
-from framework.model.problem import Problem
+from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.unequal import make_unequal
 from framework.structure.nested_cuts.branching import Brancher
-from framework.structure.nested_cuts.network import NestedNetwork
+from framework.structure.nested_cuts.network import NestedNetwork, finest_multiplier
+from framework.structure.nested_cuts.prices import most_charged
 from framework.structure.nested_cuts.rounding import Repair, balanced_sizes, group_windows
 from framework.structure.nested_cuts.tree import NestedTree
 from framework.testing.brute_force import brute_force_optimum, stage_cost
@@ -50,15 +52,34 @@ def _random_windows(network: NestedNetwork, rng: np.random.Generator) -> tuple[I
     return earliest, latest
 
 
-@given(SEEDS)
-@settings(max_examples=60, derandomize=True, deadline=None)
-def test_a_cut_bounds_the_weighted_costs_of_every_grouping_in_the_windows(seed: int) -> None:
-    instance = random_instance(seed, max_nodes=6)
+def _unequal(seed: int, sizes: list[int]) -> Instance:
+    """A random instance whose stages, so many in each group, run on different devices."""
+    rng = np.random.default_rng([seed, 9])
+    base = random_instance(seed, max_nodes=6)
+    kinds = [
+        replace(
+            base,
+            work=rng.permutation(base.work) * int(rng.integers(1, 4)),
+            parameter_cost=base.parameter_cost * int(rng.integers(1, 4)),
+            tensor_cost=base.tensor_cost * int(rng.integers(0, 4)),
+            capacity=int(rng.integers(0, 1 + base.total_parameter_cost)),
+        )
+        for _ in range(min(2, sum(sizes)))
+    ]
+    device = rng.permutation(np.arange(sum(sizes)) % len(kinds))
+    return make_unequal(base, kinds, device)
+
+
+@given(SEEDS, st.booleans())
+@settings(max_examples=80, derandomize=True, deadline=None)
+def test_a_cut_bounds_the_weighted_costs_of_every_grouping_in_the_windows(seed: int, unequal: bool) -> None:
     rng = np.random.default_rng([seed, 5])
-    network = NestedNetwork(instance, _random_sizes(rng))
+    sizes = _random_sizes(rng)
+    instance = _unequal(seed, sizes) if unequal else random_instance(seed, max_nodes=6)
+    network = NestedNetwork(instance, sizes)
     earliest, latest = _random_windows(network, rng)
     multipliers = network.multipliers(rng.random(network.groups) + 1e-3, rng.random(network.groups))
-    priority = rng.random((len(network.tensors.cost), network.boundaries))
+    priority = rng.random((len(network.tensors.producer), network.boundaries))
     base = network.prepare(multipliers, earliest, latest, priority)
     value = base + network.network.augment()
     allowed = [
@@ -99,12 +120,13 @@ def test_group_costs_are_stage_costs_with_more_capacity(seed: int) -> None:
         assert parameters[g] == held
 
 
-@given(SEEDS)
-@settings(max_examples=40, derandomize=True, deadline=None)
-def test_trees_decide_every_threshold_and_bound_at_every_moment(seed: int) -> None:
-    instance = random_instance(seed, max_nodes=6)
+@given(SEEDS, st.booleans())
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_trees_decide_every_threshold_and_bound_at_every_moment(seed: int, unequal: bool) -> None:
     rng = np.random.default_rng([seed, 7])
-    network = NestedNetwork(instance, _random_sizes(rng))
+    sizes = _random_sizes(rng)
+    instance = _unequal(seed, sizes) if unequal else random_instance(seed, max_nodes=6)
+    network = NestedNetwork(instance, sizes)
     optimum = _relaxed_optimum(network)
     for threshold in {optimum - 1, optimum, optimum + 3, 2 * optimum} - {-1}:
         tree = NestedTree(network, threshold, *network.free)
@@ -119,12 +141,12 @@ def test_trees_decide_every_threshold_and_bound_at_every_moment(seed: int) -> No
             assert value == optimum == int((-(-network.costs(group_of)[0] // network.sizes)).max())
 
 
-@given(SEEDS)
-@settings(max_examples=40, derandomize=True, deadline=None)
-def test_merging_stages_relaxes(seed: int) -> None:
-    instance = random_instance(seed, max_nodes=6)
+@given(SEEDS, st.booleans())
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_merging_stages_relaxes(seed: int, unequal: bool) -> None:
     rng = np.random.default_rng([seed, 8])
     sizes = _random_sizes(rng)
+    instance = _unequal(seed, sizes) if unequal else random_instance(seed, max_nodes=6)
     stages = sum(sizes)
     optimum = brute_force_optimum(Problem(instance=instance, stages=stages))
     relaxed = _relaxed_optimum(NestedNetwork(instance, sizes))
@@ -182,7 +204,28 @@ def test_sizes_and_repair() -> None:
         NestedNetwork(instance, [3])
     repair = Repair(Problem(instance=instance, stages=4))
     group_of = (np.arange(20) >= 10).astype(np.int64)
-    sliced = repair.partition(group_of, 1 << 40, lambda: False)
+    sliced = repair.partition(group_of, 2, 1 << 40, lambda: False)
     assert sliced is not None
     assert int(sliced.partition.stage_of.max()) == 3
-    assert repair.partition(group_of, 1 << 40, lambda: False) is None
+    assert repair.partition(group_of, 2, 1 << 40, lambda: False) is None
+
+
+def test_groupings_of_unequal_stages_are_taken_as_they_are() -> None:
+    problem = Problem(instance=_unequal(3, [1, 1]), stages=2)
+    group_of = np.sort(np.arange(problem.instance.n) % 2)
+    repair, value = Repair(problem), bottleneck(problem, Partition(stage_of=group_of))
+    found = repair.partition(group_of, 2, value + 1, lambda: False)
+    assert found is not None
+    assert found.value == value
+    assert repair.partition(group_of, 2, value, lambda: False) is None
+    assert repair.partition(group_of, 1, value + 1, lambda: False) is None
+
+
+def test_multipliers_are_safe_or_none() -> None:
+    instance = _unequal(3, [1, 1])
+    for groups in (2, 8):
+        assert finest_multiplier(instance, groups) * most_charged(instance) * groups * (2 * groups - 1) <= 1 << 58
+    unequal = instance.unequal
+    assert unequal is not None
+    dear = replace(instance, unequal=replace(unequal, work=unequal.work + (1 << 55)))
+    assert finest_multiplier(dear, 8) == 0

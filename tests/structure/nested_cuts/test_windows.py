@@ -111,6 +111,39 @@ def test_filtering_loses_no_grouping_that_keeps_to_the_limits(seed: int) -> None
             assert row[v] <= min(room[latest[v]], last[latest[v]])
 
 
+@given(SEEDS)
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_filtering_by_weights_that_differ_loses_no_grouping_either(seed: int) -> None:
+    windows, rng = _random_windows(seed, choices=8)
+    n, groups = windows.instance.n, windows.groups
+    groupings = windows.inside(stage_vectors(windows.instance, groups))
+    weights = rng.integers(0, 10, (2, groups, n))
+
+    def loads(grouping: Grouping) -> IntArray:
+        own = np.array(grouping) == np.arange(groups)[:, None]
+        return np.asarray((weights * own).sum(2), np.int64)
+
+    limits = loads(groupings[int(rng.integers(len(groupings)))]) + rng.choice([-1, 0, 0, 0, 0, 0, 2], (2, groups))
+    kept = [x for x in groupings if bool((loads(x) <= limits).all())]
+    possible = windows.tighten(weights, limits)
+    assert possible or not kept
+    if possible:
+        assert set(kept) <= set(windows.inside(groupings))
+        # A node that is too heavy alone for an end of its window has been moved from there.
+        for v in np.flatnonzero(windows.earliest < windows.latest):
+            for g in (windows.earliest[v], windows.latest[v]):
+                assert (weights[:, g, v] <= limits[:, g]).all()
+
+
+def test_a_node_weighs_the_least_before_a_boundary() -> None:
+    windows = Windows(instance_from_lists([1] * 2, []), 2)
+    windows.earliest[:], windows.latest[:] = 0, 1
+    weights, limits = np.array([[[3, 3], [9, 1]]]), np.array([[4, 4]])
+    # The first node fits into the first group only, and the second one then into the other.
+    assert windows.tighten(weights, limits)
+    assert windows.ends() == ([0, 1], [0, 1])
+
+
 def test_a_node_leaves_the_end_of_its_window_that_others_fill() -> None:
     for v, first, last, kept in ((0, 0, 1, 0), (2, 1, 2, 2)):
         windows = Windows(instance_from_lists([1] * 3, []), 3)
