@@ -14,13 +14,16 @@ from tests.conftest import REPOSITORY
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_on_costs_says_what_is_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1)])
+def test_pages_with_python_say_what_is_so(
+    page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = BLOCK.findall((REPOSITORY / "docs" / "costs.md").read_text(encoding="utf-8"))
-    assert len(blocks) == 6
+    blocks = BLOCK.findall((REPOSITORY / "docs" / page).read_text(encoding="utf-8"))
+    assert len(blocks) == count
     names: dict[str, Any] = {"__name__": "page"}
     for number, block in enumerate(blocks, 1):
-        exec(compile(block, f"costs.md, block {number}", "exec"), names)
+        exec(compile(block, f"{page}, block {number}", "exec"), names)
 
 
 def test_every_block_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
