@@ -163,6 +163,7 @@ _PATHS += ("/dev/zero", "/dev/null", "missing", "a\nb", "[red]", "x" * 300, "res
 _TEXTS: dict[str, tuple[str, ...]] = {
     "--bandwidth": ("16GB", "1e9", "16 GiB", "8Gbit", "0", "-1", "nan", "1e400", "inf", "16", "16XB", "1_0MB", "٣GB"),
     "--link-latency": ("5us", "0", "1e-6", "2 \u00b5s", "-1us", "nan", "1e400", "5xs", "1h", ""),
+    "--kv-tokens": ("4096", "8*4096", "0", "-1", "*", "1e3", "9*9*9", "99999999999999999999"),
     "--fast-memory": ("8MB", "0", "1e30GB", "-5MB", "MB"),
     "--device": ("reference", "[red]", "x.toml", "", "a\nb"),
     "--format": ("onnx", "native", "ONNX", "", "[/]"),

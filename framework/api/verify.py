@@ -63,4 +63,5 @@ def _graph(document: Mapping[str, Any], named: str, given: GraphLike | None) -> 
         dims=origin.get("dims"),
         training=bool(origin.get("training", False)),
         drop_unused=bool(origin.get("drop_unused", False)),
+        kv_tokens=int(origin.get("kv_tokens", 0)),
     )

@@ -31,6 +31,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     drop_unused: opt.DropUnusedOption = False,
+    kv_tokens: opt.KvTokensOption = None,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
@@ -58,7 +59,7 @@ def command(
     stages = choose_stages(stages, device)
     check_entries(entries, stages, plugins)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(

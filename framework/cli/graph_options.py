@@ -21,7 +21,7 @@ class GraphOptions(NamedTuple):
 
     Attributes
     ----------
-    path, format, dims, training, drop_unused
+    path, format, dims, training, drop_unused, kv_tokens
         As for `read_input`.
     device, bandwidth, link_latency, fast_memory, activations
         As for `choose_device`.
@@ -37,6 +37,7 @@ class GraphOptions(NamedTuple):
     dims: list[str] | None
     training: bool
     drop_unused: bool
+    kv_tokens: str | None
 
     def read(
         self, plugin_files: Sequence[str], *, started: float | None = None, budget: float | None = None
@@ -48,6 +49,7 @@ class GraphOptions(NamedTuple):
             dims=self.dims,
             training=self.training,
             drop_unused=self.drop_unused,
+            kv_tokens=opt.parse_tokens(self.kv_tokens),
             plugin_files=plugin_files,
             started=started,
             budget=budget,
@@ -71,6 +73,7 @@ def read_input(
     dims: list[str] | None,
     training: bool,
     drop_unused: bool = False,
+    kv_tokens: int = 0,
     plugin_files: Sequence[str] = (),
     started: float | None = None,
     budget: float | None = None,
@@ -87,8 +90,18 @@ def read_input(
     load_entries(plugin_files)
     deadline = None if budget is None else reading_deadline(time.monotonic() if started is None else started, budget)
     values = opt.parse_dims(dims)
-    graph = read_graph(path, format=format, dims=values, training=training, drop_unused=drop_unused, deadline=deadline)
-    return graph, GraphInput(path=path, format=format, dims=values, training=training, drop_unused=drop_unused)
+    graph = read_graph(
+        path,
+        format=format,
+        dims=values,
+        training=training,
+        drop_unused=drop_unused,
+        kv_tokens=kv_tokens,
+        deadline=deadline,
+    )
+    return graph, GraphInput(
+        path=path, format=format, dims=values, training=training, drop_unused=drop_unused, kv_tokens=kv_tokens
+    )
 
 
 def choose_device(

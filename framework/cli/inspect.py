@@ -26,6 +26,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     drop_unused: opt.DropUnusedOption = False,
+    kv_tokens: opt.KvTokensOption = None,
     plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
@@ -37,7 +38,7 @@ def command(
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
     )
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)

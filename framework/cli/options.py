@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,12 @@ DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Value of a s
 TrainingOption = Annotated[bool, typer.Option("--training", help="PipeDream profiles: add backward time to forward.")]
 DropUnusedOption = Annotated[
     bool, typer.Option("--drop-unused", help="ONNX: nodes that no output depends on cost nothing.")
+]
+KvTokensOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-tokens", help="ONNX: tokens whose keys and values attention keeps: 4096, or 8*4096 for 8 sequences."
+    ),
 ]
 DeviceOption = Annotated[
     str | None,
@@ -140,6 +147,16 @@ def parse_dims(dims: list[str] | None) -> dict[str, int]:
             raise UserError(f"cannot read --dim {text!r}", hint="write --dim NAME=VALUE")
         values[name] = int(value)
     return values
+
+
+def parse_tokens(text: str | None) -> int:
+    """Read --kv-tokens: a number of tokens, or a number of sequences and of tokens in each; 0 for none."""
+    if text is None:
+        return 0
+    parts = [part.strip() for part in text.split("*")]
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 13 and int(part) for part in parts):
+        raise UserError(f"cannot read --kv-tokens {text!r}", hint="write --kv-tokens 4096, or 8*4096 for 8 sequences")
+    return math.prod(map(int, parts))
 
 
 def check_plot(plot: Path | None) -> None:

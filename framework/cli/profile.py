@@ -19,6 +19,7 @@ def command(
     ],
     dim: opt.DimOption = None,
     drop_unused: opt.DropUnusedOption = False,
+    kv_tokens: opt.KvTokensOption = None,
     repetitions: Annotated[int, typer.Option("--repetitions", min=3, help="Measured runs.")] = 20,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Runs before them.")] = 3,
     neighbours: Annotated[
@@ -56,6 +57,7 @@ def command(
             seed=seed,
             budget=seconds,
             drop_unused=drop_unused,
+            kv_tokens=opt.parse_tokens(kv_tokens),
             say=say,
         )
     write_profile(profile, output)

@@ -30,6 +30,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     drop_unused: opt.DropUnusedOption = False,
+    kv_tokens: opt.KvTokensOption = None,
     keep_fused: opt.KeepFusedOption = False,
     pin: opt.PinOption = None,
     memory_limit: opt.MemoryLimitOption = None,
@@ -67,7 +68,7 @@ def command(
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(

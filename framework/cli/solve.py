@@ -43,6 +43,7 @@ def command(
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
     drop_unused: opt.DropUnusedOption = False,
+    kv_tokens: opt.KvTokensOption = None,
     seed: opt.SeedOption = 0,
     workers: opt.WorkersOption = None,
     memory: opt.MemoryOption = None,
@@ -86,7 +87,7 @@ def command(
     files = [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages]
     opt.check_outputs(files, [graph, start])
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     constraints = opt.read_constraints(

@@ -20,6 +20,7 @@ OPTIONS = {
     "format": "--format",
     "graph": "--graph",
     "jobs": "--jobs",
+    "kv_tokens": "--kv-tokens",
     "link_latency": "--link-latency",
     "memory_limit": "--memory-limit",
     "model": "--model",

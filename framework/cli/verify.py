@@ -51,6 +51,7 @@ def command(
         dims=[f"{name}={value}" for name, value in sizes.items()],
         training=bool(origin.get("training", False)),
         drop_unused=bool(origin.get("drop_unused", False)),
+        kv_tokens=int(origin.get("kv_tokens", 0)),
         plugin_files=plugins,
     )
     found = verify_document(document, model)

@@ -62,9 +62,10 @@ class ModelFile:
         """The inputs that a user must give: those that no initializer gives a value to."""
         return [value for value in self.proto.graph.input if value.name not in self.constants]
 
-    def read_graph(self, dims: Mapping[str, int], *, drop_unused: bool = False) -> ModelGraph:
+    def read_graph(self, dims: Mapping[str, int], *, drop_unused: bool = False, kv_tokens: int = 0) -> ModelGraph:
         """Return the model graph, as `framework.formats.read_graph` would from the whole file."""
-        return parse(self.proto.SerializeToString(), self.path, dims=dims, drop_unused=drop_unused)
+        content = self.proto.SerializeToString()
+        return parse(content, self.path, dims=dims, drop_unused=drop_unused, kv_tokens=kv_tokens)
 
     def without_unused(self) -> ModelFile:
         """Return the model without the nodes, and the weights, that no output depends on."""

@@ -33,6 +33,7 @@ def read_graph(
     dims: Mapping[str, int] | None = None,
     training: bool = False,
     drop_unused: bool = False,
+    kv_tokens: int = 0,
     deadline: float | None = None,
 ) -> ModelGraph:
     """Read a graph of any format.
@@ -49,6 +50,8 @@ def read_graph(
         Whether to add backward times (PipeDream).
     drop_unused
         Whether nodes that no output depends on cost nothing (ONNX).
+    kv_tokens
+        Tokens whose keys and values attention nodes keep as state, of all sequences together (ONNX); 0 for none.
     deadline
         Stop reading at this time of `time.monotonic`, with an error.
 
@@ -57,7 +60,9 @@ def read_graph(
     UserError
         If the file cannot be read, is of no known format, or is not a valid graph.
     """
-    options = ReadOptions(dims=dims or {}, training=training, drop_unused=drop_unused)
+    if kv_tokens < 0:
+        raise UserError(f"`kv_tokens` is {kv_tokens}", hint="give a number of tokens")
+    options = ReadOptions(dims=dims or {}, training=training, drop_unused=drop_unused, kv_tokens=kv_tokens)
     with reading_until(deadline), collector_paused():
         return _read(path, format, options)
 

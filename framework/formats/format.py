@@ -43,11 +43,14 @@ class ReadOptions:
         Whether to add backward times to forward times.
     drop_unused
         Whether nodes that no output depends on cost nothing.
+    kv_tokens
+        Tokens whose keys and values attention nodes keep as state, of all sequences together; 0 for none.
     """
 
     dims: Mapping[str, int] = field(default_factory=dict)
     training: bool = False
     drop_unused: bool = False
+    kv_tokens: int = 0
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the options that say something."""

@@ -134,10 +134,13 @@ def _graph(graph: Fields) -> GraphRecord:
     dims = graph.table("dims")
     sizes = {dim: dims.integer(dim, least=0) for dim in dims.everything()}
     training, drop_unused = (graph.flag(field, False) for field in ("training", "drop_unused"))
+    kv_tokens = graph.integer("kv_tokens", 0, least=0)
     graph.finish()
     read = None
     if path is not None:
-        read = GraphInput(path=path, format=format, dims=sizes, training=training, drop_unused=drop_unused)
+        read = GraphInput(
+            path=path, format=format, dims=sizes, training=training, drop_unused=drop_unused, kv_tokens=kv_tokens
+        )
     return GraphRecord(name=name, sha256=sha256, nodes=nodes, input=read)
 
 

@@ -44,6 +44,7 @@ class GraphInput:
     dims: Mapping[str, int] = field(default_factory=dict)
     training: bool = False
     drop_unused: bool = False
+    kv_tokens: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-compatible data."""
@@ -53,6 +54,7 @@ class GraphInput:
             "dims": dict(self.dims),
             "training": self.training,
             "drop_unused": self.drop_unused,
+            **({"kv_tokens": self.kv_tokens} if self.kv_tokens else {}),
         }
 
 

@@ -36,6 +36,7 @@ NOT_CHECKED = (
     "graph.dims",
     "graph.training",
     "graph.drop_unused",
+    "graph.kv_tokens",
     "device.name",
     "device.source",
     "portfolio",

@@ -79,8 +79,8 @@ def assign(
     read = origin.input
     path = graph_path or (None if read is None else read.path)
     sizes = {**({} if read is None else read.dims), **(dims or {})}
-    drop_unused = read is not None and read.drop_unused
-    graph = _same_model(model, sizes, origin.sha256, drop_unused=drop_unused)
+    options = GraphInput(path="") if read is None else read
+    graph = _same_model(model, sizes, origin.sha256, options)
     if graph is not None:
         # The model itself has the graph, wherever it is moved.
         path = None
@@ -106,7 +106,8 @@ def assign(
             "stage_costs": [row.as_dict() for row in result.stage_costs],
             "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else os.path.abspath(path),
             "device": None if result.device is None else result.device.as_dict(),
-            "drop_unused": drop_unused,
+            "drop_unused": options.drop_unused,
+            "kv_tokens": options.kv_tokens,
             "constraints": result.constraints.as_dict() if result.constraints else None,
         },
     )
@@ -129,9 +130,9 @@ def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(sets))
 
 
-def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str, *, drop_unused: bool) -> ModelGraph | None:
+def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str, options: GraphInput) -> ModelGraph | None:
     try:
-        graph = model.read_graph(dims, drop_unused=drop_unused)
+        graph = model.read_graph(dims, drop_unused=options.drop_unused, kv_tokens=options.kv_tokens)
     except UserError:
         # Open dimensions, for instance: the solved graph may still name the same nodes.
         return None
@@ -140,7 +141,14 @@ def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str, *, drop_
 
 def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
     read = result.graph.input or GraphInput(path=path)
-    graph = read_graph(path, format=read.format, dims=read.dims, training=read.training, drop_unused=read.drop_unused)
+    graph = read_graph(
+        path,
+        format=read.format,
+        dims=read.dims,
+        training=read.training,
+        drop_unused=read.drop_unused,
+        kv_tokens=read.kv_tokens,
+    )
     if not graph.is_called(result.graph.sha256):
         hint = "give `graph`, the file that was solved, or solve again"
         raise UserError("this is not the graph that was solved", where=path, hint=hint)

@@ -12,7 +12,7 @@
      "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
      "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
                    "graph": "resnet50.graph.json", "device": {...}, "constraints": {...},
-                   "drop_unused": false},
+                   "drop_unused": false, "kv_tokens": 0},
      "remarks": []}
 
 Files of stages lie in the manifest's folder: their names hold no separators. ``source`` is the model that was split,

@@ -108,5 +108,6 @@ def _check_predicted(row: Fields) -> None:
     if not row.null("device", absent=False):
         read_devices(row.table("device"))
     row.flag("drop_unused", False)
+    row.integer("kv_tokens", 0, least=0)
     if not row.null("constraints"):
         read_constraints(row.table("constraints"))

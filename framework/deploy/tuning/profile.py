@@ -136,6 +136,7 @@ def profile_model(
     seed: int = 0,
     budget: float = math.inf,
     drop_unused: bool = False,
+    kv_tokens: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Measure a model; generated weights and inputs stand in for what it lacks.
@@ -154,6 +155,8 @@ def profile_model(
         Seconds for the whole; there are fewer repetitions where it is short, at least `FEWEST`.
     drop_unused
         Whether to leave out nodes that no output depends on, as `split` does: they are not run, and cost nothing.
+    kv_tokens
+        As for `framework.formats.read_graph`.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def profile_model(
     deadline = time.monotonic() + budget
     sizes = dict(dims or {})
     with reading_until(reading_deadline(time.monotonic(), budget)):
-        graph = model.read_graph(sizes, drop_unused=drop_unused)
+        graph = model.read_graph(sizes, drop_unused=drop_unused, kv_tokens=kv_tokens)
     if drop_unused:
         model = model.without_unused()
     remarks: list[str] = []

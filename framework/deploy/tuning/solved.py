@@ -122,7 +122,11 @@ def solved_graph(manifest: Manifest, model: ModelFile) -> tuple[ModelGraph, Devi
     path = stored["graph"]
     # Of the model itself the unsplit file has the graph, whether or not its weights were generated.
     own = path is None or Path(path).name == model.path.name
-    graph = model.read_graph(manifest.dims, drop_unused=stored.get("drop_unused", False)) if own else read_graph(path)
+    if own:
+        unused, tokens = stored.get("drop_unused", False), stored.get("kv_tokens", 0)
+        graph = model.read_graph(manifest.dims, drop_unused=unused, kv_tokens=tokens)
+    else:
+        graph = read_graph(path)
     if graph.node_names != model.node_names:
         return None
     device = None if stored["device"] is None else read_devices(Fields(stored["device"], "the manifest", "device"))

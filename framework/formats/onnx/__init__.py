@@ -15,7 +15,7 @@ def _sniff(data: bytes) -> bool:
 def _parse(data: bytes, path: PathLike, options: ReadOptions) -> ModelGraph:
     from framework.formats.onnx.reader import parse
 
-    return parse(data, path, dims=options.dims, drop_unused=options.drop_unused)
+    return parse(data, path, dims=options.dims, drop_unused=options.drop_unused, kv_tokens=options.kv_tokens)
 
 
 def _read_skeleton(path: PathLike) -> bytes:
@@ -30,7 +30,7 @@ FORMAT = Format(
     patterns=("*.onnx",),
     sniff=_sniff,
     parse=_parse,
-    options=frozenset({"dims", "drop_unused"}),
+    options=frozenset({"dims", "drop_unused", "kv_tokens"}),
     # Protobuf reads no message of 2 GiB; the weights of such a model are left where they lie.
     read_large=_read_skeleton,
 )

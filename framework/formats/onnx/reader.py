@@ -15,6 +15,8 @@
   does not know, and those whose number of trips is unknown (``--dim NODE=TRIPS`` sets it). The bytes accessed are those
   of inputs, parameters and outputs, with the element sizes that the model declares. Each output that some node uses is
   a tensor of its own.
+* What attention keeps of past tokens is the state of its node, where the user says how many tokens
+  (`framework.formats.onnx.operators.kept`).
 * A node is called by its own name if no other node has it, else by the name of its first output (`node_labels`).
 """
 
@@ -23,7 +25,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import numpy as np
 import onnx
@@ -35,8 +37,10 @@ from framework.formats.onnx.bodies import Cost, Findings, Pricer, listed
 from framework.formats.onnx.constants import Constants
 from framework.formats.onnx.dims import conflict, dim_options
 from framework.formats.onnx.inlining import prepared
+from framework.formats.onnx.operators.kept import kept_per_token, state_of
 from framework.formats.onnx.operators.standard import attribute
 from framework.formats.onnx.shapes.values import Values, infer, type_name
+from framework.formats.onnx.tensor_types import TensorType
 from framework.formats.onnx.wiring import (
     BROADCASTING,
     constant_origins,
@@ -51,20 +55,27 @@ from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.wording import choose, counted
 
 
-def read(path: PathLike, *, dims: Mapping[str, int] | None = None, drop_unused: bool = False) -> ModelGraph:
-    """Read an ONNX model; `dims` and `drop_unused` as for `framework.formats.read_graph`."""
-    return parse(read_bytes(path), path, dims=dims, drop_unused=drop_unused)
+def read(
+    path: PathLike, *, dims: Mapping[str, int] | None = None, drop_unused: bool = False, kv_tokens: int = 0
+) -> ModelGraph:
+    """Read an ONNX model; options as for `framework.formats.read_graph`."""
+    return parse(read_bytes(path), path, dims=dims, drop_unused=drop_unused, kv_tokens=kv_tokens)
 
 
 def parse(
-    data: bytes, path: PathLike, *, dims: Mapping[str, int] | None = None, drop_unused: bool = False
+    data: bytes,
+    path: PathLike,
+    *,
+    dims: Mapping[str, int] | None = None,
+    drop_unused: bool = False,
+    kv_tokens: int = 0,
 ) -> ModelGraph:
     """Read an ONNX model from the (decompressed) content of the file `path`."""
     where = os.fspath(path)
     model = _load(data, where)
     model, remarks = prepared(model, where)
     model = infer(model, dims or {}, where)
-    reader = _Reader(model.graph, dims or {}, where, drop_unused=drop_unused)
+    reader = _Reader(model.graph, dims or {}, where, drop_unused=drop_unused, kv_tokens=kv_tokens)
     return reader.convert(graph_name(path), remarks)
 
 
@@ -96,9 +107,13 @@ class _Reader:
         The file, for errors.
     drop_unused
         Whether nodes that no output depends on cost nothing and use nothing.
+    kv_tokens
+        Tokens whose keys and values attention nodes keep.
     """
 
-    def __init__(self, graph: onnx.GraphProto, dims: Mapping[str, int], where: str, *, drop_unused: bool) -> None:
+    def __init__(
+        self, graph: onnx.GraphProto, dims: Mapping[str, int], where: str, *, drop_unused: bool, kv_tokens: int
+    ) -> None:
         self._graph = graph
         self._dims = dims
         self._values = Values(graph, dims)
@@ -106,6 +121,7 @@ class _Reader:
         self._where = where
         self._origins = constant_origins(graph)
         self._drop_unused = drop_unused
+        self._kv_tokens = kv_tokens
 
     def convert(self, name: str, remarks: Sequence[str]) -> ModelGraph:
         """Return the graph of all nodes that are not constant."""
@@ -157,6 +173,7 @@ class _Reader:
 
         numbers([cost.parameters for cost in costs], "the size of its parameters")
         shared = constants.uses.shared()
+        state, on_state = self._state(nodes, builder.names, dropped)
         return builder.build(
             PhysicalCosts(
                 flops=numbers([cost.flops for cost in costs], "the number of operations"),
@@ -165,6 +182,7 @@ class _Reader:
                 seconds=np.full(len(costs), math.nan),
                 tensor_bytes=np.array(tensor_bytes, np.float64),
                 shared_bytes=shared.sizes.astype(np.float64),
+                state_bytes=numbers(state, "the size of its keys and values"),
             ),
             shared=shared.users,
             shared_names=shared.names,
@@ -172,8 +190,26 @@ class _Reader:
             source=self._where,
             batch=self._batch(),
             dtype=self._dtype(),
-            remarks=[*remarks, *constants.remarks(), *self._remarks(nodes, builder.names, costs, unused)],
+            remarks=[*remarks, *constants.remarks(), *on_state, *self._remarks(nodes, builder.names, costs, unused)],
         )
+
+    def _state(
+        self, nodes: Sequence[onnx.NodeProto], labels: Sequence[str], dropped: Set[int]
+    ) -> tuple[list[int], list[str]]:
+        """Return the bytes that each node keeps from one step to the next, and remarks on them; nothing unasked."""
+        if not self._kv_tokens:
+            return [], []
+        kept = [
+            None if index in dropped else kept_per_token(node, self._types(node.input), self._types(node.output))
+            for index, node in enumerate(nodes)
+        ]
+        try:
+            return state_of(kept, self._kv_tokens, labels)
+        except UserError as error:
+            raise UserError(error.what, where=self._where, hint=error.hint) from None
+
+    def _types(self, names: Iterable[str]) -> list[TensorType | None]:
+        return [self._values.get(name) if name else None for name in names]
 
     def _output_bytes(self, node: onnx.NodeProto, value: str, place: str) -> int:
         found = self._values.get(value)
