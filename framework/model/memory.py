@@ -15,7 +15,7 @@ Fractions of bytes are rounded up, for each node and tensor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -165,6 +165,11 @@ def stage_memory(graph: ModelGraph, stage_of: IntArray, stages: int) -> tuple[St
     return tuple(
         StageMemory(parameters=p, state=s, workset=w, peak_live=live) for p, s, w, live in zip(*columns, strict=True)
     )
+
+
+def memory_rows(graph: ModelGraph, stage_of: IntArray, stages: int) -> list[dict[str, int]]:
+    """Return what `stage_memory` does, for a file."""
+    return [asdict(row) for row in stage_memory(graph, stage_of, stages)]
 
 
 def _peak_live(top: Topology, costs: PhysicalCosts, stage_of: IntArray, stages: int) -> IntArray:

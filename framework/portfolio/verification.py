@@ -30,13 +30,7 @@ from framework.shown import Shown
 from framework.wording import counted
 
 NOT_CHECKED = (
-    "graph.name",
-    "graph.path",
-    "graph.format",
-    "graph.dims",
-    "graph.training",
-    "graph.drop_unused",
-    "graph.kv_tokens",
+    *(f"graph.{name}" for name in ("name", "path", "format", "dims", "training", "drop_unused", "kv_tokens")),
     "device.name",
     "device.source",
     "portfolio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -16,6 +17,7 @@ from framework.deploy.tuning.refine import Refinement
 from framework.deploy.tuning.search import EXPLORING
 from framework.deploy.tuning.trial import SPLIT, Trial
 from framework.model.graph import FloatArray
+from framework.model.memory import StageMemory
 from framework.report.console import Console, open_console
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
@@ -51,6 +53,8 @@ def print_split(manifest: Manifest) -> None:
             "-" if unknown else megabytes(sum(tensor["bytes"] * len(tensor["to"]) for tensor in sent)),
         )
     console.print(table)
+    if memory := (manifest.document["predicted"] or {}).get("stage_memory"):
+        _print_memory(console, [(row["stage"], memory[row["stage"]]) for row in manifest.stages])
     shared = manifest.document["shared_weights"]
     if shared:
         copies = sum(row["bytes"] * (len(row["stages"]) - 1) for row in shared)
@@ -60,6 +64,17 @@ def print_split(manifest: Manifest) -> None:
         )
     for remark in manifest.document["remarks"]:
         console.print(f"note: {remark}", style="yellow")
+
+
+def _print_memory(console: Console, rows: Sequence[tuple[int, Mapping[str, int]]]) -> None:
+    """Print what stages hold at once: pairs of a stage and its row of a manifest."""
+    table = FactTable("what they hold while they run, sizes in MB")
+    table.numbers("stage", "parameters", "state", "working set", "holds", "live tensors", "peak")
+    for stage, row in rows:
+        memory = StageMemory(**row)
+        columns = (memory.parameters, memory.state, memory.workset, memory.resident, memory.peak_live, memory.peak)
+        table.row(str(stage), *(megabytes(nbytes) for nbytes in columns))
+    console.print(table)
 
 
 def print_profile(profile: Profile, path: Path) -> None:

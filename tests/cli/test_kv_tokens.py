@@ -49,7 +49,18 @@ def test_split_reads_the_model_as_it_was_solved(pipebound: Run, tmp_path: Path) 
     assert pipebound(*ask).returncode == 0
     done = pipebound("split", "m.onnx", "r.json", "-o", "stages", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["predicted"]["kv_tokens"] == 100
+    predicted = json.loads(done.stdout)["predicted"]
+    assert predicted["kv_tokens"] == 100
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert predicted["stage_memory"] == result["stage_memory"]
+    assert sum(row["state"] for row in predicted["stage_memory"]) == 100 * 2 * 2 * WIDTH * 4
+    shown = pipebound("split", "m.onnx", "r.json", "-o", "stages")
+    assert shown.returncode == 0, shown.stderr
+    assert "what they hold while they run" in shown.stdout
+    rows = [line.split() for line in shown.stdout.partition("what they hold")[2].splitlines()]
+    # Sizes in MB, after the number of the stage: parameters and state.
+    first = result["stage_memory"][0]
+    assert [row[1:3] for row in rows if row[:1] == ["0"]] == [["0", f"{first['state'] / 1e6:.4g}"]]
 
 
 @pytest.mark.parametrize("text", ["", "0", "-4", "4096.5", "2*3*4", "x", "1e3", "²"])

@@ -18,6 +18,7 @@ from framework.model.arrays import IntArray
 from framework.model.device_chain import read_devices
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
+from framework.model.memory import memory_rows
 from framework.model.pricing import price
 from framework.portfolio.constraints import stages_of
 from framework.portfolio.records import GraphInput
@@ -93,8 +94,9 @@ def assign(
             )
         sizes = {**read_note(path).get("dims", {}), **sizes}
         graph = _same_nodes(model, result, path)
+    stage_of = stages_of(result, graph.topology.n)
     return Assignment(
-        stage_of=stages_of(result, graph.topology.n).tolist(),
+        stage_of=stage_of.tolist(),
         graph=graph,
         dims=sizes,
         predicted={
@@ -104,6 +106,7 @@ def assign(
             "status": result.status,
             "stages": result.stages,
             "stage_costs": [row.as_dict() for row in result.stage_costs],
+            "stage_memory": memory_rows(graph, stage_of, result.stages),
             "graph": path if path is None or path.startswith(BUNDLED_SCHEME) else os.path.abspath(path),
             "device": None if result.device is None else result.device.as_dict(),
             "drop_unused": options.drop_unused,

@@ -11,6 +11,7 @@
      "tensors": [{"name": "h", "dtype": "float32", "shape": ["N", 64, 56, 56], "bytes": 802816, "from": 0, "to": [1]}],
      "shared_weights": [{"name": "embedding", "bytes": 1024, "stages": [0, 1]}],
      "predicted": {"unit": "s", "bottleneck": 0.01, "dual_bound": 0.01, "status": "optimal", "stage_costs": [...],
+                   "stage_memory": [{"parameters": 9437184, "state": 0, "workset": 4816896, "peak_live": 6422528}],
                    "graph": "resnet50.graph.json", "device": {...}, "constraints": {...},
                    "drop_unused": false, "kv_tokens": 0},
      "remarks": []}
@@ -20,7 +21,8 @@ also where ``path`` is a copy of it with generated weights. ``nodes`` is the par
 stages that this one computes too, ``left_out`` those of ``nodes`` that it does not; ``empty_stages`` are numbers of
 stages that compute nothing that is used, and have no file. ``bytes`` is null where a size is
 not known. An output with ``stage`` null is an input of the model handed through. ``predicted`` is null unless the
-partition came from a result file. A split that `refine` wrote has predictions of the corrected costs in ``graph.json``,
+partition came from a result file; ``stage_memory`` in it says what each stage holds in bytes, where the graph does. A
+split that `refine` wrote has predictions of the corrected costs in ``graph.json``,
 no dual bound, and ``"refined": {"winner": "round 2", "same_as": [], "naive": false, "why": "...",
 "from": "../stages"}``.
 """

@@ -103,6 +103,9 @@ def _check_predicted(row: Fields) -> None:
     row.text("status")
     row.integer("stages", least=1, most=MAX_STAGES)
     row.rows("stage_costs")
+    for memory in row.rows("stage_memory", ()):
+        for name in ("parameters", "state", "workset", "peak_live"):
+            memory.integer(name, least=0)
     if not row.null("graph", absent=False):
         row.text("graph")
     if not row.null("device", absent=False):

@@ -32,6 +32,7 @@ from framework.input_files import reading_deadline, reading_until
 from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import PhysicalCosts
+from framework.model.memory import memory_rows
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.signals import Interrupt
@@ -285,6 +286,7 @@ def _write(
         "status": "refined",
         "stages": corrected.stages,
         "stage_costs": corrected.stage_rows(winner.stage_of),
+        "stage_memory": memory_rows(corrected.graph, winner.stage_of, corrected.stages),
         "graph": str((output / GRAPH).resolve()),
         "device": corrected.device.as_dict(),
         "constraints": corrected.constraints.as_dict() if corrected.constraints else None,
