@@ -47,7 +47,7 @@ DOCUMENT: dict[str, Any] = {
         "status": "optimal",
         "stages": 3,
         "stage_costs": [],
-        "stage_memory": [{"parameters": 4, "state": 0, "workset": 8, "peak_live": 8}] * 3,
+        "stage_memory": [{"parameters": b, "state": 0, "workset": 8, "peak_live": 8} for b in range(3)],
         "graph": None,
         "device": Device(name="d", peak_flops=1.0).as_dict(),
         "constraints": Constraints(pins=(("n0", 0),), memory_limit=9).as_dict(),
