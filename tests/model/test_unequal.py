@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -87,6 +88,18 @@ def test_relaxations_and_reductions_on_random_problems(batch: int) -> None:
         reduced = problem.on(reduce_exact(problem.instance))
         found = brute_force_optimum(reduced)
         assert found == optimum or (optimum > most and found > reduced.instance.largest_cost), seed
+
+
+def test_a_start_obeys_the_limits_of_each_stage_if_some_slicing_does() -> None:
+    tried = 0
+    for seed in range(400):
+        problem = random_unequal_problem(seed, max_nodes=6)
+        if problem.instance.stage_limit is not None:
+            vectors = combinations_with_replacement(range(problem.stages), problem.instance.n)
+            sliced = any(obeys(problem, Partition(stage_of=np.array(vector))) for vector in vectors)
+            assert obeys(problem, balanced_partition(problem)) or not sliced, seed
+            tried += sliced
+    assert tried > 50
 
 
 def test_a_reduced_partition_costs_the_same() -> None:

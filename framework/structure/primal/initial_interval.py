@@ -59,7 +59,7 @@ def balanced_partition(problem: Problem) -> Partition:
     spread = Partition(stage_of=np.maximum.accumulate(stages))
     candidates = [together, spread]
     if instance.stage_limit is not None:
-        candidates += _filled(instance, k)
+        candidates += _filled_each(problem) if problem.uniform() is not problem else _filled(instance, k)
         candidates = [partition for partition in candidates if obeys(problem, partition)] or candidates
     return min(candidates, key=lambda partition: bottleneck(problem, partition))
 
@@ -92,7 +92,8 @@ def _filled(instance: Instance, k: int) -> list[Partition]:
     A stage is closed when the next node does not fit, or when it has its share of work and the nodes left need no more
     stages than are left.
     """
-    reach = _reach(instance)
+    assert instance.stage_limit is not None
+    reach = _reach(instance, instance.stage_limit.limit)
     if bool((reach <= np.arange(instance.n)).any()):
         return []
     # How many stages are needed from each node on.
@@ -108,13 +109,38 @@ def _filled(instance: Instance, k: int) -> list[Partition]:
     ]
 
 
-def _reach(instance: Instance) -> IntArray:
+def _filled_each(problem: Problem) -> list[Partition]:
+    """Return the same where stages have limits or costs of their own; some may stay empty."""
+    limit, prices, n = problem.instance.stage_limit, problem.prices, problem.instance.n
+    assert limit is not None
+    rooms, of_stage = np.unique(limit.rooms(prices.stages), return_inverse=True)
+    reach = [np.append(_reach(problem.instance, room), n) for room in rooms.tolist()]
+    # The first node from which on all that is left fits into the stages from each one on.
+    first = [n] * (prices.stages + 1)
+    for b in range(prices.stages - 1, -1, -1):
+        first[b] = int(np.searchsorted(reach[of_stage[b]], first[b + 1]))
+    if first[0] > 0:
+        return []
+    done = np.concatenate((np.zeros((prices.kinds, 1), np.int64), np.cumsum(prices.work, axis=1)), axis=1)
+    average = 1.0 / (1.0 / np.maximum(1, done[prices.device, -1])).sum()
+    partitions = []
+    for factor in _WORK_FACTORS:
+        ends = [0]
+        for b, device in enumerate(prices.device.tolist()):
+            most = done[device, ends[-1]] + int(factor * average)
+            end = max(first[b + 1], int(np.searchsorted(done[device], most, side="right")) - 1)
+            ends.append(min(end, int(reach[of_stage[b]][ends[-1]])))
+        partitions.append(Partition(stage_of=np.repeat(np.arange(prices.stages), np.diff(ends))))
+    return partitions
+
+
+def _reach(instance: Instance, most: int) -> IntArray:
     """Return how far a stage that begins at each node reaches in their order before it holds too much, ``[n]``."""
     limit, shared = instance.stage_limit, instance.shared
     assert limit is not None
     held = np.concatenate(([0], np.cumsum(limit.sizes)))
     if not len(shared) and not limit.worksets.any():
-        return np.searchsorted(held, held[:-1] + limit.limit, side="right").astype(np.int64) - 1
+        return np.searchsorted(held, held[:-1] + most, side="right").astype(np.int64) - 1
     ptr, used = (array.tolist() for array in shared.of_nodes(instance.n))
     own, sizes, worksets = limit.sizes.tolist(), limit.shared_sizes.tolist(), limit.worksets.tolist()
     users = [0] * len(shared)
@@ -127,7 +153,7 @@ def _reach(instance: Instance) -> IntArray:
         while end < instance.n:
             more = own[end] + sum(sizes[q] for q in used[ptr[end] : ptr[end + 1]] if not users[q])
             working = max(worksets[end], worksets[largest[0]] if largest else 0)
-            if total + more + working > limit.limit:
+            if total + more + working > most:
                 break
             total += more
             while largest and worksets[largest[-1]] <= worksets[end]:
