@@ -100,7 +100,8 @@ def test_what_a_stage_runs_is_at_least_what_any_whole_nodes_allow(seed: int) -> 
                 if load + due <= room:
                     best = max(best, sum(units[i][0] + units[i][2] for i in range(len(units)) if run[i]))
             own_weight, own_tolls = (sum(units[i][row] for i in own) for row in (0, 2))
-            assert run_by_unit(room, own_weight, own_tolls, tolls.prefixes) >= best
+            # Where nothing fits, any negative number says so.
+            assert best < 0 or run_by_unit(room, own_weight, own_tolls, tolls.prefixes) >= best
 
 
 def test_the_knapsack_takes_cheap_units_first_and_parts_of_them() -> None:
