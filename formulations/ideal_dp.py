@@ -74,12 +74,16 @@ class IdealDP:
         Share of the total work that a relaxing reduction may take away first; 0 for none, which is exact.
     foresee
         Whether to give up early where the first ideals foretell more than twice as many as allowed.
+    patience
+        Share of the time left that one decision may take; after a longer one the entry ends, as it is not likely to
+        finish. So that a portfolio has time for others.
     """
 
     max_ideals: int = 300_000
     max_megabytes: int = 2048
     epsilon: float = 0.0
     foresee: bool = True
+    patience: float = 1.0
 
     def __post_init__(self) -> None:
         if self.max_ideals < 2:
@@ -88,6 +92,8 @@ class IdealDP:
             raise ValueError("max_megabytes must be at least 1")
         if not 0 <= self.epsilon < 1:
             raise ValueError("epsilon must be at least 0 and below 1")
+        if not 0 < self.patience <= 1:
+            raise ValueError("patience must be above 0 and at most 1")
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Close the gap, or say which limit was in the way."""
@@ -100,12 +106,13 @@ class IdealDP:
             return Outcome(termination=self._why_incomplete(lattice), details=details)
         if self._is_too_large(relaxed.instance, lattice):
             return Outcome(termination=self._too_large(), details=details)
-        search = _Search(problem, context, relaxed, chain_search(relaxed.instance, lattice))
+        search = _Search(problem, context, relaxed, chain_search(relaxed.instance, lattice), self.patience)
         try:
             search.run()
             termination = Termination(reason=Reason.OPTIMAL if search.dual >= search.value else Reason.FINISHED)
         except OutOfTimeError:
-            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME)
+            detail = "" if context.should_stop() else "a decision took more than its share of the time left"
+            termination = Termination(reason=Reason.LIMIT, limit=Limit.TIME, detail=detail)
         details |= {"decisions": search.decisions, "extensions": search.chains.steps}
         return Outcome(
             dual=DualBound(value=search.proven, source=NAME, soundness=Soundness.EXACT),
@@ -192,9 +199,15 @@ class _Search:
     """
 
     def __init__(
-        self, problem: Problem, context: Context, relaxed: Problem, chains: ChainSearch | UnequalChainSearch
+        self,
+        problem: Problem,
+        context: Context,
+        relaxed: Problem,
+        chains: ChainSearch | UnequalChainSearch,
+        patience: float,
     ) -> None:
         self.problem, self.context, self.relaxed, self.chains = problem, context, relaxed, chains
+        self.patience = patience
         self.decisions = 0
         # What others have proven is theirs: it may be less sound than what is claimed here.
         self.dual = self.proven = simple_bound(problem)
@@ -207,7 +220,8 @@ class _Search:
         Raises
         ------
         OutOfTimeError
-            If the context says stop; `proven`, `value` and `partition` hold what is known.
+            If the context says stop, or a decision takes too long; `proven`, `value` and `partition` hold what is
+            known.
         """
         step = 0.0
         while True:
@@ -218,7 +232,7 @@ class _Search:
             # poor, so the next threshold goes further down, but never below the middle.
             middle = (self.dual + self.ceiling - 1) // 2
             threshold = max(middle, min(self.ceiling - 1, int(self.ceiling * (1 - step))))
-            found = self.chains.decide(self.relaxed.useful_stages, threshold, self.context.should_stop)
+            found = self.chains.decide(self.relaxed.useful_stages, threshold, self._in_time())
             self.decisions += 1
             if found is None:
                 self.dual = self.proven = threshold + 1
@@ -227,6 +241,12 @@ class _Search:
             else:
                 self._take(found)
                 step = min(0.5, max(FIRST_STEP, 2 * step))
+
+    def _in_time(self) -> Callable[[], bool]:
+        """Return what stops a decision that begins now."""
+        # All the time there is may be without end.
+        enough = 0.0 if self.patience == 1 else (1 - self.patience) * self.context.remaining()
+        return lambda: self.context.should_stop() or self.context.remaining() < enough
 
     @property
     def incumbent(self) -> Incumbent | None:

@@ -20,6 +20,7 @@ from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.fluid.tuning import HierarchyTuning
 from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance, random_problem
 
@@ -38,6 +39,17 @@ def test_small_cores_never_exceed_the_optimum(ideals: str) -> None:
         assert board.interval.incumbent is None or board.interval.incumbent >= optimum
         raised += outcome.dual is not None
     assert raised > 20
+
+
+def test_cores_that_are_kept_serve_an_equal_instance_as_well() -> None:
+    problem = Problem(instance=reduce_exact(random_layered_instance(3, 40, width=6)), stages=4)
+    again = replace(problem, instance=replace(problem.instance))
+    assert len(problem.instance.node_of_input) > problem.instance.n
+    bounds = []
+    for posed in (problem, again):
+        _, board = run_entry(registry.create("core-fluid:first_ideals=50"), posed)
+        bounds.append(board.interval.dual)
+    assert bounds[0] == bounds[1]
 
 
 def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from framework.bounds import Limit, Reason
 from framework.contracts import Refuted, Satisfied, Undecided
+from framework.errors import OutOfTimeError, UserError
 from framework.formats import read_graph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import price
@@ -20,7 +23,7 @@ from framework.portfolio.context.local import LocalContext, run_entry
 from framework.registry import load_plugins, registry
 from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_problem, random_unequal_problem
+from framework.testing.instances import random_layered_instance, random_problem, random_unequal_problem
 
 load_plugins()
 ANTICHAIN = Problem(instance=instance_from_lists([1] * 30, []), stages=4)
@@ -39,6 +42,47 @@ OPTIMA = [
     ("OperatorGraphs/resnet50", 2, 165.882),
     ("OperatorGraphs/resnet50", 8, 89.3106),
 ]
+
+
+class ShortContext(LocalContext):
+    """A context in which a tenth of the time left is over whenever somebody asks for it."""
+
+    left = 100.0
+
+    def remaining(self) -> float:
+        self.left *= 0.9
+        return self.left
+
+
+class EndlessSearch:
+    """Decides nothing, and ends only when it is told to stop."""
+
+    steps = 0
+
+    def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> None:
+        while not should_stop():
+            self.steps += 1
+        raise OutOfTimeError("stopped")
+
+
+@pytest.mark.parametrize(("patience", "most"), [(0.05, 1), (0.5, 10)])
+def test_it_ends_where_one_decision_takes_too_much_of_the_time_left(
+    patience: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framework.structure.unequal.chain_dp.chain_search", lambda *_: EndlessSearch())
+    problem = Problem(instance=random_layered_instance(4, 30, width=3), stages=4)
+    context = ShortContext(Board(problem, clock=time.perf_counter), "ideal-dp")
+    outcome = registry.create(f"ideal-dp:patience={patience}").bound(problem, context)
+    assert outcome.termination.limit is Limit.TIME
+    assert "decision" in outcome.termination.detail
+    assert outcome.details["extensions"] <= most
+    assert context.left > 1
+
+
+def test_patience_is_a_share() -> None:
+    for wrong in ("0", "1.5"):
+        with pytest.raises(UserError, match="patience"):
+            registry.create(f"ideal-dp:patience={wrong}")
 
 
 def test_it_equals_exhaustion() -> None:

@@ -94,6 +94,8 @@ class ReadyCore:
     ----------
     core, search
         The core, and what decides on it or, if `backwards`, on its reversal.
+    instance, relaxed
+        The instance that the core was made from, and whether it is a relaxation of the problem's.
     order
         Of the search's variants; shared by the cores of a hierarchy.
     allowed
@@ -104,6 +106,7 @@ class ReadyCore:
     search: FluidSearch
     backwards: bool
     instance: Instance
+    relaxed: bool
     way: Way
     order: VariantOrder
     allowed: dict[Variant, tuple[int, FluidPlan]] = field(default_factory=dict)
@@ -141,7 +144,7 @@ class ReadyCore:
         if self.backwards:
             stage_of_core = reverse_stages(stage_of_core, problem.useful_stages)
         placed = place_fluid(reduced, self.core, stage_of_core)
-        if self.instance is not problem.instance:
+        if self.relaxed:
             placed = lift(placed, self.instance)
         placed = polish(problem, placed, seed, should_stop)
         slicer = Slicer(problem.instance, order_of_partition(problem.instance, placed))
@@ -183,7 +186,7 @@ class CoreHierarchy:
     ) -> None:
         self._tuning = tuning or HierarchyTuning()
         self._max_ideals = max_ideals
-        self._instance = instance
+        self._instance, self._relaxed = instance, epsilon > 0
         if epsilon:
             self._instance = reduce_relaxing(instance, epsilon, should_stop=should_stop).instance
         self._load, self._threshold, self._stages = load, threshold, stages
@@ -292,6 +295,7 @@ class CoreHierarchy:
             search=search,
             backwards=backwards,
             instance=self._instance,
+            relaxed=self._relaxed,
             way=way,
             order=self._order,
         )
