@@ -1,10 +1,10 @@
 """`slice-graph`: the optimal slicing into stages of a few good topological orders.
 
 Every partition into stages slices some topological order, and the best slicing of one order is found exactly and fast
-(`framework.structure.primal.slicing`). So the search is over topological orders: that of the incumbent, the given one,
-depth first, breadth first and greedy minimum cut (each of these three built from the sources and from the sinks), and
-then randomised ones. For each order it is first decided whether a slicing below the incumbent exists; only then is its
-best slicing computed.
+(`framework.structure.primal.slicing`, and `framework.structure.unequal.slicing` where stages run on different devices).
+So the search is over topological orders: that of the incumbent, the given one, depth first, breadth first and greedy
+minimum cut (each of these three built from the sources and from the sinks), and then randomised ones. For each order it
+is first decided whether a slicing below the incumbent exists; only then is its best slicing computed.
 
 Source: Archer, Fahrbach, Liu, Prabhu, "Practical Performance Guarantees for Pipelined DNN Inference", ICML 2024
 (SliceGraph); the choice of orders is this project's own.
@@ -29,7 +29,15 @@ _NAME = "slice-graph"
 
 @register_formulation(
     _NAME,
-    features={Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED, Feature.WORKSETS},
+    features={
+        Feature.PRIMAL,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+        Feature.LIMITS,
+        Feature.SHARED,
+        Feature.WORKSETS,
+        Feature.UNEQUAL,
+    },
     summary="Optimal slicing of good topological orders",
     reference="Archer et al., ICML 2024 (arXiv 2311.03703), SliceGraph",
 )
@@ -56,7 +64,7 @@ class SliceGraph:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Slice one order after the other, each against the best incumbent so far."""
-        from framework.structure.primal.slicing import Slicer
+        from framework.structure.unequal.slicing import slicer_of
 
         best: Incumbent | None = None
         improved_by: list[str] = []
@@ -65,7 +73,7 @@ class SliceGraph:
             if context.should_stop():
                 break
             values = [context.incumbent, None if best is None else best.value]
-            sliced = Slicer(problem.instance, order).solve(
+            sliced = slicer_of(problem.instance, order).solve(
                 problem.useful_stages,
                 upper=min((value for value in values if value is not None), default=None),
                 lower=context.dual or 0,

@@ -91,12 +91,21 @@ def lay_out(instance: Instance, order: IntArray) -> Layout:
     used_ptr, used = shared.of_nodes(n)
     _fill_uses(order, used_ptr, used, instance.shared_cost, layout)
     if limit is not None:
-        held = np.concatenate(([0], np.cumsum(limit.sizes[order])))
-        # The shared parameter of each entry of `uses`, which come in the order of the nodes.
-        _, parameter = take_rows(used_ptr, used, order)
-        _fill_reach(held, limit.worksets[order], limit.limit, limit.shared_sizes[parameter], layout)
+        layout = with_limit(layout, instance, order, limit.limit)
     if len(instance.working_cost):
         layout = layout._replace(working=_range_maxima(instance.working_cost[order]))
+    return layout
+
+
+def with_limit(layout: Layout, instance: Instance, order: IntArray, room: int) -> Layout:
+    """Return the layout with `reach` for segments that hold at most so much, as the limit of the instance counts it."""
+    limit = instance.stage_limit
+    assert limit is not None
+    layout = layout._replace(reach=np.empty(instance.n, np.int64))
+    held = np.concatenate(([0], np.cumsum(limit.sizes[order])))
+    # The shared parameter of each entry of `uses`, which come in the order of the nodes.
+    _, parameter = take_rows(*instance.shared.of_nodes(instance.n), order)
+    _fill_reach(held, limit.worksets[order], room, limit.shared_sizes[parameter], layout)
     return layout
 
 

@@ -142,12 +142,8 @@ class Slicer:
         slicing it has by then, if any.
         """
         k = self._useful(stages)
-        work, parameters = int(self._layout.prefix[WORK, -1]), int(self._layout.prefix[NEEDED, 0])
-        low = max(lower, -(-(work + max(0, parameters - k * self._layout.capacity)) // k))
-        # One stage for all is a slicing unless it holds too much.
-        fits = self._layout.reach[0] == len(self._order)
-        everything = work + parameters + self._layout.working[-1:].max(initial=0) - self._layout.capacity
-        everything = int(everything) if fits else self._largest_cost
+        average, everything = self._range(k)
+        low = max(lower, average)
         best: tuple[int, IntArray] | None = None
         threshold = min(low, everything) if upper is None else upper - 1
         step = max(1, low >> 8)
@@ -177,6 +173,14 @@ class Slicer:
             if best is None:
                 return None
         return Slicing(best[0], self._partition(best[1]))
+
+    def _range(self, stages: int) -> tuple[int, int]:
+        """Return the average over stages, and what one stage for all costs, or the most of any if it holds too much."""
+        work, parameters = int(self._layout.prefix[WORK, -1]), int(self._layout.prefix[NEEDED, 0])
+        average = -(-(work + max(0, parameters - stages * self._layout.capacity)) // stages)
+        if self._layout.reach[0] < len(self._order):
+            return average, self._largest_cost
+        return average, int(work + parameters + self._layout.working[-1:].max(initial=0) - self._layout.capacity)
 
     def _useful(self, stages: int) -> int:
         if stages < 1:

@@ -148,14 +148,14 @@ class UnequalChainSearch:
         states.stages_to[0], states.queue[0] = 0, 0
         counters = np.zeros(COUNTERS, np.int64)
         counters[QUEUED] = 1
-        walked = [0] * len(kinds.room)
+        walked, affordable = [0] * len(kinds.room), self._tests.affordable(threshold)
         for stage, kind in enumerate(kinds.of_stage):
             sums = self._sums[kinds.device[kind]]
             known = max(walked[one] for one in kinds.covered_by[kind])
             walked[kind] = int(counters[QUEUED])
             todo = states.queue[known : walked[kind]]
-            after = self._after[slice(*self._tests.rows[stage])]
-            todo = todo[(after[:, todo] <= self._tests.affordable(stage, threshold)[:, None]).all(0)]
+            rows = slice(*self._tests.rows[stage])
+            todo = todo[(self._after[rows][:, todo] <= affordable[rows, stage, None]).all(0)]
             if not len(todo):
                 continue
             limits = Limits(stage + 1, threshold, self._capacity[kinds.device[kind]], kinds.room[kind])
@@ -165,18 +165,17 @@ class UnequalChainSearch:
                 return trace(self.lattice, states)
             if stage + 1 < stages:
                 todo = todo[np.argsort(-(sums.work + sums.cut)[todo], kind="stable")]
-                self._walk(limits, kinds.device[kind], todo, counters, should_stop)
+                rows = slice(*self._tests.rows[stage + 1])
+                task = Task(todo, self._after[rows], affordable[rows, stage + 1].copy())
+                self._walk(limits, kinds.device[kind], task, counters, should_stop)
         return None
 
     def _walk(
-        self, limits: Limits, device: int, todo: IntArray, counters: IntArray, should_stop: Callable[[], bool]
+        self, limits: Limits, device: int, task: Task, counters: IntArray, should_stop: Callable[[], bool]
     ) -> None:
         """Walk everything one stage away from some ideals."""
-        stage, goal = limits.stages - 1, len(self.lattice) - 1
-        counters[TAKEN], counters[SINCE_FILLED], counters[LEVEL], counters[STEPS] = 0, _NEVER, stage, 0
-        counters[FIRST], counters[LAST] = int(todo.min()), goal
-        after = self._after[slice(*self._tests.rows[stage + 1])]
-        task = Task(todo, after, self._tests.affordable(stage + 1, limits.threshold))
+        counters[TAKEN], counters[SINCE_FILLED], counters[STEPS] = 0, _NEVER, 0
+        counters[FIRST], counters[LAST], counters[LEVEL] = task.todo.min(), len(self.lattice) - 1, limits.stages - 1
         arguments = self._sums[device], self._tensors[device], self._states, self._path, counters, task
         while True:
             if should_stop():

@@ -38,7 +38,8 @@ _SCALE = 1 << 14
 MOST_SETS = 4
 """Sets of devices that completion is tested with; stages with fewer devices left take the next larger set."""
 
-_ABOVE_ALL = 1 << 62
+_ABOVE_ALL = 1 << 61
+"""More than any sum of weighted costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,35 +93,30 @@ class CompletionTests:
         ``[rows, n]``, ``[rows, m]`` and ``[rows, parameters]`` weighted costs of a node and a shared parameter beyond
         the ideal, and of a tensor that crosses it.
     rows
-        For each number of stages done, below all, the rows that test it: from the first to before the second.
+        For each number of stages done, the rows that test it: from the first to before the second.
     speed, streams
-        For each row, and each number of stages done, the sum of z and of y C over the stages left.
+        ``[rows, stages + 1]`` the sums of z and of y C over the stages left, by stages done.
     """
 
     node: IntArray
     tensor: IntArray
     shared: IntArray
     rows: tuple[tuple[int, int], ...]
-    speed: tuple[tuple[int, ...], ...]
-    streams: tuple[tuple[int, ...], ...]
+    speed: IntArray
+    streams: IntArray
 
-    def affordable(self, done: int, threshold: int) -> IntArray:
-        """Return the largest sum that the stages left can hold at a threshold in ticks, for each row that tests."""
-        most = [
-            min(self.speed[row][done] * threshold + self.streams[row][done], _ABOVE_ALL)
-            for row in range(*self.rows[done])
-        ]
-        return np.array(most, np.int64)
+    def affordable(self, threshold: int) -> IntArray:
+        """Return what the stages left can hold at a threshold in ticks, ``[rows, stages + 1]``, by stages done."""
+        # Cut off so that the product stays in 64 bits, and above all that there is to hold.
+        most = (2 * _ABOVE_ALL - self.streams) // np.maximum(1, self.speed)
+        sums = np.minimum(most, threshold) * self.speed + self.streams
+        return np.where(most < threshold, 2 * _ABOVE_ALL, sums)
 
-    def least_threshold(self, sums: Sequence[int]) -> int:
-        """Return a bound in ticks below which no threshold lets all stages hold such sums, one for each row."""
-        first, last = self.rows[0]
-        bounds = [
-            -(-(sums[row] - self.streams[row][0]) // self.speed[row][0])
-            for row in range(first, last)
-            if self.speed[row][0]
-        ]
-        return max(0, *bounds)
+    def least_threshold(self, sums: IntArray) -> int:
+        """Return a bound in ticks below which no threshold lets all stages hold so much, ``[rows]``."""
+        rows = slice(*self.rows[0])
+        speed = self.speed[rows, 0]
+        return int((-((self.streams[rows, 0] - sums[rows]) // np.maximum(1, speed)))[speed > 0].max(initial=0))
 
 
 def completion_tests(instance: Instance) -> CompletionTests:
@@ -143,14 +139,15 @@ def completion_tests(instance: Instance) -> CompletionTests:
     for done in range(len(device)):
         needed = set(device[done:])
         rows.append(rows_of_set[max(i for i, left in enumerate(sets) if needed <= set(left))])
+    rows.append(rows[-1])
     costs = [_weighted(unequal, z, y) for z, y in weights]
     return CompletionTests(
         node=np.stack([node for node, _, _ in costs]),
         tensor=np.stack([tensor for _, tensor, _ in costs]),
         shared=np.stack([shared for _, _, shared in costs]),
         rows=tuple(rows),
-        speed=tuple(_sums_left(z, device) for z, _ in weights),
-        streams=tuple(_sums_left(y * np.where(y > 0, unequal.capacity, 0), device) for _, y in weights),
+        speed=np.stack([_sums_left(z, device) for z, _ in weights]),
+        streams=np.stack([_sums_left(y * np.where(y > 0, unequal.capacity, 0), device) for _, y in weights]),
     )
 
 
@@ -171,10 +168,10 @@ def _weighted(unequal: UnequalStages, z: IntArray, y: IntArray) -> tuple[IntArra
     return node, (z * unequal.tensor_cost[among]).min(0), (y * unequal.shared_cost[among]).min(0)
 
 
-def _sums_left(values: IntArray, device: Sequence[int]) -> tuple[int, ...]:
-    """Return the sum of what each device has over the stages left, for each number of stages done."""
-    each = [int(values[d]) for d in device]
+def _sums_left(values: IntArray, device: Sequence[int]) -> IntArray:
+    """Return the sum of what each device has over the stages left, or `_ABOVE_ALL`, for each number of stages done."""
+    each: list[int] = values[device].tolist()
     sums = [0]
     for value in reversed(each):
-        sums.append(sums[-1] + value)
-    return tuple(reversed(sums))
+        sums.append(min(sums[-1] + value, _ABOVE_ALL))
+    return np.array(sums[::-1], np.int64)

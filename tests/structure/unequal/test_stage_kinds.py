@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from framework.model.instance import instance_from_lists
+from framework.model.instance import MAX_TOTAL, instance_from_lists
 from framework.model.problem import Partition, Problem, bottleneck, cut_tensors, obeys
 from framework.model.unequal import make_unequal
 from framework.structure.primal.initial_interval import simple_bound
@@ -49,9 +49,9 @@ def test_what_the_last_stages_of_a_partition_hold_passes(batch: int) -> None:
                 users = [q for q in range(len(shared)) if beyond[shared.users[shared.ptr[q] : shared.ptr[q + 1]]].any()]
                 sums = tests.node[:, beyond].sum(1) + tests.tensor[:, crossing].sum(1) + tests.shared[:, users].sum(1)
                 rows = slice(*tests.rows[done])
-                assert (sums[rows] <= tests.affordable(done, threshold)).all(), seed
+                assert (sums[rows] <= tests.affordable(threshold)[rows, done]).all(), seed
                 if done == 0 and obeys(problem, partition):
-                    assert tests.least_threshold(sums.tolist()) <= threshold
+                    assert tests.least_threshold(sums) <= threshold
 
 
 def test_the_tests_know_slow_devices() -> None:
@@ -59,11 +59,12 @@ def test_the_tests_know_slow_devices() -> None:
     fast = instance_from_lists([1] * 12, [])
     instance = make_unequal(fast, [fast, replace(fast, work=fast.work * 3)], np.array([0, 1]))
     tests = completion_tests(instance)
-    assert tests.least_threshold(tests.node.sum(1).tolist()) == 9
+    assert tests.least_threshold(tests.node.sum(1)) == 9
     # The slow one alone takes three times as long for all of it.
-    sums = tests.node[slice(*tests.rows[1])].sum(1)
-    assert (sums <= tests.affordable(1, 36)).all()
-    assert not (sums <= tests.affordable(1, 35)).all()
+    rows = slice(*tests.rows[1])
+    sums = tests.node[rows].sum(1)
+    assert (sums <= tests.affordable(36)[rows, 1]).all()
+    assert not (sums <= tests.affordable(35)[rows, 1]).all()
     assert simple_bound(Problem(instance=instance, stages=2)) == 9
 
 
@@ -73,6 +74,20 @@ def test_many_devices_share_tests() -> None:
     instance = make_unequal(base, rows, np.arange(9))
     tests = completion_tests(instance)
     assert len(tests.node) <= 2 * MOST_SETS
-    assert tests.least_threshold((tests.node.sum(1)).tolist()) <= brute_force_optimum(
-        Problem(instance=instance, stages=9)
-    )
+    assert tests.least_threshold(tests.node.sum(1)) <= brute_force_optimum(Problem(instance=instance, stages=9))
+
+
+def test_the_largest_costs_stay_inside_int64() -> None:
+    huge, stages = MAX_TOTAL // 8, 3000
+    base = instance_from_lists([huge] * 2, [(0, huge, [1])], parameter_cost=[huge] * 2, capacity=huge)
+    slow = replace(base, work=base.work // 2, capacity=2 * huge - 1)
+    instance = make_unequal(base, [base, slow], np.arange(stages) % 2)
+    tests = completion_tests(instance)
+    for threshold in (0, huge, MAX_TOTAL):
+        exact = [
+            sum(int(z) for z in np.diff(-speed)) * threshold + int(streams[0])
+            for speed, streams in zip(tests.speed, tests.streams, strict=True)
+        ]
+        most = tests.affordable(threshold)
+        assert (np.diff(most) <= 0).all()
+        assert all(int(got) == want or int(got) > 1 << 61 <= want for got, want in zip(most[:, 0], exact, strict=True))
