@@ -53,7 +53,7 @@ _latest: Latest[Spreading] = Latest()
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED],
     summary="Linear program over lengths of tensors: what a stage holds is close together; checked exactly",
     reference="Even, Naor, Rao, Schieber 1999; rows for pipelines and the certificate: this project",
 )

@@ -25,7 +25,7 @@ from framework.structure.spreading.cutting_planes import Spreading
 from framework.structure.spreading.paths import Tree, grow_tree
 from framework.structure.spreading.rows import paths_of, row_of, total_row
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_problem
+from framework.testing.instances import random_layered_instance, random_problem, random_shared_problem
 
 load_plugins()
 
@@ -54,20 +54,28 @@ def _cut_nets(spreading: Spreading, stage_of: np.ndarray) -> np.ndarray:
     return (np.maximum.reduceat(stages, shape.net_ptr[:-1]) > low).astype(np.int64)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1))
-def test_every_partition_satisfies_every_row(seed: int) -> None:
-    problem = random_problem(seed, max_nodes=6, max_stages=3)
+def _shared_problem(seed: int, max_nodes: int, max_stages: int) -> Problem:
+    return random_shared_problem(seed, max_nodes, max_stages).without_limit()
+
+
+@settings(derandomize=True, deadline=None, max_examples=120)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_every_partition_satisfies_every_row(seed: int, shares: bool) -> None:
+    problem = (_shared_problem if shares else random_problem)(seed, 6, 3)
     rng = np.random.default_rng(seed)
     spreading = Spreading(problem)
     shape, n, nets = spreading.shape, problem.instance.n, len(spreading.shape.net_cost)
     tree = Tree(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(nets, np.int64), np.zeros(n, np.int64))
-    rows = [total_row(shape, problem.useful_stages, (), ())]
+    rows = [total_row(spreading.payers.shape, problem.useful_stages, (), ())]
     for root in range(n):
         for share in range(1 + problem.instance.can_overflow):
             lengths = np.round(rng.random(nets) * rng.choice([0.1, 0.7, 1.5]), 2).clip(0, 1)
             count = grow_tree(shape, incidence_of(shape), lengths, root, tree, np.zeros(n))
-            rows.append(row_of(shape, paths_of(tree, count, root, share)))
+            paths = paths_of(tree, count, root, share)
+            rows.append(row_of(spreading.payers.at(root), paths))
+            # Nobody else pays more: a row of the usual users says less.
+            usual = row_of(spreading.payers.shape, paths)
+            assert rows[-1].least + (-rows[-1].factor @ lengths) >= usual.least + (-usual.factor @ lengths) - 1e-6
     for stage_of in product(range(problem.useful_stages), repeat=n):
         partition = Partition(stage_of=np.array(stage_of))
         try:
@@ -80,8 +88,8 @@ def test_every_partition_satisfies_every_row(seed: int) -> None:
 
 def test_a_threshold_at_the_optimum_is_never_refuted_and_proofs_are_checked() -> None:
     tight = simple = 0
-    for seed in range(60_000, 60_200):
-        problem = random_problem(seed, max_nodes=8)
+    for seed in range(60_000, 60_250):
+        problem = random_problem(seed, max_nodes=8) if seed < 60_200 else _shared_problem(seed, 7, 4)
         optimum = brute_force_optimum(problem)
         spreading = Spreading(problem)
         if seed % 3:
@@ -96,6 +104,22 @@ def test_a_threshold_at_the_optimum_is_never_refuted_and_proofs_are_checked() ->
         tight += best == optimum
         simple += simple_bound(problem) == optimum
     assert tight > simple + 20
+
+
+def test_parameters_are_charged_to_the_root_of_a_row() -> None:
+    """More is proven with the parameters counted so than where the same user pays in all rows."""
+    better = 0
+    for seed in range(40):
+        problem = _shared_problem(seed, 7, 4)
+        values = []
+        for posed in (problem, problem.charged()):
+            spreading = Spreading(posed)
+            spreading.price_pairs(lambda: False)
+            proof = spreading.solve(brute_force_optimum(problem))
+            values.append(0 if proof is None else proof.value)
+        better += values[0] > values[1]
+        assert values[0] <= brute_force_optimum(problem)
+    assert better > 3
 
 
 def test_it_beats_the_relaxation_of_the_exact_model_on_wide_graphs() -> None:

@@ -26,6 +26,7 @@ from framework.structure.poset.stage_windows import StageWindows
 from framework.structure.pricing.network import incidence_of, network_for, shape_of
 from framework.structure.pricing.propagation import NO_RULES
 from framework.structure.spreading.paths import ABSENT, Survey, Tree, grow_tree, pair_cost, price_row, survey
+from framework.structure.spreading.payers import Payers
 from framework.structure.spreading.rows import (
     Paths,
     Row,
@@ -91,6 +92,7 @@ class Spreading:
         instance = problem.instance
         self.stages = problem.useful_stages
         self.shape = shape_of(instance, closure(instance, should_stop=should_stop))
+        self.payers = Payers(self.shape, instance)
         self.rounds = 0
         self._shares = 2 if instance.can_overflow else 1
         self._incidence = incidence_of(self.shape)
@@ -143,7 +145,7 @@ class Spreading:
             return by_windows
         nets, cliques = self._cliques(apart)
         low = _lows(len(self.shape.net_cost), nets)
-        rows = [total_row(self.shape, self.stages, cliques, nets)]
+        rows = [total_row(self.payers.shape, self.stages, cliques, nets)]
         rows += [row for row in self._kept if _holds(row, apart)]
         program = _Program(low, rows, base=max(1, threshold))
         best: SpreadingProof | None = None
@@ -211,8 +213,8 @@ class Spreading:
             check_paths(self.shape, paths)
             if paths.target != ABSENT:
                 require_apart(paths.root, paths.target)
-        rows = [total_row(self.shape, self.stages, proof.cliques, proof.nets)]
-        rows += [row_of(self.shape, paths) for paths in proof.paths]
+        rows = [total_row(self.payers.shape, self.stages, proof.cliques, proof.nets)]
+        rows += [row_of(self.payers.at(paths.root), paths) for paths in proof.paths]
         low = _lows(len(self.shape.net_cost), proof.nets)
         return min(threshold + 1, proven_by(rows, proof.multipliers, low))
 
@@ -252,16 +254,17 @@ class Spreading:
             if should_stop():
                 raise OutOfTimeError("stopped while stages were surveyed")
             stop = min(n, start + _ROOTS_A_CALL)
-            survey(
-                self.shape,
-                self._incidence,
-                lengths,
-                apart,
-                np.arange(start, stop),
-                self._tree,
-                self._distance,
-                Survey(found.demand[start:stop], found.partner[start:stop], found.nearness[start:stop]),
-            )
+            for first, last, shape in self.payers.between(start, stop):
+                survey(
+                    shape,
+                    self._incidence,
+                    lengths,
+                    apart,
+                    np.arange(first, last),
+                    self._tree,
+                    self._distance,
+                    Survey(found.demand[first:last], found.partner[first:last], found.nearness[first:last]),
+                )
         excess = found.demand.max(axis=1) - program.value
         share = found.demand.argmax(axis=1)
         rows = []
@@ -269,7 +272,8 @@ class Spreading:
             if excess[root] <= _VIOLATED * program.base:
                 break
             count = grow_tree(self.shape, self._incidence, lengths, root, self._tree, self._distance)
-            rows.append(row_of(self.shape, paths_of(self._tree, count, root, int(share[root]))))
+            paths = paths_of(self._tree, count, root, int(share[root]))
+            rows.append(row_of(self.payers.at(root), paths))
         for root in np.argsort(found.nearness, kind="stable")[:_ROWS_A_ROUND].tolist():
             if found.nearness[root] > 1.0 - 100 * _VIOLATED:
                 break

@@ -11,6 +11,9 @@ d[t] - len(u) <= [t is cut and touches S] for a pin u of t. With f(S) <= T and a
 for any choice of nodes v, tensors t and pins u_t, and for any paths instead of shortest ones: those only lower the
 right side, which is linear in d for given paths. If r and v share no stage at a threshold, len(v) >= 1.
 
+A parameter that several nodes use is in S as soon as one of them is: each row may charge it to whichever user it likes.
+Where r is one, that is r: as len(r) = 0, no other choice gives more. Otherwise it is one user for all rows.
+
 A *tree* holds the paths: each node in it but r has a parent and a step, the net that both are pins of, or `FREE_STEP`.
 Kernels here look for the trees with the largest violation (in floating numbers) and price them (in integers).
 
