@@ -23,6 +23,7 @@ LAYERS = [
     "framework.contracts",
     "framework.bounds",
     "framework.structure",
+    "framework.proof",
     "framework.formats",
     "framework.testbed",
     "framework.environment",
@@ -108,6 +109,11 @@ ROOMS: dict[str, list[str]] = {
     ],
     "framework.portfolio.context": [],
     "framework.portfolio.processes": [],
+    "framework.portfolio.logs": [
+        "framework.portfolio.proofs",
+        "framework.portfolio.records",
+        "framework.portfolio.result",
+    ],
     "framework.deploy.split": [
         "framework.deploy.onnx_model",
         "framework.deploy.runtime",
@@ -181,6 +187,19 @@ def room_of(module: str) -> str | None:
 
 def within(name: str, places: list[str]) -> bool:
     return any(name == place or name.startswith(place + ".") for place in places)
+
+
+PROOF_USES = ["framework.proof", "framework.formats", "framework.model", "framework.errors", "framework.fields"]
+PROOF_USES += ["framework.input_files", "framework.output_files"]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "proof" in path.parts], ids=module_of)
+def test_the_checker_of_proofs_shares_no_code_with_what_it_checks(path: Path) -> None:
+    for name in imports_of(path):
+        if name.split(".")[0] in PACKAGES:
+            assert within(name, PROOF_USES), f"{module_of(path)} imports {name}"
+    numba = [name for name in imports_of(path) if name.split(".")[0] == "numba"]
+    assert not numba or module_of(path) == "framework.proof.walk"
 
 
 def test_there_are_files_to_check() -> None:

@@ -88,6 +88,10 @@ ResultOption = Annotated[Path | None, typer.Option("-o", "--output", help="Write
 ResultPlotOption = Annotated[
     Path | None, typer.Option("--plot", help="Draw the stages and the gap over time (.svg, .png, .pdf).")
 ]
+ProofOption = Annotated[
+    Path | None,
+    typer.Option("--proof", help="Write a log that `python -m framework.proof` checks to this file (.json, .json.xz)."),
+]
 BudgetOption = Annotated[str, typer.Option("--budget", help="Time for each number of stages: 30s, 2m, 500ms.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes at a time; default: all cores.")]

@@ -34,6 +34,7 @@ def command(
     portfolio: opt.PortfolioOption = None,
     output: opt.ResultOption = None,
     plot: opt.ResultPlotOption = None,
+    proof: opt.ProofOption = None,
     device: opt.DeviceOption = None,
     bandwidth: opt.BandwidthOption = None,
     link_latency: opt.LinkLatencyOption = None,
@@ -84,7 +85,7 @@ def command(
     )
     stages = choose_stages(stages, device)
     opt.check_plot(plot)
-    files = [_numbered(file, k, len(stages)) for file in (output, plot) if file for k in stages]
+    files = [_numbered(file, k, len(stages)) for file in (output, plot, proof) if file for k in stages]
     opt.check_outputs(files, [graph, start])
     asked = GraphOptions(
         graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
@@ -101,12 +102,16 @@ def command(
         start=None if start is None else read_result(start),
     )
     if any_order:
+        if proof is not None:
+            raise UserError("proofs for different devices cannot be written yet", where="--proof")
         _solve_any_order(task, started, json_output=json_output, output=output, plot=plot)
         return
     with Interrupt().watch(from_begin=True) as interrupt:
         results = []
         for result in _solve_each(task, stages, started, interrupt, quiet=json_output):
             _write(result, output, plot, len(stages))
+            if proof is not None:
+                _write_proof(result, model, _numbered(proof, result.stages, len(stages)), quiet=json_output)
             results.append(result)
         if json_output:
             _print_json(results, len(stages))
@@ -218,6 +223,18 @@ def _write(result: Result, output: Path | None, plot: Path | None, runs: int) ->
         from framework.report.plots.result import draw_result
 
         draw_result(result, _numbered(plot, result.stages, runs))
+
+
+def _write_proof(result: Result, model: ModelGraph, path: Path, *, quiet: bool) -> None:
+    """Write the proof log of a result; say so where it proves less than the result claims."""
+    from framework.portfolio.logs.write import proof_of
+    from framework.proof.log import write_log
+
+    log = proof_of(result, model)
+    write_log(log, path)
+    if log.bound < (result.dual_ticks or 0) and not quiet:
+        less = f"the log proves {log.bound} ticks, less than the {result.dual_ticks} of the result"
+        typer.echo(f"{path}: {less}, which no rule of logs covers yet", err=True)
 
 
 def _numbered(path: Path, k: int, runs: int) -> Path:

@@ -27,6 +27,9 @@ def command(
     allow_unproven: Annotated[
         bool, typer.Option("--allow-unproven", help="Exit with 0 where nothing is false, but a bound has no proof.")
     ] = False,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="A log that `solve --proof` wrote: replay it, step by step.")
+    ] = None,
     plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
@@ -54,10 +57,21 @@ def command(
         kv_tokens=int(origin.get("kv_tokens", 0)),
         plugin_files=plugins,
     )
-    found = verify_document(document, model)
+    logged, steps = [], ""
+    if proof is not None:
+        from framework.portfolio.logs.read import logged_proof
+        from framework.portfolio.reading import as_result
+        from framework.proof.log import read_log
+        from framework.proof.words import lines
+
+        checked, replayed = logged_proof(read_log(proof), as_result(document, str(result_file)), model)
+        logged, steps = [checked], "\n".join(lines(replayed))
+    found = verify_document(document, model, logged)
     if json_output:
         typer.echo(json.dumps([check.as_dict() for check in found.checks], indent=1))
     else:
+        if steps:
+            typer.echo(steps)
         print_verification(found)
     if found.failed:
         raise typer.Exit(1)

@@ -25,6 +25,8 @@ class Proof:
         What its certificate proves, in ticks; None without a certificate, or if it proves nothing.
     fault
         Why the claim is false or its certificate is none; empty otherwise.
+    by
+        What proves it.
     """
 
     source: str
@@ -32,6 +34,7 @@ class Proof:
     claimed: int
     proved: int | None
     fault: str = ""
+    by: str = "certificate"
 
 
 def proofs_of(result: Result, problem: Problem) -> list[Proof]:

@@ -6,7 +6,7 @@ without a certificate, above all that the certificates of the file prove. `NOT_C
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -125,8 +125,8 @@ def verify_result(result: Result, graph: ModelGraph) -> Verification:
     return verify_document(result.as_dict(), graph)
 
 
-def verify_document(document: Mapping[str, Any], graph: ModelGraph) -> Verification:
-    """Check everything that a result document claims, as it stands in a file.
+def verify_document(document: Mapping[str, Any], graph: ModelGraph, logged: Sequence[Proof] = ()) -> Verification:
+    """Check everything that a result document claims, as it stands in a file; `logged` is what logs beside it prove.
 
     Raises
     ------
@@ -134,10 +134,10 @@ def verify_document(document: Mapping[str, Any], graph: ModelGraph) -> Verificat
         If a field is not of the type it may be, or the problem cannot be posed again (no device for a physical graph,
         constraints on nodes that the graph does not have).
     """
-    return Verification(checks=tuple(_checks(document, graph)))
+    return Verification(checks=tuple(_checks(document, graph, logged)))
 
 
-def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
+def _checks(document: Mapping[str, Any], graph: ModelGraph, logged: Sequence[Proof]) -> list[Check]:
     result = as_result(document, "the result")
     checks = [_check_graph(document, graph), _check_nodes(document, graph)]
     device = _device(graph, document)
@@ -176,7 +176,7 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph) -> list[Check]:
         _check_trajectory(document, values),
         *_check_record(document, problem),
     ]
-    return checks + _check_bounds(result, proofs_of(result, problem))
+    return checks + _check_bounds([*proofs_of(result, problem), *logged])
 
 
 def _failed(what: str, detail: str) -> Check:
@@ -395,7 +395,7 @@ def _check_presolve(document: Mapping[str, Any], problem: Problem) -> Check:
     return _equal(what, said, {"nodes": reduced.n, "tensors": reduced.m, "sha256": reduced.sha256()})
 
 
-def _check_bounds(result: Result, proofs: list[Proof]) -> list[Check]:
+def _check_bounds(proofs: list[Proof]) -> list[Check]:
     """Say of each dual bound whether it is proven; a bound below a proven one is proven as well."""
     proven = [proof for proof in proofs if proof.proved is not None]
     best = max(proven, key=lambda proof: proof.proved or 0, default=None)
@@ -405,7 +405,7 @@ def _check_bounds(result: Result, proofs: list[Proof]) -> list[Check]:
         if proof.fault:
             checks.append(_failed(what, proof.fault))
         elif proof.proved is not None:
-            checks.append(Check(what=what, passed=True, detail=f"the certificate proves {proof.proved}"))
+            checks.append(Check(what=what, passed=True, detail=f"the {proof.by} proves {proof.proved}"))
         elif best is not None and proof.claimed <= (best.proved or 0):
             detail = f"no certificate; follows from {best.proved} of {best.source}"
             checks.append(Check(what=what, passed=True, detail=detail))

@@ -150,7 +150,36 @@ def reduce_relaxing(
     return _reduce(instance, int(epsilon_share * instance.total_work / instance.n), should_stop)
 
 
-def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] | None) -> Reduction:
+def moves_of_reduction(instance: Instance) -> tuple[Instance, list[tuple[int, int]]]:
+    """Return what `reduce_exact` returns, and what it moves where, one node after the other.
+
+    The moves are pairs of nodes of the given instance: the node that holds the first moves to the stage of the one that
+    holds the second. In this order every single move obeys (1) or (2) in the instance that the moves before it lead to:
+    its target moved before, and what the target has gained makes the inequality no tighter.
+    """
+    moves: list[tuple[int, int]] = []
+    return _reduce(instance, 0, None, moves).instance, moves
+
+
+def _ordered_moves(target: IntArray, node_of_input: IntArray) -> list[tuple[int, int]]:
+    """Return the moves of a round, targets before the nodes that move to them; a node goes by its first input."""
+    first = np.full(len(target), len(node_of_input), np.int64)
+    np.minimum.at(first, node_of_input, np.arange(len(node_of_input), dtype=np.int64))
+    depth, last = np.zeros(len(target), np.int64), np.arange(len(target))
+    while (moved := target[last] >= 0).any():
+        last = np.where(moved, target[last], last)
+        depth += moved
+    order = np.argsort(depth, kind="stable")
+    movers = order[target[order] >= 0]
+    return list(zip(first[movers].tolist(), first[target[movers]].tolist(), strict=True))
+
+
+def _reduce(
+    instance: Instance,
+    tolerance: int,
+    should_stop: Callable[[], bool] | None,
+    moves: list[tuple[int, int]] | None = None,
+) -> Reduction:
     reduced = contract(instance, np.arange(instance.n, dtype=np.int64))
     lowered = 0
     while should_stop is None or not should_stop():
@@ -158,17 +187,19 @@ def _reduce(instance: Instance, tolerance: int, should_stop: Callable[[], bool] 
             redundant = redundant_edges(reduced, should_stop=should_stop)
         except OutOfTimeError:
             break
-        root, less = _dominated(reduced, redundant, tolerance)
+        root, less, target = _dominated(reduced, redundant, tolerance)
         if np.array_equal(root, np.arange(reduced.n)):
             break
+        if moves is not None:
+            moves += _ordered_moves(target, reduced.node_of_input)
         lowered += int(less.sum())
         relaxed = replace(reduced, work=reduced.work - less) if tolerance else reduced
         reduced = compose(reduced, contract(relaxed, root))
     return Reduction(instance=reduced, lowered=lowered)
 
 
-def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray]:
-    """Return the root that each node moves to, and the work to take away from it first; both ``[n]``."""
+def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the root each node ends at, the work to take away first, and where it moves (-1: it stays); ``[n]``."""
     rows = [
         (row.work + row.parameter_cost, row.shared_cost)
         if row.can_overflow
@@ -187,8 +218,9 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     working = instance.working_cost if instance.can_overflow and len(instance.working_cost) else root * 0
     nodes = _Nodes(load, slack, worksets, working, uses)
     cost = np.stack([row.tensor_cost for row in instance.on_each_device()])
-    _find_dominated(nodes, cost, instance.topology.arrays, redundant, root, lowered)
-    return root, lowered
+    target = np.full(instance.n, -1, np.int64)
+    _find_dominated(nodes, cost, instance.topology.arrays, redundant, root, lowered, target)
+    return root, lowered, target
 
 
 class _Nodes(NamedTuple):
@@ -212,8 +244,11 @@ def _find_dominated(
     redundant: BoolArray,
     root: IntArray,
     lowered: IntArray,
+    moved_to: IntArray,
 ) -> None:
     """Fill `root` with the root of the tree each node is in, and `lowered` with the excess of (1) or (2) over 0.
+
+    `moved_to` keeps the target of each node that has one.
 
     Loads and costs have a row for each kind of device; what counts is the largest excess.
 
@@ -251,7 +286,7 @@ def _find_dominated(
             if excess < least and worksets[x] <= worksets[u] and find_root(root, u) != x:
                 target, least = u, excess
         if target >= 0:
-            root[x] = target
+            root[x] = moved_to[x] = target
             lowered[x] = max(0, least)
     for x in range(n):
         root[x] = find_root(root, x)

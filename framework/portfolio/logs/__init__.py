@@ -1,0 +1,1 @@
+"""Proof logs of results, for `framework.proof` to check."""

@@ -1,0 +1,159 @@
+"""Replaying a log: the graph is priced again, every step is made again, and what comes out is said in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from framework.errors import UserError
+from framework.model.graph import ModelGraph
+from framework.model.pricing import quantise
+from framework.proof.ideals import ideal_program
+from framework.proof.log import REDUCTIONS, ProofLog, Step
+from framework.proof.problem import PlainProblem, RefusedError, plain_problem
+from framework.proof.reductions import charge, contract, narrow
+from framework.proof.stages import anchored_cut, counting_shares, stage_prices
+from framework.proof.sums import packing, simple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One thing that was done: what, what came out, and how long it took."""
+
+    what: str
+    found: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What became of a log.
+
+    Attributes
+    ----------
+    rows
+        What was done, in its order.
+    proven
+        The bound that the steps prove, in ticks; None if one of them fails.
+    bottleneck
+        What the partition of the log costs, in ticks; None without one.
+    fault
+        Why the log does not show what it says; empty if it does.
+    """
+
+    rows: tuple[Row, ...]
+    proven: int | None
+    bottleneck: int | None = None
+    fault: str = ""
+
+    @property
+    def optimal(self) -> bool:
+        """Whether the partition of the log is proven optimal."""
+        return not self.fault and self.bottleneck is not None and self.proven == self.bottleneck
+
+
+def replay(log: ProofLog, graph: ModelGraph, *, plain: bool = False) -> Replay:
+    """Check a log on its graph.
+
+    Parameters
+    ----------
+    plain
+        Whether to compile nothing.
+
+    Raises
+    ------
+    UserError
+        If the log is of another graph, or the device that it names cannot price the graph.
+    """
+    if not graph.is_called(log.graph):
+        raise UserError("the proof is of another graph", where=graph.source, hint="its sha256 is not the one stated")
+    watch, rows = _Watch(), list[Row]()
+    instance = quantise(graph, log.device).instance
+    try:
+        problem = plain_problem(instance, log.stages)
+        detail = f"{problem.n} nodes, {len(problem.tensors)} tensors, {log.stages} stages"
+        rows.append(watch.row("read and price the graph", detail))
+        bottleneck = None
+        if log.stage_of is not None:
+            bottleneck = problem.bottleneck(_stage_of_nodes(log.stage_of, instance.node_of_input.tolist()))
+            rows.append(watch.row("price the partition", f"its most expensive stage costs {bottleneck} ticks"))
+        proven = _follow(problem, log.steps, rows, watch, plain)
+    except RefusedError as error:
+        return Replay(rows=tuple(rows), proven=None, fault=str(error))
+    fault = "" if proven >= log.bound else f"the steps prove {proven} ticks, and the log says {log.bound}"
+    if bottleneck is not None and bottleneck < proven:
+        fault = f"the partition costs {bottleneck} ticks, less than the bound of {proven}: a rule is wrong"
+    return Replay(rows=tuple(rows), proven=proven, bottleneck=bottleneck, fault=fault)
+
+
+def proven_by(problem: PlainProblem, steps: Sequence[Step], *, plain: bool = False) -> int:
+    """Return the bound that steps prove, in ticks.
+
+    Raises
+    ------
+    RefusedError
+        If one of them does not hold.
+    """
+    return _follow(problem, steps, [], _Watch(), plain)
+
+
+class _Watch:
+    """Makes rows, each with the time since the last one."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def row(self, what: str, found: str) -> Row:
+        now = time.perf_counter()
+        self._last, seconds = now, now - self._last
+        return Row(what=what, found=found, seconds=seconds)
+
+
+def _follow(problem: PlainProblem, steps: Sequence[Step], rows: list[Row], watch: _Watch, plain: bool) -> int:
+    for number, step in enumerate(steps, 1):
+        what = f"step {number}: {step.rule}"
+        try:
+            if step.rule in REDUCTIONS:
+                problem = _reduced(problem, step)
+                rows.append(watch.row(what, f"{problem.n} nodes are left, {len(problem.tensors)} tensors"))
+                continue
+            bound, detail = _bound(problem, step, plain)
+        except RefusedError as error:
+            raise RefusedError(f"{what}: {error}") from error
+        rows.append(watch.row(what, f"no partition costs less than {bound} ticks{detail and f' ({detail})'}"))
+        return bound
+    raise RefusedError("no step proves a bound")
+
+
+def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
+    if step.rule == "contract":
+        return contract(problem, **step.data)
+    return charge(problem, **step.data) if step.rule == "charge" else narrow(problem)
+
+
+def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
+    data = step.data
+    match step.rule:
+        case "simple":
+            return simple(problem), ""
+        case "packing":
+            return packing(problem, **data), ""
+        case "anchored-cut":
+            return anchored_cut(problem, **data), ""
+        case "stage-prices":
+            return stage_prices(problem, **data)
+        case "counting-shares":
+            return counting_shares(problem, **data)
+        case _:
+            return ideal_program(problem, **data, plain=plain)
+
+
+def _stage_of_nodes(stage_of: Sequence[int], node_of_input: Sequence[int]) -> list[int]:
+    """Return the stage of each node of the priced graph, given those of the nodes of the file."""
+    if len(stage_of) != len(node_of_input):
+        raise RefusedError("the partition is not of this graph")
+    stages = [0] * len(stage_of)
+    for stage, node in zip(stage_of, node_of_input, strict=True):
+        stages[node] = stage
+    return stages

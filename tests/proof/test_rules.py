@@ -1,0 +1,223 @@
+"""No rule proves more than the optimum, and each proves what it should, on random problems with known optima."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from framework.model.problem import Partition, bottleneck
+from framework.proof.check import proven_by
+from framework.proof.cuts import closed, least_cut, members
+from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
+from framework.proof.log import Step
+from framework.proof.problem import PlainProblem, RefusedError, Shared, Tensor
+from framework.proof.reductions import charge, contract, narrow
+from framework.proof.stages import anchored_cut
+from framework.proof.sums import packing, simple
+from framework.structure.primal.initial_interval import simple_bound
+from framework.structure.reduction.dominance import moves_of_reduction
+from tests.proof.cases import drawn_problems, moves
+
+
+def plain(work: list[int], tensors: list[tuple[int, int, list[int]]], stages: int = 2) -> PlainProblem:
+    zeros = (0,) * len(work)
+    return PlainProblem(
+        work=tuple(work),
+        parameters=zeros,
+        working=zeros,
+        tensors=tuple(Tensor(cost, u, frozenset(row)) for cost, u, row in tensors),
+        shared=(),
+        capacity=0,
+        stages=stages,
+        node_of=tuple(range(len(work))),
+    )
+
+
+def exhausted(problem: PlainProblem) -> int:
+    """Return the optimum, over all assignments of stages."""
+    best = problem.cost(range(problem.n))
+    for stage_of in itertools.product(range(problem.filled), repeat=problem.n):
+        if all(stage_of[t.producer] <= stage_of[v] for t in problem.tensors for v in t.consumers):
+            best = min(best, problem.bottleneck(stage_of))
+    return best
+
+
+def test_stages_cost_what_the_model_says() -> None:
+    rng = np.random.default_rng(3)
+    for problem, seen, _ in drawn_problems(60):
+        stage = np.sort(rng.integers(0, problem.stages, problem.instance.n))
+        assert seen.bottleneck(stage.tolist()) == bottleneck(problem, Partition(stage_of=stage))
+
+
+def test_a_partition_that_goes_back_is_refused() -> None:
+    problem = plain([1, 1], [(1, 0, [1])])
+    for stage_of in ([1, 0], [0], [0, 2], [0, -1]):
+        with pytest.raises(RefusedError):
+            problem.bottleneck(stage_of)
+
+
+def test_the_moves_of_presolve_are_allowed_and_keep_the_optimum() -> None:
+    made = 0
+    for problem, seen, optimum in drawn_problems(90):
+        reduced, pairs = moves_of_reduction(problem.instance)
+        smaller = contract(seen, moves(pairs).data["moves"])
+        assert smaller.n == reduced.n
+        if pairs:
+            assert ideal_program(smaller, optimum - 1)[0] == optimum
+            with pytest.raises(RefusedError):
+                ideal_program(smaller, optimum)
+        made += len(pairs)
+    assert made > 30
+
+
+def test_no_move_that_is_allowed_changes_the_optimum() -> None:
+    allowed = 0
+    for _, seen, optimum in drawn_problems(90, first=500):
+        for x, y in itertools.permutations(range(seen.n), 2):
+            try:
+                smaller = contract(seen, [x, y])
+            except RefusedError:
+                continue
+            allowed += 1
+            assert ideal_program(smaller, optimum - 1)[0] == optimum
+            with pytest.raises(RefusedError):
+                ideal_program(smaller, optimum)
+    assert allowed > 30
+
+
+def test_a_node_does_not_move_past_another_path() -> None:
+    # The node 0 is dominated by 1, but 2 reads it as well, and is no descendant of 1.
+    problem = plain([0, 3, 3], [(5, 0, [1]), (0, 0, [2])])
+    with pytest.raises(RefusedError, match="nothing shows"):
+        contract(problem, [0, 1])
+    assert contract(plain([0, 3, 3], [(5, 0, [1]), (0, 0, [2]), (0, 1, [2])]), [0, 1]).n == 2
+
+
+def test_the_ideal_program_refutes_just_below_the_optimum_and_nothing_above() -> None:
+    for _, seen, optimum in drawn_problems(90):
+        assert ideal_program(seen, optimum - 1)[0] == optimum
+        for more in (0, 1, 10):
+            with pytest.raises(RefusedError, match="reach all nodes"):
+                ideal_program(seen, optimum + more)
+
+
+def test_the_compiled_loop_finds_what_the_plain_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("framework.proof.ideals.COMPILED_FROM", 0)
+    for _, seen, optimum in drawn_problems(30, first=900):
+        assert ideal_program(seen, optimum - 1) == ideal_program(seen, optimum - 1, plain=True)
+        with pytest.raises(RefusedError):
+            ideal_program(seen, optimum)
+
+
+def test_all_ideals_are_found_with_their_sums() -> None:
+    for _, drawn, _ in drawn_problems(60):
+        seen = _numbered(drawn)
+        ideals = enumerate_ideals(seen).ideals
+        facts = sorted(zip(ideals.work, ideals.held, ideals.cut, strict=True))
+        wanted = []
+        for chosen in itertools.product((False, True), repeat=seen.n):
+            inside = {v for v in range(seen.n) if chosen[v]}
+            if all(seen.predecessors[v] <= inside for v in inside):
+                crossing = [t.cost for t in seen.tensors if t.producer in inside and not t.consumers <= inside]
+                held = sum(seen.parameters[v] for v in inside)
+                held += sum(q.cost for q in seen.shared if inside & q.users)
+                wanted.append((sum(seen.work[v] for v in inside), held, sum(crossing)))
+        assert facts == sorted(wanted)
+
+
+def test_sums_are_those_of_the_formulations_and_below_the_optimum() -> None:
+    for problem, seen, optimum in drawn_problems(90):
+        assert simple(seen) == simple_bound(problem) <= optimum
+        for threshold, with_parameters, family in itertools.product((optimum - 1, optimum), (False, True), (0, 1, 2)):
+            for parameter in (*seen.work[:3], threshold // 3 + 1):
+                try:
+                    assert (
+                        packing(seen, threshold, with_parameters=with_parameters, family=family, parameter=parameter)
+                        <= optimum
+                    )
+                except RefusedError:
+                    continue
+
+
+def test_a_packing_counts_what_does_not_fit() -> None:
+    # Five nodes of 4 in two stages: one holds three of them.
+    problem = plain([4] * 5, [])
+    assert packing(problem, 11, with_parameters=False, family=0, parameter=4) == 12 == exhausted(problem)
+    with pytest.raises(RefusedError):
+        packing(problem, 12, with_parameters=False, family=0, parameter=4)
+    with pytest.raises(RefusedError, match="no family"):
+        packing(problem, 11, with_parameters=False, family=3, parameter=4)
+
+
+def test_relaxing_steps_raise_no_optimum() -> None:
+    rng = random.Random(2)
+    for _, seen, optimum in drawn_problems(60):
+        charged = charge(seen, [rng.choice(sorted(q.users)) for q in seen.shared])
+        assert exhausted(charged) <= optimum if seen.n <= 6 else True
+        with pytest.raises(RefusedError):
+            ideal_program(narrow(charged), optimum)
+    with pytest.raises(RefusedError, match="does not use"):
+        charge(
+            PlainProblem(
+                work=(1, 1),
+                parameters=(0, 0),
+                working=(0, 0),
+                tensors=(),
+                shared=(Shared(3, frozenset({0})),),
+                capacity=0,
+                stages=1,
+                node_of=(0, 1),
+            ),
+            [1],
+        )
+
+
+def test_an_anchored_cut_is_the_cheapest_of_the_closed_sets() -> None:
+    for _, seen, optimum in drawn_problems(90):
+        for node, share in itertools.product(range(seen.n), (0, 20, 64)):
+            assert anchored_cut(seen, node, share) <= optimum
+
+
+def test_cuts_are_minimal_over_sets_closed_under_convexity() -> None:
+    rng = random.Random(5)
+    for _, seen, _ in drawn_problems(60):
+        sets = closed(seen, 1 << rng.randrange(seen.n), 1 << rng.randrange(seen.n) if seen.n > 2 else 0)
+        if sets is None:
+            continue
+        inside, outside = sets
+        weights = [rng.randint(-30, 30) for _ in seen.work]
+        opened = [t for t in range(len(seen.tensors)) if rng.random() < 0.2]
+        least = least_cut(seen, weights, seen.shared, scale=2, inside=inside, outside=outside, opened=opened)
+        values = [
+            _worth(seen, chosen, weights, opened)
+            for chosen in range(1 << seen.n)
+            if chosen & inside == inside and not chosen & outside and _convex(seen, chosen)
+        ]
+        assert values
+        assert least <= min(values)
+        if inside.bit_count() == seen.n:
+            assert least == min(values)
+
+
+def _convex(problem: PlainProblem, chosen: int) -> bool:
+    sets = closed(problem, chosen, 0)
+    return sets is not None and sets[0] == chosen
+
+
+def _worth(problem: PlainProblem, chosen: int, weights: list[int], opened: list[int]) -> int:
+    stage = set(members(chosen))
+    total = sum(weights[v] for v in stage) + sum(q.cost for q in problem.shared if stage & q.users)
+    for t, tensor in enumerate(problem.tensors):
+        pins = {tensor.producer, *tensor.consumers}
+        if stage & pins and (t in opened or not pins <= stage):
+            total += 2 * tensor.cost
+    return total
+
+
+def test_a_chain_of_steps_that_ends_in_no_bound_proves_nothing() -> None:
+    for _, seen, _ in drawn_problems(1):
+        with pytest.raises(RefusedError, match="no step"):
+            proven_by(seen, [Step(rule="narrow")])
