@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -11,18 +12,31 @@ from typing import Any
 import pytest
 
 from framework.formats import read_graph
+from framework.model.pricing import quantise
+from framework.model.problem import Problem
 from framework.proof.check import replay
-from framework.proof.log import parse_log, read_log
+from framework.proof.log import ProofLog, Step, parse_log, read_log, write_log
+from framework.proof.problem import plain_problem
+from framework.testing.brute_force import brute_force_optimum
 from tests.cli.conftest import Run
 
 FOREIGN = ("framework.structure", "framework.portfolio", "framework.registry", "formulations", "strategies", "numba")
 
 
 @pytest.fixture
-def proof(pipebound: Run, graph_file: Path, tmp_path: Path) -> Path:
+def proof(graph_file: Path, tmp_path: Path) -> Path:
+    """Three stages, and a partition that brute force finds optimal."""
+    graph = read_graph(graph_file)
+    instance = quantise(graph).instance
+    optimum = brute_force_optimum(Problem(instance=instance, stages=3))
+    step = Step(rule="ideal-program", data={"threshold": optimum - 1})
+    plain = plain_problem(instance, 3)
+    cuts = itertools.combinations_with_replacement(range(13), 2)
+    orders = ((0,) * a + (1,) * (b - a) + (2,) * (12 - b) for a, b in cuts)
+    best = min(orders, key=plain.bottleneck)
     path = tmp_path / "proof.json.xz"
-    done = pipebound("solve", graph_file, "-k", "3", "-o", tmp_path / "result.json", "--proof", path)
-    assert done.returncode == 0, done.stderr
+    log = ProofLog(graph=graph.sha256(), device=None, stages=3, bound=optimum, steps=(step,), stage_of=best)
+    write_log(log, path)
     return path
 
 
@@ -32,11 +46,16 @@ def check(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_proof_is_written_checked_and_verified(pipebound: Run, proof: Path, graph_file: Path, tmp_path: Path) -> None:
+def test_a_proof_is_written_checked_and_verified(pipebound: Run, graph_file: Path, tmp_path: Path) -> None:
+    result, proof = tmp_path / "result.json", tmp_path / "proof.json"
+    how = ("-k", "3", "--with", "ideal-dp", "--budget", "100s", "--workers", "1")
+    done = pipebound("solve", graph_file, *how, "-o", result, "--proof", proof)
+    assert done.returncode == 0, done.stderr
+    assert [step.rule for step in read_log(proof).steps][-1] == "ideal-program"
     done = check(proof, graph_file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The proof holds: the partition is optimal" in done.stdout
-    done = pipebound("verify", tmp_path / "result.json", "--proof", proof)
+    done = pipebound("verify", result, "--proof", proof)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of the proof (checked)" in done.stdout
     assert "everything claimed is proven" in done.stdout

@@ -1,0 +1,65 @@
+"""The proof that docs/proofs.md tells in prose: its figures, checked again."""
+
+from __future__ import annotations
+
+import pytest
+
+from framework.formats import read_graph
+from framework.model.device import load_device
+from framework.model.instance import Instance
+from framework.model.pricing import quantise
+from framework.proof.check import proven_by, replay
+from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
+from framework.proof.log import ProofLog, Step
+from framework.proof.problem import RefusedError, plain_problem
+from framework.proof.reductions import contract
+from framework.structure.reduction.dominance import moves_of_reduction
+from tests.conftest import REPOSITORY
+from tests.proof.cases import moves
+
+TEXT = (REPOSITORY / "docs" / "proofs.md").read_text(encoding="utf-8")
+OPTIMUM = 234_591_200_000
+SIZES = (5, 14, 15, 32)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Instance:
+    return quantise(read_graph("testbed:squeezenet"), load_device("reference")).instance
+
+
+def test_the_story_is_true(instance: Instance) -> None:
+    step = moves(moves_of_reduction(instance)[1])
+    assert step.data["moves"][:6] == [0, 1, 2, 1, 5, 6]
+    assert len(step.data["moves"]) == 2 * 40
+    problem = plain_problem(instance, 4)
+    assert problem.n == 66
+    assert not problem.can_overflow
+    for node, cost, reader, work in ((0, 197_136_000_000, 1, 37_634_560_000), (2, 48_400_000_000, 3, 39_285_760_000)):
+        (tensor,) = (problem.tensors[t] for t in problem.made_by[node])
+        assert (tensor.cost, tensor.consumers, problem.work[node]) == (cost, {reader}, work)
+        assert f"{cost:,}" in TEXT
+        assert f"{work:,}" in TEXT
+    (read,) = (problem.tensors[t] for t in problem.read_by[2])
+    assert (read.cost, read.producer, read.consumers) == (197_136_000_000, 1, {2})
+    smaller = contract(problem, step.data["moves"])
+    assert smaller.n == 26
+    assert len(enumerate_ideals(_numbered(smaller)).ideals.work) == 27
+    assert ideal_program(smaller, OPTIMUM - 1) == (OPTIMUM, "27 ideals of 26 nodes, 12 extensions")
+    assert f"{OPTIMUM:,}" in TEXT
+    assert f"{OPTIMUM - 1:,}" in TEXT
+    with pytest.raises(RefusedError):
+        proven_by(problem, [step, Step(rule="ideal-program", data={"threshold": OPTIMUM})])
+
+
+def test_the_log_of_the_story_proves_the_partition_optimal(instance: Instance) -> None:
+    graph = read_graph("testbed:squeezenet")
+    steps = (moves(moves_of_reduction(instance)[1]), Step(rule="ideal-program", data={"threshold": OPTIMUM - 1}))
+    log = ProofLog(
+        graph=graph.sha256(),
+        device=load_device("reference"),
+        stages=4,
+        bound=OPTIMUM,
+        steps=steps,
+        stage_of=tuple(stage for stage, size in enumerate(SIZES) for _ in range(size)),
+    )
+    assert replay(log, graph).optimal
