@@ -36,11 +36,11 @@ def test_the_story_is_true(instance: Instance) -> None:
     assert not problem.can_overflow
     for node, cost, reader, work in ((0, 197_136_000_000, 1, 37_634_560_000), (2, 48_400_000_000, 3, 39_285_760_000)):
         (tensor,) = (problem.tensors[t] for t in problem.made_by[node])
-        assert (tensor.cost, tensor.consumers, problem.work[node]) == (cost, {reader}, work)
+        assert (tensor.cost, tensor.consumers, problem.work[node]) == (cost, frozenset({reader}), work)
         assert f"{cost:,}" in TEXT
         assert f"{work:,}" in TEXT
     (read,) = (problem.tensors[t] for t in problem.read_by[2])
-    assert (read.cost, read.producer, read.consumers) == (197_136_000_000, 1, {2})
+    assert (read.cost, read.producer, read.consumers) == (197_136_000_000, 1, frozenset({2}))
     smaller = contract(problem, step.data["moves"])
     assert smaller.n == 26
     assert len(enumerate_ideals(_numbered(smaller)).ideals.work) == 27
