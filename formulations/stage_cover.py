@@ -16,6 +16,7 @@ Source: Farley's bound in column generation (Farley, 1990); the pricing: this pr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.context.destructive_bound import DestructiveBound
 from framework.portfolio.context.latest import Latest
-from framework.portfolio.context.step_rules import EffortSteps
+from framework.portfolio.context.step_rules import StepsFromAbove
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
@@ -38,9 +39,10 @@ if TYPE_CHECKING:
 NAME = "stage-cover"
 LONGEST_LOG = 20_000
 """Rows of a tree that a certificate may have; longer proofs stand without one."""
-FIRST_STEP = 1 / 4
-SMALLEST_STEP = 1 / 32
-"""Shares of the interval to the incumbent: below the smallest, more effort buys more than another step."""
+FIRST, DESCENT, STEP, SMALLEST_STEP, RESOLUTION = 0.84, 0.06, 0.035, 0.004, 5e-4
+"""Of the thresholds, as shares of the incumbent (`StepsFromAbove`)."""
+MARGIN = 0.38
+"""What the margin of a first threshold should be, times the root of the stages: with less, proofs are long."""
 _latest: Latest[StageCover] = Latest()
 
 
@@ -54,7 +56,7 @@ _latest: Latest[StageCover] = Latest()
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCovering:
-    """Raise the threshold as long as it is refuted, with more effort each time it is not.
+    """Lower the threshold until one is refuted, then raise it, with more effort each time it is not refuted.
 
     Attributes
     ----------
@@ -69,7 +71,7 @@ class StageCovering:
         come without a certificate.
     """
 
-    first_effort: int = 8_000
+    first_effort: int = 20_000
     max_effort: int = 8_000_000
     max_nodes: int = 2_000
     contract: bool = False
@@ -87,14 +89,20 @@ class StageCovering:
         program = _Program(problem, context, contract=self.contract)
         search = DestructiveBound(NAME, problem, context)
         program.add(search.partition)
-        steps = EffortSteps(
-            step=FIRST_STEP,
+        steps = StepsFromAbove(
+            first=FIRST,
+            descent=DESCENT,
+            step=STEP,
             smallest=SMALLEST_STEP,
-            restart=4 * SMALLEST_STEP,
+            resolution=RESOLUTION,
             effort=self.first_effort,
             most=self.max_effort,
         )
-        termination = search.run(lambda threshold: program.refute(threshold, effort=steps.effort), steps)
+        margin = MARGIN / math.sqrt(problem.useful_stages)
+        termination = search.run(
+            lambda threshold: program.refute(threshold, effort=steps.effort, margin=0.0 if steps.climbs else margin),
+            steps,
+        )
         details = {"refuted": search.refuted, "failed": search.failed, **program.details()}
         return Outcome(dual=search.best, termination=termination, details=details)
 
@@ -185,13 +193,13 @@ class _Program:
         if self._cover is not None:
             self._cover.take(stages_of(partition), self._node_of(self._cover.problem))
 
-    def refute(self, threshold: int, *, effort: int) -> Refuted | Undecided:
+    def refute(self, threshold: int, *, effort: int, margin: float = 0.0) -> Refuted | Undecided:
         from framework.structure.covering.farley import CoverProof, Failure
 
         cover = self._at(threshold)
         if cover is None:
             return Refuted(soundness=Soundness.EXACT)
-        found = cover.refute(threshold, effort=effort, should_stop=self._context.should_stop)
+        found = cover.refute(threshold, effort=effort, margin=margin, should_stop=self._context.should_stop)
         if isinstance(found, CoverProof):
             # Nobody keeps a contracted instance to check a certificate against.
             own = cover.problem is self._problem

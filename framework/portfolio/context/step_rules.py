@@ -102,6 +102,70 @@ class EffortSteps:
 
 
 @dataclass(slots=True, kw_only=True)
+class StepsFromAbove:
+    """A first threshold close below the incumbent, lowered until one is refuted; from there, steps of a given size.
+
+    For methods to which low thresholds are nearly as dear as high ones, so that nothing is gained by climbing from far
+    below.
+
+    Attributes
+    ----------
+    first, descent
+        The first threshold, and by how much it is lowered after a failure; as shares of the incumbent's bottleneck.
+    step, smallest
+        Share of the incumbent's bottleneck by which the threshold lies above the dual bound once one has been refuted.
+        It is halved after a failure, down to the smallest; below that, only the dual bound itself is tried.
+    resolution
+        It ends where all but this share of the incumbent's bottleneck is decided, as far as the method reaches.
+    effort, most
+        Effort of a try, and the most it may take; it is doubled after a failure on the way up.
+    climbs
+        Whether a threshold has been refuted, or none is left to lower it to.
+    """
+
+    first: float
+    descent: float
+    step: float
+    smallest: float
+    resolution: float
+    effort: int
+    most: int
+    climbs: bool = False
+    _target: int | None = None
+    _ended: Termination | None = None
+
+    def next(self, span: Span) -> int | Termination:
+        """Return the threshold of the descent, or the one a step above the dual bound."""
+        width, reached = span.ceiling - span.lower, span.ceiling < span.value
+        if self._ended is not None:
+            return self._ended
+        if reached and width <= self.resolution * span.value:
+            return FINISHED
+        if not self.climbs:
+            target = int(self.first * span.value) if self._target is None else self._target
+            if target > span.lower:
+                return min(span.ceiling - 1, target)
+            self.climbs = True
+        up = int(self.step * span.value)
+        return span.lower + min(up, width // 2 if reached else width - 1)
+
+    def note(self, threshold: int, answer: Decision, span: Span) -> None:
+        """Lower the threshold until one is refuted; then take smaller steps, and more effort, after a failure."""
+        if not isinstance(answer, Undecided):
+            self.climbs = True
+        elif not self.climbs:
+            self._target = threshold - max(1, int(self.descent * span.value))
+        elif answer.above:
+            self.step = max(self.smallest, self.step / 2)
+        elif self.effort < self.most:
+            self.step, self.effort = max(self.smallest, self.step / 2), min(self.most, 2 * self.effort)
+        elif threshold == span.lower:
+            self._ended = Termination(reason=Reason.LIMIT, limit=Limit.ITERATIONS, detail=answer.reason)
+        else:
+            self.step = self.step / 2 if self.step > self.smallest else 0.0
+
+
+@dataclass(slots=True, kw_only=True)
 class ShrinkingSteps:
     """Half of the way to the incumbent, a quarter of that from each failure on; for tests that may leave gaps.
 

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,35 +26,36 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.graph import FloatArray
 from framework.model.problem import Partition, Problem
+from framework.structure.covering.restricted_master import RestrictedMaster
 from framework.structure.flow.convex_cuts import set_cost
 from framework.structure.flow.max_flow import INFINITE
 from framework.structure.poset.closure import closure
 from framework.structure.poset.stage_windows import StageWindows
 from framework.structure.pricing.branch_and_bound import StagePricer
+from framework.structure.pricing.enumeration import enumerate_stages
 from framework.structure.pricing.greedy import StageGrower
 from framework.structure.pricing.network import RoleArray
 from framework.structure.pricing.query import ForcedCosts, Pricing, Question, Verdict
 
-if TYPE_CHECKING:
-    import highspy
-
 PRICE_TOTAL = float(1 << 32)
 """What the absolute values of integer prices add up to, about."""
-_SLACK_COST = 3.0
-"""Price above which no node goes."""
 _SMOOTHING = 0.8
 """Weight of the former prices at which stages are grown."""
 _COLUMNS_A_ROUND = 64
+_TOLERANCE = 2e-3
+"""What theta exceeds the worth of known columns by, where prices are to be optimal."""
 _PATIENCE = 4
 """Rounds in a row that improve the program by less than `_PROGRESS` before growing is given up."""
 _PROGRESS = 3e-4
 _MEAN_OF = 5
+_GROWING_A_CALL = 5_000_000
+"""Stages grown in one call, times the square of the nodes: less than a tenth of a second."""
 _FIRST_COLUMNS = 4
 """Columns that the program begins with, as a multiple of the nodes."""
 _LARGEST_FORCED = 250_000
 """Pairs of nodes, and of nodes and nets, for which forced costs are computed: some seconds."""
-_LARGEST_LP = 10
-"""Columns of the program, as a multiple of the nodes, before it is thinned out."""
+_THIN = 1 / 10
+"""Part of the effort that is spent where the margin is too thin."""
 
 
 class Failure(Enum):
@@ -98,7 +98,8 @@ class StageCover:
     ) -> None:
         instance = problem.instance
         self.problem = problem
-        self.pricer = StagePricer(instance, closure(instance, should_stop=should_stop))
+        self.reach = closure(instance, should_stop=should_stop)
+        self.pricer = StagePricer(instance, self.reach)
         self.forced = self._forced_costs(ceiling, should_stop)
         self.rounds = self.vertices = 0
         self._windows = StageWindows(instance, should_stop)
@@ -106,7 +107,8 @@ class StageCover:
         self._seed = 0
         self._duals: FloatArray = np.ones(instance.n)
         self._columns: dict[bytes, tuple[RoleArray, int]] = {}
-        self._orders = _anchor_orders(self.pricer)
+        self.order = _anchor_order(self.pricer)
+        self._master: tuple[int, RestrictedMaster] | None = None
 
     def take(self, columns: list[RoleArray], node_of: IntArray) -> None:
         """Take stages as columns.
@@ -161,88 +163,158 @@ class StageCover:
         return enough and self.pricer.verify(question, proof.log)
 
     def refute(
-        self, threshold: int, *, effort: int, should_stop: Callable[[], bool] = lambda: False
+        self, threshold: int, *, effort: int, margin: float = 0.0, should_stop: Callable[[], bool] = lambda: False
     ) -> CoverProof | Failure:
-        """Try to refute a threshold (ticks) with at most about `effort` vertices."""
+        """Try to refute a threshold (ticks) with at most about `effort` vertices.
+
+        Parameters
+        ----------
+        margin
+            A fractional cover that exceeds k stages by less than this share promises a long proof: it is given a small
+            part of the effort.
+        """
         n, k = self.problem.instance.n, self.problem.useful_stages
         if threshold >= self.pricer.largest_cost:
             return Failure.COVERED
-        if self.question(threshold, np.zeros(n, np.int64), 0, self._orders[0]) is None:
+        if self.question(threshold, np.zeros(n, np.int64), 0, self.order) is None:
             return self._nothing_fits(threshold)
-        master = _Master(n, self.most_valuable(threshold))
-        limit = self.vertices + effort
+        master = self._master_at(threshold)
+        begun, limit = self.vertices, self.vertices + effort
         while self.vertices < limit:
             value, duals = self._grow(master, threshold, should_stop)
             if value <= k * (1 + 1e-9):
                 return Failure.COVERED
+            if value < k * (1 + margin):
+                limit = min(limit, begun + max(1, int(_THIN * effort)))
             self._duals = duals
             prices = integer_prices(duals)
             theta = max(0, (int(prices.sum()) - 1) // k)
-            answer = self.prove(threshold, prices, theta, max(1, (limit - self.vertices) // 2), should_stop)
+            answer = self.prove(threshold, prices, theta, max(1, limit - self.vertices), should_stop)
             if isinstance(answer, CoverProof):
                 return answer
-            for column in answer.columns:
-                self._keep(column)
             if not len(answer.columns):
                 break
-            master.add(list(answer.columns))
+            self._take_all(master, answer.columns)
         return Failure.EXHAUSTED
 
     def prove(
         self, threshold: int, prices: IntArray, theta: int, effort: int, should_stop: Callable[[], bool]
     ) -> CoverProof | Pricing:
-        """Search for a proof that no stage of cost at most a threshold is worth more than theta.
-
-        The orders of the anchors are tried, the one that served last first: a bad one can cost a factor of a hundred.
-        """
-        for order in tuple(self._orders):
-            question = self.question(threshold, prices, theta, order)
-            if question is None:
-                return self._nothing_fits(threshold)
-            answer = self.pricer.decide(question, effort=effort, max_columns=len(order), should_stop=should_stop)
-            self.rounds += 1
-            self.vertices += answer.vertices
-            if answer.verdict is Verdict.PROVEN:
-                self._orders.sort(key=lambda other: other is not order)
-                return CoverProof(threshold=threshold, prices=prices, theta=theta, order=order, log=answer.log)
-            if answer.verdict is Verdict.EXCEEDED:
-                break
+        """Search for a proof that no stage of cost at most a threshold is worth more than theta."""
+        question = self.question(threshold, prices, theta, self.order)
+        if question is None:
+            return self._nothing_fits(threshold)
+        answer = self.pricer.decide(question, effort=effort, max_columns=len(prices), should_stop=should_stop)
+        self.rounds += 1
+        self.vertices += answer.vertices
+        if answer.verdict is Verdict.PROVEN:
+            return CoverProof(threshold=threshold, prices=prices, theta=theta, order=self.order, log=answer.log)
         return answer
 
-    def grow(self, prices: IntArray, threshold: int) -> RoleArray:
-        """Return stages of cost at most a threshold that are worth much, ``[stages, n]``, one grown from each node."""
-        self._seed += 1
-        return self._grower.grow(prices, threshold, 0, np.arange(len(prices), dtype=np.int64), self._seed)
+    def converge(
+        self, threshold: int, *, effort: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[IntArray, int] | None:
+        """Generate columns until prices are optimal, but for a little, at a threshold (ticks) that is not refuted.
+
+        Returns
+        -------
+        tuple[IntArray, int] | None
+            Prices of at least 0, and a theta: no stage of cost at most the threshold is worth more, which is proven;
+            None if that took more than about `effort` vertices.
+        """
+        master, limit = self._master_at(threshold), self.vertices + effort
+        while self.vertices < limit:
+            self._grow(master, threshold, should_stop, enough=0.0)
+            self._duals = master.solve(should_stop)[1]
+            prices = integer_prices(self._duals)
+            known = np.array(self.columns(threshold), np.int64).reshape(-1, len(prices)) @ prices
+            theta = int(max(known, default=0) * (1 + _TOLERANCE)) + 1
+            answer = self.prove(threshold, prices, theta, max(1, limit - self.vertices), should_stop)
+            if isinstance(answer, CoverProof):
+                return prices, theta
+            if not len(answer.columns):
+                break
+            self._take_all(master, answer.columns)
+        return None
+
+    def stages_worth(
+        self,
+        threshold: int,
+        prices: IntArray,
+        least: int,
+        *,
+        effort: int,
+        max_stages: int,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> RoleArray | None:
+        """Return all stages of partitions of cost at most a threshold that are worth at least so much.
+
+        ``[stages, n]``; None if there are more than `max_stages`, or it takes more than about `effort` vertices.
+        """
+        question = self.question(threshold, prices, least - 1, self.order)
+        if question is None:
+            return np.zeros((0, len(prices)), np.int8)
+        found, vertices = enumerate_stages(
+            self.pricer, question, effort=effort, max_stages=max_stages, should_stop=should_stop
+        )
+        self.vertices += vertices
+        return found
+
+    def grow(self, prices: IntArray, threshold: int, should_stop: Callable[[], bool] = lambda: False) -> RoleArray:
+        """Return stages of cost at most a threshold that are worth much, ``[stages, n]``, one grown from each node.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` returns true.
+        """
+        nodes = np.arange(len(prices), dtype=np.int64)
+        grown = []
+        for starts in np.array_split(nodes, 1 + len(nodes) ** 3 // _GROWING_A_CALL):
+            if should_stop():
+                raise OutOfTimeError("stopped while stages were grown")
+            self._seed += 1
+            grown.append(self._grower.grow(prices, threshold, 0, starts, self._seed))
+        return np.concatenate(grown)
 
     def _nothing_fits(self, threshold: int) -> CoverProof:
         """Return the proof where the stage windows refute a threshold: prices of nothing, and no tree."""
         nothing, log = np.zeros(self.problem.instance.n, np.int64), np.zeros((0, 3), np.int64)
-        return CoverProof(threshold=threshold, prices=nothing, theta=0, order=self._orders[0], log=log)
+        return CoverProof(threshold=threshold, prices=nothing, theta=0, order=self.order, log=log)
 
-    def _grow(self, master: _Master, threshold: int, should_stop: Callable[[], bool]) -> tuple[float, FloatArray]:
-        """Add grown stages to the program while that lowers its optimum; return the optimum and prices.
+    def _master_at(self, threshold: int) -> RestrictedMaster:
+        """Return a program over stages of cost at most a threshold; that of a lower one with columns added."""
+        if self._master is not None and self._master[0] <= threshold:
+            before, master = self._master
+            master.add([column for column, cost in self._columns.values() if before < cost <= threshold])
+        else:
+            master = RestrictedMaster(self.problem.instance.n)
+            master.add(self.most_valuable(threshold))
+        self._master = threshold, master
+        return master
+
+    def _grow(
+        self, master: RestrictedMaster, threshold: int, should_stop: Callable[[], bool], enough: float | None = None
+    ) -> tuple[float, FloatArray]:
+        """Add grown stages while that lowers the optimum to no less than `enough`, k stages; return it and prices.
 
         The prices are the mean of the latest ones: about as good, and further from the edge, proofs are shorter.
         """
-        k = self.problem.useful_stages
-        value, duals = master.solve()
+        enough = self.problem.useful_stages if enough is None else enough
+        value, duals = master.solve(should_stop)
         smooth = duals
         latest = deque([duals], maxlen=_MEAN_OF)
         stalled = 0
-        while value > k * (1 + 1e-9) and stalled < _PATIENCE:
-            if should_stop():
-                raise OutOfTimeError("stopped while stages were grown")
+        while value > enough * (1 + 1e-9) and stalled < _PATIENCE:
             smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * duals
-            grown = self.grow(integer_prices(smooth), threshold)
+            grown = self.grow(integer_prices(smooth), threshold, should_stop)
             worth = grown @ duals
             best = np.argsort(-worth, kind="stable")[:_COLUMNS_A_ROUND]
             fresh = [grown[i] for i in best if worth[i] > 1 + 1e-6]
             before = value
-            for column in fresh:
-                self._keep(column)
             if fresh:
-                master.add(fresh)
-                value, duals = master.solve()
+                self._take_all(master, fresh)
+                value, duals = master.solve(should_stop)
                 latest.append(duals)
             stalled = 0 if value < before * (1 - _PROGRESS) else stalled + 1
             if not fresh:
@@ -256,6 +328,11 @@ class StageCover:
             return known
         worth = np.array(known) @ self._duals
         return [known[i] for i in np.argsort(-worth, kind="stable")[: _FIRST_COLUMNS * len(self._duals)]]
+
+    def _take_all(self, master: RestrictedMaster, columns: RoleArray | list[RoleArray]) -> None:
+        for column in columns:
+            self._keep(column)
+        master.add(list(columns))
 
     def _keep(self, column: RoleArray) -> None:
         key = column.tobytes()
@@ -274,58 +351,15 @@ def stages_of(partition: Partition) -> list[RoleArray]:
     return [(partition.stage_of == stage).astype(np.int8) for stage in np.unique(partition.stage_of)]
 
 
-def _anchor_orders(pricer: StagePricer) -> list[IntArray]:
-    """Return two orders with the hubs first: by the cost of their nets, and by how many nets they have."""
-    shape, n = pricer.shape, pricer.instance.n
-    nets = np.bincount(shape.net_pins, minlength=n)
-    costs = np.zeros(n, np.int64)
+def _anchor_order(pricer: StagePricer) -> IntArray:
+    """Return the nodes with hubs first: by the cost of their nets."""
+    shape = pricer.shape
+    costs = np.zeros(pricer.instance.n, np.int64)
     np.add.at(costs, shape.net_pins, np.repeat(shape.net_cost, np.diff(shape.net_ptr)))
-    return [np.argsort(-key, kind="stable").astype(np.int64) for key in (costs, nets)]
+    return np.argsort(-costs, kind="stable").astype(np.int64)
 
 
 def integer_prices(duals: FloatArray) -> IntArray:
     """Return prices in proportion, adding up to about `PRICE_TOTAL`."""
     scale = PRICE_TOTAL / max(1e-9, float(duals.sum()))
     return np.rint(duals * scale).astype(np.int64)
-
-
-class _Master:
-    """The linear program over known columns; its duals are the prices."""
-
-    def __init__(self, n: int, columns: list[RoleArray]) -> None:
-        import highspy
-
-        self._n = n
-        model = highspy.Highs()
-        model.setOptionValue("output_flag", False)
-        model.setOptionValue("threads", 1)
-        nothing = (np.zeros(0, np.int32), np.zeros(0))
-        for _ in range(self._n):
-            model.addRow(1.0, highspy.kHighsInf, 0, *nothing)
-        for v in range(self._n):
-            model.addCol(_SLACK_COST, 0.0, highspy.kHighsInf, 1, np.array([v], np.int32), np.ones(1))
-        self._model: highspy.Highs = model
-        self.add(columns)
-
-    def add(self, columns: list[Any]) -> None:
-        """Add columns; thin out those of large reduced cost when there are too many."""
-        for column in columns:
-            rows = np.flatnonzero(column > 1e-9).astype(np.int32)
-            self._model.addCol(1.0, 0.0, float("inf"), len(rows), rows, np.asarray(column[rows], np.float64))
-        if self._model.getNumCol() > _LARGEST_LP * self._n + 200:
-            self._thin_out()
-
-    def solve(self) -> tuple[float, FloatArray]:
-        """Return the optimum and the prices."""
-        self._model.run()
-        duals = np.maximum(np.array(self._model.getSolution().row_dual, np.float64), 0.0)
-        return float(self._model.getInfo().objective_function_value), duals
-
-    def _thin_out(self) -> None:
-        reduced = np.zeros(self._model.getNumCol())
-        known = np.array(self._model.getSolution().col_dual)
-        reduced[: len(known)] = known
-        reduced[: self._n] = 0.0
-        worst = np.argsort(-reduced)[: len(reduced) // 2]
-        dropped = np.sort(worst[reduced[worst] > 1e-6])
-        self._model.deleteCols(len(dropped), dropped.astype(np.int32))

@@ -31,7 +31,8 @@ from framework.structure.pricing.tree import DEPTH, NO_NODE, Claim, CutModel, Ou
 
 MAGNITUDE = 1 << 56
 """What scaled prices, and scaled costs, add up to at most."""
-_CUTS_A_VERTEX = 8
+_CUTS_A_ROOT, _CUTS_A_VERTEX = 8, 3
+"""Deeper vertices begin with the multiplier of the one above; branching is then worth more than a better bound."""
 
 
 @kernel
@@ -53,7 +54,7 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
     low_known = high_known = switched = False
     low_cost = low_worth = high_cost = high_worth = 0
     members = search.members
-    for _ in range(_CUTS_A_VERTEX):
+    for _ in range(_CUTS_A_VERTEX if search.counters[DEPTH] else _CUTS_A_ROOT):
         num, den = _fraction(multiplier, claim.num_limit, claim.den_limit)
         limit = threshold + share * shape.capacity
         enough = den * (claim.theta + 1) - num * limit
@@ -68,7 +69,7 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
             bound = (value + num * limit) // den
             best_num, best_den, best_share = num, den, share
         read_set(network, members)
-        worth, cost, true_cost = _price_set(shape, members, network.opened, prices, share)
+        worth, cost, true_cost = price_set(shape, members, network.opened, prices, share)
         if true_cost <= threshold and worth > wanted and _gap(shape, members) < 0:
             outcome = Outcome.FOUND
             _copy_set(members, search.low)
@@ -154,7 +155,7 @@ def _fraction(multiplier: float, num_limit: int, den_limit: int) -> tuple[int, i
 
 
 @kernel
-def _price_set(
+def price_set(
     shape: Shape, members: RoleArray, opened: RoleArray, prices: IntArray, share: int
 ) -> tuple[int, int, int]:
     """Return prices(S); (w + share p)(S) + cut(S) + the costs of open nets that S covers; and f(S)."""

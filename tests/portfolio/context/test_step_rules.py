@@ -18,6 +18,7 @@ from framework.portfolio.context.step_rules import (
     ShrinkingSteps,
     Span,
     StepRule,
+    StepsFromAbove,
     highest_worth_deciding,
 )
 
@@ -187,3 +188,33 @@ def test_a_band_forgets_what_is_decided_and_steps_grow_again() -> None:
     assert band.undecided == [90]
     rule.next(span(61, 80, 80))
     assert not band
+
+
+def from_above(**changes: Any) -> StepsFromAbove:
+    rule = StepsFromAbove(first=0.8, descent=0.1, step=0.04, smallest=0.01, resolution=0.0, effort=1, most=4)
+    return replace(rule, **changes)
+
+
+def test_from_above_it_descends_until_refuted_and_then_climbs() -> None:
+    assert play(from_above(), 75) == [80, 70, 75, 73, 76, 75, 74, 75]
+    assert play(from_above(), 75, HOPELESS) == [80, 70, 75, 73, 74]
+    # Nothing above the dual bound is refuted: more effort there, up to the most.
+    assert play(from_above(), LOWER) == [80, 70, 60, 54, 52, 51, 50]
+
+
+def test_from_above_it_ends_at_its_resolution_only_where_the_method_reaches_no_further() -> None:
+    rule = from_above(resolution=0.06)
+    assert rule.next(span(lower=95, ceiling=100)) == 99
+    assert rule.next(span(lower=85, ceiling=90)) == Termination(reason=Reason.FINISHED)
+    assert play(from_above(step=1.0), VALUE) == [80, 99]
+
+
+def test_from_above_effort_grows_and_the_step_shrinks_after_a_failure_on_the_way_up() -> None:
+    rule = from_above()
+    rule.note(80, OPEN, span())
+    assert (rule.step, rule.effort, rule.climbs) == (0.04, 1, False)
+    rule.note(70, REFUTED, span(lower=71))
+    rule.note(75, OPEN, span(lower=71))
+    assert (rule.step, rule.effort, rule.climbs) == (0.02, 2, True)
+    rule.note(73, HOPELESS, span(lower=71, ceiling=73))
+    assert (rule.step, rule.effort) == (0.01, 2)
