@@ -56,6 +56,7 @@ _latest: Latest[StageCover] = Latest()
     ],
     summary="All stages worth enough at optimal dual prices, and exact cover by k of them: exact for some 50 nodes",
     reference="Baldacci, Christofides and Mingozzi, 2008 (route enumeration)",
+    purpose="exact for some 50 nodes, where the ideals are too many for `ideal-dp`",
     compile_rank=3,
     compiled_after="stage-cover",
 )
