@@ -21,7 +21,7 @@ from framework.errors import OutOfTimeError
 from framework.structure.flow.max_flow import STEPS
 from framework.structure.kernel import kernel
 from framework.structure.pricing.branch_and_bound import StagePricer
-from framework.structure.pricing.network import ARCS, IN, RoleArray
+from framework.structure.pricing.network import ARCS, RoleArray
 from framework.structure.pricing.propagation import rules_of
 from framework.structure.pricing.query import Question
 from framework.structure.pricing.tree import (
@@ -39,7 +39,7 @@ from framework.structure.pricing.tree import (
     open_anchor,
     step,
 )
-from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex, price_set
+from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex
 
 _STEPS_A_CALL = 2_000_000
 """Arcs built or scanned in one kernel call: some hundredths of a second."""
@@ -117,15 +117,12 @@ def _enumerate(model: CutModel, search: Search, claim: Claim, guess: float, step
         if vertex.outcome == Outcome.OPEN:
             choice = vertex.choice
             if choice == NO_NODE:
+                # Nothing is left to decide: the only set is within T, and worth more than theta.
+                if counters[COLUMNS] == len(search.columns):
+                    return _Status.FULL
                 for v in range(len(members)):
-                    members[v] = 1 if network.status[v] == IN else 0
-                worth, _, cost = price_set(model.shape, members, network.opened, claim.prices, 0)
-                if cost <= claim.threshold and worth > claim.theta:
-                    if counters[COLUMNS] == len(search.columns):
-                        return _Status.FULL
-                    for v in range(len(members)):
-                        search.columns[counters[COLUMNS], v] = members[v]
-                    counters[COLUMNS] += 1
+                    search.columns[counters[COLUMNS], v] = members[v]
+                counters[COLUMNS] += 1
         if not step(search, choice):
             counters[ANCHOR] += 1
             counters[DEPTH] = UNOPENED

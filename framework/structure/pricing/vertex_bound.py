@@ -18,6 +18,7 @@ from framework.model.arrays import IntArray
 from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.pricing.network import (
     FREE,
+    IN,
     Network,
     RoleArray,
     Shape,
@@ -47,6 +48,8 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
     outcome, choice = Outcome.OPEN, NO_NODE
     if not close_roles(shape, model.rules, search.roles, network):
         return Vertex(Outcome.PRUNED, 1, 0, 0, bound, choice)
+    if not _is_any_free(network):
+        return _settle_set(model, search, claim)
     start = search.start[search.counters[DEPTH]]
     share = int(start[1])
     build_network(shape, share, network)
@@ -69,7 +72,7 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
             bound = (value + num * limit) // den
             best_num, best_den, best_share = num, den, share
         read_set(network, members)
-        worth, cost, true_cost = price_set(shape, members, network.opened, prices, share)
+        worth, cost, true_cost = _price_set(shape, members, network.opened, prices, share)
         if true_cost <= threshold and worth > wanted and _gap(shape, members) < 0:
             outcome = Outcome.FOUND
             _copy_set(members, search.low)
@@ -118,6 +121,37 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
 
 
 @kernel
+def _is_any_free(network: Network) -> bool:
+    for v in range(len(network.status)):
+        if network.status[v] == FREE:
+            return True
+    return False
+
+
+@kernel
+def _settle_set(model: CutModel, search: Search, claim: Claim) -> Vertex:
+    """Price the only set that keeps the roles of a vertex without free nodes; it is convex.
+
+    It is worth at most theta, or costs too much with one of the shares, or else the vertex is open, with nothing to
+    branch on, if the set is not wanted.
+    """
+    shape, network, members = model.shape, model.network, search.members
+    for v in range(len(members)):
+        members[v] = 1 if network.status[v] == IN else 0
+    worth, cost, true_cost = _price_set(shape, members, network.opened, claim.prices, 0)
+    if worth <= claim.theta:
+        return Vertex(Outcome.PRUNED, 0, 1, 0, worth, NO_NODE)
+    if cost > claim.threshold:
+        return Vertex(Outcome.PRUNED, 1, 0, 0, worth, NO_NODE)
+    if true_cost > claim.threshold:
+        return Vertex(Outcome.PRUNED, 1, 0, 1, worth, NO_NODE)
+    if worth > claim.wanted:
+        _copy_set(members, search.low)
+        return Vertex(Outcome.FOUND, 0, 1, 0, worth, NO_NODE)
+    return Vertex(Outcome.OPEN, 0, 1, 0, worth, NO_NODE)
+
+
+@kernel
 def _copy_set(members: RoleArray, kept: RoleArray) -> None:
     for v in range(len(kept)):
         kept[v] = members[v]
@@ -155,7 +189,7 @@ def _fraction(multiplier: float, num_limit: int, den_limit: int) -> tuple[int, i
 
 
 @kernel
-def price_set(
+def _price_set(
     shape: Shape, members: RoleArray, opened: RoleArray, prices: IntArray, share: int
 ) -> tuple[int, int, int]:
     """Return prices(S); (w + share p)(S) + cut(S) + the costs of open nets that S covers; and f(S)."""

@@ -42,8 +42,8 @@ def test_a_vertex_bounds_the_stages_that_keep_its_roles(seed: int) -> None:
     threshold = max(0, int(rng.choice(list(costs.values()))) - int(rng.integers(0, 2)))
     prices = rng.integers(-5, 40, instance.n)
     search = new_search(np.arange(instance.n), max_columns=1, log_size=1)
-    for _ in range(6):
-        search.roles[:] = rng.choice([IN, FREE, FREE, OUT], instance.n)
+    for roles in ([IN, FREE, FREE, OUT],) * 6 + ([IN, OUT],) * 6:
+        search.roles[:] = rng.choice(roles, instance.n)
         search.roles[int(rng.integers(instance.n))] = IN
         fitting = [x for x, cost in costs.items() if cost <= threshold and keeps(x, search.roles)]
         best = max([worth(members, prices.tolist()) for members in fitting], default=-(1 << 40))
@@ -63,7 +63,7 @@ def test_a_vertex_bounds_the_stages_that_keep_its_roles(seed: int) -> None:
             else:
                 assert vertex.outcome == Outcome.OPEN
                 assert vertex.bound >= best
-                # There is something left to branch on, unless only a bound was wanted.
+                # There is something left to branch on, unless only a bound was wanted: no vertex is left out.
                 assert wanted == MAGNITUDE or pricer.network.status[vertex.choice] == FREE
 
 
