@@ -122,10 +122,10 @@ def bound_vertex(model: CutModel, search: Search, claim: Claim) -> Vertex:
 
 @kernel
 def _is_any_free(network: Network) -> bool:
+    free = 0
     for v in range(len(network.status)):
-        if network.status[v] == FREE:
-            return True
-    return False
+        free += network.status[v] == FREE
+    return free > 0
 
 
 @kernel
