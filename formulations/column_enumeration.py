@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from framework.structure.covering.farley import StageCover
 
 NAME = "column-enumeration"
+ENUMERATION = 20
+"""Vertices that the enumeration may have for each one of a proof: most have few free nodes, and take little time."""
 _latest: Latest[StageCover] = Latest()
 
 
@@ -56,7 +58,6 @@ _latest: Latest[StageCover] = Latest()
     ],
     summary="All stages worth enough at optimal dual prices, and exact cover by k of them: exact for some 50 nodes",
     reference="Baldacci, Christofides and Mingozzi, 2008 (route enumeration)",
-    purpose="exact for some 50 nodes, where the ideals are too many for `ideal-dp`",
     compile_rank=3,
     compiled_after="stage-cover",
 )
@@ -159,7 +160,7 @@ class ColumnEnumeration:
         if least <= 0:
             prices, theta, least = np.ones_like(prices), problem.instance.n, 1
         stages = cover.stages_worth(
-            threshold, prices, least, effort=effort, max_stages=self.max_stages, should_stop=stop
+            threshold, prices, least, effort=ENUMERATION * effort, max_stages=self.max_stages, should_stop=stop
         )
         if stages is None:
             return Undecided(reason="too many stages may be part of a partition")
