@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from framework.model.arrays import IntArray
     from framework.model.graph import FloatArray
 
-FEATURES = (Feature.PRIMAL, Feature.ANYTIME, Feature.LIMITS, Feature.SHARED)
+FEATURES = (Feature.PRIMAL, Feature.ANYTIME, Feature.LIMITS, Feature.SHARED, Feature.UNEQUAL)
 REFERENCE = "Archer et al., ICML 2024; Gonçalves and Resende, J. Heuristics 2011"
 
 
@@ -199,13 +199,13 @@ class _Decoder:
         return max(1, 100_000 // self._problem.instance.n)
 
     def _value(self, order: IntArray) -> int | None:
-        from framework.structure.primal.slicing import Slicer
+        from framework.structure.unequal.slicing import slicer_of
 
         digest = blake2b(order.tobytes(), digest_size=16).digest()
         if digest not in self.known:
             if self._context.should_stop():
                 return None
-            slicer = Slicer(self._problem.instance, order)
+            slicer = slicer_of(self._problem.instance, order)
             sliced = slicer.solve(self._problem.useful_stages, should_stop=self._context.should_stop)
             if sliced is None:
                 if self._problem.instance.stage_limit is None or self._context.should_stop():

@@ -78,16 +78,14 @@ def best_of(
     context: Context,
     lifted: Callable[[Partition], Partition] = unchanged,
 ) -> Incumbent:
-    """Return the best of what a walk met and of the optimal slicings of its orders, where stages are equal."""
+    """Return the best of what a walk met and of the optimal slicings of its orders."""
     from framework.structure.poset.topological_orders import order_of_partition
-    from framework.structure.primal.slicing import Slicer
+    from framework.structure.unequal.slicing import slicer_of
 
     met = lifted(annealer.best_partition())
     best = Incumbent(value=annealer.best, partition=met, source=source)
-    if problem.uniform() is not problem:
-        return best
     for partition in (met, lifted(annealer.current_partition())):
-        sliced = Slicer(problem.instance, order_of_partition(problem.instance, partition)).solve(
+        sliced = slicer_of(problem.instance, order_of_partition(problem.instance, partition)).solve(
             problem.useful_stages, upper=best.value, lower=context.dual or 0, should_stop=context.should_stop
         )
         if sliced is not None:

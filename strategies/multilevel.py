@@ -35,7 +35,15 @@ NAME = "multilevel"
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED, Feature.WORKSETS],
+    features=[
+        Feature.PRIMAL,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+        Feature.LIMITS,
+        Feature.SHARED,
+        Feature.WORKSETS,
+        Feature.UNEQUAL,
+    ],
     summary="Simulated annealing of the graph coarsened in many ways, one after the other",
     reference="this project; Walshaw, 2004",
     purpose="comparing searches: its partitions cost 1.00714 times the lowest on real graphs, those of `weave` 1.00000",

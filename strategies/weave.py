@@ -6,10 +6,11 @@ Each round builds a restricted problem and solves it exactly. First the graph is
 partition of the coarse instance, at the same cost (`framework.structure.reduction.coarsening`). Then the coarse nodes
 are divided into two sets, and each set is ordered as a chain (`framework.structure.reduction.two_chain_order`). Every
 partition of this instance is a partition of the whole graph, and its ideals are few, so thresholds can be decided
-exactly (`framework.structure.ideals.chain_dp`): first one just below the incumbent, then lower ones in growing steps,
-until a threshold is refuted. A refutation ends the round; it holds for this restricted problem only. The chains follow
-a topological order that slices the incumbent into its stages; within a stage the order is one of several. The length of
-the search is counted in rounds, not in seconds, so the same seed gives the same result.
+exactly (`framework.structure.ideals.chain_dp`, or `framework.structure.unequal.chain_dp` where stages are unequal):
+first one just below the incumbent, then lower ones in growing steps, until a threshold is refuted. A refutation ends
+the round; it holds for this restricted problem only. The chains follow a topological order that slices the incumbent
+into its stages; within a stage the order is one of several. The length of the search is counted in rounds, not in
+seconds, so the same seed gives the same result.
 
 Where it wins: annealing moves nodes and groups between two stages; one decision here moves all boundaries at once and
 redistributes the second chain among the stages. On 24 pairs of real graphs, 2 s of it lowered the bottleneck of
@@ -72,7 +73,14 @@ class WeaveTuning:
 
 @register_strategy(
     NAME,
-    features=[Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.LIMITS, Feature.SHARED],
+    features=[
+        Feature.PRIMAL,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+        Feature.LIMITS,
+        Feature.SHARED,
+        Feature.UNEQUAL,
+    ],
     summary="Exact dynamic programs over interleavings of two chains, near the best partition",
     reference="this project",
 )
@@ -132,9 +140,9 @@ class Weave:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.ideals.chain_dp import ChainSearch
         from framework.structure.ideals.lattice import LatticeStatus, enumerate_ideals
         from framework.structure.reduction.contraction import lift
+        from framework.structure.unequal.chain_dp import chain_search
 
         problem, context = drawings.problem, drawings.context
         woven = drawings.draw(best)
@@ -145,7 +153,7 @@ class Weave:
             raise OutOfTimeError("stopped while ideals were being enumerated")
         if not lattice.complete:
             return None
-        chains = ChainSearch(woven, lattice)
+        chains = chain_search(woven, lattice)
         better: Incumbent | None = None
         value, threshold, step = best.value, best.value - 1, FIRST_STEP
         while threshold >= (context.dual or 0):

@@ -15,7 +15,12 @@ from framework.registry import load_plugins, registry
 from framework.structure.poset.topological_orders import is_topological_order, orders_of_keys
 from framework.structure.primal.slicing import Slicer
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_instance, random_layered_instance, random_problem
+from framework.testing.instances import (
+    random_instance,
+    random_layered_instance,
+    random_problem,
+    random_unequal_problem,
+)
 
 load_plugins()
 
@@ -57,6 +62,21 @@ def test_it_finds_the_optimum_of_most_small_problems() -> None:
         assert board.incumbent is not None
         found += board.incumbent.value == brute_force_optimum(problem)
     assert found >= 38
+
+
+def test_it_finds_the_optimum_on_most_unequal_stages() -> None:
+    found = known = 0
+    for seed in range(40):
+        problem = random_unequal_problem(seed)
+        _, board = run_entry(registry.create("brkga:population=10,generations=5"), problem)
+        assert not board.over_limit
+        assert not board.rejected
+        if board.incumbent is not None:
+            assert board.incumbent.value >= brute_force_optimum(problem)
+            known += 1
+            found += board.incumbent.value == brute_force_optimum(problem)
+    assert known >= 25
+    assert found >= known - 3
 
 
 def test_evolution_beats_as_many_random_orders() -> None:

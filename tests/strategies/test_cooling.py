@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from framework.bounds import Limit, Reason
 from framework.contracts import Strategy
-from framework.model.problem import Problem, bottleneck
+from framework.model.problem import Problem, bottleneck, obeys
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_problem
+from framework.testing.instances import random_layered_instance, random_problem, random_unequal_problem
 from strategies.annealing import Annealing
 from strategies.multilevel import Multilevel
 
@@ -41,6 +41,23 @@ def test_never_below_the_optimum(make: Callable[[int], Strategy], seed: int, nod
     assert outcome.incumbent.value == board.incumbent.value >= brute_force_optimum(problem)
     assert outcome.incumbent.value == bottleneck(problem, outcome.incumbent.partition)
     assert outcome.termination.reason is Reason.FINISHED
+
+
+@pytest.mark.parametrize("make", [annealing, multilevel])
+def test_values_on_unequal_stages_are_true(make: Callable[[int], Strategy]) -> None:
+    found = optimal = 0
+    for seed in range(60):
+        problem = random_unequal_problem(seed)
+        outcome, board = run_entry(make(4), problem, seed=seed)
+        assert not board.rejected
+        if outcome.incumbent is not None:
+            optimum = brute_force_optimum(problem)
+            assert obeys(problem, outcome.incumbent.partition)
+            assert outcome.incumbent.value == bottleneck(problem, outcome.incumbent.partition) >= optimum
+            found += 1
+            optimal += outcome.incumbent.value == optimum
+    assert found >= 40
+    assert optimal >= found - 6
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,12 @@ from framework.model.problem import Problem, obeys
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_layered_instance, random_limited_problem, random_problem
+from framework.testing.instances import (
+    random_layered_instance,
+    random_limited_problem,
+    random_problem,
+    random_unequal_problem,
+)
 from strategies.weave import Weave, WeaveTuning
 
 load_plugins()
@@ -28,6 +33,21 @@ def test_it_finds_the_optimum_of_small_problems() -> None:
         assert board.interval.incumbent >= optimum
         optimal += board.interval.incumbent == optimum
     assert optimal >= 58
+
+
+def test_it_finds_the_optimum_on_unequal_stages() -> None:
+    optimal = known = 0
+    for seed in range(60):
+        problem = random_unequal_problem(seed)
+        optimum = brute_force_optimum(problem)
+        _, board = run_entry(registry.create("weave:patience=20"), problem)
+        assert not board.over_limit
+        if board.interval.incumbent is not None:
+            assert board.interval.incumbent >= optimum
+            known += 1
+            optimal += board.interval.incumbent == optimum
+    assert known >= 40
+    assert optimal >= known - 3
 
 
 def test_the_least_patience_weaves_once() -> None:
