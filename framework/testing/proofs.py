@@ -1,0 +1,200 @@
+"""Proofs of small random problems, found by plain search, and random damage to them: nothing may prove too much."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from framework.model.problem import Problem
+from framework.proof.check import proven_by
+from framework.proof.cuts import closed, members
+from framework.proof.log import Step
+from framework.proof.problem import PlainProblem, RefusedError, plain_problem
+from framework.proof.reductions import charge, contract, narrow
+from framework.proof.stages import BRANCHES, _Stages
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_problem, random_shared_problem, random_workset_problem
+
+_DRAWN: tuple[Callable[[int, int], Problem], ...] = (random_problem, random_shared_problem, random_workset_problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenProblem:
+    """A random problem, its optimum, and steps that prove a bound of it."""
+
+    problem: PlainProblem
+    optimum: int
+    steps: tuple[Step, ...]
+
+
+def proven_problems(seeds: Sequence[int], max_nodes: int = 6) -> Iterator[ProvenProblem]:
+    """Yield a proof by each rule that succeeds, for the random problem of each seed."""
+    for seed in seeds:
+        drawn = _DRAWN[seed % len(_DRAWN)](seed, max_nodes)
+        if drawn.instance.stage_limit is not None:
+            continue
+        rng, problem = random.Random(seed), plain_problem(drawn.instance, drawn.stages)
+        optimum = brute_force_optimum(drawn)
+        reduced, reductions = _reduced(problem, rng)
+        for last in _bounds(reduced, optimum, rng):
+            yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))
+
+
+def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, list[Step]]:
+    """Return a smaller problem, and the steps to it: all moves that are allowed, and sometimes relaxing ones."""
+    moves, smaller, steps = list[int](), problem, list[Step]()
+    for _ in range(4 * problem.n):
+        pair = [rng.randrange(problem.n), rng.randrange(problem.n)]
+        try:
+            smaller = contract(problem, moves + pair)
+        except RefusedError:
+            continue
+        moves += pair
+    if moves:
+        steps.append(Step(rule="contract", data={"moves": moves}))
+    if smaller.shared and rng.random() < 0.5:
+        payers = [rng.choice(sorted(q.users)) for q in smaller.shared]
+        smaller = charge(smaller, payers)
+        steps.append(Step(rule="charge", data={"payers": payers}))
+    if any(smaller.working) and rng.random() < 0.5:
+        smaller = narrow(smaller)
+        steps.append(Step(rule="narrow"))
+    return smaller, steps
+
+
+def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator[Step]:
+    """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
+    yield Step(rule="simple")
+    cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
+    yield max(cuts, key=lambda step: proven_by(problem, [step]))
+    for threshold in sorted({optimum - 1, 3 * optimum // 4, optimum // 2}, reverse=True):
+        step = Step(rule="ideal-program", data={"threshold": threshold})
+        if _holds(problem, step):
+            yield step
+            break
+    for make in (_packing, _prices, _shares):
+        for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
+            found = make(problem, threshold, rng)
+            if found is not None and _holds(problem, found):
+                yield found
+                break
+
+
+def _holds(problem: PlainProblem, step: Step) -> bool:
+    try:
+        proven_by(problem, [step])
+    except RefusedError:
+        return False
+    return True
+
+
+def _packing(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    for _ in range(20):
+        data = {"threshold": threshold, "with_parameters": rng.random() < 0.5, "family": rng.randrange(3)}
+        step = Step(rule="packing", data={**data, "parameter": rng.randint(0, max(1, threshold))})
+        if _holds(problem, step):
+            return step
+    return None
+
+
+def _prices(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    prices = [w + rng.randint(0, 3) for w in problem.work]
+    theta = max(0, (sum(prices) - 1) // problem.filled)
+    order, tree, excluded = rng.sample(range(problem.n), problem.n), list[int](), 0
+    for v in order:
+        found = _tree(problem, threshold, prices, theta, 1 << v, excluded)
+        if found is None:
+            return None
+        tree += found
+        excluded |= 1 << v
+    data = {"threshold": threshold, "prices": prices, "theta": theta, "order": order, "tree": tree}
+    return Step(rule="stage-prices", data=data)
+
+
+def _shares(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    weights = [1 + w + rng.randint(0, 3) for w in problem.work]
+    bounds, trees = [], []
+    for v in range(problem.n):
+        sets = [s for s in _convex_sets(problem) if s >> v & 1 and problem.cost(members(s)) <= threshold]
+        bound = max((sum(weights[u] for u in members(s)) for s in sets), default=0)
+        found = _tree(problem, threshold, weights, bound, 1 << v, 0)
+        if found is None:
+            return None
+        bounds.append(bound)
+        trees.append(found)
+    data = {"threshold": threshold, "weights": weights, "bounds": bounds, "trees": trees}
+    return Step(rule="counting-shares", data=data)
+
+
+def _convex_sets(problem: PlainProblem) -> Iterator[int]:
+    for chosen in range(1, 1 << problem.n):
+        sets = closed(problem, chosen, 0)
+        if sets is not None and sets[0] == chosen:
+            yield chosen
+
+
+def _tree(
+    problem: PlainProblem, threshold: int, prices: Sequence[int], theta: int, inside: int, outside: int
+) -> list[int] | None:
+    """Return a tree that shows that no set at the threshold is worth more than theta; None if that is not so."""
+    if threshold < 0:
+        return None
+    stages = _Stages(problem, threshold)
+    for num, den in ((1, 0), (0, 1), (1, 1), (1, 2), (2, 1)):
+        for share in (0, 1):
+            try:
+                stages.walk(iter([(num, den, share)]), prices, theta, inside, outside)
+            except RefusedError:
+                continue
+            return [num, den, share]
+    free = [v for v in range(problem.n) if not (inside | outside) >> v & 1]
+    if not free:
+        return None
+    first = _tree(problem, threshold, prices, theta, inside | 1 << free[0], outside)
+    second = None if first is None else _tree(problem, threshold, prices, theta, inside, outside | 1 << free[0])
+    return None if first is None or second is None else [free[0], BRANCHES, 0, *first, *second]
+
+
+def damaged(steps: Sequence[Step], rng: random.Random) -> list[Step]:
+    """Return steps of which something is different: a number, an item of a list, or a step."""
+    rows = [(step.rule, copy.deepcopy(dict(step.data))) for step in steps]
+    kind = rng.randrange(12)
+    if kind == 0:
+        rows.insert(0, rng.choice(rows))
+    elif kind == 1 and len(rows) > 1:
+        del rows[rng.randrange(len(rows) - 1)]
+    else:
+        # A threshold above is what a forger wants; the rest makes it pass, or not.
+        if kind > 6 and "threshold" in rows[-1][1]:
+            rows[-1][1]["threshold"] += rng.choice((1, 1, 2, 5, 20))
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            _damage(rng.choice(rows)[1], rng)
+    return [Step(rule=rule, data=data) for rule, data in rows]
+
+
+def _damage(data: dict[str, Any], rng: random.Random) -> None:
+    if not data:
+        return
+    name = rng.choice(sorted(data))
+    value = data[name]
+    if isinstance(value, bool):
+        data[name] = not value
+    elif isinstance(value, int):
+        data[name] = _other(value, rng)
+    else:
+        row = rng.choice(value) if value and isinstance(value[0], list) else value
+        at = rng.randrange(len(row)) if row else 0
+        kind = rng.randrange(4)
+        if not row or kind == 0:
+            row.insert(at, rng.randrange(8))
+        elif kind == 1:
+            del row[at]
+        elif isinstance(row[at], int):
+            row[at] = _other(row[at], rng)
+
+
+def _other(value: int, rng: random.Random) -> int:
+    return rng.choice((value + 1, value - 1, 2 * value, -value, 0, 1, value + rng.randint(-20, 20), 1 << 62))
