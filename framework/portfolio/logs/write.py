@@ -161,6 +161,9 @@ def _numbering(instance: Instance) -> IntArray:
 def _last_step(certificate: Certificate, number: IntArray) -> Step | None:
     """Return the step that a certificate is; None for kinds without a rule."""
     data = certificate.data
+    if not any(data.get("tree", data.get("trees", [1]))):
+        # Stage windows alone refute it: they have no rule.
+        return None
     match certificate.kind:
         case "simple":
             return None if data else Step(rule="simple")

@@ -1,0 +1,61 @@
+"""Certificates of formulations become steps that prove as much, on whatever instance they speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from framework.bounds import Certificate, Soundness
+from framework.model.instance import Instance
+from framework.model.problem import Problem
+from framework.portfolio.context.local import run_entry
+from framework.portfolio.logs.write import _Writer
+from framework.portfolio.records import BoundRecord
+from framework.proof.check import proven_by
+from framework.proof.problem import RefusedError, plain_problem
+from framework.registry import load_plugins, registry
+from framework.structure.reduction.dominance import reduce_exact
+from tests.proof.cases import drawn_problems
+
+
+def posed(instance: Instance) -> Iterator[Instance]:
+    """Yield the instances that entries are given: all relaxations of an instance, and of its reduction."""
+    for reduced in (instance, reduce_exact(instance)):
+        yield from (reduced, reduced.charged(), reduced.charged().without_worksets())
+
+
+def steps_of(problem: Problem, certificate: Certificate | None, ticks: int, source: str) -> int:
+    """Return what the steps prove that are written for a bound."""
+    record = BoundRecord(
+        source=source, value=0.0, ticks=ticks, soundness=Soundness.EXACT, seconds=0.0, certificate=certificate
+    )
+    steps = _Writer(problem.instance, {}).steps_of(record)
+    assert steps is not None
+    return proven_by(plain_problem(problem.instance, problem.stages), steps)
+
+
+@pytest.mark.parametrize("entry", ["simple", "packing", "anchored-cut", "stage-cover", "counting"])
+def test_a_certificate_becomes_steps_that_prove_as_much(entry: str) -> None:
+    load_plugins()
+    written = refused = 0
+    for problem, _, optimum in drawn_problems(9, first=300):
+        for instance in posed(problem.instance):
+            outcome, _ = run_entry(registry.create(entry), problem.on(instance))
+            if outcome.dual is None or outcome.dual.certificate is None:
+                continue
+            try:
+                proven = steps_of(problem, outcome.dual.certificate, outcome.dual.value, entry)
+            except RefusedError:
+                # A leaf that holds by stage windows alone, which have no rule.
+                assert entry in ("stage-cover", "counting")
+                refused += 1
+                continue
+            assert outcome.dual.value <= proven <= optimum
+            written += 1
+    assert written > 10 * refused
+
+
+def test_any_bound_of_a_narrow_graph_becomes_an_ideal_program() -> None:
+    for problem, _, optimum in drawn_problems(6, first=300):
+        assert steps_of(problem, None, optimum, "fixing") == optimum
