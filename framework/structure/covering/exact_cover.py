@@ -27,9 +27,9 @@ from framework.structure.poset.closure import BoolArray, Closure, pack_sets
 from framework.structure.pricing.network import RoleArray
 
 _STEPS_A_CALL = 20_000_000
-"""Candidates looked at in one kernel call: some hundredths of a second."""
+"""Candidates, and members of candidates, looked at in one kernel call: some hundredths of a second."""
 DEPTH, STEPS = range(2)
-"""Counters of a search: sets chosen, and candidates looked at in this call."""
+"""Counters of a search: sets chosen, and candidates and members looked at in this call."""
 
 
 class _Status(IntEnum):
@@ -192,7 +192,7 @@ def _choose_node(sets: _Sets, state: _State, depth: int) -> bool:
         candidate = state.candidates[depth, i]
         for e in range(sets.ptr[candidate], sets.ptr[candidate + 1]):
             holders[sets.nodes[e]] += 1
-    state.counters[STEPS] += state.counts[depth]
+        state.counters[STEPS] += sets.ptr[candidate + 1] - sets.ptr[candidate]
     best = -1
     for v in range(len(holders)):
         covered = False
