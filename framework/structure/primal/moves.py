@@ -20,7 +20,7 @@ class Nodes(NamedTuple):
 
     Where stages are unequal, costs have a row for each kind of device, and `device` is the kind of each stage. Kernels
     are compiled once for either shape (see `_priced`), so that equal stages pay nothing. `worksets` are the distinct
-    working sets that a hard limit counts, ascending, `working_cost` what they take of the capacity, and `level` says
+    working sets, ascending, ``[sets, 2]``: what a hard limit counts, and what they take of the capacity; `level` says
     which of them each node has. The first is that of a stage without nodes: 0.
     """
 
@@ -45,15 +45,14 @@ class Nodes(NamedTuple):
     shared_sizes: IntArray
     level: IntArray
     worksets: IntArray
-    working_cost: IntArray
 
 
 class Walk(NamedTuple):
     """The partition the walk stands at.
 
     Stage per node, consumers per tensor and stage, users per shared parameter and stage, what stages cost, their
-    parameters less the capacity, what they hold without their working sets less the limit; if working sets differ,
-    nodes per working set and stage, and the largest one of each stage.
+    parameters and largest working cost less the capacity, what they hold without their working sets less the limit; if
+    working sets differ, nodes per working set and stage, and the largest one of each stage.
     """
 
     stage: IntArray
@@ -110,8 +109,7 @@ def nodes_of(problem: Problem) -> Nodes:
         shared_cost=costs.shared_cost,
         shared_sizes=np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes,
         level=level.reshape(-1)[1:].astype(np.int64),
-        worksets=np.ascontiguousarray(sets[:, 0]),
-        working_cost=np.ascontiguousarray(sets[:, 1]),
+        worksets=sets,
     )
 
 
@@ -148,6 +146,7 @@ def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -
     if len(nodes.worksets) > 1:
         np.add.at(walk.levels, (nodes.level, walk.stage), 1)
         np.maximum.at(walk.highest, walk.stage, nodes.level)
+        walk.excess[:] += nodes.worksets[walk.highest, 1]
     walk.users[:] = 0
     np.add.at(walk.users, (shared.pins, walk.stage[shared.users]), 1)
     walk.counts[:] = 0
@@ -185,15 +184,9 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
             walk.beyond_limit[b] += nodes.shared_sizes[q]
         walk.users[q, b] += 1
     if len(nodes.worksets) > 1:
-        working = nodes.working_cost
-        from_a -= max(0, excess[a] + working[walk.highest[a]])
-        to_b -= max(0, excess[b] + working[walk.highest[b]])
-        _move_workset(nodes.level[v], a, b, walk)
-        from_a += max(0, excess[a] - less + working[walk.highest[a]])
-        to_b += max(0, excess[b] + more + working[walk.highest[b]])
-    else:
-        from_a += max(0, excess[a] - less) - max(0, excess[a])
-        to_b += max(0, excess[b] + more) - max(0, excess[b])
+        _move_workset(nodes.level[v], a, b, nodes.worksets, walk)
+    from_a += max(0, excess[a] - less) - max(0, excess[a])
+    to_b += max(0, excess[b] + more) - max(0, excess[b])
     excess[a] -= less
     excess[b] += more
     for i in range(nodes.in_ptr[v], nodes.in_ptr[v + 1]):
@@ -228,14 +221,20 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
     stage[v] = b
 
 
-@inlined_kernel
-def _move_workset(level: int, a: int, b: int, walk: Walk) -> None:
-    levels, highest = walk.levels, walk.highest
+@kernel
+def _move_workset(level: int, a: int, b: int, worksets: IntArray, walk: Walk) -> None:
+    """Move a working set from stage a to b; a function of its own, as few instances call it."""
+    levels, highest, excess, cost = walk.levels, walk.highest, walk.excess, walk.cost
     levels[level, a] -= 1
     levels[level, b] += 1
-    highest[b] = max(highest[b], level)
-    while highest[a] > 0 and levels[highest[a], a] == 0:
-        highest[a] -= 1
+    for stage in (a, b):
+        before = highest[stage]
+        highest[stage] = max(before, level) if stage == b else before
+        while highest[stage] > 0 and levels[highest[stage], stage] == 0:
+            highest[stage] -= 1
+        beyond = excess[stage] + worksets[highest[stage], 1] - worksets[before, 1]
+        cost[stage] += max(0, beyond) - max(0, excess[stage])
+        excess[stage] = beyond
 
 
 @inlined_kernel
@@ -244,7 +243,7 @@ def obeys_limit(b: int, nodes: Nodes, walk: Walk) -> bool:
 
     A stage without nodes holds nothing beside what is reserved there.
     """
-    return bool(walk.beyond_limit[b] + nodes.worksets[walk.highest[b]] <= 0)
+    return bool(walk.beyond_limit[b] + nodes.worksets[walk.highest[b], 0] <= 0)
 
 
 @kernel
