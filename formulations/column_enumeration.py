@@ -29,12 +29,14 @@ from typing import TYPE_CHECKING, Any
 from framework.bounds import Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
+from framework.model.pricing import price
 from framework.model.problem import Problem, bottleneck
 from framework.portfolio.context.destructive_bound import DestructiveBound
 from framework.portfolio.context.latest import Latest
 from framework.portfolio.context.step_rules import EffortSteps, Span
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.testbed.random_graphs import regal_graph
 
 if TYPE_CHECKING:
     from framework.structure.covering.farley import StageCover
@@ -130,6 +132,10 @@ class ColumnEnumeration:
             return self._decide(cover, threshold, self.max_effort, context, {})
         except OutOfTimeError:
             return Undecided(reason="out of time")
+
+    def examples(self) -> tuple[Problem, ...]:
+        """A random graph that prices alone do not close: its stages are enumerated and put together."""
+        return (Problem(instance=price(regal_graph("ws", 18, 1)), stages=3),)
 
     def _decide(
         self, cover: StageCover, threshold: int, effort: int, context: Context, details: dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from framework.bounds import Reason, Soundness
-from framework.contracts import Refuted, Satisfied, Undecided
+from framework.contracts import HasExamples, Refuted, Satisfied, Undecided
 from framework.errors import UserError
 from framework.model.pricing import price
 from framework.model.problem import Problem, bottleneck
@@ -78,3 +78,11 @@ def test_without_room_it_proves_less_and_nothing_false(limit: str) -> None:
         _, board = run_entry(registry.create(f"column-enumeration:{limit}"), problem)
         optimum = brute_force_optimum(problem)
         assert board.interval.dual is None or board.interval.dual <= optimum
+
+
+def test_the_kernels_of_the_enumeration_are_compiled_beforehand() -> None:
+    entry = registry.create("column-enumeration")
+    assert isinstance(entry, HasExamples)
+    for problem in entry.examples():
+        outcome, _ = run_entry(entry, problem)
+        assert outcome.details["stages"] > 0
