@@ -81,8 +81,8 @@ def test_without_room_it_proves_less_and_nothing_false(limit: str) -> None:
 
 
 def test_the_kernels_of_the_enumeration_are_compiled_beforehand() -> None:
-    entry = registry.create("column-enumeration")
-    assert isinstance(entry, HasExamples)
-    for problem in entry.examples():
-        outcome, _ = run_entry(entry, problem)
+    examples = registry.create("column-enumeration")
+    assert isinstance(examples, HasExamples)
+    for problem in examples.examples():
+        outcome, _ = run_entry(registry.create("column-enumeration"), problem)
         assert outcome.details["stages"] > 0
