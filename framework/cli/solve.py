@@ -15,6 +15,7 @@ from framework.cli import options as opt
 from framework.cli.graph_options import GraphOptions, choose_stages
 from framework.errors import UserError
 from framework.output_files import is_special
+from framework.report.escape import terminal
 
 if TYPE_CHECKING:
     from framework.model.graph import ModelGraph
@@ -234,7 +235,7 @@ def _write_proof(result: Result, model: ModelGraph, path: Path, *, quiet: bool) 
     write_log(log, path)
     if log.bound < (result.dual_ticks or 0) and not quiet:
         less = f"the log proves {log.bound} ticks, less than the {result.dual_ticks} of the result"
-        typer.echo(f"{path}: {less}, which no rule of logs covers yet", err=True)
+        typer.echo(terminal(f"{path}: {less}, which no rule of logs covers yet"), err=True)
 
 
 def _numbered(path: Path, k: int, runs: int) -> Path:
