@@ -12,6 +12,7 @@ import typer
 from framework.cli import options as opt
 from framework.cli.graph_options import read_input
 from framework.errors import UserError
+from framework.report.escape import terminal
 
 
 def command(
@@ -57,7 +58,7 @@ def command(
         kv_tokens=int(origin.get("kv_tokens", 0)),
         plugin_files=plugins,
     )
-    logged, steps = [], ""
+    logged, steps = [], list[str]()
     if proof is not None:
         from framework.portfolio.logs.read import logged_proof
         from framework.portfolio.reading import as_result
@@ -65,13 +66,13 @@ def command(
         from framework.proof.words import lines
 
         checked, replayed = logged_proof(read_log(proof), as_result(document, str(result_file)), model)
-        logged, steps = [checked], "\n".join(lines(replayed))
+        logged, steps = [checked], lines(replayed)
     found = verify_document(document, model, logged)
     if json_output:
         typer.echo(json.dumps([check.as_dict() for check in found.checks], indent=1))
     else:
-        if steps:
-            typer.echo(steps)
+        for line in steps:
+            typer.echo(terminal(line))
         print_verification(found)
     if found.failed:
         raise typer.Exit(1)
