@@ -161,7 +161,7 @@ def compiled() -> Callable[..., int] | None:
         from numba import njit
     except ImportError:
         return None
-    function: Callable[..., int] = njit(cache=True)(extend)
+    function: Callable[..., int] = njit()(extend)
     return function
 
 
