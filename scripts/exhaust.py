@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain, repeat
 from multiprocessing import get_context
@@ -30,7 +30,9 @@ from rich.progress import track
 from rich.table import Table
 
 from framework.contracts import Feature
+from framework.model.problem import Problem
 from framework.registry import EntrySpec, Kind, load_plugins, registry
+from framework.testing import wide_costs
 from framework.testing.conformance import assert_bounds_hold, assert_true
 from framework.testing.instances import (
     random_limited_problem,
@@ -44,6 +46,18 @@ from framework.testing.wide_costs import assert_true_in_units
 
 BATCH = 25
 
+DRAWN: dict[str, Callable[[int], Problem]] = {
+    "limited": random_limited_problem,
+    "shared": random_shared_problem,
+    "memory": random_memory_problem,
+    "worksets": random_workset_problem,
+    "unequal": random_unequal_problem,
+}
+"""What draws a problem in ticks, by option."""
+
+IN_UNITS: dict[str, wide_costs.Kind] = {"wide": "priced", "physical": "physical", "devices": "devices"}
+"""What a graph in units of its own carries, by option."""
+
 
 def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float, list[str]]:
     """Return the entry, the number of problems, the seconds they took, and every false claim."""
@@ -52,27 +66,11 @@ def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float,
     started, faults = time.monotonic(), []
     for seed in seeds:
         try:
-            if kind == "wide":
-                assert_true_in_units(entry, seed)
-            elif kind == "physical":
-                assert_true_in_units(entry, seed, kind="physical")
-            elif kind == "devices":
-                assert_true_in_units(entry, seed, kind="devices")
-            elif kind == "limited":
-                label = f"random_limited_problem({seed})"
-                assert_bounds_hold(entry, random_limited_problem(seed), label=label, seed=seed)
-            elif kind == "shared":
-                label = f"random_shared_problem({seed})"
-                assert_bounds_hold(entry, random_shared_problem(seed), label=label, seed=seed)
-            elif kind == "worksets":
-                label = f"random_workset_problem({seed})"
-                assert_bounds_hold(entry, random_workset_problem(seed), label=label, seed=seed)
-            elif kind == "unequal":
-                label = f"random_unequal_problem({seed})"
-                assert_bounds_hold(entry, random_unequal_problem(seed), label=label, seed=seed)
-            elif kind == "memory":
-                label = f"random_memory_problem({seed})"
-                assert_bounds_hold(entry, random_memory_problem(seed), label=label, seed=seed)
+            if kind in IN_UNITS:
+                assert_true_in_units(entry, seed, kind=IN_UNITS[kind])
+            elif kind in DRAWN:
+                label = f"{DRAWN[kind].__name__}({seed})"
+                assert_bounds_hold(entry, DRAWN[kind](seed), label=label, seed=seed)
             else:
                 assert_true(entry, random_problem(seed), exact=exact, label=f"random_problem({seed})", seed=seed)
         except AssertionError as error:
@@ -87,7 +85,7 @@ def main() -> int:
     parser.add_argument("--entry", action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     which_problems = parser.add_mutually_exclusive_group()
-    for name in ("limited", "shared", "memory", "worksets", "unequal", "wide", "physical", "devices"):
+    for name in (*DRAWN, *IN_UNITS):
         which_problems.add_argument(f"--{name}", action="store_const", const=name, dest="kind", default="plain")
     options = parser.parse_args()
     load_plugins()

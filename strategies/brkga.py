@@ -1,4 +1,4 @@
-"""`brkga`: the paper's biased random-key genetic algorithm over topological orders.
+"""`brkga`: a biased random-key genetic algorithm over topological orders, as in Archer et al. (ICML 2024).
 
 An individual is one random key per node. It is decoded by always placing the ready node with the smallest key
 (`framework.structure.poset.topological_orders.orders_of_keys`) and slicing that order optimally

@@ -1,4 +1,4 @@
-"""Shared by `annealing` and `multilevel`: the starting partition, a cooling schedule, the partitions it yields."""
+"""Simulated annealing as `annealing` and `multilevel` run it: start, cooling schedule, and the partitions it yields."""
 
 from __future__ import annotations
 

@@ -37,6 +37,22 @@ def ranks(order: IntArray) -> IntArray:
     return rank
 
 
+def sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
+    """Return the sum of the values of each key, ``[n]``."""
+    sums = np.zeros(n, np.int64)
+    np.add.at(sums, keys, values)
+    return sums
+
+
+def largest_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
+    """Return the largest value of each key, ``[n]``, 0 for a key without any; nothing where there are no values."""
+    if not len(values):
+        return values
+    largest = np.zeros(n, np.int64)
+    np.maximum.at(largest, keys, values)
+    return largest
+
+
 def merge_equal_tensors(
     producer: IntArray, consumer_ptr: IntArray, consumers: IntArray, tensor_cost: IntArray
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:

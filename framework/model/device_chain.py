@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -151,7 +151,6 @@ def read_devices(fields: Fields) -> Devices:
     return chain
 
 
-def any_device(devices: Devices | None, holds: Callable[[Device], bool]) -> bool:
-    """Whether something holds of one of the devices."""
-    kinds = () if devices is None else devices.kinds if isinstance(devices, DeviceChain) else (devices,)
-    return any(map(holds, kinds))
+def kinds_of(devices: Devices) -> tuple[Device, ...]:
+    """Return the different devices, in the order in which they come."""
+    return devices.kinds if isinstance(devices, DeviceChain) else (devices,)

@@ -168,12 +168,17 @@ class Instance:
 
     def uniform(self) -> Instance:
         """Return the relaxation in which all stages are the same (`framework.model.unequal`)."""
-        limit = self.stage_limit
-        if limit is not None and len(limit.reserved):
-            limit = replace(limit, reserved=limit.reserved[:0])
-        elif self.unequal is None:
+        if self.is_uniform:
             return self
+        limit = self.stage_limit
+        if limit is not None:
+            limit = replace(limit, reserved=limit.reserved[:0])
         return replace(self, unequal=None, stage_limit=limit)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all stages are the same: in what they cost, and in what they may hold."""
+        return self.unequal is None and (self.stage_limit is None or not len(self.stage_limit.reserved))
 
     def on_each_device(self) -> Sequence[Instance]:
         """Return the instance as every kind of device prices it; itself where all stages are the same."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.errors import UserError
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, largest_by, sum_by
 from framework.model.instance import MAX_STAGES, Instance
 from framework.model.topology import Topology
 from framework.model.unequal import UnequalStages
@@ -217,13 +217,13 @@ def stage_costs(problem: Problem, partition: Partition) -> StageCosts:
     cut = cut_tensors(topology, stage, k)
     if instance.unequal is not None:
         return _unequal_costs(instance, instance.unequal, stage, cut)
-    held = _sum_by(stage, instance.parameter_cost, k) + instance.shared.sums(instance.shared_cost, stage, k)
+    held = sum_by(stage, instance.parameter_cost, k) + instance.shared.sums(instance.shared_cost, stage, k)
     if len(instance.working_cost):
-        held += _largest_by(stage, instance.working_cost, k)
+        held += largest_by(stage, instance.working_cost, k)
     return StageCosts(
-        work=_sum_by(stage, instance.work, k),
-        inbound=_sum_by(cut.stage, instance.tensor_cost[cut.tensor], k),
-        outbound=_sum_by(cut.home, instance.tensor_cost[cut.leaving], k),
+        work=sum_by(stage, instance.work, k),
+        inbound=sum_by(cut.stage, instance.tensor_cost[cut.tensor], k),
+        outbound=sum_by(cut.home, instance.tensor_cost[cut.leaving], k),
         overflow=np.maximum(held - instance.capacity, 0),
     )
 
@@ -233,12 +233,12 @@ def _unequal_costs(instance: Instance, unequal: UnequalStages, stage: IntArray, 
     k, kind = unequal.stages, unequal.device
     nodes = np.arange(instance.n)
     parameter, holder = instance.shared.held(stage)
-    parameters = _sum_by(stage, unequal.parameter_cost[kind[stage], nodes], k)
-    parameters += _sum_by(holder, unequal.shared_cost[kind[holder], parameter], k)
+    parameters = sum_by(stage, unequal.parameter_cost[kind[stage], nodes], k)
+    parameters += sum_by(holder, unequal.shared_cost[kind[holder], parameter], k)
     return StageCosts(
-        work=_sum_by(stage, unequal.work[kind[stage], nodes], k),
-        inbound=_sum_by(cut.stage, unequal.tensor_cost[kind[cut.stage], cut.tensor], k),
-        outbound=_sum_by(cut.home, unequal.tensor_cost[kind[cut.home], cut.leaving], k),
+        work=sum_by(stage, unequal.work[kind[stage], nodes], k),
+        inbound=sum_by(cut.stage, unequal.tensor_cost[kind[cut.stage], cut.tensor], k),
+        outbound=sum_by(cut.home, unequal.tensor_cost[kind[cut.home], cut.leaving], k),
         overflow=np.maximum(parameters - unequal.capacity[kind], 0),
     )
 
@@ -260,9 +260,9 @@ def check_limit(problem: Problem, partition: Partition) -> None:
     if limit is None:
         return
     stage = np.asarray(partition.stage_of, np.int64)
-    held = _sum_by(stage, limit.sizes, problem.stages)
+    held = sum_by(stage, limit.sizes, problem.stages)
     held += problem.instance.shared.sums(limit.shared_sizes, stage, problem.stages)
-    held += _largest_by(stage, limit.worksets, problem.stages)
+    held += largest_by(stage, limit.worksets, problem.stages)
     if len(limit.reserved):
         held += limit.reserved
     fullest = int(held.argmax())
@@ -279,16 +279,3 @@ def obeys(problem: Problem, partition: Partition) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _largest_by(keys: IntArray, values: IntArray, k: int) -> IntArray:
-    """Return the largest value of each key, ``[k]``; 0 where there is none."""
-    largest = np.zeros(k, np.int64)
-    np.maximum.at(largest, keys, values)
-    return largest
-
-
-def _sum_by(keys: IntArray, values: IntArray, k: int) -> IntArray:
-    sums = np.zeros(k, np.int64)
-    np.add.at(sums, keys, values)
-    return sums

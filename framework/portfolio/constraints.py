@@ -24,7 +24,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import Fields, shown
 from framework.model.arrays import IntArray, find_root
-from framework.model.device_chain import Devices, any_device, device_of_stage
+from framework.model.device_chain import Devices, device_of_stage, kinds_of
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.memory import node_memory
@@ -202,9 +202,8 @@ def memory_limits(constraints: Constraints, device: Devices | None, stages: int)
 
 def obeyed(constraints: Constraints, device: Devices | None) -> str:
     """Name what partitions have to obey, for sentences such as "no partition obeys ..."."""
-    of_devices = (
-        "the memory limits of the devices" if any_device(device, lambda kind: kind.memory_limit is not None) else ""
-    )
+    limited = device is not None and any(kind.memory_limit is not None for kind in kinds_of(device))
+    of_devices = "the memory limits of the devices" if limited else ""
     return " and ".join(part for part in (str(constraints), of_devices) if part)
 
 

@@ -1,4 +1,4 @@
-"""The process that executes runs, one after the other: ``python -m framework.study.host``.
+"""The process that executes runs of a study, one after the other: ``python -m framework.study.host``.
 
 With ``--warm`` it compiles every kernel before it says that it is ready, so that no run's budget is spent on that.
 

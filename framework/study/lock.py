@@ -1,4 +1,4 @@
-"""One writer a store: a lock that dies with its holder, however that ends."""
+"""A lock that lets one process at a time write the store of a study; it ends with that process, however that ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: one SQLite file in WAL mode, written by one process, read by any number of others meanwhile.
+"""The store of a study: one SQLite file (WAL mode), written by one process and read by others meanwhile.
 
 Every run is one transaction, forced to disk before the next begins, so that there is no moment at which a crash
 leaves half a run. A small reserve file beside the store is given up when the disk is full, so that what had been

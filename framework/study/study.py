@@ -1,4 +1,4 @@
-"""The study loop: what is not yet in the store goes to an executor, and what comes back goes into the store."""
+"""The loop that runs a study: runs without a stored result go to an executor, and their results into the store."""
 
 from __future__ import annotations
 

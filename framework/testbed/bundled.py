@@ -1,4 +1,4 @@
-"""Where the graphs lie that come with the package; `framework.testbed.catalogue` says what they are."""
+"""Names and paths of the graph files that come with the package; `framework.testbed.catalogue` says what they are."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from framework.model.device import Device
-from framework.model.device_chain import DeviceChain, Devices
+from framework.model.device_chain import DeviceChain, Devices, kinds_of
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import Instance
 from framework.model.problem import Problem
@@ -100,7 +100,7 @@ def fraction_optimum(
     device
         What prices a graph of FLOPs and bytes: one device, or one for each stage.
     """
-    kinds = device.kinds if isinstance(device, DeviceChain) else (device,)
+    kinds = (None,) if device is None else kinds_of(device)
     priced = [partial(_fraction_cost, graph, rational_costs(graph, read, kind)) for kind in kinds]
     kind_of_stage = device.kind_of_stage if isinstance(device, DeviceChain) else [0] * stages
     best = _best_chain(graph.topology, [priced[kind] for kind in kind_of_stage])

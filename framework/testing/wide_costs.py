@@ -12,7 +12,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.model.arrays import IntArray
 from framework.model.device import Device
-from framework.model.device_chain import DeviceChain, Devices, chain_of
+from framework.model.device_chain import Devices, chain_of, kinds_of
 from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.pricing import quantise
@@ -224,7 +224,7 @@ def _drawn(seed: int, kind: Kind) -> tuple[ModelGraph, Devices | None, int]:
 def _cuts_a_dear_tensor(graph: ModelGraph, device: Devices | None, stage_of: IntArray) -> bool:
     """Whether a partition cuts a tensor that costs more than all work and parameters, on some device."""
     cut = cut_tensors(graph.topology, stage_of, int(stage_of.max()) + 1)
-    for kind in device.kinds if isinstance(device, DeviceChain) else (device,):
+    for kind in (None,) if device is None else kinds_of(device):
         costs = rational_costs(graph, Fraction, kind)
         everything = sum([*costs.work, *costs.parameters, *costs.shared, *costs.working], Fraction(0))
         if any(costs.sent[t] > everything / 2 for t in cut.leaving.tolist()):

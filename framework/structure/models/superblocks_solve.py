@@ -180,7 +180,7 @@ def partition_of_groups(problem: Problem, groups: NDArray[np.int64], *, upper: i
     except ValueError:
         # Out of range only for joined groups; backwards only beyond the solver's tolerance.
         pass
-    if problem.uniform() is not problem:
+    if not problem.instance.is_uniform:
         return None
     top = problem.instance.topology
     producer = np.repeat(top.producer, np.diff(top.consumer_ptr))

@@ -59,7 +59,7 @@ def balanced_partition(problem: Problem) -> Partition:
     spread = Partition(stage_of=np.maximum.accumulate(stages))
     candidates = [together, spread]
     if instance.stage_limit is not None:
-        candidates += _filled_each(problem) if problem.uniform() is not problem else _filled(instance, k)
+        candidates += _filled(instance, k) if instance.is_uniform else _filled_each(problem)
         candidates = [partition for partition in candidates if obeys(problem, partition)] or candidates
     return min(candidates, key=lambda partition: bottleneck(problem, partition))
 

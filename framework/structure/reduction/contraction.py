@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from framework.model.arrays import IntArray, merge_equal_tensors, ranks, row_pointers
+from framework.model.arrays import IntArray, largest_by, merge_equal_tensors, ranks, row_pointers, sum_by
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.shared import rename_users
@@ -52,14 +52,14 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     renamed = rename_users(instance.shared, node_of_input, n, instance.shared_cost, sizes)
     if limit is not None:
         limit = StageLimit(
-            sizes=_sum_by(node_of_input, limit.sizes, n) + renamed.private[1],
+            sizes=sum_by(node_of_input, limit.sizes, n) + renamed.private[1],
             limit=limit.limit,
             anchors=node_of_input[limit.anchors],
             shared_sizes=renamed.sizes[1],
-            worksets=_largest_by(node_of_input, limit.worksets, n),
+            worksets=largest_by(node_of_input, limit.worksets, n),
             reserved=limit.reserved,
         )
-    work = _sum_by(node_of_input, instance.work, n)
+    work = sum_by(node_of_input, instance.work, n)
     if unequal is not None:
         unequal = _contract_unequal(instance, unequal, costs, node_of_input, n)
         # Never below the sum of the cheapest: a group is on one device.
@@ -67,7 +67,7 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     return replace(
         instance,
         work=work,
-        parameter_cost=_sum_by(node_of_input, instance.parameter_cost, n) + renamed.private[0],
+        parameter_cost=sum_by(node_of_input, instance.parameter_cost, n) + renamed.private[0],
         shared=renamed.shared,
         shared_cost=renamed.sizes[0],
         tensor_cost=costs.min(0),
@@ -75,7 +75,7 @@ def contract(instance: Instance, group: IntArray) -> Instance:
         node_of_input=node_of_input,
         stage_limit=limit,
         unequal=unequal,
-        working_cost=_largest_by(node_of_input, instance.working_cost, n),
+        working_cost=largest_by(node_of_input, instance.working_cost, n),
     )
 
 
@@ -83,10 +83,10 @@ def _contract_unequal(
     instance: Instance, unequal: UnequalStages, tensor_cost: IntArray, node_of_input: IntArray, n: int
 ) -> UnequalStages:
     renamed = rename_users(instance.shared, node_of_input, n, *unequal.shared_cost)
-    parameters = [_sum_by(node_of_input, own, n) for own in unequal.parameter_cost]
+    parameters = [sum_by(node_of_input, own, n) for own in unequal.parameter_cost]
     return replace(
         unequal,
-        work=np.stack([_sum_by(node_of_input, work, n) for work in unequal.work]),
+        work=np.stack([sum_by(node_of_input, work, n) for work in unequal.work]),
         parameter_cost=np.stack(parameters) + np.stack(renamed.private),
         tensor_cost=tensor_cost,
         shared_cost=np.stack(renamed.sizes),
@@ -177,21 +177,6 @@ def _necessary_dependencies(n: int, arcs: IntArray, free: BoolArray) -> IntArray
     every = np.union1d(paid, wanted)
     redundant = redundant_arcs(n, row_pointers(every // n, n), every % n)
     return wanted[~redundant[np.searchsorted(every, wanted)]]
-
-
-def _largest_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
-    """Return the largest value of each key, ``[n]``; nothing where there are no values."""
-    if not len(values):
-        return values
-    largest = np.zeros(n, np.int64)
-    np.maximum.at(largest, keys, values)
-    return largest
-
-
-def _sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
-    sums = np.zeros(n, np.int64)
-    np.add.at(sums, keys, values)
-    return sums
 
 
 @allocating_kernel

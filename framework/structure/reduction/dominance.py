@@ -200,11 +200,12 @@ def _reduce(
 
 def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tuple[IntArray, IntArray, IntArray]:
     """Return the root each node ends at, the work to take away first, and where it moves (-1: it stays); ``[n]``."""
+    devices = instance.on_each_device()
     rows = [
         (row.work + row.parameter_cost, row.shared_cost)
         if row.can_overflow
         else (row.work, np.zeros_like(row.shared_cost))
-        for row in instance.on_each_device()
+        for row in devices
     ]
     load, shared_load = (np.stack(column) for column in zip(*rows, strict=True))
     if instance.stage_limit is not None:
@@ -217,7 +218,7 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     worksets = root * 0 if instance.stage_limit is None else instance.stage_limit.worksets
     working = instance.working_cost if instance.can_overflow and len(instance.working_cost) else root * 0
     nodes = _Nodes(load, slack, worksets, working, uses)
-    cost = np.stack([row.tensor_cost for row in instance.on_each_device()])
+    cost = np.stack([row.tensor_cost for row in devices])
     target = np.full(instance.n, -1, np.int64)
     _find_dominated(nodes, cost, instance.topology.arrays, redundant, root, lowered, target)
     return root, lowered, target
