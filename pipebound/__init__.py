@@ -18,6 +18,7 @@ from framework import __version__ as __version__
 if TYPE_CHECKING:
     from framework.api.compare import compare as compare
     from framework.api.graphs import from_torch as from_torch
+    from framework.api.judge import judge as judge
     from framework.api.progress import Progress as Progress
     from framework.api.recommend import recommend as recommend
     from framework.api.solve import solve as solve
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from framework.errors import UserError as UserError
     from framework.formats import read_graph as read_graph
     from framework.formats.networkx import from_networkx as from_networkx
+    from framework.layouts.judge import Judgement as Judgement
     from framework.model.device import Device as Device
     from framework.model.device import load_device as load_device
     from framework.model.device_chain import DeviceChain as DeviceChain
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "framework.api.compare": ("compare",),
     "framework.api.graphs": ("from_torch",),
+    "framework.api.judge": ("judge",),
     "framework.api.progress": ("Progress",),
     "framework.api.recommend": ("recommend",),
     "framework.api.solve": ("solve",),
@@ -82,6 +85,7 @@ _HOMES = {
     "framework.errors": ("UserError",),
     "framework.formats": ("read_graph",),
     "framework.formats.networkx": ("from_networkx",),
+    "framework.layouts.judge": ("Judgement",),
     "framework.model.device": ("Device", "load_device"),
     "framework.model.device_chain": ("DeviceChain", "load_devices"),
     "framework.model.graph": ("ModelGraph",),
@@ -97,7 +101,13 @@ _HOMES = {
     "framework.study.analysis.report": ("StudyReport",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_SHOW_THEMSELVES = ("framework.api.", "framework.portfolio.", "framework.deploy.", "framework.study.")
+_SHOW_THEMSELVES = (
+    "framework.api.",
+    "framework.portfolio.",
+    "framework.deploy.",
+    "framework.layouts.",
+    "framework.study.",
+)
 """Where the values come from whose looks `framework.report.views` knows."""
 
 __all__ = sorted(["__version__", *_HOME_OF])

@@ -15,6 +15,7 @@ LAYERS = [
     "framework.api",
     "framework.report",
     "framework.deploy",
+    "framework.layouts",
     "framework.testing",
     "framework.study",
     "framework.portfolio",
@@ -128,6 +129,13 @@ ROOMS: dict[str, list[str]] = {
     ],
     "framework.deploy.tuning": ["framework.deploy"],
     "framework.report.plots": ["framework.report.escape", "framework.report.numbers", "framework.report.tables"],
+    "framework.report.splits": [
+        "framework.report.console",
+        "framework.report.escape",
+        "framework.report.layout",
+        "framework.report.numbers",
+        "framework.report.tables",
+    ],
     "framework.report.study": ["framework.report"],
     "framework.formats.onnx": [
         "framework.formats.builder",

@@ -14,6 +14,7 @@ from framework.cli import (
     check,
     compare,
     inspect,
+    judge,
     listing,
     new,
     pipeline,
@@ -76,6 +77,7 @@ app.command("new")(new.command)
 app.command("list")(listing.command)
 app.command("inspect")(inspect.command)
 app.add_typer(testbed.app, name="testbed")
+app.command("judge")(judge.command)
 app.command("verify")(verify.command)
 app.command("profile")(profile.command)
 app.command("split")(split.command)

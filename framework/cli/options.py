@@ -99,6 +99,19 @@ MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory limit
 SameStageOption = Annotated[
     list[str] | None, typer.Option("--same-stage", help="Nodes that share a stage, A,B,... or a JSON list; repeatable.")
 ]
+WholeModulesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--whole-modules", help="Modules that stay in one stage, by a pattern of their paths: layers.*; repeatable."
+    ),
+]
+LayersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layers",
+        help="Modules that are layers, by a pattern of their paths; repeatable. Default: elements of lists.",
+    ),
+]
 NoCutOption = Annotated[
     list[str] | None, typer.Option("--no-cut", help="A node whose results may not leave its stage; repeatable.")
 ]
@@ -201,6 +214,7 @@ def read_constraints(
     path: str,
     *,
     same_stage: list[str] | None = None,
+    whole_modules: list[str] | None = None,
     no_cut: list[str] | None = None,
     keep_fused: bool = False,
     pins: list[str] | None = None,
@@ -219,6 +233,7 @@ def read_constraints(
         groups += fused_groups(path)
     return Constraints(
         same_stage=groups,
+        whole_modules=tuple(whole_modules or ()),
         no_cut=tuple(no_cut or ()),
         pins=tuple(_parse_pin(text) for text in pins or []),
         memory_limit=None if memory_limit is None else _parse_limit(memory_limit),

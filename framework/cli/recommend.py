@@ -32,6 +32,7 @@ def command(
     drop_unused: opt.DropUnusedOption = False,
     kv_tokens: opt.KvTokensOption = None,
     keep_fused: opt.KeepFusedOption = False,
+    whole_modules: opt.WholeModulesOption = None,
     pin: opt.PinOption = None,
     memory_limit: opt.MemoryLimitOption = None,
     seed: opt.SeedOption = 0,
@@ -80,7 +81,9 @@ def command(
         memory_bytes=opt.memory_bytes(memory),
         plugin_files=plugins,
     )
-    constraints = opt.read_constraints(graph, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit)
+    constraints = opt.read_constraints(
+        graph, keep_fused=keep_fused, whole_modules=whole_modules, pins=pin, memory_limit=memory_limit
+    )
     with Interrupt().watch(from_begin=True) as interrupt:
         found = survey(
             model,

@@ -51,6 +51,7 @@ def command(
     memory: opt.MemoryOption = None,
     presolve: opt.PresolveOption = True,
     same_stage: opt.SameStageOption = None,
+    whole_modules: opt.WholeModulesOption = None,
     no_cut: opt.NoCutOption = None,
     pin: opt.PinOption = None,
     memory_limit: opt.MemoryLimitOption = None,
@@ -93,7 +94,13 @@ def command(
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     constraints = opt.read_constraints(
-        graph, same_stage=same_stage, no_cut=no_cut, keep_fused=keep_fused, pins=pin, memory_limit=memory_limit
+        graph,
+        same_stage=same_stage,
+        whole_modules=whole_modules,
+        no_cut=no_cut,
+        keep_fused=keep_fused,
+        pins=pin,
+        memory_limit=memory_limit,
     )
     task = _Task(
         model=model,

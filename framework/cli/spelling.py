@@ -21,6 +21,7 @@ OPTIONS = {
     "graph": "--graph",
     "jobs": "--jobs",
     "kv_tokens": "--kv-tokens",
+    "layers": "--layers",
     "link_latency": "--link-latency",
     "memory_limit": "--memory-limit",
     "model": "--model",
@@ -35,6 +36,7 @@ OPTIONS = {
     "subset": "--subset",
     "training": "--training",
     "warm_up": "--warm-up",
+    "whole_modules": "--whole-modules",
 }
 """The option that stands for each argument."""
 

@@ -1,9 +1,9 @@
 """What a user fixes of a partition beforehand.
 
-Nodes that share a stage, and nodes whose results must not be cut: both say that certain nodes are in one stage, so both
-are contractions of the instance, made before presolve. The partitions of the contracted instance are exactly the ones
-that obey, at the same cost (`framework.structure.reduction.contraction`). Every formulation therefore honours them
-without knowing of them, and every dual bound is one of the constrained problem.
+Nodes that share a stage, nodes whose results must not be cut, and modules that stay whole: all say that certain nodes
+are in one stage, so all are contractions of the instance, made before presolve. The partitions of the contracted
+instance are exactly the ones that obey, at the same cost (`framework.structure.reduction.contraction`). Every
+formulation therefore honours them without knowing of them, and every dual bound is one of the constrained problem.
 
 Nodes pinned to stages, and a limit on the memory of a stage: hard limits of the instance
 (`framework.structure.reduction.hard_limits`). Entries with `Feature.LIMITS` keep to them; the others bound a
@@ -28,6 +28,7 @@ from framework.model.device_chain import Devices, device_of_stage, kinds_of
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.memory import node_memory
+from framework.model.module_paths import matching_modules, module_paths
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.shared import rename_users
 from framework.wording import counted
@@ -53,6 +54,9 @@ class Constraints:
     ----------
     same_stage
         Sets of nodes that share a stage; nodes on paths between them are then in it too.
+    whole_modules
+        Patterns of module paths, ``layers.*``: the nodes that ran in one such module share a stage
+        (`framework.model.module_paths`).
     no_cut
         Nodes that are in one stage with all users of their results.
     pins
@@ -66,19 +70,22 @@ class Constraints:
     """
 
     same_stage: tuple[tuple[str, ...], ...] = ()
+    whole_modules: tuple[str, ...] = ()
     no_cut: tuple[str, ...] = ()
     pins: tuple[tuple[str, int], ...] = ()
     memory_limit: int | None = None
     memory_counts: Literal["resident", "parameters"] = RESIDENT
 
     def __bool__(self) -> bool:
-        return bool(self.same_stage or self.no_cut or self.pins or self.memory_limit is not None)
+        return bool(self.same_stage or self.whole_modules or self.no_cut or self.pins or self.memory_limit is not None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the constraints for a result file."""
         counts = {} if self.memory_limit is None else {"memory_counts": self.memory_counts}
+        modules = {"whole_modules": list(self.whole_modules)} if self.whole_modules else {}
         return {
             "same_stage": [list(names) for names in self.same_stage],
+            **modules,
             "no_cut": list(self.no_cut),
             "pins": [[name, stage] for name, stage in self.pins],
             "memory_limit": self.memory_limit,
@@ -95,6 +102,8 @@ class Constraints:
             parts.append(f"the same stage for {_some(self.same_stage[0])}")
         elif self.same_stage:
             parts.append(f"the same stage for each of {len(self.same_stage)} sets of nodes")
+        if self.whole_modules:
+            parts.append(f"whole modules {_some(self.whole_modules)}")
         if self.no_cut:
             parts.append(f"no cut behind {_some(self.no_cut)}")
         if self.memory_limit is not None:
@@ -131,6 +140,7 @@ def read_constraints(fields: Fields) -> Constraints:
         raise fields.error("memory_counts", f"{shown(counts)} is nothing that a memory limit counts")
     constraints = Constraints(
         same_stage=tuple(tuple(fields.inner(key, {"nodes": value}).texts("nodes")) for key, value in groups),
+        whole_modules=tuple(fields.texts("whole_modules", ())),
         no_cut=tuple(fields.texts("no_cut", ())),
         pins=tuple(pins),
         memory_limit=None if fields.null("memory_limit") else fields.integer("memory_limit", least=0, most=MOST_MEMORY),
@@ -371,6 +381,12 @@ def _groups(graph: ModelGraph, constraints: Constraints) -> IntArray:
 
     for names in constraints.same_stage:
         join([_known(index, name, graph) for name in names])
+    if constraints.whole_modules:
+        modules = matching_modules(module_paths(graph.node_names), constraints.whole_modules, graph.source)
+        first = {module: v for v, module in reversed(list(enumerate(modules)))}
+        for v, module in enumerate(modules):
+            if module is not None:
+                join([first[module], v])
     top = graph.topology
     for name in constraints.no_cut:
         v = _known(index, name, graph)

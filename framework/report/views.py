@@ -1,4 +1,4 @@
-"""How results, comparisons, recommendations, verdicts and reports of studies look where they are printed or drawn.
+"""How results, comparisons, recommendations, judgements, verdicts and reports look where they are printed or drawn.
 
 `install` registers all of them; ``import pipebound`` calls it when the first of these classes is wanted.
 """
@@ -12,12 +12,14 @@ from typing import Any
 
 from framework.deploy.tuning.recommend import Recommendation
 from framework.errors import UserError
+from framework.layouts.judge import Judgement
 from framework.portfolio.comparison import ComparedRun, Comparison
 from framework.portfolio.result import Result
 from framework.portfolio.verification import Verification
 from framework.report.comparison import bound_by, found_by, print_comparison
 from framework.report.console import Console, as_html, printed
 from framework.report.deployment import print_recommendation
+from framework.report.splits.judgement import print_judgement
 from framework.report.tables import print_results
 from framework.report.verification import print_verification
 from framework.shown import register_view
@@ -172,6 +174,19 @@ class RecommendationView(_Printed):
         return {"choices": value.as_dict()["choices"]}
 
 
+class JudgementView(_Printed):
+    """A judgement: splits beside the proven bound."""
+
+    def show(self, value: Judgement, console: Console) -> None:
+        """Print a value."""
+        print_judgement(value, console)
+
+    def tables(self, value: Judgement) -> Mapping[str, Rows]:
+        """Return the table ``splits``."""
+        columns = ("name", "bottleneck", "from_best", "from_found", "breaks")
+        return {"splits": [{column: split.as_dict()[column] for column in columns} for split in value.splits]}
+
+
 class VerificationView(_Printed):
     """A verdict: one row a claim."""
 
@@ -211,5 +226,6 @@ def install() -> None:
     register_view(Result, ResultView())
     register_view(Comparison, ComparisonView())
     register_view(Recommendation, RecommendationView())
+    register_view(Judgement, JudgementView())
     register_view(Verification, VerificationView())
     register_view(StudyReport, StudyReportView())

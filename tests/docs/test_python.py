@@ -1,4 +1,4 @@
-"""The pages "Use it from Python" and "What a stage costs" are run as they stand, from top to bottom."""
+"""The pages "Use it from Python", "What a stage costs" and others are run as they stand, from top to bottom."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1)])
+@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1), ("layouts.md", 2)])
 def test_pages_with_python_say_what_is_so(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

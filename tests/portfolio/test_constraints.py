@@ -93,6 +93,23 @@ def test_the_optimum_is_that_of_all_partitions_that_obey(seed: int, k: int, data
     assert brute_force_optimum(Problem(instance=instance, stages=k)) == exhaustive(graph, k, constraints)
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.data())
+def test_the_optimum_of_whole_modules_is_that_of_partitions_that_cut_none(
+    seed: int, k: int, data: st.DataObject
+) -> None:
+    plain = graph_of(seed)
+    modules = data.draw(st.lists(st.sampled_from(["m.layers.0", "m.layers.1", "m"]), min_size=plain.topology.n))
+    names = tuple(f"{module}.op.{v + 1}" for v, module in enumerate(modules[: plain.topology.n]))
+    graph = replace(plain, node_names=names)
+    given = Constraints(whole_modules=("layers.*",)) if "layers" in "".join(names) else Constraints()
+    sets = [[name for name in names if name.startswith(f"m.layers.{i}.")] for i in (0, 1)]
+    same = Constraints(same_stage=tuple(tuple(members) for members in sets if members))
+    instance = constrain(price(graph), graph, given, k)
+    assert brute_force_optimum(Problem(instance=instance, stages=k)) == exhaustive(graph, k, same)
+    assert Constraints.from_dict(given.as_dict()) == given
+
+
 @pytest.mark.parametrize("entry", ["ideal-dp", "cp-sat", "slice-graph", "annealing", "multilevel"])
 def test_entries_honour_them_without_knowing(entry: str) -> None:
     load_plugins()
@@ -162,6 +179,7 @@ def test_a_run_starts_from_an_earlier_result(pipebound: Run, tmp_path: Path) -> 
         (["--same-stage", "v1"], "fewer than two nodes"),
         (["--same-stage", "v1,v99"], "there is no node 'v99'"),
         (["--no-cut", "w1"], "there is no node 'w1'"),
+        (["--whole-modules", "layers.*"], "no module is called 'layers.*'"),
         (["--start", "absent.json"], "absent.json"),
         (["-k", "2", "--start", "FIRST"], "has 3 stages, not 2"),
     ],

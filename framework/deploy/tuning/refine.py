@@ -21,7 +21,6 @@ from framework.deploy.split.folder import check_target, origin_of
 from framework.deploy.split.manifest import GRAPH, WHOLE, Manifest
 from framework.deploy.split.split import split_model
 from framework.deploy.tuning.bench import PipelineBench
-from framework.deploy.tuning.naive import naive_partitions
 from framework.deploy.tuning.search import Candidate, Outcome, search
 from framework.deploy.tuning.solved import Solved, read_solved
 from framework.deploy.weights import WEIGHTS_SUFFIX
@@ -29,6 +28,7 @@ from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.formats.profile_note import NOTE
 from framework.input_files import reading_deadline, reading_until
+from framework.layouts.naive import naive_partitions
 from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import PhysicalCosts

@@ -24,9 +24,9 @@ from framework.deploy.pipeline.verdict import Judge, Verdict
 from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.split.manifest import Manifest
 from framework.deploy.split.split import split_model
-from framework.deploy.tuning.naive import naive_partitions
 from framework.deploy.tuning.solved import solved_graph
 from framework.errors import UserError
+from framework.layouts.naive import naive_partitions
 from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import ModelGraph

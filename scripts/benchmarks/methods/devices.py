@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from framework.deploy.tuning.naive import naive_partitions
 from framework.formats import read_graph
+from framework.layouts.naive import naive_partitions
 from framework.model.device import Device, load_device
 from framework.model.device_chain import DeviceChain
 from framework.model.exact import exact_bottleneck, exact_stage_costs

@@ -12,10 +12,10 @@ from framework.deploy.pipeline.compare import difference
 from framework.deploy.pipeline.pipeline import Pipeline
 from framework.deploy.runtime import random_feed
 from framework.deploy.split.split import split_model
-from framework.deploy.tuning.naive import naive_partitions
 from framework.deploy.tuning.trial import SPLIT, UNSPLIT, run_trial
 from framework.errors import UserError
 from framework.formats import read_graph
+from framework.layouts.naive import naive_partitions
 from framework.model.graph import PhysicalCosts
 from tests.deploy.models import DIMS, MODELS, residual, write
 from tests.deploy.split.test_split import run_whole

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from framework.deploy.tuning.correction import Timing
-from framework.deploy.tuning.naive import naive_partitions
 from framework.deploy.tuning.search import EXPLORING, GIVEN, Candidate, Outcome, decide, faster_by_sign_test, search
 from framework.deploy.tuning.solved import Solved
+from framework.layouts.naive import naive_partitions
 from framework.portfolio.constraints import Constraints
 from tests.deploy.chains import PaperBench, all_splits, best_split, chain
 

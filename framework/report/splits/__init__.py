@@ -1,0 +1,1 @@
+"""Splits as people look at them: judged, explained, and drawn on a page."""
