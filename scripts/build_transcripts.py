@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/deploy.md")
+PAGES = ("README.md", "docs/deploy.md", "docs/layouts.md")
 PROMPT = "    $ pipebound "
 COLUMNS = 110
 FIGURES = {

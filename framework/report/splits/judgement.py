@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from framework.layouts.judge import JudgedSplit, Judgement
+from framework.portfolio.records import NOTEWORTHY
 from framework.report.console import Console, open_console, styled
 from framework.report.layout import FactTable
 from framework.report.numbers import UNKNOWN, quantity, scaled_unit
-from framework.report.tables import notes, with_soundness
+from framework.report.tables import notes, shown_gap, with_soundness
 from framework.wording import counted
 
 
@@ -24,7 +25,7 @@ def print_judgement(judgement: Judgement, console: Console | None = None) -> Non
     if dual is not None:
         table.row(styled("proven bound", "bold"), quantity(dual * factor), "", "", "")
     if incumbent is not None:
-        same = "0%" if incumbent == dual else at_most((incumbent - dual) / dual) if dual else UNKNOWN
+        same = "0%" if shown_gap(result) == 0 else at_most((incumbent - dual) / dual) if dual else UNKNOWN
         table.row(styled("found here", "bold"), quantity(incumbent * factor), _slowest(None, judgement), same, "")
     for split in sorted(judgement.splits, key=lambda split: split.bottleneck):
         table.row(
@@ -50,7 +51,7 @@ def said_of(split: JudgedSplit, judgement: Judgement) -> str:
         return f"{split.name} breaks a constraint: {split.breaks}."
     if split.from_best is None:
         return f"{split.name}: nothing can be said, since no bound above 0 is proved."
-    if split.from_best == 0:
+    if split.from_best <= NOTEWORTHY:
         return f"{split.name} is the best possible."
     said = f"{split.name} is at most {at_most(split.from_best)} from the best possible"
     if not split.from_found:
