@@ -114,7 +114,7 @@ def read_split(given: Given, graph: ModelGraph, stages: int | None, layers: Sequ
         stage_of = reader.document(given)
     elif Path(given).is_file():
         name, stage_of = Path(given).name, reader.text(read_text(Path(given)))
-    elif _COUNTS.fullmatch(given) or "|" in given:
+    elif _COUNTS.fullmatch(given) or "|" in given or VLLM in given:
         stage_of = reader.text(given)
     elif Path(given).suffix or "/" in given:
         raise UserError("there is no such file", where=given)
@@ -155,12 +155,12 @@ class _Reader:
 
     def document(self, document: Any) -> IntArray:
         """Read what a JSON file holds."""
-        if isinstance(document, Mapping):
+        if isinstance(document, Mapping) and document:
             if document.get("format") == "pipebound-result":
                 return self._result(document)
             if isinstance(document.get("parts"), list):
                 return self._parts(document["parts"], document.get("layers"))
-            if document and all(value in _POINTS for value in document.values()):
+            if all(value in _POINTS for value in document.values()):
                 return self._split_spec(document)
             return self._device_map(document)
         if isinstance(document, Sequence) and document:

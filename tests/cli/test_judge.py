@@ -30,7 +30,7 @@ def test_splits_are_priced_beside_the_bound(pipebound: Run, model_file: Path, tm
     assert found["result"]["status"] == "optimal"
     for split in found["splits"]:
         assert split["bottleneck"] >= found["result"]["incumbent"]
-        assert split["from_best"] == split["from_found"] >= 0
+        assert 0 <= split["from_found"] <= split["from_best"] <= split["from_found"] + 1e-9
     shown = pipebound(
         "judge", model_file, "--split", "even-layers", "-k", "2", "--with", "simple", "--bandwidth", "1GB/s"
     )
