@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from framework.errors import UserError
+
 _OPEN_FILES = re.compile(r"/proc/|/dev/(std(in|out|err)|fd/)")
 """What stands for a file that is open already: replacing that would leave whoever holds it with the old one."""
 
@@ -23,6 +25,21 @@ def is_special(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _OPEN_FILES.match(str(path.absolute())) is not None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from framework import __version__ as __version__
 
 if TYPE_CHECKING:
     from framework.api.compare import compare as compare
+    from framework.api.convert import convert as convert
+    from framework.api.explain import explain as explain
     from framework.api.graphs import from_torch as from_torch
     from framework.api.judge import judge as judge
     from framework.api.progress import Progress as Progress
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from framework.errors import UserError as UserError
     from framework.formats import read_graph as read_graph
     from framework.formats.networkx import from_networkx as from_networkx
+    from framework.layouts.explain import Explanation as Explanation
     from framework.layouts.judge import Judgement as Judgement
+    from framework.layouts.write import Written as Written
     from framework.model.device import Device as Device
     from framework.model.device import load_device as load_device
     from framework.model.device_chain import DeviceChain as DeviceChain
@@ -62,6 +66,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "framework.api.compare": ("compare",),
+    "framework.api.convert": ("convert",),
+    "framework.api.explain": ("explain",),
     "framework.api.graphs": ("from_torch",),
     "framework.api.judge": ("judge",),
     "framework.api.progress": ("Progress",),
@@ -85,7 +91,9 @@ _HOMES = {
     "framework.errors": ("UserError",),
     "framework.formats": ("read_graph",),
     "framework.formats.networkx": ("from_networkx",),
+    "framework.layouts.explain": ("Explanation",),
     "framework.layouts.judge": ("Judgement",),
+    "framework.layouts.write": ("Written",),
     "framework.model.device": ("Device", "load_device"),
     "framework.model.device_chain": ("DeviceChain", "load_devices"),
     "framework.model.graph": ("ModelGraph",),

@@ -134,6 +134,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.report.escape",
         "framework.report.layout",
         "framework.report.numbers",
+        "framework.report.plots",
         "framework.report.tables",
     ],
     "framework.report.study": ["framework.report"],

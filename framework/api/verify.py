@@ -47,12 +47,23 @@ def verify(
         named, document = "the result", result.as_dict()
     else:
         named, document = os.fspath(result), read_result_document(Path(result))
-    return verify_document(document, _graph(document, named, graph))
+    model = take_graph(graph)[0] if graph is not None else graph_of(document, named)
+    return verify_document(document, model)
 
 
-def _graph(document: Mapping[str, Any], named: str, given: GraphLike | None) -> ModelGraph:
-    if given is not None:
-        return take_graph(given)[0]
+def graph_of(document: Mapping[str, Any], named: str) -> ModelGraph:
+    """Read the graph of a result again, as its document says.
+
+    Parameters
+    ----------
+    named
+        What the result is called in errors.
+
+    Raises
+    ------
+    UserError
+        If it is not where it was, or cannot be read.
+    """
     origin = document["graph"]
     path = origin.get("path")
     if path is None or not (str(path).startswith(BUNDLED_SCHEME) or os.path.exists(path)):

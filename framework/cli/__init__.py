@@ -13,6 +13,7 @@ from framework import __version__
 from framework.cli import (
     check,
     compare,
+    convert,
     inspect,
     judge,
     listing,
@@ -81,6 +82,7 @@ app.command("judge")(judge.command)
 app.command("verify")(verify.command)
 app.command("profile")(profile.command)
 app.command("split")(split.command)
+app.command("convert")(convert.command)
 app.command("pipeline")(pipeline.command)
 app.command("refine")(refine.command)
 app.command("recommend")(recommend.command)

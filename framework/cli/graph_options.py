@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from framework.cli import options as opt
 from framework.errors import UserError
@@ -104,6 +105,37 @@ def read_input(
     )
 
 
+def read_graph_of(
+    origin: Mapping[str, Any],
+    result_file: Path,
+    *,
+    graph: str | None,
+    format: str | None,
+    dims: list[str] | None,
+    plugin_files: Sequence[str] = (),
+) -> ModelGraph:
+    """Read the graph of a result file again, as the result says, or from where the options say.
+
+    Parameters
+    ----------
+    origin
+        What the document of the result says of its graph.
+    graph, format, dims
+        What was given for each.
+    """
+    sizes = {**origin.get("dims", {}), **opt.parse_dims(dims)}
+    model, _ = read_input(
+        graph or _path(origin, result_file),
+        format=format or (None if graph else origin.get("format")),
+        dims=[f"{name}={value}" for name, value in sizes.items()],
+        training=bool(origin.get("training", False)),
+        drop_unused=bool(origin.get("drop_unused", False)),
+        kv_tokens=int(origin.get("kv_tokens", 0)),
+        plugin_files=plugin_files,
+    )
+    return model
+
+
 def choose_device(
     graph: ModelGraph,
     path: str,
@@ -169,3 +201,17 @@ def _parse_latency(text: str) -> float:
         return parse_latency(text)
     except UserError as error:
         raise UserError(error.what, where="--link-latency", hint=error.hint) from None
+
+
+def _path(origin: Mapping[str, Any], result_file: Path) -> str:
+    """Return where the graph of a result is, as the result says; relative paths start at the current folder."""
+    from framework.formats import BUNDLED_SCHEME
+
+    path = origin.get("path")
+    if path is None:
+        raise UserError("the result names no graph file", where=str(result_file), hint="give --graph FILE")
+    if not path.startswith(BUNDLED_SCHEME) and not Path(path).exists():
+        raise UserError(
+            f"the graph of the result, {path}, is not here", where=str(result_file), hint="give --graph FILE"
+        )
+    return str(path)

@@ -14,6 +14,7 @@ from framework.errors import UserError
 
 if TYPE_CHECKING:
     from framework.layouts.judge import Judgement
+    from framework.model.graph import ModelGraph
     from framework.signals import Interrupt
 
 
@@ -64,8 +65,7 @@ def command(
     """
     started = time.monotonic()
     from framework.layouts.judge import judge
-    from framework.layouts.read import most_stages, read_split
-    from framework.model.device_chain import load_devices
+    from framework.layouts.read import read_split
     from framework.portfolio.settings import Session, Settings
     from framework.report.live import live_display
     from framework.report.splits.judgement import print_judgement
@@ -87,12 +87,7 @@ def command(
         memory_bytes=opt.memory_bytes(memory),
         plugin_files=plugins,
     )
-    if stages is None and (device is None or load_devices(device)[1] is None):
-        stages = [most_stages(split, model, layers or ())]
-    asked_for = choose_stages(stages, device)
-    if len(asked_for) > 1:
-        raise UserError("a split has one number of stages", where="-k", hint="judge for one number at a time")
-    (k,) = asked_for
+    k = _stages(stages, device, split, model, layers)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, whole_modules=whole_modules, no_cut=no_cut, pins=pin, memory_limit=memory_limit
     )
@@ -119,6 +114,21 @@ def command(
         print_judgement(judgement)
     if code := _exit_code(judgement, interrupt):
         raise typer.Exit(code)
+
+
+def _stages(
+    stages: list[int] | None, device: str | None, splits: list[str], model: ModelGraph, layers: list[str] | None
+) -> int:
+    """Return the number of stages: what -k or --devices says, or as many as the splits have."""
+    from framework.layouts.read import most_stages
+    from framework.model.device_chain import load_devices
+
+    if stages is None and (device is None or load_devices(device)[1] is None):
+        return most_stages(splits, model, layers or ())
+    asked_for = choose_stages(stages, device)
+    if len(asked_for) > 1:
+        raise UserError("a split has one number of stages", where="-k", hint="judge for one number at a time")
+    return asked_for[0]
 
 
 def _exit_code(judgement: Judgement, interrupt: Interrupt) -> int:

@@ -134,6 +134,13 @@ AnyOrderOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace the stages of another model, or files of stages without a manifest.")
 ]
+ExplainOption = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Say what binds the slowest stage and what the bound rests on; solve what-if rows, --budget for each.",
+    ),
+]
 NodesOption = Annotated[bool, typer.Option("--nodes", help="List the nodes of each stage, the first few of many.")]
 AllNodesOption = Annotated[bool, typer.Option("--all-nodes", help="List all nodes of each stage.")]
 StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]

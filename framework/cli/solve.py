@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -18,6 +18,7 @@ from framework.output_files import is_special
 from framework.report.escape import terminal
 
 if TYPE_CHECKING:
+    from framework.layouts.explain import Explanation
     from framework.model.graph import ModelGraph
     from framework.portfolio.constraints import Constraints
     from framework.portfolio.records import GraphInput
@@ -61,6 +62,7 @@ def command(
     plugin: opt.PluginOption = None,
     nodes: opt.NodesOption = False,
     all_nodes: opt.AllNodesOption = False,
+    explain: opt.ExplainOption = False,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Prove a dual bound, find a partition, and say how good it is.
@@ -71,7 +73,6 @@ def command(
     started = time.monotonic()
     from framework.portfolio.reading import read_result
     from framework.portfolio.settings import Settings
-    from framework.report.tables import print_results
     from framework.signals import Interrupt
 
     seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
@@ -110,21 +111,18 @@ def command(
         start=None if start is None else read_result(start),
     )
     if any_order:
-        if proof is not None:
-            raise UserError("proofs for different devices cannot be written yet", where="--proof")
+        if explain or proof is not None:
+            where = "--explain" if explain else "--proof"
+            raise UserError("this is for one order of the devices", where=where, hint="drop --any-order")
         _solve_any_order(task, started, json_output=json_output, output=output, plot=plot)
         return
     with Interrupt().watch(from_begin=True) as interrupt:
-        results = []
-        for result in _solve_each(task, stages, started, interrupt, quiet=json_output):
-            _write(result, output, plot, len(stages))
-            if proof is not None:
-                _write_proof(result, model, _numbered(proof, result.stages, len(stages)), quiet=json_output)
-            results.append(result)
+        results = list(_solve_and_write(task, stages, started, interrupt, _Files(output, plot, proof), json_output))
+        explained = [_explain(task, result, interrupt, quiet=json_output) for result in results if explain]
         if json_output:
-            _print_json(results, len(stages))
+            _print_json(results, len(stages), explained)
         else:
-            print_results(results, names=model.node_names if nodes or all_nodes else (), everything=all_nodes)
+            _print(results, explained, model, nodes=nodes or all_nodes, everything=all_nodes)
     if code := _exit_code(results, interrupted=interrupt.happened):
         raise typer.Exit(code)
 
@@ -138,6 +136,25 @@ class _Task:
     settings: Settings
     constraints: Constraints
     start: Result | None
+
+
+class _Files(NamedTuple):
+    """The files that were asked for, as they were named."""
+
+    output: Path | None
+    plot: Path | None
+    proof: Path | None
+
+
+def _solve_and_write(
+    task: _Task, stages: Sequence[int], started: float, interrupt: Interrupt, files: _Files, quiet: bool
+) -> Iterator[Result]:
+    """Yield the result for each number of stages, once its files are written."""
+    for result in _solve_each(task, stages, started, interrupt, quiet=quiet):
+        _write(result, files.output, files.plot, len(stages))
+        if files.proof is not None:
+            _write_proof(result, task.model, _numbered(files.proof, result.stages, len(stages)), quiet=quiet)
+        yield result
 
 
 def _solve_each(
@@ -216,8 +233,59 @@ def _exit_code(results: Sequence[Result], *, interrupted: bool) -> int:
     return 3 if any(result.status == "infeasible" for result in results) else 0
 
 
-def _print_json(results: Sequence[Result], runs: int) -> None:
-    if runs == 1:
+def _explain(task: _Task, result: Result, interrupt: Interrupt, *, quiet: bool) -> Explanation | None:
+    """Explain a result, and solve the problems next to it, until a signal ends that; None without a partition."""
+    if result.stage_of is None:
+        return None
+    from framework.layouts.explain import explain
+    from framework.layouts.what_if import Change, what_if
+    from framework.portfolio.settings import Session
+    from framework.portfolio.solve import solve
+    from framework.report.live import live_display
+
+    def run(change: Change) -> Result:
+        title = f"{task.model.name}, {change.name}"
+        with live_display(title, change.stages, task.settings.budget, quiet=quiet) as display:
+            session = Session(on_change=display, on_compile=display.on_compile, interrupt=interrupt)
+            return solve(
+                change.graph,
+                change.stages,
+                settings=change.settings,
+                constraints=change.constraints,
+                start=result,
+                session=session,
+            )
+
+    explanation = explain(result, task.model)
+    rows = what_if(result, task.model, task.settings, run, lambda: interrupt.happened)
+    return replace(explanation, what_if=rows)
+
+
+def _print(
+    results: Sequence[Result],
+    explained: Sequence[Explanation | None],
+    model: ModelGraph,
+    *,
+    nodes: bool,
+    everything: bool,
+) -> None:
+    from framework.report.splits.explanation import print_explanation
+    from framework.report.tables import print_results
+
+    print_results(results, names=model.node_names if nodes else (), everything=everything)
+    for explanation in explained:
+        if explanation is not None:
+            print_explanation(explanation)
+
+
+def _print_json(results: Sequence[Result], runs: int, explained: Sequence[Explanation | None]) -> None:
+    if explained:
+        pairs = [
+            {"result": result.as_dict(), "explanation": None if explanation is None else explanation.as_dict()}
+            for result, explanation in zip(results, explained, strict=True)
+        ]
+        typer.echo(json.dumps(pairs[0] if runs == 1 else pairs, indent=1))
+    elif runs == 1:
         typer.echo(results[0].to_json())
     else:
         typer.echo(json.dumps([result.as_dict() for result in results], indent=1))

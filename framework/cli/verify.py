@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import read_input
-from framework.errors import UserError
+from framework.cli.graph_options import read_graph_of
 from framework.report.escape import terminal
 
 
@@ -48,16 +46,7 @@ def command(
     load_entries(plugins)
     document = read_result_document(result_file)
     origin = document["graph"]
-    sizes = {**origin.get("dims", {}), **opt.parse_dims(dim)}
-    model, _ = read_input(
-        graph or _path(origin, result_file),
-        format=format or (None if graph else origin.get("format")),
-        dims=[f"{name}={value}" for name, value in sizes.items()],
-        training=bool(origin.get("training", False)),
-        drop_unused=bool(origin.get("drop_unused", False)),
-        kv_tokens=int(origin.get("kv_tokens", 0)),
-        plugin_files=plugins,
-    )
+    model = read_graph_of(origin, result_file, graph=graph, format=format, dims=dim, plugin_files=plugins)
     logged, steps = [], list[str]()
     if proof is not None:
         from framework.portfolio.logs.read import logged_proof
@@ -78,17 +67,3 @@ def command(
         raise typer.Exit(1)
     if found.unproven and not allow_unproven:
         raise typer.Exit(4)
-
-
-def _path(origin: Mapping[str, Any], result_file: Path) -> str:
-    """Return where the graph of a result is, as the result says; relative paths start at the current folder."""
-    from framework.formats import BUNDLED_SCHEME
-
-    path = origin.get("path")
-    if path is None:
-        raise UserError("the result names no graph file", where=str(result_file), hint="give --graph FILE")
-    if not path.startswith(BUNDLED_SCHEME) and not Path(path).exists():
-        raise UserError(
-            f"the graph of the result, {path}, is not here", where=str(result_file), hint="give --graph FILE"
-        )
-    return str(path)

@@ -89,16 +89,16 @@ def _check(claimed: int, certificate: Certificate, problems: Mapping[str, Proble
 
 def _problems_by_digest(problem: Problem, certificates: Sequence[Certificate]) -> dict[str, Problem]:
     """The original problem, the reduced one if some certificate speaks of another instance, and relaxations of both."""
-    problems = _relaxations(problem)
+    problems = relaxations(problem)
     if {certificate.instance for certificate in certificates} - set(problems):
         from framework.structure.reduction.dominance import reduce_exact
 
         reduced = Problem(instance=reduce_exact(problem.instance), stages=problem.stages)
-        problems |= _relaxations(reduced)
+        problems |= relaxations(reduced)
     return problems
 
 
-def _relaxations(problem: Problem) -> dict[str, Problem]:
+def relaxations(problem: Problem) -> dict[str, Problem]:
     """A problem and what entries may be given in its place, by the digests of their instances."""
     free = problem.without_limit()
     counted = (free.charged(), free, problem.charged(), problem)

@@ -12,6 +12,7 @@ from typing import Any
 
 from framework.deploy.tuning.recommend import Recommendation
 from framework.errors import UserError
+from framework.layouts.explain import Explanation
 from framework.layouts.judge import Judgement
 from framework.portfolio.comparison import ComparedRun, Comparison
 from framework.portfolio.result import Result
@@ -19,6 +20,7 @@ from framework.portfolio.verification import Verification
 from framework.report.comparison import bound_by, found_by, print_comparison
 from framework.report.console import Console, as_html, printed
 from framework.report.deployment import print_recommendation
+from framework.report.splits.explanation import print_explanation
 from framework.report.splits.judgement import print_judgement
 from framework.report.tables import print_results
 from framework.report.verification import print_verification
@@ -187,6 +189,19 @@ class JudgementView(_Printed):
         return {"splits": [{column: split.as_dict()[column] for column in columns} for split in value.splits]}
 
 
+class ExplanationView(_Printed):
+    """An explanation: the parts of the slowest stage, the bound, what-if rows."""
+
+    def show(self, value: Explanation, console: Console) -> None:
+        """Print a value."""
+        print_explanation(value, console)
+
+    def tables(self, value: Explanation) -> Mapping[str, Rows]:
+        """Return the tables ``what_if``, ``work``, ``in``, ``out`` and ``parameters``."""
+        document = value.as_dict()
+        return {name: document[name] for name in ("what_if", "work", "in", "out", "parameters")}
+
+
 class VerificationView(_Printed):
     """A verdict: one row a claim."""
 
@@ -227,5 +242,6 @@ def install() -> None:
     register_view(Comparison, ComparisonView())
     register_view(Recommendation, RecommendationView())
     register_view(Judgement, JudgementView())
+    register_view(Explanation, ExplanationView())
     register_view(Verification, VerificationView())
     register_view(StudyReport, StudyReportView())

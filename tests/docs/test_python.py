@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1), ("layouts.md", 2)])
+@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1), ("layouts.md", 4)])
 def test_pages_with_python_say_what_is_so(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from framework.formats.native import parse
+from framework.model.arrays import IntArray
+from framework.model.device import Device
 from framework.model.graph import ModelGraph
+from framework.portfolio.constraints import Constraints
+from framework.portfolio.records import GraphRecord
+from framework.portfolio.result import Result
+from tests.results import made_result
 
 LAYER = ("norm.mul", "attn.mm", "attn.softmax", "add.1", "mlp.mm", "add.2")
 
@@ -48,3 +54,19 @@ def of_edges(
     ]
     document = {"format": "pipebound-graph", "version": 1, "name": name, "nodes": nodes, "tensors": tensors}
     return parse(json.dumps(document).encode(), f"{name}.graph.json")
+
+
+def result_of(
+    graph: ModelGraph, stage_of: Sequence[int] | IntArray, stages: int, constraints: Constraints | None = None
+) -> Result:
+    """A result whose partition is given; nothing is proved of it."""
+    return made_result(
+        graph=GraphRecord(name=graph.name, sha256=graph.sha256(), nodes=graph.topology.n),
+        device=Device(name="test", peak_flops=1e12, memory_bandwidth=1e11, link_bandwidth=1e9),
+        stage_of=tuple(map(int, stage_of)),
+        stages=stages,
+        node_names=graph.node_names,
+        constraints=constraints or Constraints(),
+        unit="s",
+        incumbent=1.0,
+    )

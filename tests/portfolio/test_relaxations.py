@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from framework.model.problem import Problem
-from framework.portfolio.proofs import _relaxations
+from framework.portfolio.proofs import relaxations
 from framework.registry import Kind, load_plugins, registry
 from framework.testing.instances import (
     random_limited_problem,
@@ -33,6 +33,6 @@ def test_every_relaxation_is_found_by_its_digest(draw: Callable[[int], Problem])
     made = [registry.create(entry.name) for entry in entries]
     for seed in range(25):
         problem = draw(seed)
-        known = _relaxations(problem)
+        known = relaxations(problem)
         for one in made:
             assert registry.problem_for(one, problem).instance.sha256() in known, f"{one} on {draw.__name__}({seed})"
