@@ -111,6 +111,7 @@ ROOMS: dict[str, list[str]] = {
     "framework.portfolio.context": [],
     "framework.portfolio.processes": [],
     "framework.portfolio.logs": [
+        "framework.portfolio.constraints",
         "framework.portfolio.proofs",
         "framework.portfolio.records",
         "framework.portfolio.result",

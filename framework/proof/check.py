@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from framework.errors import UserError
 from framework.model.graph import ModelGraph
 from framework.model.pricing import quantise
+from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
 from framework.proof.log import REDUCTIONS, ProofLog, Step
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
-from framework.proof.reductions import charge, contract, narrow
+from framework.proof.reductions import charge, contract, narrow, uniform
 from framework.proof.stages import anchored_cut, counting_shares, stage_prices
 from framework.proof.sums import packing, simple
 
@@ -71,12 +72,13 @@ def replay(log: ProofLog, graph: ModelGraph, *, plain: bool = False) -> Replay:
     watch, rows = _Watch(), list[Row]()
     instance = quantise(graph, log.device).instance
     try:
-        problem = plain_problem(instance, log.stages)
+        node_of = instance.node_of_input.tolist()
+        problem = constrained(plain_problem(instance, log.stages), graph, node_of, log.given, log.device)
         detail = f"{problem.n} nodes, {len(problem.tensors)} tensors, {log.stages} stages"
         rows.append(watch.row("read and price the graph", detail))
         bottleneck = None
         if log.stage_of is not None:
-            bottleneck = problem.bottleneck(_stage_of_nodes(log.stage_of, instance.node_of_input.tolist()))
+            bottleneck = problem.bottleneck(_stage_of_nodes(log.stage_of, [problem.node_of[v] for v in node_of]))
             rows.append(watch.row("price the partition", f"its most expensive stage costs {bottleneck} ticks"))
         proven = _follow(problem, log.steps, rows, watch, plain)
     except RefusedError as error:
@@ -127,13 +129,22 @@ def _follow(problem: PlainProblem, steps: Sequence[Step], rows: list[Row], watch
 
 
 def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
-    if step.rule == "contract":
-        return contract(problem, **step.data)
-    return charge(problem, **step.data) if step.rule == "charge" else narrow(problem)
+    data = step.data
+    match step.rule:
+        case "contract":
+            return contract(problem, **data)
+        case "charge":
+            return charge(problem, **data)
+        case "uniform":
+            return uniform(problem)
+        case _:
+            return narrow(problem)
 
 
 def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
     data = step.data
+    if step.rule != "ideal-program":
+        problem.check_alike()
     match step.rule:
         case "simple":
             return simple(problem), ""
@@ -150,10 +161,10 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
 
 
 def _stage_of_nodes(stage_of: Sequence[int], node_of_input: Sequence[int]) -> list[int]:
-    """Return the stage of each node of the priced graph, given those of the nodes of the file."""
+    """Return the stage of each node of the problem, given those of the nodes of the file."""
     if len(stage_of) != len(node_of_input):
         raise RefusedError("the partition is not of this graph")
-    stages = [0] * len(stage_of)
-    for stage, node in zip(stage_of, node_of_input, strict=True):
-        stages[node] = stage
-    return stages
+    stages = dict(zip(node_of_input, stage_of, strict=True))
+    if any(stages[node] != stage for stage, node in zip(stage_of, node_of_input, strict=True)):
+        raise RefusedError("the partition separates nodes that must share a stage")
+    return [stages[node] for node in range(len(stages))]

@@ -8,14 +8,15 @@ reach. docs/proofs.md proves that nothing is overlooked.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.proof.problem import PlainProblem, RefusedError
-from framework.proof.walk import Ideals, Nodes, Rules, Scratch, as_arrays, compiled, extend
+from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared
+from framework.proof.reductions import on_each_kind
+from framework.proof.walk import COLUMNS, Ideals, Nodes, Rules, Scratch, as_arrays, compiled, extend
 
 MOST_IDEALS = 2_000_000
 """A proof that needs more ideals is refused: they take about a hundred bytes each."""
@@ -29,10 +30,16 @@ FAR = 1 << 61
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lattice:
-    """All ideals, and where those of each size begin."""
+    """All ideals, as each kind of device prices them, and where those of each size begin.
 
-    ideals: Ideals
+    Of each ideal, `last_pin` is the latest stage that one of its nodes is pinned to, -1 for none, and `pinned` counts
+    those that are pinned.
+    """
+
+    ideals: list[Ideals]
     size_ptr: list[int]
+    last_pin: array[int]
+    pinned: array[int]
 
 
 def ideal_program(problem: PlainProblem, threshold: int, *, plain: bool = False) -> tuple[int, str]:
@@ -49,13 +56,13 @@ def ideal_program(problem: PlainProblem, threshold: int, *, plain: bool = False)
         If so many stages of that cost do reach all nodes, or there are too many ideals.
     """
     problem = _numbered(problem)
-    total = sum(problem.work) + sum(t.cost for t in problem.tensors) + problem.held(range(problem.n))
+    total = max(sum(k.work) + sum(t.cost for t in k.tensors) + k.held(range(k.n)) for k in problem.priced)
     if total >= FAR >> 8:
         raise RefusedError("the costs are too large for 64 bits")
     if threshold < 0:
         return threshold + 1, "no stage costs less than 0"
     lattice = enumerate_ideals(problem)
-    count, (reached, steps) = len(lattice.ideals.work), _reach(problem, lattice, min(threshold, total), plain)
+    count, (reached, steps) = len(lattice.pinned), _reach(problem, lattice, min(threshold, total), plain)
     if reached is not None:
         raise RefusedError(f"{reached} stages of cost at most {threshold} reach all nodes")
     return threshold + 1, f"{count} ideals of {problem.n} nodes, {steps} extensions"
@@ -63,19 +70,34 @@ def ideal_program(problem: PlainProblem, threshold: int, *, plain: bool = False)
 
 def _numbered(problem: PlainProblem) -> PlainProblem:
     """Return the problem with its nodes in topological order; tensors without a cost stay, as an order."""
-    name = {v: i for i, v in enumerate(problem.order)}
-    return PlainProblem(
-        work=tuple(problem.work[v] for v in problem.order),
-        parameters=tuple(problem.parameters[v] for v in problem.order),
-        working=tuple(problem.working[v] for v in problem.order),
-        tensors=tuple(
-            t._replace(producer=name[t.producer], consumers=frozenset(name[v] for v in t.consumers))
-            for t in problem.tensors
-        ),
-        shared=tuple(q._replace(users=frozenset(name[v] for v in q.users)) for q in problem.shared),
-        capacity=min(problem.capacity, problem.held(range(problem.n))),
-        stages=problem.stages,
-        node_of=tuple(name[v] for v in problem.node_of),
+    order = problem.order
+    name = {v: i for i, v in enumerate(order)}
+
+    def of(costs: Sequence[int]) -> tuple[int, ...]:
+        return tuple(costs[v] for v in order) if costs else ()
+
+    def renamed(shared: Sequence[Shared]) -> tuple[Shared, ...]:
+        return tuple(q._replace(users=frozenset(name[v] for v in q.users)) for q in shared)
+
+    def numbered(kind: PlainProblem) -> PlainProblem:
+        return replace(
+            kind,
+            work=of(kind.work),
+            parameters=of(kind.parameters),
+            working=of(kind.working),
+            tensors=tuple(
+                t._replace(producer=name[t.producer], consumers=frozenset(name[v] for v in t.consumers))
+                for t in kind.tensors
+            ),
+            shared=renamed(kind.shared),
+            capacity=min(kind.capacity, kind.held(range(kind.n))),
+        )
+
+    limit = problem.limit
+    return replace(
+        on_each_kind(problem, numbered),
+        pins=of(problem.pins),
+        limit=limit and Limit(of(limit.sizes), renamed(limit.shared), of(limit.worksets), limit.rooms),
     )
 
 
@@ -89,12 +111,10 @@ def enumerate_ideals(problem: PlainProblem) -> Lattice:
     """
     before = [sum(1 << u for u in row) for row in problem.predecessors]
     after = [sorted(row) for row in problem.successors]
-    readers = [sum(1 << v for v in tensor.consumers) for tensor in problem.tensors]
-    made = [sum(problem.tensors[t].cost for t in row) for row in problem.made_by]
-    read = [[(readers[t], problem.tensors[t].cost) for t in row if problem.tensors[t].cost] for row in problem.read_by]
-    uses = [[(sum(1 << u for u in q.users), q.cost) for q in problem.shared if v in q.users] for v in range(problem.n)]
+    pins = problem.pins or (-1,) * problem.n
+    sums = [_Sums(kind) for kind in problem.priced]
     ptr, nodes, leads_to = array("q", [0]), array("q"), array("q")
-    work, held, cut = array("q", [0]), array("q", [0]), array("q", [0])
+    last_pin, pinned = array("q", [-1]), array("q", [0])
     # Of each ideal of the present size: its members, and the nodes that can be added, as bit sets.
     layer = [(0, sum(1 << v for v in range(problem.n) if not before[v]))]
     first, size_ptr = 0, [0, 1]
@@ -109,7 +129,7 @@ def enumerate_ideals(problem: PlainProblem) -> Lattice:
                 v, bigger = lowest.bit_length() - 1, members | lowest
                 at = index.get(bigger)
                 if at is None:
-                    at = index[bigger] = len(work)
+                    at = index[bigger] = len(pinned)
                     if at >= MOST_IDEALS:
                         raise RefusedError(f"there are more than {MOST_IDEALS} ideals")
                     now = available ^ lowest
@@ -117,56 +137,128 @@ def enumerate_ideals(problem: PlainProblem) -> Lattice:
                         if before[w] & ~bigger == 0:
                             now |= 1 << w
                     larger.append((bigger, now))
-                    work.append(work[i] + problem.work[v])
-                    own = sum(cost for users, cost in uses[v] if not users & members) if uses[v] else 0
-                    held.append(held[i] + problem.parameters[v] + own)
-                    done = sum(cost for consumers, cost in read[v] if not consumers & ~bigger)
-                    cut.append(cut[i] + made[v] - done)
+                    last_pin.append(max(last_pin[i], pins[v]))
+                    pinned.append(pinned[i] + (pins[v] >= 0))
+                    for row in sums:
+                        row.add(i, members, v)
                 nodes.append(v)
                 leads_to.append(at)
             ptr.append(len(nodes))
         first, layer = first + len(layer), larger
         size_ptr.append(first + len(layer))
-    return Lattice(ideals=Ideals(ptr, nodes, leads_to, work, held, cut), size_ptr=size_ptr[:-1])
+    ideals = [Ideals(ptr, nodes, leads_to, row.work, row.held, row.cut) for row in sums]
+    return Lattice(ideals=ideals, size_ptr=size_ptr[:-1], last_pin=last_pin, pinned=pinned)
+
+
+class _Sums:
+    """Of each ideal work, parameters, and tensors that leave it, on one kind of device."""
+
+    def __init__(self, problem: PlainProblem) -> None:
+        self.problem = problem
+        self.work, self.held, self.cut = array("q", [0]), array("q", [0]), array("q", [0])
+        self.made = [sum(problem.tensors[t].cost for t in row) for row in problem.made_by]
+        readers = [sum(1 << v for v in tensor.consumers) for tensor in problem.tensors]
+        cost = [tensor.cost for tensor in problem.tensors]
+        self.read = [[(readers[t], cost[t]) for t in row if cost[t]] for row in problem.read_by]
+        users = [(sum(1 << u for u in q.users), q.cost) for q in problem.shared]
+        self.uses = [[row for row in users if row[0] >> v & 1] for v in range(problem.n)]
+
+    def add(self, i: int, members: int, v: int) -> None:
+        """Add an ideal: the i-th, which has these members, and v."""
+        self.work.append(self.work[i] + self.problem.work[v])
+        own = sum(cost for users, cost in self.uses[v] if not users & members) if self.uses[v] else 0
+        self.held.append(self.held[i] + self.problem.parameters[v] + own)
+        outside = ~(members | 1 << v)
+        done = sum(cost for readers, cost in self.read[v] if not readers & outside)
+        self.cut.append(self.cut[i] + self.made[v] - done)
 
 
 def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool) -> tuple[int | None, int]:
     """Return how many stages of cost at most the threshold reach all nodes, None if k do not; and the steps taken."""
-    ideals, nodes, scratch = lattice.ideals, _nodes(problem), _scratch(problem)
-    loop = None if plain or len(ideals.work) < COMPILED_FROM else compiled()
-    arrays = as_arrays(ideals)
-    if loop is not None:
-        ideals, nodes, scratch = arrays, as_arrays(nodes), as_arrays(scratch)
-    work, held, cut = arrays.work, arrays.held, arrays.cut
-    k, capacity = problem.filled, problem.capacity
-    reached = np.zeros(len(work), np.bool_)
-    reached[0] = True
+    loop = None if plain or len(lattice.pinned) < COMPILED_FROM else compiled()
+    kinds = [
+        _Kind(replace(kind, limit=problem.limit), ideals, loop)
+        for kind, ideals in zip(problem.priced, lattice.ideals, strict=True)
+    ]
+    cheapest = _Cheapest(kinds)
+    last_pin, pinned = np.asarray(lattice.last_pin), np.asarray(lattice.pinned)
+    rooms = (FAR,) * problem.stages if problem.limit is None else problem.limit.rooms
+    # Where stages are alike, it suffices to go on from the fewest stages; and empty ones may come last.
+    alike = not problem.kinds and not problem.pins and len(set(rooms)) == 1
+    k = problem.filled if alike else problem.stages
+    kind_of = problem.kind_of or (0,) * k
+    capacities = [kinds[kind].capacity for kind in kind_of[:k]]
+    seen = np.zeros(len(pinned), np.bool_)
+    seen[0] = True
     queue, steps = np.zeros(1, np.int64), 0
     for level in range(1, k + 1):
-        first = work + cut + np.maximum(0, held - level * capacity) <= level * threshold
-        rest = work[-1] - work + cut + np.maximum(0, held[-1] - held - (k - level) * capacity)
-        wanted = first & (rest <= (k - level) * threshold) & ~reached
-        least = _least_above(lattice, arrays, np.where(wanted, work + cut, FAR))
-        least_held = np.full(len(work), -FAR)
-        if problem.can_overflow:
-            least_held = _least_above(lattice, arrays, np.where(wanted, work + cut + held, FAR))
+        here = (last_pin < level) & (pinned == sum(0 <= pin < level for pin in problem.pins))
+        wanted = here & cheapest.is_possible(level, k, threshold, capacities)
+        if alike:
+            wanted &= ~seen
         marks = wanted.astype(np.int64)
-        rules = Rules(threshold, capacity, marks, least, least_held)
-        if loop is None:
-            marks = marks.tolist()
-            rules = Rules(threshold, capacity, marks, least.tolist(), least_held.tolist())
-        for at in range(0, len(queue), A_CALL):
-            some = queue[at : at + A_CALL]
-            steps += (
-                extend(some.tolist(), ideals, nodes, rules, scratch)
-                if loop is None
-                else loop(some, ideals, nodes, rules, scratch)
-            )
-        queue = np.flatnonzero(np.asarray(marks) == 2)
-        reached[queue] = True
-        if reached[-1]:
+        if not alike:
+            # An empty stage.
+            marks[queue] *= 2
+        kind = kinds[kind_of[level - 1]]
+        steps += kind.extend(queue, lattice, marks, threshold, rooms[level - 1])
+        queue = np.flatnonzero(marks == 2)
+        seen[queue] = True
+        if len(queue) and queue[-1] == len(seen) - 1:
             return level, steps
     return None, steps
+
+
+class _Cheapest:
+    """What ideals cost at least, whatever devices the stages run on."""
+
+    def __init__(self, kinds: Sequence[_Kind]) -> None:
+        self.work, self.held, self.cut = (
+            np.min([getattr(kind.arrays, name) for kind in kinds], axis=0) for name in ("work", "held", "cut")
+        )
+
+    def is_possible(self, level: int, k: int, threshold: int, capacities: Sequence[int]) -> NDArray[np.bool_]:
+        """Return which ideals so many stages of cost at most the threshold may reach, and the others go on from."""
+        before, after = min(FAR, sum(capacities[:level])), min(FAR, sum(capacities[level:]))
+        past = self.work + self.cut + np.maximum(0, self.held - before)
+        rest = self.work[-1] - self.work + self.cut + np.maximum(0, self.held[-1] - self.held - after)
+        possible: NDArray[np.bool_] = (past <= min(FAR, level * threshold)) & (
+            rest <= min(FAR, (k - level) * threshold)
+        )
+        return possible
+
+
+class _Kind:
+    """One kind of device: what the loop needs to know of it."""
+
+    def __init__(self, problem: PlainProblem, ideals: Ideals, loop: Callable[..., int] | None) -> None:
+        self.capacity, self.overflows = problem.capacity, problem.can_overflow
+        self.loop, self.arrays = loop, as_arrays(ideals)
+        self.records = ideals, _nodes(problem), _scratch(problem)
+        if loop is not None:
+            self.records = self.arrays, *map(as_arrays, self.records[1:])
+
+    def extend(
+        self, queue: NDArray[np.int64], lattice: Lattice, marks: NDArray[np.int64], threshold: int, room: int
+    ) -> int:
+        """Mark with 2 what of the wanted ideals, marked with 1 or 2, one more stage reaches; return the steps taken."""
+        work, held, cut = self.arrays.work, self.arrays.held, self.arrays.cut
+        least = _least_above(lattice, self.arrays, np.where(marks > 0, work + cut, FAR))
+        least_held = np.full(len(work), -FAR)
+        if self.overflows:
+            least_held = _least_above(lattice, self.arrays, np.where(marks > 0, work + cut + held, FAR))
+        ideals, nodes, scratch = self.records
+        wanted = marks if self.loop else marks.tolist()
+        tables = (wanted, least, least_held) if self.loop else (wanted, least.tolist(), least_held.tolist())
+        rules, steps = Rules(threshold, self.capacity, room, *tables), 0
+        for at in range(0, len(queue), A_CALL):
+            some = queue[at : at + A_CALL]
+            if self.loop is None:
+                steps += extend(some.tolist(), ideals, nodes, rules, scratch)
+            else:
+                steps += self.loop(some, ideals, nodes, rules, scratch)
+        marks[:] = wanted
+        return steps
 
 
 def _least_above(lattice: Lattice, arrays: Ideals, values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -185,7 +277,9 @@ def _nodes(problem: PlainProblem) -> Nodes:
     place = {t: i for i, t in enumerate(paid)}
     reads = [[place[t] for t in row if t in place] for row in problem.read_by]
     makes = [[place[t] for t in row if t in place] for row in problem.made_by]
-    uses = [[q for q, shared in enumerate(problem.shared) if v in shared.users] for v in range(problem.n)]
+    limit = problem.limit or Limit((0,) * problem.n, (), (0,) * problem.n, ())
+    once = [*problem.shared, *limit.shared]
+    uses = [[q for q, shared in enumerate(once) if v in shared.users] for v in range(problem.n)]
     return Nodes(
         list(problem.work),
         list(problem.parameters),
@@ -196,7 +290,10 @@ def _nodes(problem: PlainProblem) -> Nodes:
         [problem.tensors[t].cost for t in paid],
         [problem.tensors[t].producer for t in paid],
         [len(problem.tensors[t].consumers) for t in paid],
-        [q.cost for q in problem.shared],
+        [q.cost for q in problem.shared] + [0] * len(limit.shared),
+        list(limit.sizes),
+        list(limit.worksets),
+        [0] * len(problem.shared) + [q.cost for q in limit.shared],
     )
 
 
@@ -210,5 +307,6 @@ def _rows(rows: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
 
 def _scratch(problem: PlainProblem) -> Scratch:
     n, m = problem.n, len(problem.tensors)
-    path = [[0] * 8 for _ in range(n + 1)]
-    return Scratch([0] * n, [0] * m, [0] * m, [0] * max(1, len(problem.shared)), path)
+    path = [[0] * COLUMNS for _ in range(n + 1)]
+    uses = len(problem.shared) + (0 if problem.limit is None else len(problem.limit.shared))
+    return Scratch([0] * n, [0] * m, [0] * m, [0] * max(1, uses), path)

@@ -16,11 +16,17 @@ from framework.input_files import read_bytes
 from framework.model.device_chain import Devices, read_devices
 from framework.model.instance import MAX_STAGES
 from framework.output_files import replacing
+from framework.proof.given import Given, read_given
 
 FORMAT, VERSION = "pipebound-proof", 1
 NUMBER, FLAG, LIST, LISTS = "number", "flag", "list", "lists"
 """What a field of a step holds: an integer, true or false, integers, or lists of integers."""
-REDUCTIONS: dict[str, dict[str, str]] = {"contract": {"moves": LIST}, "charge": {"payers": LIST}, "narrow": {}}
+REDUCTIONS: dict[str, dict[str, str]] = {
+    "contract": {"moves": LIST},
+    "charge": {"payers": LIST},
+    "uniform": {},
+    "narrow": {},
+}
 """Rules that make a smaller problem, with their fields."""
 BOUNDS: dict[str, dict[str, str]] = {
     "simple": {},
@@ -50,11 +56,13 @@ class ProofLog:
     graph
         ``sha256`` of the graph.
     read_as
-        How its file was read: `format`, `dims`, `training`, `drop_unused`, where they are not what they are by default.
+        How its file was read: `format`, `dims`, `training`, `drop_unused`, `kv_tokens`, where not as by default.
     device
         What prices it; None where the graph has prices.
     stages
         Number of stages.
+    given
+        What is fixed beforehand.
     bound
         No partition has a bottleneck below this; ticks.
     steps
@@ -68,6 +76,7 @@ class ProofLog:
     read_as: Mapping[str, Any] = field(default_factory=dict)
     device: Devices | None
     stages: int
+    given: Given = field(default_factory=Given)
     bound: int
     steps: tuple[Step, ...]
     stage_of: tuple[int, ...] | None = None
@@ -83,6 +92,8 @@ class ProofLog:
             "bound_ticks": self.bound,
             "steps": [{"rule": step.rule, **step.data} for step in self.steps],
         }
+        if self.given != Given():
+            document["constraints"] = self.given.as_dict()
         return document if self.stage_of is None else document | {"stage_of": list(self.stage_of)}
 
 
@@ -119,6 +130,7 @@ def parse_log(document: object, where: str) -> ProofLog:
         read_as=_read_as(fields.table("read_as")),
         device=None if fields.null("device") else read_devices(fields.table("device")),
         stages=fields.integer("stages", least=1, most=MAX_STAGES),
+        given=Given() if fields.null("constraints") else read_given(fields.table("constraints")),
         bound=fields.integer("bound_ticks", least=0),
         steps=steps,
         stage_of=None if fields.null("stage_of") else tuple(fields.integer_list("stage_of", least=0)),
@@ -137,6 +149,8 @@ def _read_as(fields: Fields) -> dict[str, Any]:
     for name in ("training", "drop_unused"):
         if fields.has(name):
             given[name] = fields.flag(name)
+    if fields.has("kv_tokens"):
+        given["kv_tokens"] = fields.integer("kv_tokens", least=1)
     fields.finish()
     return given
 

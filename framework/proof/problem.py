@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -27,6 +27,18 @@ class Shared(NamedTuple):
 
     cost: int
     users: frozenset[int]
+
+
+class Limit(NamedTuple):
+    """What stages may hold, whatever it costs: a size for each node, for shared parameters once, the largest workset.
+
+    `rooms` has the most for each stage.
+    """
+
+    sizes: tuple[int, ...]
+    shared: tuple[Shared, ...]
+    worksets: tuple[int, ...]
+    rooms: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +65,13 @@ class PlainProblem:
         What a stage holds for free.
     node_of
         The node that holds each node of the problem that this one was made from by reductions.
+    kinds, kind_of
+        Where stages run on different kinds of devices: the problem as each kind prices it, and the kind of each stage.
+        The costs above are those of the first kind then. Empty where all stages are alike.
+    pins
+        The stage that each node must be in, -1 for any; empty where none is pinned.
+    limit
+        What stages may hold; None for anything.
     """
 
     work: tuple[int, ...]
@@ -63,6 +82,10 @@ class PlainProblem:
     capacity: int
     stages: int
     node_of: tuple[int, ...]
+    kinds: tuple[PlainProblem, ...] = ()
+    kind_of: tuple[int, ...] = ()
+    pins: tuple[int, ...] = ()
+    limit: Limit | None = None
 
     @property
     def n(self) -> int:
@@ -73,6 +96,20 @@ class PlainProblem:
     def filled(self) -> int:
         """How many stages can hold nodes."""
         return min(self.stages, self.n)
+
+    @property
+    def priced(self) -> tuple[PlainProblem, ...]:
+        """The problem as each kind of device prices it."""
+        return self.kinds or (self,)
+
+    def at(self, stage: int) -> PlainProblem:
+        """Return the problem as the device of a stage prices it."""
+        return self.kinds[self.kind_of[stage]] if self.kinds else self
+
+    def check_alike(self) -> None:
+        """Refuse a problem whose stages run on different kinds of devices; limits and pins may be forgotten."""
+        if self.kinds:
+            raise RefusedError("the stages run on different devices; `uniform` comes first")
 
     @property
     def can_overflow(self) -> bool:
@@ -175,22 +212,41 @@ class PlainProblem:
             raise RefusedError("the partition does not give each node one of the stages")
         if any(stage_of[v] < stage_of[t.producer] for t in self.tensors for v in t.consumers):
             raise RefusedError("in the partition a tensor goes to an earlier stage")
+        if any(pin not in (-1, s) for pin, s in zip(self.pins, stage_of, strict=False)):
+            raise RefusedError("in the partition a node is not where it is pinned to")
         stages: list[list[int]] = [[] for _ in range(self.stages)]
         for v, s in enumerate(stage_of):
             stages[s].append(v)
-        return max(self.cost(stage) for stage in stages)
+        if self.limit is not None and any(
+            _size(self.limit, nodes) > room for nodes, room in zip(stages, self.limit.rooms, strict=True)
+        ):
+            raise RefusedError("in the partition a stage holds more than it may")
+        return max(self.at(s).cost(nodes) for s, nodes in enumerate(stages))
+
+
+def _size(limit: Limit, nodes: Sequence[int]) -> int:
+    """Return what a stage of some nodes holds of what is limited."""
+    once = sum(q.cost for q in limit.shared if not q.users.isdisjoint(nodes))
+    return sum(limit.sizes[v] for v in nodes) + once + max((limit.worksets[v] for v in nodes), default=0)
 
 
 def plain_problem(instance: Instance, stages: int) -> PlainProblem:
-    """Return the problem of an instance without constraints on equal devices.
+    """Return the problem of a priced graph.
 
     Raises
     ------
     RefusedError
-        For any other instance.
+        If it has limits already: those come from what is fixed beforehand (`framework.proof.given`).
     """
-    if instance.unequal is not None or instance.stage_limit is not None:
-        raise RefusedError("stages on different devices, pins and memory limits are not covered by proofs yet")
+    if instance.stage_limit is not None:
+        raise RefusedError("the priced graph has limits")
+    if instance.unequal is None:
+        return _of_one_kind(instance, stages)
+    kinds = tuple(_of_one_kind(kind, stages) for kind in instance.on_each_device())
+    return replace(kinds[0], kinds=kinds, kind_of=tuple(instance.unequal.device.tolist()))
+
+
+def _of_one_kind(instance: Instance, stages: int) -> PlainProblem:
     top, shared = instance.topology, instance.shared
     tensors = tuple(
         Tensor(cost, producer, frozenset(top.consumers[start:end].tolist()))

@@ -6,10 +6,11 @@ each shared parameter, *narrow* replaces all working sets by the smallest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
-from framework.proof.problem import PlainProblem, RefusedError, Tensor
+from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, Tensor
 
 
 def contract(problem: PlainProblem, moves: Sequence[int]) -> PlainProblem:
@@ -39,19 +40,22 @@ class _Merging:
     """A problem whose nodes are merged; a group of merged nodes goes by the name of one of them."""
 
     def __init__(self, problem: PlainProblem) -> None:
-        self.problem = problem
-        self.overflows = problem.can_overflow
+        self.problem, self.kinds = problem, problem.priced
         self.parent = list(range(problem.n))
-        self.work, self.parameters = list(problem.work), list(problem.parameters)
+        # Of each kind of device.
+        self.overflows = [kind.can_overflow for kind in self.kinds]
+        self.work = [list(kind.work) for kind in self.kinds]
+        self.parameters = [list(kind.parameters) for kind in self.kinds]
         self.working = list(problem.working)
         self.made = [set(row) for row in problem.made_by]
         self.read = [set(row) for row in problem.read_by]
         self.producer = [tensor.producer for tensor in problem.tensors]
         self.consumers = [set(tensor.consumers) for tensor in problem.tensors]
-        self.uses: list[set[int]] = [set() for _ in problem.work]
-        for q, shared in enumerate(problem.shared):
-            for v in shared.users:
-                self.uses[v].add(q)
+        self.uses = _users(problem.n, problem.shared)
+        self.pins = list(problem.pins) or [-1] * problem.n
+        limit = problem.limit or Limit((0,) * problem.n, (), (0,) * problem.n, ())
+        self.sizes, self.worksets = list(limit.sizes), list(limit.worksets)
+        self.holds = _users(problem.n, [q for q in limit.shared if q.cost])
 
     def group_of(self, v: int) -> int:
         while self.parent[v] != v:
@@ -66,67 +70,96 @@ class _Merging:
         return {self.producer[t] for t in self.read[v]}
 
     def move(self, x: int, y: int) -> None:
-        """Let x join y if one of the two inequalities allows it."""
+        """Let x join y if one of the two inequalities allows it, on every kind of device."""
+        kinds = range(len(self.kinds))
         if y in self.successors(x):
-            allowed = self._excess_of_pull(x, y) <= 0 and self._all_reached(y, self.successors(x) - {y}, down=True)
+            allowed = max(self._excess_of_pull(x, y, kind) for kind in kinds) <= 0
+            allowed = allowed and self._reach(y, self.successors(x) - {y}, down=True)
         else:
-            allowed = (
-                y in self.predecessors(x)
-                and self._excess_of_push(x, y) <= 0
-                and self._all_reached(y, self.predecessors(x) - {y}, down=False)
-            )
-        if not allowed:
+            allowed = y in self.predecessors(x) and max(self._excess_of_push(x, y, kind) for kind in kinds) <= 0
+            allowed = allowed and self._reach(y, self.predecessors(x) - {y}, down=False)
+        if not allowed or not self._is_free(x, y):
             raise RefusedError(f"nothing shows that node {x} may move to the stage of node {y}")
-        self._join(x, y)
+        self.join(x, y)
 
-    def _excess_of_pull(self, u: int, v: int) -> int:
+    def _is_free(self, x: int, y: int) -> bool:
+        """Whether x is not pinned, and a stage with y holds no more of what is limited when x joins it."""
+        return (
+            self.pins[x] < 0
+            and not self.sizes[x]
+            and self.holds[x] <= self.holds[y]
+            and (self.worksets[x] <= self.worksets[y])
+        )
+
+    def _excess_of_pull(self, u: int, v: int, kind: int) -> int:
         """By how much the left side of (1) exceeds the right one."""
-        excess = self._load(u, v) + sum(self._cost(t) for t in self.read[u] if v not in self.consumers[t])
+        cost = self.kinds[kind].tensors
+        excess = self._load(u, v, kind) + sum(cost[t].cost for t in self.read[u] if v not in self.consumers[t])
         for t in self.made[u]:
             if v not in self.consumers[t]:
-                excess += self._cost(t)
+                excess += cost[t].cost
             elif len(self.consumers[t]) == 1:
-                excess -= self._cost(t)
+                excess -= cost[t].cost
         return excess
 
-    def _excess_of_push(self, v: int, u: int) -> int:
+    def _excess_of_push(self, v: int, u: int, kind: int) -> int:
         """By how much the left side of (2) exceeds the right one."""
-        excess = self._load(v, u) + sum(self._cost(t) for t in self.made[v])
+        cost = self.kinds[kind].tensors
+        excess = self._load(v, u, kind) + sum(cost[t].cost for t in self.made[v])
         for t in self.read[v]:
             if self.producer[t] != u:
-                excess += 0 if u in self.consumers[t] else self._cost(t)
+                excess += 0 if u in self.consumers[t] else cost[t].cost
             elif len(self.consumers[t]) == 1:
-                excess -= self._cost(t)
+                excess -= cost[t].cost
         return excess
 
-    def _load(self, x: int, y: int) -> int:
+    def _load(self, x: int, y: int, kind: int) -> int:
         """Return by how much work and overflow of a stage with y grow at most when x joins it."""
-        if not self.overflows:
-            return self.work[x]
-        beside = sum(self.problem.shared[q].cost for q in self.uses[x] - self.uses[y])
-        return self.work[x] + self.parameters[x] + beside + max(0, self.working[x] - self.working[y])
+        work = self.work[kind][x]
+        if not self.overflows[kind]:
+            return work
+        beside = sum(self.kinds[kind].shared[q].cost for q in self.uses[x] - self.uses[y])
+        return work + self.parameters[kind][x] + beside + max(0, self.working[x] - self.working[y])
 
-    def _cost(self, t: int) -> int:
-        return self.problem.tensors[t].cost
+    def _reach(self, start: int, wanted: set[int], *, down: bool) -> bool:
+        """Whether all wanted groups are descendants of a group, or ancestors."""
+        return wanted <= self._reached(start, down=down, enough=wanted)
 
-    def _all_reached(self, start: int, wanted: set[int], *, down: bool) -> bool:
-        """Whether all wanted nodes are descendants of a node, or ancestors."""
-        missing, seen, waiting = set(wanted), {start}, [start]
-        while missing and waiting:
+    def _reached(self, start: int, *, down: bool, enough: set[int] | None = None) -> set[int]:
+        """Return the descendants of a group, or its ancestors, itself if it is on a cycle; or some, with all enough."""
+        seen, waiting = set[int](), [start]
+        while waiting and (enough is None or not enough <= seen):
             v = waiting.pop()
-            for w in self.successors(v) if down else self.predecessors(v):
-                if w not in seen:
-                    seen.add(w)
-                    missing.discard(w)
-                    waiting.append(w)
-        return not missing
+            fresh = (self.successors(v) if down else self.predecessors(v)) - seen
+            seen |= fresh
+            waiting += fresh
+        return seen
 
-    def _join(self, x: int, y: int) -> None:
+    def close(self, v: int) -> None:
+        """Let all that lies between members of a group join it."""
+        v = self.group_of(v)
+        for x in self._reached(v, down=True) & self._reached(v, down=False) - {v}:
+            self.join(x, v)
+
+    def join(self, x: int, y: int) -> None:
+        """Make one group of two.
+
+        Raises
+        ------
+        RefusedError
+            If they are pinned to different stages.
+        """
+        if x == y:
+            return
+        if self.pins[x] != self.pins[y] and min(self.pins[x], self.pins[y]) >= 0:
+            raise RefusedError("nodes of one stage are pinned to different stages")
         self.parent[x] = y
-        self.work[y] += self.work[x]
-        self.parameters[y] += self.parameters[x]
-        self.working[y] = max(self.working[y], self.working[x])
+        for costs in (*self.work, *self.parameters, self.sizes):
+            costs[y] += costs[x]
+        for highest in (self.working, self.worksets, self.pins):
+            highest[y] = max(highest[y], highest[x])
         self.uses[y] |= self.uses[x]
+        self.holds[y] |= self.holds[x]
         for t in self.made[x]:
             self.producer[t] = y
         for t in self.read[x]:
@@ -144,24 +177,55 @@ class _Merging:
     def result(self) -> PlainProblem:
         """Return the problem of the groups, numbered by their smallest members."""
         problem = self.problem
-        group = [self.group_of(v) for v in range(problem.n)]
         name: dict[int, int] = {}
-        for g in group:
-            name.setdefault(g, len(name))
-        paid: dict[tuple[int, frozenset[int]], int] = {}
+        group = [name.setdefault(self.group_of(v), len(name)) for v in range(problem.n)]
+        tensors: dict[tuple[int, frozenset[int]], list[int]] = {}
         for t, consumers in enumerate(self.consumers):
             if consumers:
-                ends = name[self.producer[t]], frozenset(name[v] for v in consumers)
-                paid[ends] = paid.get(ends, 0) + self._cost(t)
-        return replace(
-            problem,
-            work=tuple(self.work[g] for g in name),
-            parameters=tuple(self.parameters[g] for g in name),
-            working=tuple(self.working[g] for g in name),
-            tensors=tuple(Tensor(cost, *ends) for ends, cost in paid.items()),
-            shared=tuple(q._replace(users=frozenset(name[group[v]] for v in q.users)) for q in problem.shared),
-            node_of=tuple(name[group[v]] for v in problem.node_of),
+                tensors.setdefault((name[self.producer[t]], frozenset(name[v] for v in consumers)), []).append(t)
+
+        def renamed(shared: Sequence[Shared]) -> tuple[Shared, ...]:
+            return tuple(q._replace(users=frozenset(group[v] for v in q.users)) for q in shared)
+
+        def of(costs: Sequence[int]) -> tuple[int, ...]:
+            return tuple(costs[g] for g in name)
+
+        kinds = tuple(
+            replace(
+                kind,
+                work=of(work),
+                parameters=of(parameters),
+                working=of(self.working),
+                tensors=tuple(Tensor(sum(kind.tensors[t].cost for t in row), *ends) for ends, row in tensors.items()),
+                shared=renamed(kind.shared),
+                node_of=tuple(group[v] for v in problem.node_of),
+            )
+            for kind, work, parameters in zip(self.kinds, self.work, self.parameters, strict=True)
         )
+        limit = problem.limit
+        return replace(
+            kinds[0],
+            kinds=kinds if problem.kinds else (),
+            kind_of=problem.kind_of,
+            pins=of(self.pins) if max(self.pins) >= 0 else (),
+            limit=limit and Limit(of(self.sizes), renamed(limit.shared), of(self.worksets), limit.rooms),
+        )
+
+
+def _users(n: int, shared: Sequence[Shared]) -> list[set[int]]:
+    """Return which of the given parameters each node uses."""
+    return [{q for q, row in enumerate(shared) if v in row.users} for v in range(n)]
+
+
+def together(problem: PlainProblem, sets: Sequence[Sequence[int]]) -> PlainProblem:
+    """Make one node of each set of nodes, and of all that lies between them: they share a stage."""
+    merging = _Merging(problem)
+    for nodes in sets:
+        for v in nodes:
+            merging.join(merging.group_of(v), merging.group_of(nodes[0]))
+    for nodes in sets:
+        merging.close(nodes[0])
+    return merging.result()
 
 
 def charge(problem: PlainProblem, payers: Sequence[int]) -> PlainProblem:
@@ -174,15 +238,58 @@ def charge(problem: PlainProblem, payers: Sequence[int]) -> PlainProblem:
     """
     if len(payers) != len(problem.shared):
         raise RefusedError(f"{len(payers)} payers for {len(problem.shared)} shared parameters")
-    parameters = list(problem.parameters)
     for payer, shared in zip(payers, problem.shared, strict=True):
         if payer not in shared.users:
             raise RefusedError(f"node {payer} pays for a parameter that it does not use")
+    return on_each_kind(problem, lambda kind: _charged(kind, payers))
+
+
+def _charged(problem: PlainProblem, payers: Sequence[int]) -> PlainProblem:
+    parameters = list(problem.parameters)
+    for payer, shared in zip(payers, problem.shared, strict=True):
         parameters[payer] += shared.cost
     return replace(problem, parameters=tuple(parameters), shared=())
 
 
+def on_each_kind(problem: PlainProblem, change: Callable[[PlainProblem], PlainProblem]) -> PlainProblem:
+    """Change the problem as every kind of device prices it."""
+    return replace(change(problem), kinds=tuple(change(kind) for kind in problem.kinds))
+
+
 def narrow(problem: PlainProblem) -> PlainProblem:
     """Let every node have the smallest working set of all, and make the capacity smaller by it."""
+    problem.check_alike()
     capacity = max(0, problem.capacity - min(problem.working))
     return replace(problem, capacity=capacity, working=(0,) * problem.n)
+
+
+def uniform(problem: PlainProblem) -> PlainProblem:
+    """Let everything cost what it costs on the device where it is cheapest, and stages hold what any of them holds."""
+    if not problem.kinds:
+        return problem
+    kinds = problem.kinds
+    parameters = tuple(map(min, zip(*(kind.parameters for kind in kinds), strict=True)))
+    shared = tuple(min(rows) for rows in zip(*(kind.shared for kind in kinds), strict=True))
+    values = [*parameters, *(q.cost for q in shared)]
+    if any(problem.working):
+        raise RefusedError("working sets count where all devices are the same only")
+    return replace(
+        problem,
+        work=tuple(map(min, zip(*(kind.work for kind in kinds), strict=True))),
+        parameters=parameters,
+        tensors=tuple(min(rows) for rows in zip(*(kind.tensors for kind in kinds), strict=True)),
+        shared=shared,
+        capacity=max(_packed(values, kind) for kind in kinds),
+        kinds=(),
+        kind_of=(),
+    )
+
+
+def _packed(values: Sequence[int], kind: PlainProblem) -> int:
+    """Return the value, rounded up, of the fractional knapsack that packs what a device holds into its capacity."""
+    sizes, room, value = [*kind.parameters, *(q.cost for q in kind.shared)], kind.capacity, Fraction(0)
+    filled = [i for i in range(len(sizes)) if sizes[i]]
+    for i in sorted(filled, key=lambda i: Fraction(values[i], sizes[i]), reverse=True):
+        part = min(sizes[i], room)
+        room, value = room - part, value + Fraction(values[i] * part, sizes[i])
+    return -(-value.numerator // value.denominator)

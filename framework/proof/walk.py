@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Numbers = Sequence[int]
+COLUMNS = 10
+"""Of `Scratch.path`."""
 
 
 class Ideals(NamedTuple):
@@ -33,7 +35,8 @@ class Ideals(NamedTuple):
 class Nodes(NamedTuple):
     """The nodes, numbered so that tensors go to larger numbers, and the tensors with a cost.
 
-    Node v reads the tensors ``reads[read_ptr[v]:read_ptr[v + 1]]``; likewise what it makes and uses.
+    Node v reads the tensors ``reads[read_ptr[v]:read_ptr[v + 1]]``; likewise what it makes and uses. Shared parameters
+    cost something, or have a size, as nodes do, which counts towards a limit; so does the largest workset.
     """
 
     work: Numbers
@@ -49,13 +52,16 @@ class Nodes(NamedTuple):
     producer: Numbers
     consumers: Numbers
     shared_cost: Numbers
+    sizes: Numbers
+    worksets: Numbers
+    shared_size: Numbers
 
 
 class Scratch(NamedTuple):
     """Memory of a walk: which nodes are added; per tensor consumers added and still outside; holders of parameters.
 
     `path` has a row for each node added: the ideal, the next edge, the node, work, in, out, parameters, largest
-    working set.
+    working set, size, largest workset.
     """
 
     added: Any
@@ -66,7 +72,7 @@ class Scratch(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Threshold and capacity; what is wanted of ideals, and its least values above each ideal, as `extend` needs it.
+    """Threshold, capacity, room for sizes; what is wanted of ideals, and its least values above each, for `extend`.
 
     `wanted` is 1 for an ideal worth reaching. `least` is the least work + cut of all wanted ideals above, and
     `least_held` the least work + cut + held; far above any sum where there is none.
@@ -74,6 +80,7 @@ class Rules(NamedTuple):
 
     threshold: int
     capacity: int
+    room: int
     wanted: Any
     least: Any
     least_held: Any
@@ -89,7 +96,7 @@ def extend(queue: Numbers, ideals: Ideals, nodes: Nodes, rules: Rules, scratch: 
     for start in queue:
         depth = 0
         path[0][0], path[0][1], path[0][2] = start, ideals.ptr[start], -1
-        for column in range(3, 8):
+        for column in range(3, COLUMNS):
             path[0][column] = 0
         while depth >= 0:
             at, edge, last = path[depth][0], path[depth][1], path[depth][2]
@@ -107,6 +114,7 @@ def extend(queue: Numbers, ideals: Ideals, nodes: Nodes, rules: Rules, scratch: 
                 work, own = path[depth][3] + nodes.work[v], path[depth][6] + nodes.parameters[v]
                 inside, outside = path[depth][4], path[depth][5]
                 largest = max(path[depth][7], nodes.working[v])
+                size, workset = path[depth][8] + nodes.sizes[v], max(path[depth][9], nodes.worksets[v])
                 for i in range(nodes.read_ptr[v], nodes.read_ptr[v + 1]):
                     t = nodes.reads[i]
                     if added[nodes.producer[t]]:
@@ -124,14 +132,17 @@ def extend(queue: Numbers, ideals: Ideals, nodes: Nodes, rules: Rules, scratch: 
                     holders[nodes.uses[i]] += 1
                     if holders[nodes.uses[i]] == 1:
                         own += nodes.shared_cost[nodes.uses[i]]
+                        size += nodes.shared_size[nodes.uses[i]]
                 added[v] = 1
                 growing = work + inside + max(0, own + largest - rules.capacity)
-                if growing + outside <= rules.threshold and rules.wanted[to] == 1:
+                fits = size + workset <= rules.room
+                if fits and growing + outside <= rules.threshold and rules.wanted[to] == 1:
                     rules.wanted[to] = 2
                 # What a stage that goes on from here costs at least, if it ends at an ideal worth reaching.
                 rest = inside + outside - ideals.cut[to] - ideals.work[start]
                 if (
-                    growing > rules.threshold
+                    not fits
+                    or growing > rules.threshold
                     or rules.least[to] + rest > rules.threshold
                     or rules.least_held[to] + rest - ideals.held[start] > rules.threshold + rules.capacity
                 ):
@@ -141,6 +152,7 @@ def extend(queue: Numbers, ideals: Ideals, nodes: Nodes, rules: Rules, scratch: 
                     row = path[depth]
                     row[0], row[1], row[2], row[3] = to, ideals.ptr[to], v, work
                     row[4], row[5], row[6], row[7] = inside, outside, own, largest
+                    row[8], row[9] = size, workset
             if leaving >= 0:
                 added[leaving] = 0
                 for i in range(nodes.read_ptr[leaving], nodes.read_ptr[leaving + 1]):

@@ -5,20 +5,61 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from framework.model.problem import Problem
 from framework.proof.check import proven_by
 from framework.proof.cuts import closed, members
+from framework.proof.given import pin
 from framework.proof.log import Step
-from framework.proof.problem import PlainProblem, RefusedError, plain_problem
-from framework.proof.reductions import charge, contract, narrow
+from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
+from framework.proof.reductions import charge, contract, narrow, uniform
 from framework.proof.stages import BRANCHES, _Stages
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_problem, random_shared_problem, random_workset_problem
+from framework.testing.instances import (
+    random_limited_problem,
+    random_memory_problem,
+    random_problem,
+    random_shared_problem,
+    random_unequal_problem,
+    random_workset_problem,
+)
 
-_DRAWN: tuple[Callable[[int, int], Problem], ...] = (random_problem, random_shared_problem, random_workset_problem)
+_DRAWN: tuple[Callable[[int, int], Problem], ...] = (
+    random_problem,
+    random_shared_problem,
+    random_workset_problem,
+    random_limited_problem,
+    random_memory_problem,
+    random_unequal_problem,
+)
+
+
+def as_checked(problem: Problem) -> PlainProblem:
+    """Return a problem as the checker sees it: its limits and pins, and what each stage costs."""
+    instance, limit = problem.instance, problem.instance.stage_limit
+    plain = plain_problem(replace(instance, stage_limit=None), problem.stages)
+    if limit is None:
+        return plain
+    sizes, most, pinned = limit.sizes.copy(), limit.limit, dict[int, list[int]]()
+    if len(limit.anchors):
+        # See `framework.structure.reduction.hard_limits`: what an anchor is larger by keeps anchors apart.
+        most = (limit.limit - 1) // 2
+        sizes[limit.anchors] -= most + 1
+        pinned = {b: [v] for b, v in enumerate(limit.anchors.tolist())}
+    users = np.split(instance.shared.users, instance.shared.ptr[1:-1]) if len(instance.shared) else []
+    once = zip(limit.shared_sizes.tolist(), users, strict=True)
+    rooms = (limit.rooms(problem.stages) - limit.limit + most).tolist()
+    limits = Limit(
+        sizes=tuple(sizes.tolist()),
+        shared=tuple(Shared(size, frozenset(row.tolist())) for size, row in once),
+        worksets=tuple(limit.worksets.tolist()),
+        rooms=tuple(rooms),
+    )
+    return pin(replace(plain, limit=limits), pinned, [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +75,7 @@ def proven_problems(seeds: Sequence[int], max_nodes: int = 6) -> Iterator[Proven
     """Yield a proof by each rule that succeeds, for the random problem of each seed."""
     for seed in seeds:
         drawn = _DRAWN[seed % len(_DRAWN)](seed, max_nodes)
-        if drawn.instance.stage_limit is not None:
-            continue
-        rng, problem = random.Random(seed), plain_problem(drawn.instance, drawn.stages)
+        rng, problem = random.Random(seed), as_checked(drawn)
         optimum = brute_force_optimum(drawn)
         reduced, reductions = _reduced(problem, rng)
         for last in _bounds(reduced, optimum, rng):
@@ -55,11 +94,14 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
         moves += pair
     if moves:
         steps.append(Step(rule="contract", data={"moves": moves}))
+    if smaller.kinds and rng.random() < 0.7:
+        smaller = uniform(smaller)
+        steps.append(Step(rule="uniform"))
     if smaller.shared and rng.random() < 0.5:
         payers = [rng.choice(sorted(q.users)) for q in smaller.shared]
         smaller = charge(smaller, payers)
         steps.append(Step(rule="charge", data={"payers": payers}))
-    if any(smaller.working) and rng.random() < 0.5:
+    if any(smaller.working) and not smaller.kinds and rng.random() < 0.5:
         smaller = narrow(smaller)
         steps.append(Step(rule="narrow"))
     return smaller, steps
@@ -67,14 +109,16 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
 
 def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator[Step]:
     """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
-    yield Step(rule="simple")
-    cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
-    yield max(cuts, key=lambda step: proven_by(problem, [step]))
     for threshold in sorted({optimum - 1, 3 * optimum // 4, optimum // 2}, reverse=True):
         step = Step(rule="ideal-program", data={"threshold": threshold})
         if _holds(problem, step):
             yield step
             break
+    if problem.kinds:
+        return
+    yield Step(rule="simple")
+    cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
+    yield max(cuts, key=lambda step: proven_by(problem, [step]))
     for make in (_packing, _prices, _shares):
         for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
             found = make(problem, threshold, rng)

@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from framework.formats import read_graph
 from framework.model.pricing import quantise
 from framework.model.problem import Problem
 from framework.proof.check import replay
+from framework.proof.given import Given
 from framework.proof.log import ProofLog, Step, parse_log, read_log, write_log
 from framework.proof.problem import plain_problem
 from framework.testing.brute_force import brute_force_optimum
@@ -59,6 +61,41 @@ def test_a_proof_is_written_checked_and_verified(pipebound: Run, graph_file: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of the proof (checked)" in done.stdout
     assert "everything claimed is proven" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("-k", "3", "--same-stage", "v1,v4", "--no-cut", "v7"),
+        ("-k", "3", "--pin", "v5=0", "--pin", "v6=2"),
+        ("-k", "3", "--memory-limit", "5", "--pin", "v3=1"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_fixed_beforehand_is_a_part_of_the_proof(
+    given: tuple[str, ...], pipebound: Run, graph_file: Path, tmp_path: Path
+) -> None:
+    result, proof = tmp_path / "result.json", tmp_path / "proof.json"
+    how = ("--with", "ideal-dp", "--budget", "100s", "--workers", "1")
+    done = pipebound("solve", graph_file, *given, *how, "-o", result, "--proof", proof)
+    assert done.returncode == 0, done.stderr
+    done = check(proof, graph_file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The proof holds: the partition is optimal" in done.stdout
+    log = read_log(proof)
+    assert replay(replace(log, given=Given()), read_graph(graph_file)).fault
+    done = pipebound("verify", result, "--proof", proof)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_chain_of_devices_is_a_part_of_the_proof(pipebound: Run, tmp_path: Path) -> None:
+    proof = tmp_path / "proof.json"
+    how = ("--devices", "edge-tpu,reference,reference", "--with", "ideal-dp", "--budget", "100s", "--workers", "1")
+    done = pipebound("solve", "testbed:squeezenet", *how, "--proof", proof)
+    assert done.returncode == 0, done.stderr
+    done = check(proof, "testbed:squeezenet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The proof holds: the partition is optimal" in done.stdout
 
 
 def test_false_proofs_and_no_proofs_have_codes_of_their_own(proof: Path, graph_file: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from framework.bounds import Certificate, Soundness
@@ -30,7 +31,7 @@ def steps_of(problem: Problem, certificate: Certificate | None, ticks: int, sour
     record = BoundRecord(
         source=source, value=0.0, ticks=ticks, soundness=Soundness.EXACT, seconds=0.0, certificate=certificate
     )
-    steps = _Writer(problem.instance, {}).steps_of(record)
+    steps = _Writer(problem.instance, problem.instance, np.arange(problem.instance.n), {}).steps_of(record)
     assert steps is not None
     return proven_by(plain_problem(problem.instance, problem.stages), steps)
 

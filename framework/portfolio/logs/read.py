@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from framework.model.graph import ModelGraph
+from framework.portfolio.constraints import given_of
 from framework.portfolio.proofs import Proof
 from framework.portfolio.result import Result
 from framework.proof.check import Replay, replay
+from framework.proof.given import Given
 from framework.proof.log import ProofLog
 
 
@@ -21,8 +23,8 @@ def logged_proof(log: ProofLog, result: Result, graph: ModelGraph) -> tuple[Proo
     fault = found.fault
     if not fault and (log.stages != result.stages or log.device != result.device):
         fault = "it is of another number of stages, or of another device"
-    if not fault and str(result.constraints):
-        fault = "it is of the problem without constraints"
+    if not fault and log.given not in (Given(), given_of(result.constraints)):
+        fault = "it is of the problem with other constraints"
     proved = None if fault else found.proven
     return Proof(
         source="the proof", soundness="checked", claimed=log.bound, proved=proved, fault=fault, by="log"

@@ -5,7 +5,7 @@ Nothing is searched here, and nothing is checked: `framework.proof` does that, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from framework.model.arrays import IntArray
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import quantise
+from framework.portfolio.constraints import constrain, given_of
 from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
 from framework.proof.log import ProofLog, Step
@@ -27,6 +28,11 @@ from framework.structure.reduction.dominance import moves_of_reduction
 IDEAL_DP = "ideal-dp"
 MOST_IDEALS = 100_000
 """A bound that no rule covers is written as an ideal program where there are no more: they are counted at once."""
+_RELAXATIONS: tuple[tuple[str, Callable[[Instance], Instance]], ...] = (
+    ("uniform", Instance.uniform),
+    ("narrow", Instance.without_worksets),
+)
+"""Rules without data, in the order in which entries without a feature are given an easier problem."""
 _COVERED = (IDEAL_DP, SIMPLE, "packing", "anchored-cut", "stage-cover", "counting")
 
 
@@ -38,15 +44,14 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
     Raises
     ------
     UserError
-        Where nothing can be logged: with constraints, on different devices, or without a bound.
+        Where nothing can be logged: no bound of the result has a rule.
     """
     where = graph.source or graph.name
-    instance = quantise(graph, result.device).instance
-    if str(result.constraints) or instance.unequal is not None or instance.stage_limit is not None:
-        raise UserError(
-            "proofs of problems with constraints, or on different devices, cannot be written yet", where=where
-        )
-    writer = _Writer(instance, {member.name: member.entry for member in result.members})
+    priced = quantise(graph, result.device).instance
+    instance = constrain(priced, graph, result.constraints, result.stages, result.device)
+    of_priced = np.empty(priced.n, np.int64)
+    of_priced[priced.node_of_input] = instance.node_of_input
+    writer = _Writer(priced, instance, of_priced, {member.name: member.entry for member in result.members})
     for bound in sorted(result.bounds, key=lambda bound: (-bound.ticks, bound.certificate is None)):
         steps = writer.steps_of(bound)
         if steps is not None:
@@ -55,6 +60,7 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
                 read_as=_read_as(result),
                 device=result.device,
                 stages=result.stages,
+                given=given_of(result.constraints),
                 bound=bound.ticks,
                 steps=tuple(steps),
                 stage_of=result.stage_of,
@@ -69,15 +75,30 @@ def _read_as(result: Result) -> dict[str, Any]:
     origin = result.graph.input
     if origin is None:
         return {}
-    given: dict[str, Any] = {"dims": dict(origin.dims), "training": origin.training, "drop_unused": origin.drop_unused}
+    given: dict[str, Any] = {
+        "dims": dict(origin.dims),
+        "training": origin.training,
+        "drop_unused": origin.drop_unused,
+        "kv_tokens": origin.kv_tokens,
+    }
     return {name: value for name, value in given.items() if value}
 
 
 class _Writer:
-    """Turns bounds on an instance, on its reduction, or on relaxations of either, into steps."""
+    """Turns bounds on an instance, on its reduction, or on relaxations of either, into steps.
 
-    def __init__(self, instance: Instance, entries: Mapping[str, str]) -> None:
-        self.instance, self.entries = instance, entries
+    Parameters
+    ----------
+    priced, instance
+        The graph, priced; and with what is fixed beforehand.
+    of_priced
+        ``[nodes of the priced graph]`` the node of the instance that each is: a log numbers nodes by the smallest.
+    entries
+        What each member of the run ran.
+    """
+
+    def __init__(self, priced: Instance, instance: Instance, of_priced: IntArray, entries: Mapping[str, str]) -> None:
+        self.priced, self.instance, self.of_priced, self.entries = priced, instance, of_priced, entries
 
     def steps_of(self, bound: BoundRecord) -> list[Step] | None:
         """Return steps that prove a bound; None where no rule does."""
@@ -100,25 +121,37 @@ class _Writer:
 
     def _posed(self, digest: str) -> tuple[list[Step], IntArray] | None:
         """Return the steps that lead to the instance of a certificate, and how a log numbers its nodes."""
+        if self.instance.stage_limit is not None:
+            # What entries without limits are given instead has no rule.
+            return None
         for reduced in (False, True):
             steps = list(self._contraction) if reduced else []
-            instance = self._reduced if reduced else self.instance
-            number = _numbering(instance) if reduced else np.arange(instance.n)
-            for charged in (False, True):
+            instance, number = (self._reduced, self._reduced_number) if reduced else (self.instance, self._number)
+            for charged in (False, True) if len(instance.shared) else (False,):
                 relaxed = instance.charged() if charged else instance
-                path = [*steps, *(self._charge(instance, reduced, number) if charged and len(instance.shared) else [])]
-                for narrowed in (False, True):
-                    if narrowed:
-                        narrow = [Step(rule="narrow")] if len(relaxed.working_cost) else []
-                        relaxed, path = relaxed.without_worksets(), [*path, *narrow]
+                path = [*steps, *(self._charge(instance, reduced, number) if charged else [])]
+                for rule, change in _RELAXATIONS:
                     if relaxed.sha256() == digest:
                         return path, number
+                    smaller = change(relaxed)
+                    if smaller is not relaxed:
+                        relaxed, path = smaller, [*path, Step(rule=rule)]
+                if relaxed.sha256() == digest:
+                    return path, number
         return None
 
     @cached_property
     def _contraction(self) -> list[Step]:
-        moves = self._reduction[1]
-        return [Step(rule="contract", data={"moves": [v for move in moves for v in move]})] if moves else []
+        moves = self._number[np.array(self._reduction[1], np.int64)].ravel().tolist()
+        return [Step(rule="contract", data={"moves": moves})] if moves else []
+
+    @cached_property
+    def _number(self) -> IntArray:
+        return _numbering(self.of_priced, self.instance.n)
+
+    @cached_property
+    def _reduced_number(self) -> IntArray:
+        return _numbering(self._reduced.node_of_input[self.of_priced], self._reduced.n)
 
     @property
     def _reduced(self) -> Instance:
@@ -131,7 +164,7 @@ class _Writer:
     def _charge(self, instance: Instance, reduced: bool, number: IntArray) -> list[Step]:
         """Return the step that lets one user pay for each shared parameter of the given instance.
 
-        The log knows the shared parameters of the original, those that one node is left to use included.
+        The log knows the shared parameters of the priced graph, those that one node is left to use included.
         """
         payers = dict(
             zip(
@@ -140,7 +173,7 @@ class _Writer:
                 strict=True,
             )
         )
-        holders = _users(self.instance, instance.node_of_input if reduced else np.arange(instance.n))
+        holders = _users(self.priced, instance.node_of_input[self.of_priced] if reduced else self.of_priced)
         return [Step(rule="charge", data={"payers": [int(number[payers.get(row, min(row))]) for row in holders]})]
 
 
@@ -149,12 +182,15 @@ def _users(instance: Instance, node_of: IntArray) -> list[frozenset[int]]:
     return [frozenset(node_of[shared.users[shared.ptr[q] : shared.ptr[q + 1]]].tolist()) for q in range(len(shared))]
 
 
-def _numbering(instance: Instance) -> IntArray:
-    """Return the number that a log gives each node of an instance: by the smallest input that it holds."""
-    first = np.full(instance.n, len(instance.node_of_input), np.int64)
-    np.minimum.at(first, instance.node_of_input, np.arange(len(instance.node_of_input), dtype=np.int64))
-    ranks = np.empty(instance.n, np.int64)
-    ranks[np.argsort(first)] = np.arange(instance.n)
+def _numbering(of_priced: IntArray, n: int) -> IntArray:
+    """Return the number that a log gives each node of an instance: by the smallest priced node that it holds.
+
+    Nodes that hold none, anchors of stages without pins, come last: no step names them.
+    """
+    first = np.full(n, len(of_priced), np.int64)
+    np.minimum.at(first, of_priced, np.arange(len(of_priced), dtype=np.int64))
+    ranks = np.empty(n, np.int64)
+    ranks[np.argsort(first, kind="stable")] = np.arange(n)
     return ranks
 
 

@@ -1,36 +1,49 @@
 """What proofs cost, and what damage does to them.
 
 python scripts/benchmarks/methods/proofs.py damage --count 10000     damaged proofs by rule: none may prove too much
-python scripts/benchmarks/methods/proofs.py graphs NAME[,NAME...] -k 4 -k 8 [--with ENTRY] [--budget 10s]
+python scripts/benchmarks/methods/proofs.py pairs [core | NAME[,NAME...]] [-k 4 -k 8] [--sample 40 --seed 0]
+                                                  [--with ENTRY] [--budget 10s] [--folder DIR]
 
-The second solves graphs of the testbed, writes the log of each result, and checks it.
+The second solves graphs of the testbed, writes the log of each result, and checks it in a process of its own, as a
+reader would. Results are kept in the folder: a second call writes and checks anew what the first one solved.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import lzma
 import random
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
 
+from framework.errors import UserError
 from framework.formats import read_graph
 from framework.model.device import load_device
 from framework.model.graph import PhysicalCosts
 from framework.portfolio.logs.write import proof_of
+from framework.portfolio.reading import read_result
 from framework.portfolio.settings import Settings
 from framework.portfolio.solve import solve
-from framework.proof.check import proven_by, replay
-from framework.proof.log import BOUNDS, REDUCTIONS
+from framework.proof.check import proven_by
+from framework.proof.log import BOUNDS, REDUCTIONS, write_log
 from framework.proof.problem import RefusedError
+from framework.registry import load_plugins
 from framework.report.console import open_console
 from framework.report.layout import FactTable
+from framework.testbed.catalogue import SUBSETS, subset_names
 from framework.testing.proofs import ProvenProblem, damaged, proven_problems
 from framework.units import parse_seconds
 
 A_PROOF = 40
 """Damaged copies of one proof."""
+STAGES = (2, 4, 8, 16, 32, 64)
+LONGEST = 600
+"""Seconds after which a check is given up."""
 
 
 def main() -> None:
@@ -39,16 +52,25 @@ def main() -> None:
     damage = commands.add_parser("damage")
     damage.add_argument("--count", type=int, default=10_000)
     damage.add_argument("--seed", type=int, default=0)
-    graphs = commands.add_parser("graphs")
-    graphs.add_argument("names")
-    graphs.add_argument("-k", "--stages", type=int, action="append", required=True)
-    graphs.add_argument("--with", dest="entry", default="default")
-    graphs.add_argument("--budget", default="10s")
+    pairs = commands.add_parser("pairs")
+    pairs.add_argument("names", nargs="?", default="core")
+    pairs.add_argument("-k", "--stages", type=int, action="append")
+    pairs.add_argument("--sample", type=int, help="so many of the pairs, drawn at random")
+    pairs.add_argument("--seed", type=int, default=0)
+    pairs.add_argument("--with", dest="entry", default="default")
+    pairs.add_argument("--budget", default="10s")
+    pairs.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "pipebound-proofs")
     given = parser.parse_args()
     if given.command == "damage":
         print_damage(given.count, given.seed)
     else:
-        print_graphs(given.names.split(","), given.stages, given.entry, parse_seconds(given.budget))
+        load_plugins()
+        given.folder.mkdir(parents=True, exist_ok=True)
+        names = subset_names(given.names) if given.names in SUBSETS else given.names.split(",")
+        drawn = [(name, k) for name in names for k in given.stages or STAGES]
+        if given.sample is not None:
+            drawn = random.Random(given.seed).sample(drawn, min(given.sample, len(drawn)))
+        print_pairs(drawn, given.entry, parse_seconds(given.budget), given.folder)
 
 
 def print_damage(count: int, seed: int) -> None:
@@ -92,30 +114,115 @@ def what_becomes(case: ProvenProblem, rng: random.Random) -> int:
     return 2 if bound <= proven_by(case.problem, case.steps) else 3
 
 
-def print_graphs(names: list[str], stages: list[int], entry: str, budget: float) -> None:
-    """Solve, write and check; a row for each graph and number of stages."""
-    table = FactTable()
-    table.texts("graph", "rules", "verdict")
-    table.numbers("k", "solve s", "write s", "check s", "bytes", "packed")
-    for name in names:
-        graph = read_graph(f"testbed:{name}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A graph in so many stages: who proved what, and what became of the log; sizes in bytes, times in seconds.
+
+    Attributes
+    ----------
+    closed_by
+        The entry whose bound met the partition first; empty where none did.
+    missing
+        Why no log proves all of that; empty where one does.
+    """
+
+    graph: str
+    stages: int
+    closed_by: str
+    missing: str
+    rules: str
+    solving: float
+    writing: float
+    checking: float
+    size: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the optimum has a log that the checker accepts."""
+        return bool(self.closed_by) and not self.missing
+
+
+def solved(name: str, k: int, entry: str, budget: float, folder: Path) -> Pair:
+    """Solve a pair, or take what is there from an earlier call; write its log, and check that in another process."""
+    graph, kept, log_file = read_graph(f"testbed:{name}"), folder / f"{name}@{k}.json", folder / f"{name}@{k}.proof.xz"
+    if not kept.exists():
         device = load_device("reference") if isinstance(graph.costs, PhysicalCosts) else None
-        for k in stages:
-            settings = Settings(entry=entry, budget=budget, workers=1, device=device)
-            result = solve(graph, k, settings=settings)
-            written = time.perf_counter()
-            log = proof_of(result, graph)
-            checked = time.perf_counter()
-            found = replay(log, graph)
-            ended = time.perf_counter()
-            data = json.dumps(log.as_dict(), separators=(",", ":")).encode()
-            full = log.bound == result.dual_ticks
-            verdict = found.fault or ("optimal" if found.optimal else "holds" if full else "holds, weaker")
-            rules = ", ".join(step.rule for step in log.steps)
-            times = (result.seconds, checked - written, ended - checked)
-            sizes = (len(data), len(lzma.compress(data)))
-            table.row(name, rules, verdict, str(k), *(f"{t:.2f}" for t in times), *map(str, sizes))
-    open_console().print(table)
+        solve(graph, k, settings=Settings(entry=entry, budget=budget, workers=1, device=device)).write(kept)
+    result = read_result(kept)
+    closing = [bound for bound in result.bounds if bound.ticks == result.incumbent_ticks]
+    closed_by = min(closing, key=lambda bound: bound.seconds).source if closing else ""
+    started = time.perf_counter()
+    missing, rules, checking, size = "", "", 0.0, 0
+    try:
+        log = proof_of(result, graph)
+        write_log(log, log_file)
+    except UserError as error:
+        missing = str(error)
+    written = time.perf_counter()
+    if not missing:
+        rules, size = ", ".join(step.rule for step in log.steps), log_file.stat().st_size
+        if log.bound < (result.dual_ticks or 0):
+            missing = "no rule for its best bound"
+        verdict = checked(log_file, f"testbed:{name}")
+        missing = missing or verdict
+        checking = time.perf_counter() - written
+    return Pair(
+        graph=name,
+        stages=k,
+        closed_by=closed_by,
+        missing=missing,
+        rules=rules,
+        solving=result.seconds,
+        writing=written - started,
+        checking=checking,
+        size=size,
+    )
+
+
+def checked(log: Path, graph: str) -> str:
+    """Check a log as a reader would; return why it is refused, or nothing."""
+    command = [sys.executable, "-m", "framework.proof", str(log), graph]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        return f"checking takes more than {LONGEST} s"
+    return "" if done.returncode == 0 else (done.stdout + done.stderr).splitlines()[-1]
+
+
+def print_pairs(pairs: list[tuple[str, int]], entry: str, budget: float, folder: Path) -> None:
+    """Solve, write and check pairs; print a row for each, what closes them, and what that takes."""
+    console, found = open_console(), list[Pair]()
+    for name, k in pairs:
+        pair = solved(name, k, entry, budget, folder)
+        found.append(pair)
+        words = (pair.closed_by or "-", pair.rules or "-", pair.missing or "accepted")
+        times = f"{pair.solving:.2f} {pair.writing:.2f} {pair.checking:.2f} s, {pair.size} bytes"
+        console.print(f"{name} {k}: {'; '.join(words)}; {times}", markup=False, soft_wrap=True)
+    proven = [pair for pair in found if pair.closed_by]
+    table = FactTable()
+    table.texts("closed by", "not accepted because")
+    table.numbers("proven", "accepted")
+    for source, count in Counter(pair.closed_by for pair in proven).most_common():
+        of_source = [pair for pair in proven if pair.closed_by == source]
+        reasons = Counter(pair.missing for pair in of_source if pair.missing)
+        why = "; ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        table.row(source, why, str(count), str(sum(pair.accepted for pair in of_source)))
+    accepted = [pair for pair in proven if pair.accepted]
+    table.row("all", f"{len(found)} pairs", str(len(proven)), str(len(accepted)))
+    console.print(table)
+    if not accepted:
+        return
+    table = FactTable()
+    table.texts("of accepted logs")
+    table.numbers("median", "largest")
+    for what, values, form in (
+        ("checking, s", [pair.checking for pair in accepted], "{:.2f}"),
+        ("checking over solving", [pair.checking / pair.solving for pair in accepted], "{:.2f}"),
+        ("writing over solving", [pair.writing / pair.solving for pair in accepted], "{:.3f}"),
+        ("bytes, packed", [float(pair.size) for pair in accepted], "{:.0f}"),
+    ):
+        table.row(what, form.format(statistics.median(values)), form.format(max(values)))
+    console.print(table)
 
 
 if __name__ == "__main__":
