@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from framework.bounds import DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, DualBound, Incumbent, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Relaxation, RelaxedPoint, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
@@ -40,6 +40,8 @@ FARTHEST_AHEAD, LEAST_AHEAD = 1 / 16, 1 / 512
 """How far above what is proven the threshold of the Lagrangian relaxation lies."""
 TRIES = 10
 """Evaluations without news before it comes nearer."""
+MOST_ROWS = 100_000
+"""A certificate with more rows is not kept."""
 LEADER = 8
 """How much more effort goes to the tree that has proven most than to any other."""
 
@@ -93,6 +95,14 @@ class NestedCuts:
         except OutOfTimeError:
             termination = _stopped()
         return search.outcome(termination)
+
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Follow the tree of a certificate, cut by cut, and return the bound that it proves."""
+        from framework.proof.nested import nested_cuts
+        from framework.proof.problem import plain_problem
+
+        data = certificate.whole_data("threshold", "tree")
+        return nested_cuts(plain_problem(problem.instance, problem.stages), data["threshold"], data["tree"])[0]
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold with one tree: `groups` of them, or as many as stages up to `max_groups`."""
@@ -163,7 +173,7 @@ class NestedCuts:
         for sizes in groupings:
             tree = search.plant(sizes, search.value - 1)
             if tree is None:
-                search.raise_dual(search.value)
+                search.raise_dual(search.value, [[]])
                 return Termination(reason=Reason.OPTIMAL)
             trees.append(tree)
         while trees:
@@ -171,7 +181,7 @@ class NestedCuts:
             # Counted in steps of the flows, so that the same seed gives the same trees.
             tree = min(trees, key=lambda tree: tree.network.network.steps * (1 if tree is leader else LEADER))
             search.grow(tree)
-            search.raise_dual(tree.bound)
+            search.raise_dual(tree.bound, tree.rows(MOST_ROWS) if tree.bound >= search.value else None)
             if search.closed:
                 return Termination(reason=Reason.OPTIMAL)
             trees = [tree for tree in trees if not tree.done]
@@ -188,6 +198,7 @@ class _Search:
         self.partition = context.best_partition() or balanced_partition(problem)
         self.value = bottleneck(problem, self.partition)
         self.dual = simple_bound(problem)
+        self.certificate: Certificate | None = None
         self.trees: list[NestedTree] = []
         self._repair = Repair(problem)
 
@@ -245,11 +256,14 @@ class _Search:
             self._improve(found.partition)
             self.context.report_partition(found.partition)
 
-    def raise_dual(self, value: int) -> None:
-        """Report a dual bound in ticks, if it is news."""
+    def raise_dual(self, value: int, rows: list[list[int]] | None = None) -> None:
+        """Report a dual bound in ticks, if it is news; `rows` is the tree that shows it, if it is kept."""
         if value > self.dual:
-            self.dual = value
-            self.context.report_dual(value, Soundness.EXACT)
+            self.dual, self.certificate = value, None
+            if rows is not None and self.problem.stages == 2 and self.problem.instance.unequal is None:
+                data = {"threshold": value - 1, "tree": rows}
+                self.certificate = Certificate(kind=NAME, data=data, instance=self.problem.instance.sha256())
+            self.context.report_dual(value, Soundness.EXACT, self.certificate)
 
     def outcome(self, termination: Termination) -> Outcome:
         """Say what is proven and why it ended."""
@@ -260,7 +274,7 @@ class _Search:
             ]
         }
         return Outcome(
-            dual=DualBound(value=self.dual, source=NAME, soundness=Soundness.EXACT),
+            dual=DualBound(value=self.dual, source=NAME, soundness=Soundness.EXACT, certificate=self.certificate),
             incumbent=Incumbent(value=self.value, partition=self.partition, source=NAME),
             termination=termination,
             details=details,

@@ -12,6 +12,7 @@ from framework.model.pricing import quantise
 from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
 from framework.proof.log import REDUCTIONS, ProofLog, Step
+from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.proof.reductions import charge, contract, narrow, uniform
 from framework.proof.stages import anchored_cut, counting_shares, stage_prices
@@ -156,6 +157,8 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
             return stage_prices(problem, **data)
         case "counting-shares":
             return counting_shares(problem, **data)
+        case "nested-cuts":
+            return nested_cuts(problem, **data)
         case _:
             return ideal_program(problem, **data, plain=plain)
 

@@ -41,6 +41,7 @@ def least_cut(
     inside: int,
     outside: int = 0,
     opened: Iterable[int] = (),
+    nested: bool = False,
 ) -> int:
     """Bound from below what convex sets S with some nodes inside and some outside are worth.
 
@@ -53,6 +54,8 @@ def least_cut(
         Of each node, of either sign.
     inside, outside
         Bit sets.
+    nested
+        Whether S holds all predecessors of its nodes, and need not be convex around those inside.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def least_cut(
         base += network.add_user({tensor.producer, *tensor.consumers}, scale * tensor.cost)
     for q in shared:
         base += network.add_user(q.users, q.cost)
-    below, above = _reachable(problem, inside)
+    below, above = ((1 << problem.n) - 1, 0) if nested else _reachable(problem, inside)
     for u in members(below):
         for v in problem.successors[u]:
             network.bind(v, u)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared
-from framework.proof.reductions import on_each_kind
+from framework.proof.reductions import on_each_kind, uniform
 from framework.proof.walk import COLUMNS, Ideals, Nodes, Rules, Scratch, as_arrays, compiled, extend
 
 MOST_IDEALS = 2_000_000
@@ -30,8 +30,9 @@ FAR = 1 << 61
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lattice:
-    """All ideals, as each kind of device prices them, and where those of each size begin.
+    """All ideals, and where those of each size begin.
 
+    `ideals` has them as each kind of device prices them, the last time as cheaply as any of these does, node by node.
     Of each ideal, `last_pin` is the latest stage that one of its nodes is pinned to, -1 for none, and `pinned` counts
     those that are pinned.
     """
@@ -112,7 +113,7 @@ def enumerate_ideals(problem: PlainProblem) -> Lattice:
     before = [sum(1 << u for u in row) for row in problem.predecessors]
     after = [sorted(row) for row in problem.successors]
     pins = problem.pins or (-1,) * problem.n
-    sums = [_Sums(kind) for kind in problem.priced]
+    sums = [_Sums(kind) for kind in (*problem.kinds, uniform(problem))]
     ptr, nodes, leads_to = array("q", [0]), array("q"), array("q")
     last_pin, pinned = array("q", [-1]), array("q", [0])
     # Of each ideal of the present size: its members, and the nodes that can be added, as bit sets.
@@ -178,9 +179,9 @@ def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool)
     loop = None if plain or len(lattice.pinned) < COMPILED_FROM else compiled()
     kinds = [
         _Kind(replace(kind, limit=problem.limit), ideals, loop)
-        for kind, ideals in zip(problem.priced, lattice.ideals, strict=True)
+        for kind, ideals in zip(problem.priced, lattice.ideals, strict=False)
     ]
-    cheapest = _Cheapest(kinds)
+    cheapest = as_arrays(lattice.ideals[-1])
     last_pin, pinned = np.asarray(lattice.last_pin), np.asarray(lattice.pinned)
     rooms = (FAR,) * problem.stages if problem.limit is None else problem.limit.rooms
     # Where stages are alike, it suffices to go on from the fewest stages; and empty ones may come last.
@@ -193,7 +194,7 @@ def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool)
     queue, steps = np.zeros(1, np.int64), 0
     for level in range(1, k + 1):
         here = (last_pin < level) & (pinned == sum(0 <= pin < level for pin in problem.pins))
-        wanted = here & cheapest.is_possible(level, k, threshold, capacities)
+        wanted = here & _possible(cheapest, level, k, threshold, capacities)
         if alike:
             wanted &= ~seen
         marks = wanted.astype(np.int64)
@@ -209,23 +210,17 @@ def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool)
     return None, steps
 
 
-class _Cheapest:
-    """What ideals cost at least, whatever devices the stages run on."""
+def _possible(cheapest: Ideals, level: int, k: int, threshold: int, capacities: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which ideals so many stages of cost at most the threshold may reach, and the others go on from.
 
-    def __init__(self, kinds: Sequence[_Kind]) -> None:
-        self.work, self.held, self.cut = (
-            np.min([getattr(kind.arrays, name) for kind in kinds], axis=0) for name in ("work", "held", "cut")
-        )
-
-    def is_possible(self, level: int, k: int, threshold: int, capacities: Sequence[int]) -> NDArray[np.bool_]:
-        """Return which ideals so many stages of cost at most the threshold may reach, and the others go on from."""
-        before, after = min(FAR, sum(capacities[:level])), min(FAR, sum(capacities[level:]))
-        past = self.work + self.cut + np.maximum(0, self.held - before)
-        rest = self.work[-1] - self.work + self.cut + np.maximum(0, self.held[-1] - self.held - after)
-        possible: NDArray[np.bool_] = (past <= min(FAR, level * threshold)) & (
-            rest <= min(FAR, (k - level) * threshold)
-        )
-        return possible
+    `cheapest` has sums of what everything costs on the device where it is cheapest.
+    """
+    before, after = min(FAR, sum(capacities[:level])), min(FAR, sum(capacities[level:]))
+    work, held, cut = (np.asarray(row, np.int64) for row in (cheapest.work, cheapest.held, cheapest.cut))
+    past = work + cut + np.maximum(0, held - before)
+    rest = work[-1] - work + cut + np.maximum(0, held[-1] - held - after)
+    possible: NDArray[np.bool_] = (past <= min(FAR, level * threshold)) & (rest <= min(FAR, (k - level) * threshold))
+    return possible
 
 
 class _Kind:

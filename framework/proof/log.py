@@ -34,6 +34,7 @@ BOUNDS: dict[str, dict[str, str]] = {
     "anchored-cut": {"node": NUMBER, "share": NUMBER},
     "stage-prices": {"threshold": NUMBER, "prices": LIST, "theta": NUMBER, "order": LIST, "tree": LIST},
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},
+    "nested-cuts": {"threshold": NUMBER, "tree": LISTS},
     "ideal-program": {"threshold": NUMBER},
 }
 """Rules that prove a bound, with their fields; the last step is one of them, and no other is."""

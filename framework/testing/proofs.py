@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from framework.proof.check import proven_by
 from framework.proof.cuts import closed, members
 from framework.proof.given import pin
 from framework.proof.log import Step
+from framework.proof.nested import _Search
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
 from framework.proof.reductions import charge, contract, narrow, uniform
 from framework.proof.stages import BRANCHES, _Stages
@@ -119,7 +121,7 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator
     yield Step(rule="simple")
     cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
     yield max(cuts, key=lambda step: proven_by(problem, [step]))
-    for make in (_packing, _prices, _shares):
+    for make in (_packing, _prices, _shares, _nested):
         for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
             found = make(problem, threshold, rng)
             if found is not None and _holds(problem, found):
@@ -171,6 +173,37 @@ def _shares(problem: PlainProblem, threshold: int, rng: random.Random) -> Step |
         trees.append(found)
     data = {"threshold": threshold, "weights": weights, "bounds": bounds, "trees": trees}
     return Step(rule="counting-shares", data=data)
+
+
+def _nested(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    """Return a tree for two stages: at each vertex some multipliers are tried, then a node is drawn."""
+    if problem.stages != 2 or threshold < 0:
+        return None
+    tree, search = list[list[int]](), _Search(problem, threshold)
+    waiting = [search.root()]
+    while waiting:
+        sides = waiting.pop()
+        leaf = [] if sides is None else _leaf(search, sides)
+        if leaf is not None:
+            tree.append(leaf)
+            continue
+        first, second = sides or (0, 0)
+        free = [v for v in range(problem.n) if not (first | second) >> v & 1]
+        if not free:
+            return None
+        v = rng.choice(free)
+        tree.append([v, 0])
+        waiting += [search.closed(first, second | 1 << v), search.closed(first | 1 << v, second)]
+    return Step(rule="nested-cuts", data={"threshold": threshold, "tree": tree})
+
+
+def _leaf(search: _Search, sides: tuple[int, int]) -> list[int] | None:
+    for one, other in ((1, 1), (1, 0), (0, 1), (1, 2), (2, 1)):
+        for share, other_share in ((0, 0), (one, other), (one, 0), (0, other)):
+            with suppress(RefusedError):
+                search.check_leaf([one, other, share, other_share], *sides)
+                return [one, other, share, other_share]
+    return None
 
 
 def _convex_sets(problem: PlainProblem) -> Iterator[int]:

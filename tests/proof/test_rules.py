@@ -13,6 +13,7 @@ from framework.proof.check import proven_by
 from framework.proof.cuts import closed, least_cut, members
 from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
 from framework.proof.log import Step
+from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, Shared, Tensor
 from framework.proof.reductions import charge, contract, narrow
 from framework.proof.stages import anchored_cut
@@ -179,6 +180,30 @@ def test_an_anchored_cut_is_the_cheapest_of_the_closed_sets() -> None:
     for _, seen, optimum in drawn_problems(90):
         for node, share in itertools.product(range(seen.n), (0, 20, 64)):
             assert anchored_cut(seen, node, share) <= optimum
+
+
+def test_two_stages_are_refuted_by_a_tree_and_by_no_less() -> None:
+    # Three nodes in a row, of 4, 4 and 4: one stage has two of them, or a tensor of 3 is paid.
+    problem = plain([4, 4, 4], [(3, 0, [1]), (3, 1, [2])])
+    assert exhausted(problem) == 11
+    tree = [[1, 0], [1, 0, 0, 0], [0, 1, 0, 0]]
+    assert nested_cuts(problem, 10, tree) == (11, "3 rows, 2 cuts")
+    for wrong, why in (
+        (tree[:2], "too early"),
+        ([*tree, []], "after its end"),
+        ([[3, 0], *tree[1:]], "does not exist"),
+        ([[1, 1], *tree[1:]], "does not exist"),
+        ([[]], "no multipliers"),
+        ([[1, 1, 0, 0]], "does not refute"),
+        ([[1, 0], [1, 0, 2, 0], [0, 1, 0, 0]], "no multipliers"),
+        ([[1, 0], [0, 0, 0, 0], [0, 1, 0, 0]], "no multipliers"),
+    ):
+        with pytest.raises(RefusedError, match=why):
+            nested_cuts(problem, 10, wrong)
+    with pytest.raises(RefusedError, match="does not refute"):
+        nested_cuts(problem, 11, tree)
+    with pytest.raises(RefusedError, match="two stages"):
+        nested_cuts(plain([4, 4, 4], [], stages=3), 10, tree)
 
 
 def test_cuts_are_minimal_over_sets_closed_under_convexity() -> None:

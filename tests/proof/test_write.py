@@ -17,6 +17,8 @@ from framework.proof.check import proven_by
 from framework.proof.problem import RefusedError, plain_problem
 from framework.registry import load_plugins, registry
 from framework.structure.reduction.dominance import reduce_exact
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_layered_instance
 from tests.proof.cases import drawn_problems
 
 
@@ -55,6 +57,24 @@ def test_a_certificate_becomes_steps_that_prove_as_much(entry: str) -> None:
             assert outcome.dual.value <= proven <= optimum
             written += 1
     assert written > 10 * refused
+
+
+def test_a_tree_of_nested_cuts_becomes_a_step() -> None:
+    load_plugins()
+    written = branched = 0
+    for seed in range(40):
+        instance = random_layered_instance(seed, 12, capacity_share=(None, 0.3, 0.6)[seed % 3])
+        problem = Problem(instance=instance, stages=2)
+        outcome, _ = run_entry(registry.create("nested-cuts"), problem)
+        assert outcome.dual is not None
+        certificate = outcome.dual.certificate
+        if certificate is not None:
+            optimum = brute_force_optimum(problem)
+            assert steps_of(problem, certificate, outcome.dual.value, "nested-cuts") == optimum
+            written += 1
+            branched += len(certificate.data["tree"]) > 1
+    assert written > 30
+    assert branched > 10
 
 
 def test_any_bound_of_a_narrow_graph_becomes_an_ideal_program() -> None:

@@ -33,7 +33,7 @@ _RELAXATIONS: tuple[tuple[str, Callable[[Instance], Instance]], ...] = (
     ("narrow", Instance.without_worksets),
 )
 """Rules without data, in the order in which entries without a feature are given an easier problem."""
-_COVERED = (IDEAL_DP, SIMPLE, "packing", "anchored-cut", "stage-cover", "counting")
+_COVERED = (IDEAL_DP, SIMPLE, "packing", "anchored-cut", "stage-cover", "counting", "nested-cuts")
 
 
 def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
@@ -197,7 +197,7 @@ def _numbering(of_priced: IntArray, n: int) -> IntArray:
 def _last_step(certificate: Certificate, number: IntArray) -> Step | None:
     """Return the step that a certificate is; None for kinds without a rule."""
     data = certificate.data
-    if not any(data.get("tree", data.get("trees", [1]))):
+    if certificate.kind in ("stage-cover", "counting") and not any(data.get("tree", data.get("trees", ()))):
         # Stage windows alone refute it: they have no rule.
         return None
     match certificate.kind:
@@ -229,6 +229,9 @@ def _last_step(certificate: Certificate, number: IntArray) -> Step | None:
                     "trees": [trees[v] for v in np.argsort(number)],
                 },
             )
+        case "nested-cuts":
+            tree = [[int(number[row[0]]), row[1]] if len(row) == 2 else row for row in data["tree"]]
+            return Step(rule="nested-cuts", data={"threshold": data["threshold"], "tree": tree})
         case _:
             return None
 

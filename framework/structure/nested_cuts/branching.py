@@ -47,14 +47,15 @@ class _Cut(NamedTuple):
 
 
 class _Memory(NamedTuple):
-    """Memory of probing: residual capacities and trails of both sides of a choice, and a stack.
+    """Memory of probing: residual capacities and trails of both sides of a choice, a stack, and what was imposed.
 
-    ``[2, residual]``, ``[2, n, 2]``, ``[n]``.
+    ``[2, residual]``, ``[2, n, 2]``, ``[n]``, and ``[n * boundaries, 3]``: v, j, and the side that was kept.
     """
 
     copies: IntArray
     trails: IntArray
     stack: IntArray
+    imposed: IntArray
 
 
 class _Limits(NamedTuple):
@@ -72,9 +73,9 @@ class Probe:
     Attributes
     ----------
     refuted
-        Neither side of some choice was possible: the node is done.
+        Neither side of `choice` was possible: the node is done.
     imposed
-        How many choices were settled, one side being refuted.
+        The choices that were settled, one side being refuted, in their order: v, j, and whether v is beyond j.
     choice
         The best open choice (v, j), None if there is none.
     values
@@ -82,7 +83,7 @@ class Probe:
     """
 
     refuted: bool
-    imposed: int
+    imposed: list[tuple[int, int, bool]]
     choice: tuple[int, int] | None
     values: tuple[int, int]
 
@@ -107,6 +108,7 @@ class Brancher:
             copies=np.zeros((2, len(network.network.residual)), np.int64),
             trails=np.zeros((2, top.n, 2), np.int64),
             stack=np.zeros(top.n, np.int64),
+            imposed=np.zeros((top.n * network.boundaries, 3), np.int64),
         )
 
     def restrict(self, earliest: IntArray, latest: IntArray, v: int, j: int, *, later: bool) -> bool:
@@ -185,9 +187,10 @@ class Brancher:
             if counters[DONE] < len(candidates) and self._should_stop():
                 raise OutOfTimeError("stopped while choices were being probed")
         found = counters.tolist()
+        imposed = self._memory.imposed[: found[IMPOSED]].tolist()
         return Probe(
             refuted=bool(found[REFUTED]),
-            imposed=found[IMPOSED],
+            imposed=[(v, j, bool(later)) for v, j, later in imposed],
             choice=None if found[NODE] == _NO_NODE else (found[NODE], found[GROUP]),
             values=(found[UP_TO], found[BEYOND]),
         )
@@ -219,6 +222,7 @@ def _probe(
         beyond = _try_side(cut, windows, neighbours, memory, v, j, 1, limit)
         if up_to >= limit and beyond >= limit:
             counters[REFUTED] = 1
+            counters[NODE], counters[GROUP] = v, j
             return
         node, group = counters[NODE], counters[GROUP]
         if up_to >= limit or beyond >= limit:
@@ -227,6 +231,8 @@ def _probe(
                 cut.residual[a] = memory.copies[kept, a]
             flow[VALUE] = beyond if kept else up_to
             restrict(v, j, kept == 1, earliest, latest, neighbours, memory.trails[kept], memory.stack)
+            settled = memory.imposed[counters[IMPOSED]]
+            settled[0], settled[1], settled[2] = v, j, kept
             counters[IMPOSED] += 1
             if node != _NO_NODE and (earliest[node] > group or latest[node] <= group):
                 counters[NODE] = _NO_NODE

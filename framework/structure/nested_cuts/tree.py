@@ -30,6 +30,7 @@ from framework.model.graph import FloatArray
 from framework.structure.nested_cuts.branching import Brancher
 from framework.structure.nested_cuts.costs import Multipliers
 from framework.structure.nested_cuts.network import SMOOTHING, NestedNetwork
+from framework.structure.nested_cuts.tree_log import WINDOWS, Leaf, NodeLog, leaf_of, rows_of
 
 _SMALLEST_LOAD = 0.02
 
@@ -63,8 +64,12 @@ MANY_GROUPS = Effort(root_tunings=60, top_tunings=16, tunings=10, root_step=0.5,
 
 @dataclass(slots=True, kw_only=True)
 class _Node:
-    """Windows and where the parent's search for multipliers ended; loads add up to the number of groups."""
+    """Windows and where the parent's search for multipliers ended; loads add up to the number of groups.
 
+    `log` is what becomes of the node.
+    """
+
+    log: NodeLog
     depth: int
     earliest: IntArray
     latest: IntArray
@@ -126,7 +131,9 @@ class NestedTree:
         self._offer, self._should_stop = offer, should_stop
         self._brancher = Brancher(network, should_stop)
         self._effort = TWO_GROUPS if network.groups == 2 else MANY_GROUPS
+        self._root = NodeLog(WINDOWS)
         root = _Node(
+            log=self._root,
             depth=0,
             earliest=earliest,
             latest=latest,
@@ -146,6 +153,13 @@ class NestedTree:
     def done(self) -> bool:
         """Whether nothing of at most the threshold is left."""
         return self.bound > self.threshold
+
+    def rows(self, most: int) -> list[list[int]] | None:
+        """Return what shows that nothing of at most the threshold is left, once that is so (see `tree_log`).
+
+        None if it takes more than so many rows.
+        """
+        return rows_of(self._root, most)
 
     def advance(self) -> None:
         """Work on the open node of least bound.
@@ -171,6 +185,7 @@ class NestedTree:
         effort, depth = self._effort, node.depth
         earliest, latest = node.earliest.copy(), node.latest.copy()
         state = _Node(
+            log=node.log,
             depth=depth,
             earliest=earliest,
             latest=latest,
@@ -180,40 +195,52 @@ class NestedTree:
         )
         tunings = effort.root_tunings if depth == 0 else effort.top_tunings if depth < 4 else effort.tunings
         step = effort.root_step if depth == 0 else effort.step
-        attempts = 0
+        # A node that was stopped is worked on again from its start.
+        log, shown, attempts = node.log, node.log.bound, 0
+        log.settled.clear()
         while True:
             if not self._brancher.tighten(earliest, latest, self.threshold):
+                log.end = WINDOWS
                 return []
             tuned = self._tune(state, tunings, step)
-            if tuned is None:
+            if isinstance(tuned, Multipliers):
+                log.end = leaf_of(tuned)
                 return []
             cut, low, high = tuned
-            bound = max(bound, -(-(cut.base + cut.flow) // cut.weight))
+            leaf, reached = leaf_of(cut.multipliers), -(-(cut.base + cut.flow) // cut.weight)
+            bound, shown = (reached, leaf) if reached > bound else (bound, shown)
             most = len(earliest) * self.network.boundaries if depth < 2 else effort.top_choices
             most = effort.choices if depth >= 8 else most
             candidates = self._brancher.candidates(earliest, latest, low, high, most)
             if not len(candidates):
-                self._take(earliest)
+                log.end = self._price(earliest)
                 return []
             limit = self.threshold * cut.weight + 1 - cut.base
             probe = self._brancher.probe(earliest, latest, candidates, limit, len(candidates))
             self.cuts += 2 * len(candidates)
+            log.settled += [(v, j, later, leaf) for v, j, later in probe.imposed]
             if probe.refuted:
+                assert probe.choice is not None
+                log.end = (probe.choice, NodeLog(leaf), NodeLog(leaf))
                 return []
             attempts += 1
             if probe.choice is None or (probe.imposed and attempts <= 3):
                 tunings, step = effort.tunings, effort.step
                 continue
-            return self._children(state, cut, bound, probe.choice, probe.values)
+            return self._children(state, cut, (bound, shown), probe.choice, probe.values)
 
     def _children(
-        self, state: _Node, cut: _Cut, bound: int, choice: tuple[int, int], values: tuple[int, int]
+        self, state: _Node, cut: _Cut, known: tuple[int, Leaf], choice: tuple[int, int], values: tuple[int, int]
     ) -> list[tuple[int, _Node]]:
+        """Return both sides of a choice with their bounds; `known` is the bound of the node, and what shows it."""
         children = []
         for later, flow in ((False, values[0]), (True, values[1])):
             earliest, latest = state.earliest.copy(), state.latest.copy()
             self._brancher.restrict(earliest, latest, *choice, later=later)
+            reached = -(-(cut.base + flow) // cut.weight), leaf_of(cut.multipliers)
+            bound, shown = reached if reached[0] > known[0] else known
             child = _Node(
+                log=NodeLog(shown),
                 depth=state.depth + 1,
                 earliest=earliest,
                 latest=latest,
@@ -221,13 +248,14 @@ class NestedTree:
                 shares=state.shares,
                 priority=state.priority,
             )
-            children.append((max(bound, -(-(cut.base + flow) // cut.weight)), child))
+            children.append((bound, child))
+        state.log.end = (choice, children[0][1].log, children[1][1].log)
         return children
 
-    def _tune(self, state: _Node, tunings: int, step: float) -> tuple[_Cut, IntArray, IntArray] | None:
+    def _tune(self, state: _Node, tunings: int, step: float) -> tuple[_Cut, IntArray, IntArray] | Multipliers:
         """Tune the multipliers of a node; return its best cut, its flow in the network, and two groupings.
 
-        None if the node is refuted.
+        The multipliers alone if they refute the node.
         """
         network, flow = self.network, self.network.network
         tuner = _Bisection(network, state) if network.groups == 2 else _Multiplicative(network, state, step)
@@ -238,7 +266,7 @@ class NestedTree:
             weight = network.weight(multipliers)
             limit = self.threshold * weight + 1 - base
             if limit <= 0 or flow.augment(limit=limit, should_stop=self._should_stop) >= limit:
-                return None
+                return multipliers
             self.cuts += 1
             cut = _Cut(multipliers=multipliers, residual=flow.residual, flow=flow.value, base=base, weight=weight)
             ends = network.smallest(), network.largest()
@@ -254,11 +282,21 @@ class NestedTree:
         if best is None:
             raise AssertionError("at least one cut is made")
         if best.base + best.flow > self.threshold * best.weight:
-            return None
+            return best.multipliers
         flow.reset(best.residual, value=best.flow)
         # Nothing is sent, but the search for more marks the source side.
         flow.augment(should_stop=self._should_stop)
         return best, network.smallest(), network.largest()
+
+    def _price(self, group_of: IntArray) -> Leaf:
+        """Price the only grouping that a node has; return the leaf that says what its dearest group costs."""
+        costs, parameters = self._take(group_of)
+        dearest = int((-(-costs // self.network.sizes)).argmax())
+        loads = [int(g == dearest) for g in range(self.network.groups)]
+        return (
+            *loads,
+            *(load * int(p > c) for load, p, c in zip(loads, parameters, self.network.capacities, strict=True)),
+        )
 
     def _take(self, group_of: IntArray) -> tuple[IntArray, IntArray]:
         """Price a grouping, keep it if it is the best, and return its costs and parameters."""
