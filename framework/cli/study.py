@@ -62,6 +62,9 @@ def run(
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed runs again.")] = False,
     warm: Annotated[bool, typer.Option("--warm/--no-warm", help="Compile all kernels first.")] = True,
+    proofs: Annotated[
+        Path | None, typer.Option("--proofs", metavar="DIR", help="Write the proof log of each run into this folder.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the spec, say what would run, and stop.")] = False,
     json_output: opt.JsonOption = False,
 ) -> None:
@@ -90,6 +93,11 @@ def run(
         facts = {"runs": len(plan.runs), "left_out": plan.left_out, "core_seconds": budget * parsed.run.workers}
         typer.echo(json.dumps(facts) if json_output else _dry_words(facts))
         return
+    if proofs is not None:
+        try:
+            proofs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder: {error.strerror}", where=str(proofs)) from error
     with Interrupt().watch(from_begin=True) as interrupt:
         status.start()
         try:
@@ -116,6 +124,7 @@ def run(
                             chosen,
                             on_change=on_change,
                             interrupted=lambda: interrupt.happened,
+                            proofs=proofs,
                         )
                 finally:
                     chosen.close()

@@ -8,8 +8,10 @@ reach. docs/proofs.md proves that nothing is overlooked.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,8 @@ from framework.proof.walk import COLUMNS, Ideals, Nodes, Rules, Scratch, as_arra
 
 MOST_IDEALS = 2_000_000
 """A proof that needs more ideals is refused: they take about a hundred bytes each."""
-COMPILED_FROM = 4_000
-"""Ideals from which on compiling the loop pays."""
+PLAIN_STEPS = 200_000
+"""Steps after which compiling the loop pays: they take about as long as that."""
 A_CALL = 512
 """Ideals that one call of the loop starts from, so that Ctrl-C is heard."""
 FAR = 1 << 61
@@ -176,9 +178,8 @@ class _Sums:
 
 def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool) -> tuple[int | None, int]:
     """Return how many stages of cost at most the threshold reach all nodes, None if k do not; and the steps taken."""
-    loop = None if plain or len(lattice.pinned) < COMPILED_FROM else compiled()
     kinds = [
-        _Kind(replace(kind, limit=problem.limit), ideals, loop)
+        _Kind(replace(kind, limit=problem.limit), ideals, plain)
         for kind, ideals in zip(problem.priced, lattice.ideals, strict=False)
     ]
     cheapest = as_arrays(lattice.ideals[-1])
@@ -191,7 +192,7 @@ def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool)
     capacities = [kinds[kind].capacity for kind in kind_of[:k]]
     seen = np.zeros(len(pinned), np.bool_)
     seen[0] = True
-    queue, steps = np.zeros(1, np.int64), 0
+    queue = np.zeros(1, np.int64)
     for level in range(1, k + 1):
         here = (last_pin < level) & (pinned == sum(0 <= pin < level for pin in problem.pins))
         wanted = here & _possible(cheapest, level, k, threshold, capacities)
@@ -201,13 +202,12 @@ def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool)
         if not alike:
             # An empty stage.
             marks[queue] *= 2
-        kind = kinds[kind_of[level - 1]]
-        steps += kind.extend(queue, lattice, marks, threshold, rooms[level - 1])
+        kinds[kind_of[level - 1]].extend(queue, lattice, marks, threshold, rooms[level - 1])
         queue = np.flatnonzero(marks == 2)
         seen[queue] = True
         if len(queue) and queue[-1] == len(seen) - 1:
-            return level, steps
-    return None, steps
+            return level, sum(kind.steps for kind in kinds)
+    return None, sum(kind.steps for kind in kinds)
 
 
 def _possible(cheapest: Ideals, level: int, k: int, threshold: int, capacities: Sequence[int]) -> NDArray[np.bool_]:
@@ -224,36 +224,44 @@ def _possible(cheapest: Ideals, level: int, k: int, threshold: int, capacities: 
 
 
 class _Kind:
-    """One kind of device: what the loop needs to know of it."""
+    """One kind of device: what the loop needs to know of it, and how many steps it has taken there.
 
-    def __init__(self, problem: PlainProblem, ideals: Ideals, loop: Callable[..., int] | None) -> None:
+    The loop runs as it is, and is compiled where it has much to do.
+    """
+
+    def __init__(self, problem: PlainProblem, ideals: Ideals, plain: bool) -> None:
         self.capacity, self.overflows = problem.capacity, problem.can_overflow
-        self.loop, self.arrays = loop, as_arrays(ideals)
+        self.compiles, self.steps = not plain, 0
         self.records = ideals, _nodes(problem), _scratch(problem)
-        if loop is not None:
-            self.records = self.arrays, *map(as_arrays, self.records[1:])
+        self.arrays = as_arrays(ideals)
 
     def extend(
         self, queue: NDArray[np.int64], lattice: Lattice, marks: NDArray[np.int64], threshold: int, room: int
-    ) -> int:
-        """Mark with 2 what of the wanted ideals, marked with 1 or 2, one more stage reaches; return the steps taken."""
+    ) -> None:
+        """Mark with 2 what of the wanted ideals, marked with 1 or 2, one more stage reaches."""
         work, held, cut = self.arrays.work, self.arrays.held, self.arrays.cut
         least = _least_above(lattice, self.arrays, np.where(marks > 0, work + cut, FAR))
         least_held = np.full(len(work), -FAR)
         if self.overflows:
             least_held = _least_above(lattice, self.arrays, np.where(marks > 0, work + cut + held, FAR))
-        ideals, nodes, scratch = self.records
-        wanted = marks if self.loop else marks.tolist()
-        tables = (wanted, least, least_held) if self.loop else (wanted, least.tolist(), least_held.tolist())
-        rules, steps = Rules(threshold, self.capacity, room, *tables), 0
+        lists = Rules(threshold, self.capacity, room, marks.tolist(), least.tolist(), least_held.tolist())
         for at in range(0, len(queue), A_CALL):
             some = queue[at : at + A_CALL]
-            if self.loop is None:
-                steps += extend(some.tolist(), ideals, nodes, rules, scratch)
-            else:
-                steps += self.loop(some, ideals, nodes, rules, scratch)
-        marks[:] = wanted
-        return steps
+            loop = compiled() if self.compiles and self.steps > PLAIN_STEPS else None
+            if loop is None:
+                self.steps += extend(some.tolist(), self.records[0], self.records[1], lists, self.records[2])
+                continue
+            ideals, nodes, scratch = self.compiled_records
+            wanted = np.asarray(lists.wanted)
+            rules = Rules(threshold, self.capacity, room, wanted, least, least_held)
+            self.steps += loop(some, ideals, nodes, rules, scratch)
+            lists = lists._replace(wanted=wanted)
+        marks[:] = lists.wanted
+
+    @cached_property
+    def compiled_records(self) -> tuple[Any, ...]:
+        """What the compiled loop is given."""
+        return tuple(map(as_arrays, self.records))
 
 
 def _least_above(lattice: Lattice, arrays: Ideals, values: NDArray[np.int64]) -> NDArray[np.int64]:

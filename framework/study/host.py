@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from framework.errors import UserError
@@ -27,6 +29,7 @@ from framework.signals import held, leave_to_parent
 
 if TYPE_CHECKING:
     from framework.model.graph import ModelGraph
+    from framework.portfolio.result import Result
     from framework.study.task import Finished, Task
 
 READY = "ready"
@@ -103,6 +106,8 @@ class Host:
             ),
         )
         result = solve(graph, task.stages, settings=settings, session=session)
+        if task.proofs:
+            _write_proof(result, graph, task)
         return Finished(
             key=task.key,
             document=result.as_dict(),
@@ -134,6 +139,21 @@ class Host:
                 self._graphs.pop(next(iter(self._graphs)))
             self._graphs[place] = graph
         return self._graphs[place]
+
+
+def _write_proof(result: Result, graph: ModelGraph, task: Task) -> None:
+    """Write the log of a run, as a file without which the run counts all the same.
+
+    There is none where no rule of logs covers what the run proved.
+    """
+    from framework.portfolio.logs.write import proof_of
+    from framework.proof.log import write_log
+
+    name = re.sub(r"[^\w.-]+", "_", graph.name).lstrip(".-")
+    try:
+        write_log(proof_of(result, graph), Path(task.proofs) / f"{name}-{task.key[:8]}.proof.json.xz")
+    except UserError as error:
+        print(f"{graph.name}, k = {task.stages}: {error}", file=sys.stderr)
 
 
 def main() -> None:

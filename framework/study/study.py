@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from framework.errors import UserError
 from framework.study.executor import Executor
@@ -108,11 +109,12 @@ def run_study(
     *,
     on_change: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
+    proofs: Path | None = None,
 ) -> Progress:
     """Run everything that is open; on an interrupt, end at once and keep what has finished.
 
     A run counts as done when it is in the store, which is one transaction. Whatever was under way when this ends
-    starts anew next time; nothing that is in the store does.
+    starts anew next time; nothing that is in the store does. Runs write their proof logs into the folder `proofs`.
 
     Raises
     ------
@@ -124,13 +126,14 @@ def run_study(
     waiting = deque(study.open_runs)
     under_way: dict[str, PlannedRun] = {}
     attempts: Counter[str] = Counter()
+    folder = "" if proofs is None else str(proofs.absolute())
     on_change(progress)
     while (waiting or under_way) and not interrupted():
         for _ in range(min(executor.room, len(waiting))):
             run = waiting.popleft()
             under_way[run.key] = run
             attempts[run.key] += 1
-            executor.submit(make_task(run, plan.settings, plan.code))
+            executor.submit(make_task(run, plan.settings, plan.code, folder))
         finished = executor.wait(POLL_SECONDS)
         for i, answer in enumerate(finished):
             run = under_way.pop(answer.key)

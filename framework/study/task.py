@@ -24,6 +24,8 @@ class Task:
         Fields of a `Device`, or None.
     code
         Version of the code the run was planned with; a worker that has another refuses.
+    proofs
+        Folder for the proof log of the run; empty for none.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Task:
     memory_bytes: int | None
     plugin_files: tuple[str, ...]
     code: str
+    proofs: str = ""
 
     def to_json(self) -> str:
         """Return the task as one line."""
@@ -95,8 +98,8 @@ class Finished:
         return cls(**json.loads(text))
 
 
-def make_task(run: PlannedRun, settings: RunSettings, code: str) -> Task:
-    """Return the task of a planned run."""
+def make_task(run: PlannedRun, settings: RunSettings, code: str, proofs: str = "") -> Task:
+    """Return the task of a planned run, which writes its proof log into a folder if one is given."""
     choice = run.graph.choice
     return Task(
         key=run.key,
@@ -117,4 +120,5 @@ def make_task(run: PlannedRun, settings: RunSettings, code: str) -> Task:
         memory_bytes=settings.memory_bytes,
         plugin_files=settings.plugin_files,
         code=code,
+        proofs=proofs,
     )

@@ -79,6 +79,9 @@ def proven_problems(seeds: Sequence[int], max_nodes: int = 6) -> Iterator[Proven
         drawn = _DRAWN[seed % len(_DRAWN)](seed, max_nodes)
         rng, problem = random.Random(seed), as_checked(drawn)
         optimum = brute_force_optimum(drawn)
+        if optimum > drawn.instance.largest_cost:
+            # No partition obeys the limits: any bound is true.
+            continue
         reduced, reductions = _reduced(problem, rng)
         for last in _bounds(reduced, optimum, rng):
             yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))

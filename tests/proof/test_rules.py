@@ -106,7 +106,7 @@ def test_the_ideal_program_refutes_just_below_the_optimum_and_nothing_above() ->
 
 
 def test_the_compiled_loop_finds_what_the_plain_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framework.proof.ideals.COMPILED_FROM", 0)
+    monkeypatch.setattr("framework.proof.ideals.PLAIN_STEPS", -1)
     for _, seen, optimum in drawn_problems(30, first=900):
         assert ideal_program(seen, optimum - 1) == ideal_program(seen, optimum - 1, plain=True)
         with pytest.raises(RefusedError):

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from framework.formats import read_graph
+from framework.proof.check import replay
+from framework.proof.log import read_log
 from tests.study.conftest import WriteSpec
 
 PLUGIN = str(Path(__file__).parent.parent / "plugins" / "study_entries.py")
@@ -94,6 +97,16 @@ def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def slow(count: int, seconds: float = 0.3) -> list[str]:
     return [f"test-takes:seconds={seconds},tag={i}" for i in range(count)]
+
+
+def test_runs_write_their_proofs(write_spec: WriteSpec, tmp_path: Path) -> None:
+    spec, proofs = write_spec(entries=["ideal-dp"], stages=[2]), tmp_path / "logs" / "all"
+    Command(tmp_path)("run", spec, "--jobs", "1", "--no-warm", "--proofs", proofs)
+    logs = [read_log(path) for path in sorted(proofs.glob("*.proof.json.xz"))]
+    graphs = [read_graph(path) for path in sorted(tmp_path.glob("braid-*.graph.json"))]
+    assert len(logs) == len(graphs) > 1
+    for log, graph in zip(logs, graphs, strict=True):
+        assert replay(log, graph).optimal
 
 
 def test_a_study_runs_once_and_is_reported_and_exported(study: Command, write_spec: WriteSpec, tmp_path: Path) -> None:
