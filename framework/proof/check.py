@@ -15,7 +15,7 @@ from framework.proof.log import REDUCTIONS, ProofLog, Step
 from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.proof.reductions import charge, contract, narrow, uniform
-from framework.proof.stages import anchored_cut, counting_shares, stage_prices
+from framework.proof.stages import anchored_cut, counting_shares, stage_prices, windows
 from framework.proof.sums import packing, simple
 
 
@@ -151,6 +151,8 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
             return simple(problem), ""
         case "packing":
             return packing(problem, **data), ""
+        case "windows":
+            return windows(problem, **data), ""
         case "anchored-cut":
             return anchored_cut(problem, **data), ""
         case "stage-prices":

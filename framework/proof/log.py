@@ -31,6 +31,7 @@ REDUCTIONS: dict[str, dict[str, str]] = {
 BOUNDS: dict[str, dict[str, str]] = {
     "simple": {},
     "packing": {"threshold": NUMBER, "with_parameters": FLAG, "family": NUMBER, "parameter": NUMBER},
+    "windows": {"threshold": NUMBER},
     "anchored-cut": {"node": NUMBER, "share": NUMBER},
     "stage-prices": {"threshold": NUMBER, "prices": LIST, "theta": NUMBER, "order": LIST, "tree": LIST},
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},

@@ -1,4 +1,4 @@
-"""Rules about single stages: *anchored cut*, *stage prices* and *counting shares*, all by minimum cuts."""
+"""Rules about single stages: *windows* by sums; *anchored cut*, *stage prices*, *counting shares* by minimum cuts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from framework.proof.cuts import closed, least_cut, members
-from framework.proof.problem import PlainProblem, RefusedError
+from framework.proof.problem import PlainProblem, RefusedError, Shared
 
 SHARES = 64
 """The share of the parameters in an anchored cut is a multiple of its inverse."""
@@ -72,6 +72,38 @@ def counting_shares(
     return threshold + 1, stages.summary()
 
 
+def windows(problem: PlainProblem, threshold: int) -> int:
+    """Refute a threshold because some node has no stage: too much comes before it and after it."""
+    if threshold >= 0 and all(first <= last for first, last in _windows(problem, threshold)):
+        raise RefusedError("every node has a stage")
+    return threshold + 1
+
+
+def _windows(problem: PlainProblem, threshold: int) -> list[tuple[int, int]]:
+    """Return the first and the last of the stages 1, ..., K that each node can be in at a threshold."""
+    k, room = problem.filled, max(0, problem.capacity - min(problem.working))
+    held = [w + p for w, p in zip(problem.work, problem.parameters, strict=True)]
+    found = [(1, k)] * problem.n
+    weights: list[tuple[Sequence[int], int, tuple[Shared, ...]]] = [(problem.work, threshold, ())]
+    for weight, most, shared in [*weights, (held, threshold + room, problem.shared)]:
+        rows = [(1 << v, size) for v, size in enumerate(weight) if size]
+        rows += [(sum(1 << v for v in q.users), q.cost) for q in shared]
+        found = [
+            (
+                max(first, _stages_of(problem.above[v], rows, most)),
+                min(last, k + 1 - _stages_of(problem.below[v], rows, most)),
+            )
+            for v, (first, last) in enumerate(found)
+        ]
+    return found
+
+
+def _stages_of(nodes: int, rows: Sequence[tuple[int, int]], most: int) -> int:
+    """Return how many stages of at most so much it takes to hold what some nodes have, far too many if none can be."""
+    size = sum(cost for users, cost in rows if users & nodes)
+    return -(-size // most) if most else size << 20
+
+
 def _rows(tree: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     if len(tree) % 3:
         raise RefusedError("the tree has no rows of three numbers")
@@ -86,6 +118,7 @@ class _Stages:
             raise RefusedError("the threshold is below 0")
         self.problem, self.threshold = problem, threshold
         self.capacity = min(problem.capacity, problem.held(range(problem.n)))
+        self.windows = _windows(problem, threshold)
         self.leaves = self.cuts = 0
         # Remembered for each node, and for each node and tensor.
         self.apart_from, self.uncovers = cache(self._apart_from), cache(self._uncovers)
@@ -160,7 +193,12 @@ class _Stages:
 
     def _apart_from(self, v: int) -> int:
         """Return the nodes that share no stage with a node, as a bit set."""
-        return sum(1 << u for u in range(self.problem.n) if u != v and self.costs_more(1 << u | 1 << v))
+        first, last = self.windows[v]
+        return sum(
+            1 << u
+            for u, (first_of_u, last_of_u) in enumerate(self.windows)
+            if u != v and (last < first_of_u or last_of_u < first or self.costs_more(1 << u | 1 << v))
+        )
 
     def _uncovers(self, v: int, t: int) -> bool:
         """Whether no stage holds a node and all pins of a tensor."""

@@ -114,11 +114,12 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
 
 def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator[Step]:
     """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
-    for threshold in sorted({optimum - 1, 3 * optimum // 4, optimum // 2}, reverse=True):
-        step = Step(rule="ideal-program", data={"threshold": threshold})
-        if _holds(problem, step):
-            yield step
-            break
+    for rule in ("ideal-program", "windows") if not problem.kinds else ("ideal-program",):
+        for threshold in sorted({optimum - 1, 3 * optimum // 4, optimum // 2, optimum // 4}, reverse=True):
+            step = Step(rule=rule, data={"threshold": threshold})
+            if _holds(problem, step):
+                yield step
+                break
     if problem.kinds:
         return
     yield Step(rule="simple")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from framework.proof.log import Step
 from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, Shared, Tensor
 from framework.proof.reductions import charge, contract, narrow
-from framework.proof.stages import anchored_cut
+from framework.proof.stages import _windows, anchored_cut, windows
 from framework.proof.sums import packing, simple
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.dominance import moves_of_reduction
@@ -180,6 +181,25 @@ def test_an_anchored_cut_is_the_cheapest_of_the_closed_sets() -> None:
     for _, seen, optimum in drawn_problems(90):
         for node, share in itertools.product(range(seen.n), (0, 20, 64)):
             assert anchored_cut(seen, node, share) <= optimum
+
+
+def test_windows_are_true_and_refute_what_leaves_a_node_no_stage() -> None:
+    refuted = 0
+    for _, seen, optimum in drawn_problems(60, first=200):
+        with pytest.raises(RefusedError, match="has a stage"):
+            windows(seen, optimum)
+        for threshold in (optimum - 1, optimum // 2, optimum // 3, 0):
+            with suppress(RefusedError):
+                refuted += windows(seen, threshold) == threshold + 1
+        if seen.n > 6:
+            continue
+        found = _windows(seen, optimum)
+        for stage_of in itertools.product(range(seen.filled), repeat=seen.n):
+            if all(stage_of[t.producer] <= stage_of[v] for t in seen.tensors for v in t.consumers) and (
+                seen.bottleneck(stage_of) <= optimum
+            ):
+                assert all(first <= s + 1 <= last for s, (first, last) in zip(stage_of, found, strict=True))
+    assert refuted > 30
 
 
 def test_two_stages_are_refuted_by_a_tree_and_by_no_less() -> None:

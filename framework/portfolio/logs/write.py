@@ -198,8 +198,8 @@ def _last_step(certificate: Certificate, number: IntArray) -> Step | None:
     """Return the step that a certificate is; None for kinds without a rule."""
     data = certificate.data
     if certificate.kind in ("stage-cover", "counting") and not any(data.get("tree", data.get("trees", ()))):
-        # Stage windows alone refute it: they have no rule.
-        return None
+        # Stage windows alone refute it.
+        return Step(rule="windows", data={"threshold": data["threshold"]})
     match certificate.kind:
         case "simple":
             return None if data else Step(rule="simple")
