@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 
-from framework.model.problem import Partition, bottleneck, obeys
+from framework.errors import UserError
+from framework.model.device import Device
+from framework.model.device_chain import Devices
+from framework.model.graph import ModelGraph
+from framework.model.memory import node_memory
+from framework.model.pricing import quantise
+from framework.model.problem import Partition, Problem, bottleneck, obeys
+from framework.model.topology import stable_topological_order
+from framework.portfolio.constraints import Constraints, constrain, given_of
+from framework.portfolio.logs.write import _Writer
+from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
-from framework.proof.problem import PlainProblem, RefusedError
+from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.proof.reductions import charge, contract, narrow, uniform
 from framework.proof.sums import simple
 from framework.structure.reduction.dominance import moves_of_reduction
+from framework.testing.brute_force import brute_force_optimum
+from framework.testing.wide_costs import random_device_chain, random_physical_graph
 from tests.proof.cases import limited_problems, moves
+
+Drawn: TypeAlias = tuple[ModelGraph, Devices | None, int]
 
 
 def refutes(problem: PlainProblem, threshold: int) -> bool:
@@ -97,3 +114,56 @@ def test_relaxing_steps_raise_no_optimum() -> None:
         with pytest.raises(RefusedError, match="different devices") if seen.kinds else nullcontext():
             narrow(seen)
     assert differing > 15
+
+
+def drawn_constraints(graph: ModelGraph, stages: int, rng: np.random.Generator) -> Constraints:
+    names, order = graph.node_names, stable_topological_order(graph.topology)
+    n = len(names)
+    groups = [rng.permutation(n)[:2].tolist() for _ in range(int(rng.integers(0, 2)))]
+    stage_of = np.sort(rng.integers(0, stages, n))
+    pinned = rng.permutation(n)[: int(rng.integers(0, 3))]
+    limit = None
+    if rng.random() < 0.4:
+        memory = node_memory(graph)
+        most = int(memory.parameters.sum() + memory.state.sum() + memory.shared.sum() + memory.worksets.max())
+        limit = int(rng.integers(most // 3, most + 2))
+    return Constraints(
+        same_stage=tuple(tuple(names[v] for v in group) for group in groups if len(group) > 1),
+        no_cut=(names[int(rng.integers(n))],) if rng.random() < 0.3 else (),
+        pins=tuple((names[int(order[i])], int(stage_of[i])) for i in pinned),
+        memory_limit=limit,
+    )
+
+
+@pytest.mark.parametrize("draw", [random_physical_graph, random_device_chain])
+def test_what_is_fixed_beforehand_means_what_it_means_to_the_solver(draw: Callable[[int], Drawn]) -> None:
+    feasible = constrained_ones = moved = 0
+    for seed in range(120):
+        graph, device, stages = draw(seed)
+        rng = np.random.default_rng([seed, 77])
+        try:
+            constraints = drawn_constraints(graph, stages, rng)
+            if isinstance(device, Device) and rng.random() < 0.3:
+                device = replace(device, memory_limit=float(node_memory(graph).parameters.sum()) * 0.9 + 1)
+            priced = quantise(graph, device).instance
+            instance = constrain(priced, graph, constraints, stages, device)
+        except UserError:
+            continue
+        if instance.n > 9:
+            continue
+        optimum = brute_force_optimum(Problem(instance=instance, stages=stages))
+        node_of = priced.node_of_input.tolist()
+        seen = constrained(plain_problem(priced, stages), graph, node_of, given_of(constraints), device)
+        of_priced = np.empty(priced.n, np.int64)
+        of_priced[priced.node_of_input] = instance.node_of_input
+        steps = _Writer(priced, instance, of_priced, {})._contraction
+        smaller = contract(seen, steps[0].data["moves"]) if steps else seen
+        moved += len(steps)
+        for problem in (seen, smaller):
+            assert refutes(problem, optimum - 1), seed
+            if optimum <= instance.largest_cost:
+                assert not refutes(problem, optimum), seed
+        feasible += optimum <= instance.largest_cost
+        constrained_ones += bool(constraints)
+    assert min(feasible, constrained_ones) > 40
+    assert moved > 10
