@@ -14,7 +14,7 @@ from framework.proof.ideals import ideal_program
 from framework.proof.log import REDUCTIONS, ProofLog, Step
 from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
-from framework.proof.reductions import charge, contract, narrow, uniform
+from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
 from framework.proof.stages import anchored_cut, counting_shares, stage_prices, windows
 from framework.proof.sums import packing, simple
 
@@ -138,6 +138,10 @@ def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
             return charge(problem, **data)
         case "uniform":
             return uniform(problem)
+        case "hold":
+            return hold(problem, **data)
+        case "anchor":
+            return anchor(problem, **data)
         case _:
             return narrow(problem)
 

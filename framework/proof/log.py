@@ -25,6 +25,8 @@ REDUCTIONS: dict[str, dict[str, str]] = {
     "contract": {"moves": LIST},
     "charge": {"payers": LIST},
     "uniform": {},
+    "hold": {"amount": NUMBER},
+    "anchor": {"amount": NUMBER},
     "narrow": {},
 }
 """Rules that make a smaller problem, with their fields."""

@@ -293,3 +293,44 @@ def _packed(values: Sequence[int], kind: PlainProblem) -> int:
         part = min(sizes[i], room)
         room, value = room - part, value + Fraction(values[i] * part, sizes[i])
     return -(-value.numerator // value.denominator)
+
+
+def hold(problem: PlainProblem, amount: int) -> PlainProblem:
+    """Charge sizes, in proportion, as parameters: a stage that obeys its limit holds at most the given amount then."""
+    problem.check_alike()
+    limit = problem.limit
+    room = 0 if limit is None else max(limit.rooms) - min(limit.worksets)
+    if limit is None or room <= 0 or amount < 0 or problem.can_overflow:
+        raise RefusedError("sizes become parameters where there is a limit, and nothing overflows")
+    return replace(
+        problem,
+        parameters=tuple(size * amount // room for size in limit.sizes),
+        working=(0,) * problem.n,
+        shared=tuple(q._replace(cost=q.cost * amount // room) for q in limit.shared),
+        capacity=amount,
+    )
+
+
+def anchor(problem: PlainProblem, amount: int) -> PlainProblem:
+    """Give each stage without pinned nodes a node of its own, and let what is pinned hold an amount, nothing else."""
+    problem.check_alike()
+    if not problem.pins or amount < 0 or (amount and problem.can_overflow):
+        raise RefusedError("there are no pins, or parameters that overflow")
+    missing = sorted(set(range(problem.stages)) - set(problem.pins))
+    pins, none = (*problem.pins, *missing), (0,) * len(missing)
+    place = {stage: v for v, stage in enumerate(pins)}
+    arcs = [Tensor(0, place[b], frozenset({place[b + 1]})) for b in range(problem.stages - 1)]
+    smallest = min(*problem.working, problem.capacity)
+    problem = replace(
+        problem,
+        work=problem.work + none,
+        parameters=problem.parameters + none,
+        working=problem.working + (smallest,) * len(missing),
+        tensors=(*problem.tensors, *arcs),
+        pins=pins,
+        limit=None,
+    )
+    if not amount:
+        return problem
+    parameters = tuple(amount * (stage >= 0) for stage in pins)
+    return replace(problem, parameters=parameters, working=(0,) * problem.n, shared=(), capacity=amount)

@@ -18,7 +18,7 @@ from framework.proof.given import pin
 from framework.proof.log import Step
 from framework.proof.nested import _Search
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
-from framework.proof.reductions import charge, contract, narrow, uniform
+from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
 from framework.proof.stages import BRANCHES, _Stages
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import (
@@ -102,6 +102,12 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
     if smaller.kinds and rng.random() < 0.7:
         smaller = uniform(smaller)
         steps.append(Step(rule="uniform"))
+    for rule, change in (("hold", hold), ("anchor", anchor)):
+        amount = rng.choice((0, 1, 5, 40))
+        if rng.random() < 0.6:
+            with suppress(RefusedError):
+                smaller = change(smaller, amount)
+                steps.append(Step(rule=rule, data={"amount": amount}))
     if smaller.shared and rng.random() < 0.5:
         payers = [rng.choice(sorted(q.users)) for q in smaller.shared]
         smaller = charge(smaller, payers)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -20,12 +21,16 @@ from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.model.topology import stable_topological_order
 from framework.portfolio.constraints import Constraints, constrain, given_of
+from framework.portfolio.context.local import run_entry
 from framework.portfolio.logs.write import _Writer
+from framework.portfolio.records import BoundRecord
+from framework.proof.check import proven_by
 from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
-from framework.proof.reductions import charge, contract, narrow, uniform
+from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
 from framework.proof.sums import simple
+from framework.registry import load_plugins, registry
 from framework.structure.reduction.dominance import moves_of_reduction
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.wide_costs import random_device_chain, random_physical_graph
@@ -101,19 +106,25 @@ def test_no_move_that_is_allowed_changes_the_optimum() -> None:
 
 
 def test_relaxing_steps_raise_no_optimum() -> None:
-    differing = 0
+    differing = limited = 0
     for problem, seen, optimum in limited_problems(120, first=700):
         if optimum > problem.instance.largest_cost:
             continue
         differing += bool(seen.kinds)
         alike = uniform(seen)
         charged = charge(seen, [min(q.users) for q in seen.shared])
-        for relaxed in (alike, charged, uniform(charged), narrow(alike), narrow(uniform(charged))):
+        ways = [alike, charged, uniform(charged), narrow(alike), narrow(uniform(charged))]
+        for change, amount in itertools.product((hold, anchor), (0, 3, optimum)):
+            with suppress(RefusedError):
+                ways.append(change(alike, amount))
+                ways.append(anchor(ways[-1], 0))
+        limited += len(ways) > 5
+        for relaxed in ways:
             assert not refutes(relaxed, optimum)
         assert simple(alike) <= optimum
         with pytest.raises(RefusedError, match="different devices") if seen.kinds else nullcontext():
             narrow(seen)
-    assert differing > 15
+    assert min(differing, limited) > 15
 
 
 def drawn_constraints(graph: ModelGraph, stages: int, rng: np.random.Generator) -> Constraints:
@@ -135,10 +146,22 @@ def drawn_constraints(graph: ModelGraph, stages: int, rng: np.random.Generator) 
     )
 
 
-@pytest.mark.parametrize("draw", [random_physical_graph, random_device_chain])
-def test_what_is_fixed_beforehand_means_what_it_means_to_the_solver(draw: Callable[[int], Drawn]) -> None:
-    feasible = constrained_ones = moved = 0
-    for seed in range(120):
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """A random graph with something fixed beforehand, as the solver and as the checker see it."""
+
+    problem: Problem
+    seen: PlainProblem
+    optimum: int
+    writer: _Writer
+
+    @property
+    def feasible(self) -> bool:
+        return self.optimum <= self.problem.instance.largest_cost
+
+
+def fixed_problems(draw: Callable[[int], Drawn], seeds: Iterable[int]) -> Iterator[Fixed]:
+    for seed in seeds:
         graph, device, stages = draw(seed)
         rng = np.random.default_rng([seed, 77])
         try:
@@ -151,19 +174,57 @@ def test_what_is_fixed_beforehand_means_what_it_means_to_the_solver(draw: Callab
             continue
         if instance.n > 9:
             continue
-        optimum = brute_force_optimum(Problem(instance=instance, stages=stages))
-        node_of = priced.node_of_input.tolist()
-        seen = constrained(plain_problem(priced, stages), graph, node_of, given_of(constraints), device)
         of_priced = np.empty(priced.n, np.int64)
         of_priced[priced.node_of_input] = instance.node_of_input
-        steps = _Writer(priced, instance, of_priced, {})._contraction
-        smaller = contract(seen, steps[0].data["moves"]) if steps else seen
+        problem, node_of = Problem(instance=instance, stages=stages), priced.node_of_input.tolist()
+        yield Fixed(
+            problem=problem,
+            seen=constrained(plain_problem(priced, stages), graph, node_of, given_of(constraints), device),
+            optimum=brute_force_optimum(problem),
+            writer=_Writer(priced, instance, of_priced, {}, limited=constraints.memory_limit is not None),
+        )
+
+
+@pytest.mark.parametrize("draw", [random_physical_graph, random_device_chain])
+def test_what_is_fixed_beforehand_means_what_it_means_to_the_solver(draw: Callable[[int], Drawn]) -> None:
+    feasible = moved = 0
+    for case in fixed_problems(draw, range(120)):
+        steps = case.writer._contraction
+        smaller = contract(case.seen, steps[0].data["moves"]) if steps else case.seen
         moved += len(steps)
-        for problem in (seen, smaller):
-            assert refutes(problem, optimum - 1), seed
-            if optimum <= instance.largest_cost:
-                assert not refutes(problem, optimum), seed
-        feasible += optimum <= instance.largest_cost
-        constrained_ones += bool(constraints)
-    assert min(feasible, constrained_ones) > 40
+        for problem in (case.seen, smaller):
+            assert refutes(problem, case.optimum - 1)
+            assert not (case.feasible and refutes(problem, case.optimum))
+        feasible += case.feasible
+    assert feasible > 40
     assert moved > 10
+
+
+@pytest.mark.parametrize("entry", ["simple", "anchored-cut", "stage-cover"])
+def test_bounds_of_entries_that_know_no_limits_become_steps(entry: str) -> None:
+    load_plugins()
+    written = Counter[str]()
+    cases = [*fixed_problems(random_physical_graph, range(100)), *fixed_problems(random_device_chain, range(50))]
+    for case in cases:
+        instance = case.problem.instance
+        for reduced in (instance, case.writer._reduced):
+            posed = reduced.without_limit().uniform().without_worksets()
+            if len(posed.shared) or not case.feasible:
+                continue
+            outcome, _ = run_entry(registry.create(entry), case.problem.on(posed))
+            if outcome.dual is None or outcome.dual.certificate is None:
+                continue
+            record = BoundRecord(
+                source=entry,
+                value=0.0,
+                ticks=outcome.dual.value,
+                soundness=outcome.dual.soundness,
+                seconds=0.0,
+                certificate=outcome.dual.certificate,
+            )
+            steps = case.writer.steps_of(record)
+            assert steps is not None
+            assert steps[-1].rule != "ideal-program"
+            assert outcome.dual.value <= proven_by(case.seen, steps) <= case.optimum
+            written.update(step.rule for step in steps)
+    assert min(written[rule] for rule in ("contract", "uniform", "hold", "anchor")) > 1, written

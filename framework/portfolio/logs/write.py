@@ -5,7 +5,7 @@ Nothing is searched here, and nothing is checked: `framework.proof` does that, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,11 +28,6 @@ from framework.structure.reduction.dominance import moves_of_reduction
 IDEAL_DP = "ideal-dp"
 MOST_IDEALS = 100_000
 """A bound that no rule covers is written as an ideal program where there are no more: they are counted at once."""
-_RELAXATIONS: tuple[tuple[str, Callable[[Instance], Instance]], ...] = (
-    ("uniform", Instance.uniform),
-    ("narrow", Instance.without_worksets),
-)
-"""Rules without data, in the order in which entries without a feature are given an easier problem."""
 _COVERED = (IDEAL_DP, SIMPLE, "packing", "anchored-cut", "stage-cover", "counting", "nested-cuts")
 
 
@@ -51,7 +46,9 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
     instance = constrain(priced, graph, result.constraints, result.stages, result.device)
     of_priced = np.empty(priced.n, np.int64)
     of_priced[priced.node_of_input] = instance.node_of_input
-    writer = _Writer(priced, instance, of_priced, {member.name: member.entry for member in result.members})
+    limited = result.constraints.memory_limit is not None
+    entries = {member.name: member.entry for member in result.members}
+    writer = _Writer(priced, instance, of_priced, entries, limited=limited)
     for bound in sorted(result.bounds, key=lambda bound: (-bound.ticks, bound.certificate is None)):
         steps = writer.steps_of(bound)
         if steps is not None:
@@ -95,10 +92,21 @@ class _Writer:
         ``[nodes of the priced graph]`` the node of the instance that each is: a log numbers nodes by the smallest.
     entries
         What each member of the run ran.
+    limited
+        Whether a limit on memory takes the place of streaming.
     """
 
-    def __init__(self, priced: Instance, instance: Instance, of_priced: IntArray, entries: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        priced: Instance,
+        instance: Instance,
+        of_priced: IntArray,
+        entries: Mapping[str, str],
+        *,
+        limited: bool = False,
+    ) -> None:
         self.priced, self.instance, self.of_priced, self.entries = priced, instance, of_priced, entries
+        self.limited = limited
 
     def steps_of(self, bound: BoundRecord) -> list[Step] | None:
         """Return steps that prove a bound; None where no rule does."""
@@ -121,24 +129,37 @@ class _Writer:
 
     def _posed(self, digest: str) -> tuple[list[Step], IntArray] | None:
         """Return the steps that lead to the instance of a certificate, and how a log numbers its nodes."""
-        if self.instance.stage_limit is not None:
-            # What entries without limits are given instead has no rule.
-            return None
         for reduced in (False, True):
             steps = list(self._contraction) if reduced else []
             instance, number = (self._reduced, self._reduced_number) if reduced else (self.instance, self._number)
-            for charged in (False, True) if len(instance.shared) else (False,):
-                relaxed = instance.charged() if charged else instance
+            # Parameters that count towards a limit are none of the priced graph: nobody is charged for them here.
+            for charged in (False, True) if len(instance.shared) and instance.stage_limit is None else (False,):
+                relaxed = instance.charged() if charged else instance.without_limit()
                 path = [*steps, *(self._charge(instance, reduced, number) if charged else [])]
-                for rule, change in _RELAXATIONS:
+                smaller = relaxed.uniform()
+                if smaller is not relaxed:
                     if relaxed.sha256() == digest:
                         return path, number
-                    smaller = change(relaxed)
-                    if smaller is not relaxed:
-                        relaxed, path = smaller, [*path, Step(rule=rule)]
+                    relaxed, path = smaller, [*path, Step(rule="uniform")]
+                path += self._limits(instance)
                 if relaxed.sha256() == digest:
                     return path, number
+                if relaxed.without_worksets().sha256() == digest:
+                    return [*path, Step(rule="narrow")], number
         return None
+
+    def _limits(self, instance: Instance) -> list[Step]:
+        """Return the steps that make parameters of a limit, and nodes of pins, as entries without limits see them."""
+        limit, steps = instance.stage_limit, list[Step]()
+        if limit is None:
+            return steps
+        amount, pinned = instance.capacity, len(limit.anchors) > 0
+        anchored = pinned and bool((instance.parameter_cost[limit.anchors] == amount).all())
+        if self.limited and instance.can_overflow and not anchored:
+            steps.append(Step(rule="hold", data={"amount": amount}))
+        if pinned:
+            steps.append(Step(rule="anchor", data={"amount": amount if anchored else 0}))
+        return steps
 
     @cached_property
     def _contraction(self) -> list[Step]:
