@@ -1,6 +1,8 @@
-"""The proof that docs/proofs.md tells in prose: its figures, checked again."""
+"""The proofs that docs/proofs.md tells in prose: their figures, checked again."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -9,8 +11,10 @@ from framework.model.device import load_device
 from framework.model.instance import Instance
 from framework.model.pricing import quantise
 from framework.proof.check import proven_by, replay
+from framework.proof.cuts import least_cut
 from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
 from framework.proof.log import ProofLog, Step
+from framework.proof.nested import _Search
 from framework.proof.problem import RefusedError, plain_problem
 from framework.proof.reductions import contract
 from framework.structure.reduction.dominance import moves_of_reduction
@@ -63,3 +67,33 @@ def test_the_log_of_the_story_proves_the_partition_optimal(instance: Instance) -
         stage_of=tuple(stage for stage, size in enumerate(SIZES) for _ in range(size)),
     )
     assert replay(log, graph).optimal
+
+
+def test_the_tree_of_the_wide_graph_proves_its_partition_optimal() -> None:
+    graph = read_graph("testbed:regal-sbm-150-103")
+    (block,) = re.findall(r"```text\n(135,0; .*?)\n```", TEXT, re.DOTALL)
+    tree = [[int(number) for number in row.split(",")] for row in block.split(";")]
+    assert (len(tree), sum(len(row) == 4 for row in tree)) == (59, 30)
+    steps = (Step(rule="nested-cuts", data={"threshold": 5722, "tree": tree}),)
+    log = ProofLog(graph=graph.sha256(), device=None, stages=2, bound=5723, steps=steps, stage_of=(0,) * 75 + (1,) * 75)
+    found = replay(log, graph)
+    assert found.optimal
+    assert "59 rows, 30 cuts" in found.rows[-1].found
+
+
+def test_what_is_told_of_the_wide_graph_is_true() -> None:
+    problem = plain_problem(quantise(read_graph("testbed:regal-sbm-150-103")).instance, 2)
+    assert (problem.n, len(problem.tensors), sum(problem.work), sum(problem.parameters)) == (150, 143, 7639, 0)
+    assert (problem.cost(range(75)), problem.cost(range(75, 150))) == (5723, 5468)
+    search = _Search(problem, 5722)
+    root = search.root()
+    assert root is not None
+    assert [side.bit_count() for side in root] == [18, 15]
+    sides = search.closed(root[0] | 1 << 135, root[1])
+    assert sides is not None
+    assert sides[0].bit_count() == 107
+    weights = [(72 - 56) * work for work in problem.work]
+    cut = least_cut(problem, weights, (), scale=128, inside=sides[0], outside=sides[1], nested=True)
+    assert cut + 56 * 7639 == 757_928
+    assert "757,928" in TEXT
+    assert f"{128 * 5722:,}" in TEXT
