@@ -115,6 +115,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.portfolio.proofs",
         "framework.portfolio.records",
         "framework.portfolio.result",
+        "framework.portfolio.runner",
     ],
     "framework.deploy.split": [
         "framework.deploy.onnx_model",

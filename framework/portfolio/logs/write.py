@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.bounds import SIMPLE, Certificate
+from framework.bounds import SIMPLE, Certificate, Limit
 from framework.entry_spec import EntrySpec
 from framework.errors import UserError
 from framework.model.arrays import IntArray
@@ -21,6 +21,7 @@ from framework.model.pricing import quantise
 from framework.portfolio.constraints import constrain, given_of
 from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
+from framework.portfolio.runner import MemberReport
 from framework.proof.log import ProofLog, Step
 from framework.structure.ideals.lattice import count_ideals
 from framework.structure.reduction.dominance import moves_of_reduction
@@ -49,6 +50,8 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
     limited = result.constraints.memory_limit is not None
     entries = {member.name: member.entry for member in result.members}
     writer = _Writer(priced, instance, of_priced, entries, limited=limited)
+    if any(_met_too_many_ideals(member) for member in result.members):
+        writer.is_narrow = False
     for bound in sorted(result.bounds, key=lambda bound: (-bound.ticks, bound.certificate is None)):
         steps = writer.steps_of(bound)
         if steps is not None:
@@ -64,6 +67,13 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
             )
     raise UserError(
         "no bound of the result has a proof that can be written", where=where, hint=f"run {', '.join(_COVERED)}"
+    )
+
+
+def _met_too_many_ideals(member: MemberReport) -> bool:
+    """Whether a member of a run has found out that there are more ideals than a log is written for."""
+    return member.entry.split(":")[0] == IDEAL_DP and (
+        "max_" not in member.entry and member.termination.limit in (Limit.SIZE, Limit.MEMORY)
     )
 
 
@@ -118,12 +128,12 @@ class _Writer:
                 return [*posed[0], last]
         spec = EntrySpec.parse(self.entries.get(bound.source, bound.source))
         exact = spec.name == IDEAL_DP and "epsilon" not in dict(spec.arguments)
-        if exact or self._is_narrow:
+        if exact or self.is_narrow:
             return [*self._contraction, Step(rule="ideal-program", data={"threshold": bound.ticks - 1})]
         return None
 
     @cached_property
-    def _is_narrow(self) -> bool:
+    def is_narrow(self) -> bool:
         """Whether there are few ideals: then the ideal program refutes all that is below the optimum."""
         return count_ideals(self._reduced, max_ideals=MOST_IDEALS)[1]
 
