@@ -31,7 +31,6 @@ from framework.model.memory import node_memory
 from framework.model.module_paths import matching_modules, module_paths
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
 from framework.model.shared import rename_users
-from framework.proof.given import Given
 from framework.wording import counted
 
 if TYPE_CHECKING:
@@ -115,17 +114,6 @@ class Constraints:
     def from_dict(document: Mapping[str, Any] | None) -> Constraints:
         """Read what `as_dict` wrote, as `read_constraints` does; None is no constraints."""
         return Constraints() if document is None else read_constraints(Fields(document, "the constraints"))
-
-
-def given_of(constraints: Constraints) -> Given:
-    """Return constraints as proof logs state them."""
-    return Given(
-        same_stage=constraints.same_stage,
-        no_cut=constraints.no_cut,
-        pins=constraints.pins,
-        memory_limit=constraints.memory_limit,
-        memory_counts=constraints.memory_counts,
-    )
 
 
 def _some(names: Sequence[str]) -> str:

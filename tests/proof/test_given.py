@@ -20,12 +20,13 @@ from framework.model.memory import node_memory
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.model.topology import stable_topological_order
-from framework.portfolio.constraints import Constraints, constrain, given_of
+from framework.portfolio.constraints import Constraints, constrain
 from framework.portfolio.context.local import run_entry
+from framework.portfolio.logs.read import given_of
 from framework.portfolio.logs.write import _Writer
 from framework.portfolio.records import BoundRecord
 from framework.proof.check import proven_by
-from framework.proof.given import constrained
+from framework.proof.given import Given, constrained
 from framework.proof.ideals import ideal_program
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
@@ -179,7 +180,7 @@ def fixed_problems(draw: Callable[[int], Drawn], seeds: Iterable[int]) -> Iterat
         problem, node_of = Problem(instance=instance, stages=stages), priced.node_of_input.tolist()
         yield Fixed(
             problem=problem,
-            seen=constrained(plain_problem(priced, stages), graph, node_of, given_of(constraints), device),
+            seen=constrained(plain_problem(priced, stages), graph, node_of, given_of(constraints, graph), device),
             optimum=brute_force_optimum(problem),
             writer=_Writer(priced, instance, of_priced, {}, limited=constraints.memory_limit is not None),
         )
@@ -198,6 +199,13 @@ def test_what_is_fixed_beforehand_means_what_it_means_to_the_solver(draw: Callab
         feasible += case.feasible
     assert feasible > 40
     assert moved > 10
+
+
+def test_whole_modules_are_stated_as_the_sets_of_their_nodes() -> None:
+    graph, *_ = random_physical_graph(4)
+    names = tuple(f"layers.{v % 2}.op{v}.add" if v < 4 else f"head.op{v}.mul" for v in range(graph.topology.n))
+    given = given_of(Constraints(whole_modules=("layers.*",)), replace(graph, node_names=names))
+    assert given == Given(same_stage=(names[:4:2], names[1:4:2]))
 
 
 @pytest.mark.parametrize("entry", ["simple", "anchored-cut", "stage-cover"])

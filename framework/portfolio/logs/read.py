@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from framework.model.graph import ModelGraph
-from framework.portfolio.constraints import given_of
+from framework.model.module_paths import Path, matching_modules, module_paths
+from framework.portfolio.constraints import Constraints
 from framework.portfolio.proofs import Proof
 from framework.portfolio.result import Result
 from framework.proof.check import Replay, replay
 from framework.proof.given import Given
 from framework.proof.log import ProofLog
+
+
+def given_of(constraints: Constraints, graph: ModelGraph) -> Given:
+    """Return constraints as proof logs state them: modules as the sets of their nodes."""
+    modules: dict[Path, list[str]] = {}
+    if constraints.whole_modules:
+        paths = matching_modules(module_paths(graph.node_names), constraints.whole_modules, graph.source)
+        for name, module in zip(graph.node_names, paths, strict=True):
+            if module is not None:
+                modules.setdefault(module, []).append(name)
+    return Given(
+        same_stage=(*constraints.same_stage, *map(tuple, modules.values())),
+        no_cut=constraints.no_cut,
+        pins=constraints.pins,
+        memory_limit=constraints.memory_limit,
+        memory_counts=constraints.memory_counts,
+    )
 
 
 def logged_proof(log: ProofLog, result: Result, graph: ModelGraph) -> tuple[Proof, Replay]:
@@ -23,7 +41,7 @@ def logged_proof(log: ProofLog, result: Result, graph: ModelGraph) -> tuple[Proo
     fault = found.fault
     if not fault and (log.stages != result.stages or log.device != result.device):
         fault = "it is of another number of stages, or of another device"
-    if not fault and log.given not in (Given(), given_of(result.constraints)):
+    if not fault and log.given not in (Given(), given_of(result.constraints, graph)):
         fault = "it is of the problem with other constraints"
     proved = None if fault else found.proven
     return Proof(

@@ -18,7 +18,8 @@ from framework.model.arrays import IntArray
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import quantise
-from framework.portfolio.constraints import constrain, given_of
+from framework.portfolio.constraints import constrain
+from framework.portfolio.logs.read import given_of
 from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
 from framework.portfolio.runner import MemberReport
@@ -60,7 +61,7 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
                 read_as=_read_as(result),
                 device=result.device,
                 stages=result.stages,
-                given=given_of(result.constraints),
+                given=given_of(result.constraints, graph),
                 bound=bound.ticks,
                 steps=tuple(steps),
                 stage_of=result.stage_of,
