@@ -129,6 +129,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.deploy.runtime",
         "framework.deploy.split",
     ],
+    "framework.deploy.torch": ["framework.deploy.pipeline", "framework.deploy.split"],
     "framework.deploy.tuning": ["framework.deploy"],
     "framework.report.plots": ["framework.report.escape", "framework.report.numbers", "framework.report.tables"],
     "framework.report.splits": [
@@ -148,7 +149,17 @@ ROOMS: dict[str, list[str]] = {
     ],
     "framework.formats.onnx.operators": ONNX_TYPES,
     "framework.formats.onnx.shapes": [*ONNX_TYPES, "framework.formats.onnx.operators"],
-    "framework.formats.torch": ["framework.formats.builder", "framework.formats.parameters"],
+    "framework.formats.torch.export": [
+        "framework.formats.builder",
+        "framework.formats.parameters",
+        "framework.formats.source",
+        "framework.formats.torch",
+    ],
+    "framework.formats.torch": [
+        "framework.formats.builder",
+        "framework.formats.format",
+        "framework.formats.parameters",
+    ],
     "framework.study.analysis": ["framework.study"],
 }
 MOST_MODULES = 16
@@ -282,7 +293,7 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     heavy = {name.split(".")[0] for name in imports_of(path, top_level_only=True)} & HEAVY
     if module.startswith("framework.formats.onnx.") or module == "framework.formats.networkx":
         heavy -= {"onnx", "networkx"}
-    if module.startswith("framework.formats.torch."):
+    if module.startswith(("framework.formats.torch.", "framework.deploy.torch.")):
         heavy -= {"torch"}
     if module.startswith("framework.deploy"):
         heavy -= {"onnx"}

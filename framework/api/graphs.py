@@ -15,7 +15,7 @@ def from_torch(
     *,
     name: str | None = None,
 ) -> ModelGraph:
-    """Read a torch module; its forward pass is traced without weights.
+    """Read a torch module, whose forward pass is traced without weights, or an exported program.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def from_torch(
         A ``torch.nn.Module``, a function without arguments that builds one, or a ``torch.export.ExportedProgram``.
     example_inputs, example_keywords
         Arguments of its forward pass, tensors on the meta device or with values; a single tensor is the only argument.
-        An ``ExportedProgram`` carries its own.
+        An ``ExportedProgram`` is read with its own.
     name
         For reports; the name of the module's class by default.
 
@@ -32,6 +32,9 @@ def from_torch(
     UserError
         If torch is not installed, the module fails to build or run, or nothing it returns depends on an input.
     """
+    from framework.formats.torch.export import files
     from framework.formats.torch.reader import read
 
+    if isinstance(module, files.require_torch().export.ExportedProgram):
+        return files.read(module, name=name)
     return read(module, example_inputs, example_keywords, name=name)

@@ -80,16 +80,17 @@ def _from_torch(graph: Any) -> ModelGraph | None:
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    exported = isinstance(graph, torch.export.ExportedProgram)
-    if not exported and not isinstance(graph, torch.nn.Module):
+    if isinstance(graph, torch.export.ExportedProgram):
+        from framework.formats.torch.export import files
+
+        return files.read(graph)
+    if not isinstance(graph, torch.nn.Module):
         return None
     from framework.formats.torch.reader import read
 
     try:
         return read(graph)
     except UserError as error:
-        if exported:
-            raise
         hint = "if it needs inputs: pipebound.from_torch(module, example_inputs) makes a graph of it"
         raise UserError(error.what, where=error.where, hint=hint) from error
 

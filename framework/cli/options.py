@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -160,6 +160,13 @@ def parse_optimization(text: str) -> Optimization:
         raise UserError(
             f"there is no --optimization {text!r}", hint=f"choose one of {', '.join(Optimization)}"
         ) from None
+
+
+def refuse_for_programs(given: Mapping[str, object]) -> None:
+    """Refuse options that mean nothing to an exported torch program: those that were given are true."""
+    for name, value in given.items():
+        if value:
+            raise UserError(f"{name} means nothing to a torch program", hint=f"drop {name}")
 
 
 def parse_dims(dims: list[str] | None) -> dict[str, int]:

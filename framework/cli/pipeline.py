@@ -30,13 +30,15 @@ def command(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs.")] = 0,
     json_output: opt.JsonOption = False,
 ) -> None:
-    """Run the stages as a pipeline of processes, one thread each, that hand tensors over in shared memory.
+    """Run the stages as a pipeline of processes, one thread each.
 
+    ONNX stages hand tensors over in shared memory, those of exported torch programs with torch.distributed (gloo).
     Results are compared with the unsplit model's; throughput with that of the unsplit model on one thread, and of the
-    splits with equal operator counts, parameters and FLOPs. Exits with 1 if a result differs by more than its type
-    allows (1e-4 in single precision).
+    splits with equal operator counts, layers, parameters and FLOPs. Exits with 1 if a result differs by more than its
+    type allows (1e-4 in single precision).
     """
     from framework.deploy.split.manifest import read_manifest
+    from framework.deploy.tuning.subjects import open_subject
     from framework.deploy.tuning.trial import run_trial
     from framework.report.console import status_line
     from framework.report.deployment import print_trial
@@ -46,18 +48,10 @@ def command(
     seconds = opt.parse_seconds(budget)
     opt.announce(f"Running {folder}", seconds, quiet=json_output)
     with unwinding(), status_line("pipeline", quiet=json_output) as say:
-        trial = run_trial(
-            manifest,
-            model_path=model,
-            items=items,
-            rounds=rounds,
-            naive=naive,
-            optimization=opt.parse_optimization(optimization),
-            affinity=affinity,
-            seed=seed,
-            budget=seconds,
-            say=say,
-        )
+        chosen = opt.parse_optimization(optimization)
+        opened = open_subject(manifest, model_path=model, optimization=chosen, affinity=affinity, seed=seed)
+        with opened as subject:
+            trial = run_trial(manifest, subject, items=items, rounds=rounds, naive=naive, budget=seconds, say=say)
     if json_output:
         typer.echo(json.dumps(trial.as_dict(), indent=1))
     else:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framework.cli import options as opt
+from framework.errors import UserError
 from framework.report.escape import terminal
+
+if TYPE_CHECKING:
+    from framework.deploy.torch.profile import TorchProfile
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="An .onnx file.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="An .onnx or .pt2 file.", show_default=False)],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The graph file to write (.json or .json.gz).", show_default=False)
     ],
@@ -29,37 +33,67 @@ def command(
         str, typer.Option("--budget", help="Time for everything; fewer repetitions where it is short, 3 at least.")
     ] = "2m",
     optimization: opt.OptimizationOption = "all",
+    clock: Annotated[
+        str, typer.Option("--clock", help="Of torch programs: seconds of a core (cpu), or that passed (wall).")
+    ] = "cpu",
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Of torch programs: add the seconds of gradients, for training.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of inputs, and of weights where there are none.")] = 0,
     json_output: opt.JsonOption = False,
 ) -> None:
-    """Measure every operator with onnxruntime's profiler, on one thread, and write the graph with its seconds.
+    """Measure every operator on one thread, and write the graph with its seconds.
 
-    The file says how fast tensors are handed over on this machine, and `solve` takes that unless --bandwidth or
-    --device say otherwise. A model without weights gets random ones.
+    ONNX models are measured with onnxruntime's profiler, torch programs call by call. The file says how fast tensors
+    are handed over on this machine, and `solve` takes that unless --bandwidth or --device say otherwise. An ONNX model
+    without weights gets random ones.
     """
-    from framework.deploy.onnx_model import open_model
-    from framework.deploy.tuning.profile import profile_model, write_profile
+    from framework.formats.torch.export.files import is_program
     from framework.report.console import status_line
     from framework.report.deployment import print_profile
     from framework.signals import unwinding
 
     opt.check_outputs([output], [model])
     seconds = opt.parse_seconds(budget)
+    chosen = opt.parse_optimization(optimization)
     opt.announce(f"Profiling {model}", seconds, quiet=json_output)
+    from framework.deploy.tuning.profile import Profile, profile_model, write_profile
+
+    profile: Profile | TorchProfile
     with unwinding(), status_line("profiling", quiet=json_output) as say:
-        profile = profile_model(
-            open_model(model),
-            dims=opt.parse_dims(dim),
-            warm_up=warm_up,
-            repetitions=repetitions,
-            neighbours=neighbours,
-            optimization=opt.parse_optimization(optimization),
-            seed=seed,
-            budget=seconds,
-            drop_unused=drop_unused,
-            kv_tokens=opt.parse_tokens(kv_tokens),
-            say=say,
-        )
+        if is_program(model):
+            ours = {"--dim": dim, "--drop-unused": drop_unused, "--kv-tokens": kv_tokens, "--neighbours": neighbours}
+            opt.refuse_for_programs({**ours, "--seed": seed, "--optimization": optimization != "all"})
+            from framework.deploy.torch.model import open_torch_model
+            from framework.deploy.torch.profile import profile_program
+
+            profile = profile_program(
+                open_torch_model(model),
+                warm_up=warm_up,
+                repetitions=repetitions,
+                clock=clock,
+                backward=backward,
+                budget=seconds,
+                say=say,
+            )
+        else:
+            if backward or clock != "cpu":
+                raise UserError("`--clock` and `--backward` are for torch programs", where=str(model), hint="drop them")
+            from framework.deploy.onnx_model import open_model
+
+            profile = profile_model(
+                open_model(model),
+                dims=opt.parse_dims(dim),
+                warm_up=warm_up,
+                repetitions=repetitions,
+                neighbours=neighbours,
+                optimization=chosen,
+                seed=seed,
+                budget=seconds,
+                drop_unused=drop_unused,
+                kv_tokens=opt.parse_tokens(kv_tokens),
+                say=say,
+            )
     write_profile(profile, output)
     if json_output:
         typer.echo(json.dumps(profile.note(), indent=1))

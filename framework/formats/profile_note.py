@@ -60,6 +60,8 @@ def stated_bandwidth(note: Mapping[str, Any], where: str) -> float | None:
     refined = note.get("refined")
     if isinstance(refined, Mapping):
         field, passes, value = "refined.link_bandwidth", 1, refined.get("link_bandwidth")
+    elif note.get("link_bandwidth") is not None:
+        field, passes, value = "link_bandwidth", 1, note["link_bandwidth"]
     else:
         field, passes, value = "copy_bandwidth", HAND_OVER_PASSES, note.get("copy_bandwidth")
     if value is None:

@@ -19,7 +19,7 @@ _BYTES_PER_VALUE = 64
 """Memory that a parsed value takes at least; a few characters of JSON may be an object."""
 
 _CHECKED_EVERY = 1 << 10
-_SUFFIXES = (".gz", ".xz", ".json", ".onnx", ".pbtxt", ".txt", ".graph")
+_SUFFIXES = (".gz", ".xz", ".json", ".onnx", ".pbtxt", ".pt2", ".txt", ".graph")
 
 
 def parse_json(data: bytes, where: str, tables: Mapping[str, Sequence[str]] | None = None) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, scaled_unit
 from framework.report.tables import notes, with_latency
 from framework.wording import counted
+
+if TYPE_CHECKING:
+    from framework.deploy.torch.profile import TorchProfile
 
 SLOWEST = 8
 _MOST_ORDERS = 20
@@ -77,13 +80,19 @@ def _print_memory(console: Console, rows: Sequence[tuple[int, Mapping[str, int]]
     console.print(table)
 
 
-def print_profile(profile: Profile, path: Path) -> None:
+def print_profile(profile: Profile | TorchProfile, path: Path) -> None:
     """Print latency, spread and the operators that take longest, and how to solve the graph."""
     console = open_console()
     low, middle, high = (1e3 * value for value in profile.latency)
-    beside = f" beside {counted(profile.neighbours, 'busy neighbour')}" if profile.neighbours else ""
+    if isinstance(profile, Profile):
+        beside = f" beside {counted(profile.neighbours, 'busy neighbour')}" if profile.neighbours else ""
+        what, where, options = f"an inference on one thread{beside}", "share this machine's memory", " --keep-fused"
+    else:
+        seconds = "of a core " if profile.clock == "cpu" else ""
+        passes = "forwards and backwards" if profile.backward else "an inference"
+        what, where, options = f"{seconds}{passes} on one thread", "talk through gloo on this machine", ""
     console.print(
-        f"{profile.graph.name}: {quantity(middle, 4)} ms an inference on one thread{beside}, quartiles "
+        f"{profile.graph.name}: {quantity(middle, 4)} ms {what}, quartiles "
         f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), "
         f"{counted(profile.repetitions, 'run')} after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in "
         f"{counted(len(profile.operators), 'operator')}, {quantity(1e3 * profile.overhead, 4)} ms between them.",
@@ -107,8 +116,8 @@ def print_profile(profile: Profile, path: Path) -> None:
     for remark in profile.remarks:
         console.print(f"note: {remark}", style="yellow")
     link = f"{profile.link_bandwidth / 1e9:.2g}GB/s and {quantity(1e6 * profile.link_latency, 3)} us a tensor"
-    console.print(f"Written to {path}, with {link} between stages that share this machine's memory. To solve it:")
-    command = f"pipebound solve {quote(str(path))} -k 2 --keep-fused -o result.json"
+    console.print(f"Written to {path}, with {link} between stages that {where}. To solve it:")
+    command = f"pipebound solve {quote(str(path))} -k 2{options} -o result.json"
     console.print(f"  {command}", soft_wrap=True)
 
 

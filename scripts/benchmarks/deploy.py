@@ -24,6 +24,7 @@ from framework.deploy.split.assignment import assign, fused_groups
 from framework.deploy.split.split import split_model
 from framework.deploy.tuning.profile import profile_model, write_profile
 from framework.deploy.tuning.refine import refine_split
+from framework.deploy.tuning.subjects import open_subject
 from framework.deploy.tuning.trial import run_trial
 from framework.formats import read_graph
 from framework.model.device import Device
@@ -59,7 +60,8 @@ def measure(path: Path, folder: Path, stages: int, budget: float, rounds: int, *
     if refinement is not None:
         assert refinement.manifest is not None
         manifest = refinement.manifest
-    trial = run_trial(manifest, rounds=rounds)
+    with open_subject(manifest) as subject:
+        trial = run_trial(manifest, subject, rounds=rounds)
     return {
         "name": path.stem.removeprefix("light_"),
         "nodes": profile.graph.topology.n,

@@ -1,15 +1,15 @@
-"""Which ONNX node goes where: the partition of a result file, matched with the model by the names of the nodes."""
+"""Which node goes where: the partition of a result file, matched with the model by the names of the nodes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from framework.deploy.onnx_model import ModelFile
 from framework.errors import UserError
 from framework.fields import Fields
 from framework.formats import BUNDLED_SCHEME, read_graph
@@ -23,6 +23,21 @@ from framework.model.pricing import price
 from framework.portfolio.constraints import stages_of
 from framework.portfolio.records import GraphInput
 from framework.portfolio.result import Result
+
+
+class Splittable(Protocol):
+    """A model that can be split: an ONNX model, or an exported program."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the nodes of its model graph."""
+
+    def read_graph(self, dims: Mapping[str, int], *, drop_unused: bool = False, kv_tokens: int = 0) -> ModelGraph:
+        """Return its model graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,7 +71,7 @@ class Assignment:
 
 
 def assign(
-    model: ModelFile, result: Result, *, graph_path: str | None = None, dims: Mapping[str, int] | None = None
+    model: Splittable, result: Result, *, graph_path: str | None = None, dims: Mapping[str, int] | None = None
 ) -> Assignment:
     """Match the partition of a result with a model.
 
@@ -133,7 +148,7 @@ def fused_groups(path: str) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(sets))
 
 
-def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str, options: GraphInput) -> ModelGraph | None:
+def _same_model(model: Splittable, dims: Mapping[str, int], sha256: str, options: GraphInput) -> ModelGraph | None:
     try:
         graph = model.read_graph(dims, drop_unused=options.drop_unused, kv_tokens=options.kv_tokens)
     except UserError:
@@ -142,7 +157,7 @@ def _same_model(model: ModelFile, dims: Mapping[str, int], sha256: str, options:
     return graph if graph.is_called(sha256) else None
 
 
-def _same_nodes(model: ModelFile, result: Result, path: str) -> ModelGraph:
+def _same_nodes(model: Splittable, result: Result, path: str) -> ModelGraph:
     read = result.graph.input or GraphInput(path=path)
     graph = read_graph(
         path,

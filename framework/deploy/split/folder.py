@@ -24,8 +24,8 @@ from typing import Any
 from framework.deploy.split.manifest import GRAPH, NAME, PENDING, WHOLE, is_bare, read_document
 from framework.errors import UserError
 
-_STAGE_FILE = re.compile(r"stage\d+\.(onnx|weights)")
-_WHOLE_FILE = re.compile(r".+\.(onnx|weights)", re.DOTALL)
+_STAGE_FILE = re.compile(r"stage\d+\.(onnx|pt2|weights)")
+_WHOLE_FILE = re.compile(r".+\.(onnx|pt2|weights)", re.DOTALL)
 _MARK = ".pipebound-"
 
 

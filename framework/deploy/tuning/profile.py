@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -283,7 +283,18 @@ def _warnings(runs: _Runs, latency: tuple[float, float, float], explained: float
     return found
 
 
-def write_profile(profile: Profile, path: Path) -> None:
+class Measured(Protocol):
+    """A profile, whatever ran the model: its graph, and a note of how it was measured."""
+
+    @property
+    def graph(self) -> ModelGraph:
+        """The model graph with `seconds` for every node."""
+
+    def note(self) -> dict[str, Any]:
+        """Return what a graph file should keep of how it was measured."""
+
+
+def write_profile(profile: Measured, path: Path) -> None:
     """Write the measured graph as a native graph file, with a note of how it was measured.
 
     Raises

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.deploy.onnx_model import ModelFile
-from framework.deploy.split.assignment import fused_groups
+from framework.deploy.split.assignment import Splittable, fused_groups
 from framework.deploy.split.manifest import Manifest
 from framework.deploy.tuning.correction import Correction
 from framework.errors import UserError
@@ -108,7 +107,7 @@ class Solved:
         return replace(self, graph=replace(self.graph, costs=costs), device=device)
 
 
-def solved_graph(manifest: Manifest, model: ModelFile) -> tuple[ModelGraph, Device | None] | None:
+def solved_graph(manifest: Manifest, model: Splittable) -> tuple[ModelGraph, Device | None] | None:
     """Return the graph that a split's partition was found on, in seconds, and its device; None if there is none.
 
     Raises
@@ -137,7 +136,7 @@ def solved_graph(manifest: Manifest, model: ModelFile) -> tuple[ModelGraph, Devi
     return graph, device
 
 
-def read_solved(manifest: Manifest, model: ModelFile) -> Solved:
+def read_solved(manifest: Manifest, model: Splittable) -> Solved:
     """Return the problem behind a split.
 
     Raises

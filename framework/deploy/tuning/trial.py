@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from framework.deploy.onnx_model import ModelFile, open_model
-from framework.deploy.pipeline.pipeline import Batch, Pipeline
-from framework.deploy.pipeline.turns import FEWEST, Unsplit, take_turns
-from framework.deploy.pipeline.verdict import Judge, Verdict
-from framework.deploy.runtime import Optimization, random_feed
+from framework.deploy.pipeline.pipeline import Batch
+from framework.deploy.pipeline.turns import FEWEST, Runner, take_turns
+from framework.deploy.pipeline.verdict import Verdict
+from framework.deploy.split.assignment import Splittable
 from framework.deploy.split.manifest import Manifest
-from framework.deploy.split.split import split_model
 from framework.deploy.tuning.solved import solved_graph
 from framework.errors import UserError
-from framework.layouts.naive import naive_partitions
+from framework.layouts.naive import naive_partitions, named_split
 from framework.model.arrays import IntArray
 from framework.model.device import Device
 from framework.model.graph import ModelGraph
@@ -36,6 +34,48 @@ from framework.model.problem import Partition, Problem, stage_costs
 SPLIT, UNSPLIT = "this split", "unsplit"
 STARTING_SHARE, MEASURED_SHARE = 0.4, 0.85
 """Shares of the budget: by the first all splits have started, after the second no further round begins."""
+
+
+class Whole(Runner, Protocol):
+    """The unsplit model, run in this process on one thread."""
+
+    expected: list[tuple[str, NDArray[Any]]]
+
+    @property
+    def finite(self) -> bool:
+        """Whether all results are finite numbers."""
+
+    def batch_items(self, stages: int) -> int:
+        """Return how many items a batch has by default."""
+
+
+class Subject(Protocol):
+    """What a trial needs of a split and its model, whatever runs them.
+
+    Attributes
+    ----------
+    model
+        The unsplit model.
+    settings
+        What the runtime was told, for the report.
+    """
+
+    @property
+    def model(self) -> Splittable:
+        """The unsplit model."""
+
+    @property
+    def settings(self) -> str:
+        """What the runtime was told."""
+
+    def unsplit(self) -> Whole:
+        """Load the unsplit model."""
+
+    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[Runner]:
+        """Start the stages of a partition; None for those of the split itself."""
+
+    def judge(self, whole: Whole, batches: Sequence[Batch]) -> Verdict:
+        """Compare the results of the split itself with those of the unsplit model."""
 
 
 @dataclass(slots=True)
@@ -120,7 +160,7 @@ class Trial:
     verdict: Verdict
     items: int
     rounds: int
-    optimization: Optimization
+    settings: str
     remarks: tuple[str, ...] = field(default=())
 
     @property
@@ -153,7 +193,7 @@ class Trial:
             "stages": self.stages,
             "items": self.items,
             "rounds": self.rounds,
-            "optimization": str(self.optimization),
+            "optimization": self.settings,
             "difference": shown.value,
             "equal": self.equal,
             "result": shown.name or None,
@@ -181,14 +221,11 @@ class Trial:
 
 def run_trial(
     manifest: Manifest,
+    subject: Subject,
     *,
-    model_path: Path | None = None,
     items: int | None = None,
     rounds: int = 9,
     naive: bool = True,
-    optimization: Optimization = Optimization.ALL,
-    affinity: bool = True,
-    seed: int = 0,
     budget: float = math.inf,
     say: Callable[[str], None] = lambda text: None,
 ) -> Trial:
@@ -196,35 +233,26 @@ def run_trial(
 
     Parameters
     ----------
-    model_path
-        The unsplit model; the manifest knows where it was.
+    subject
+        The split and its model, as `framework.deploy.tuning.subjects.open_subject` returns them.
     items, rounds
         Items in a batch, by default as many as the unsplit model does in `BATCH_SECONDS`; batches of each split.
-    seed
-        Of the inputs.
     budget
         Seconds for all of it. Where it is short there are fewer rounds, one at least, and naive splits are left out.
 
     Raises
     ------
     UserError
-        If the unsplit model is gone, or a stage fails.
+        If a stage fails.
     """
-    whole = model_path or manifest.model_path
-    if not whole.is_file():
-        raise UserError("the unsplit model is not there", where=str(whole), hint="give its file as `model`")
     begun = time.monotonic()
     remarks: list[str] = []
-    model = open_model(whole)
-    feed = random_feed(model, manifest.dims, seed)
-    pricing = _Pricing(manifest, model)
-    own = stages_of_nodes(manifest, model)
-    partitions = {SPLIT: own}
+    pricing = _Pricing(manifest, subject.model)
+    partitions = {SPLIT: stages_of_nodes(manifest, subject.model)}
     if naive and len(manifest.stages) > 1:
-        partitions |= naive_partitions(model.read_graph(manifest.dims), len(manifest.stages))
+        partitions |= _naive(subject.model.read_graph(manifest.dims), len(manifest.stages))
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipebound-")))
-        runners: dict[str, Pipeline] = {}
+        runners: dict[str, Runner] = {}
         same: dict[str, str] = {}
         starts = Starts(until=begun + STARTING_SHARE * budget)
         for name, stage_of in partitions.items():
@@ -236,22 +264,23 @@ def run_trial(
                 remarks.append(f"{name} was left out, for the budget of {budget:g} s")
                 continue
             say(f"starting {name}")
-            with starts.measured():
-                split = manifest
-                if name != SPLIT:
-                    split = split_model(model, stage_of.tolist(), folder / name.replace(" ", "-"), dims=manifest.dims)
-                pipeline = Pipeline(split, feed, optimization=optimization, affinity=affinity)
-                runners[name] = stack.enter_context(pipeline)
+            try:
+                with starts.measured():
+                    runners[name] = stack.enter_context(subject.start(name, None if name == SPLIT else stage_of))
+            except UserError as error:
+                # A split that was made without regard to what can be cut.
+                if name == SPLIT:
+                    raise
+                remarks.append(f"{name} was left out: {error}")
         say("starting the unsplit model")
-        single = Unsplit(model, feed, optimization)
+        single = subject.unsplit()
         fewest = len(manifest.stages) + FEWEST
         per_batch = max(items, fewest) if items else single.batch_items(len(manifest.stages))
         until = begun + MEASURED_SHARE * budget
         batches = take_turns(
             {**runners, UNSPLIT: single}, per_batch, rounds, say, until=until, fewest=None if items else fewest
         )
-        judge = Judge(model=model, feed=feed, expected=single.expected)
-        verdict = judge.judge(manifest, [batch.results for batch in batches[SPLIT]])
+        verdict = subject.judge(single, batches[SPLIT])
     rows = [
         _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
         for name, stage_of in partitions.items()
@@ -264,15 +293,25 @@ def run_trial(
     if not single.finite:
         remarks.append("the model's results are not finite, so that equal results prove little")
     return Trial(
-        model=model.path.name,
+        model=subject.model.path.name,
         stages=len(manifest.stages),
         rows=tuple(rows),
         verdict=verdict,
         items=per_batch,
         rounds=done,
-        optimization=optimization,
+        settings=subject.settings,
         remarks=(*manifest.document["remarks"], *pricing.remarks, *verdict.remarks, *remarks),
     )
+
+
+def _naive(graph: ModelGraph, stages: int) -> dict[str, IntArray]:
+    """Return the naive splits: by counting, and by whole layers where the names of nodes tell of enough of them."""
+    splits = naive_partitions(graph, stages)
+    with contextlib.suppress(UserError):
+        layers = named_split("even-layers", graph, stages)
+        if len(np.unique(layers)) == stages:
+            splits["equal layers"] = layers
+    return splits
 
 
 def _row(name: str, batches: Sequence[Batch], predicted: float | None, same_as: str | None) -> Row:
@@ -290,11 +329,11 @@ def _row(name: str, batches: Sequence[Batch], predicted: float | None, same_as: 
     )
 
 
-def stages_of_nodes(manifest: Manifest, model: ModelFile) -> IntArray:
+def stages_of_nodes(manifest: Manifest, model: Splittable) -> IntArray:
     """Return the partition of a manifest, its stages numbered without gaps."""
     number = {name: i for i, row in enumerate(manifest.stages) for name in row["nodes"]}
     unknown = [name for name in model.node_names if name not in number]
-    if (unknown and not manifest.empty_stages) or len(number) > len(model.placed):
+    if (unknown and not manifest.empty_stages) or len(number) > len(model.node_names):
         raise UserError("the stages are not of this model", where=str(model.path), hint="split it again")
     return np.array([number.get(name, len(manifest.stages) - 1) for name in model.node_names], np.int64)
 
@@ -302,7 +341,7 @@ def stages_of_nodes(manifest: Manifest, model: ModelFile) -> IntArray:
 class _Pricing:
     """What the cost model says of a partition, if the graph that was solved can still be read."""
 
-    def __init__(self, manifest: Manifest, model: ModelFile) -> None:
+    def __init__(self, manifest: Manifest, model: Splittable) -> None:
         self.remarks: list[str] = []
         self._found: tuple[ModelGraph, Device | None] | None = None
         try:

@@ -38,6 +38,7 @@ import numpy as np
 
 from framework.errors import UserError
 from framework.formats.builder import GraphBuilder, float_column
+from framework.formats.torch.naming import distinct_labels
 from framework.model.graph import ModelGraph, PhysicalCosts
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def _capture(
     builder = GraphBuilder(name)
     nodes = [recorder.nodes[v] for v in needed]
     consumers: dict[Any, list[int]] = {}
-    labels = _labels(nodes)
+    labels = distinct_labels([(node.path, node.op) for node in nodes])
     for index, (v, node) in enumerate(zip(needed, nodes, strict=True)):
         builder.add_node(v, name=labels[index], op=node.op, place=f"operator {v}")
         for output in node.inputs:
@@ -323,7 +324,7 @@ def _capture(
         dtype=_dtype(model),
         remarks=[
             *remarks_on_parameters(charges, recorder.values, sum(unused.values())),
-            *_remarks(recorder),
+            *remarks_of(recorder),
         ],
     )
     return Capture(
@@ -337,27 +338,8 @@ def _capture(
     )
 
 
-def _labels(nodes: Sequence[TracedNode]) -> list[str]:
-    """Return distinct names: module and operator, numbered where a module runs an operator more than once."""
-    plain = [".".join(filter(None, (node.path, node.op.partition(".")[2]))) for node in nodes]
-    total, seen = Counter(plain), Counter[str]()
-    taken = set(plain)
-    labels = []
-    for label in plain:
-        if total[label] > 1:
-            seen[label] += 1
-            numbered = f"{label}.{seen[label]}"
-            while numbered in taken:
-                seen[label] += 1
-                numbered = f"{label}.{seen[label]}"
-            taken.add(numbered)
-            labels.append(numbered)
-        else:
-            labels.append(label)
-    return labels
-
-
-def _remarks(recorder: Recorder) -> list[str]:
+def remarks_of(recorder: Recorder) -> list[str]:
+    """Return what a recorder wants the user to know: guesses, autocast, lines that leave torch."""
     remarks = []
     guesses = recorder.guesses.count
     if guesses:

@@ -11,8 +11,10 @@ from framework.deploy.onnx_model import ModelFile, open_model
 from framework.deploy.pipeline.compare import difference
 from framework.deploy.pipeline.pipeline import Pipeline
 from framework.deploy.runtime import random_feed
+from framework.deploy.split.manifest import Manifest
 from framework.deploy.split.split import split_model
-from framework.deploy.tuning.trial import SPLIT, UNSPLIT, run_trial
+from framework.deploy.tuning.subjects import open_subject
+from framework.deploy.tuning.trial import SPLIT, UNSPLIT, Trial, run_trial
 from framework.errors import UserError
 from framework.formats import read_graph
 from framework.layouts.naive import naive_partitions
@@ -66,11 +68,16 @@ def test_a_stage_that_fails_ends_the_pipeline(tmp_path: Path) -> None:
     assert left_behind(names) == []
 
 
+def trial_of(manifest: Manifest, model_path: Path | None = None, *, rounds: int = 1, naive: bool = True) -> Trial:
+    with open_subject(manifest, model_path=model_path) as subject:
+        return run_trial(manifest, subject, items=6, rounds=rounds, naive=naive)
+
+
 def test_a_trial_measures_everything_once(tmp_path: Path) -> None:
     model, dims = opened("residual", tmp_path)
     equal = naive_partitions(model.read_graph(dims), 2)["equal operator count"]
     manifest = split_model(model, equal.tolist(), tmp_path / "out", dims=dims)
-    trial = run_trial(manifest, items=6, rounds=2)
+    trial = trial_of(manifest, rounds=2)
     names = [row.name for row in trial.rows]
     assert names == [SPLIT, UNSPLIT, "equal operator count", "equal parameters", "equal FLOPs"]
     same = trial.rows[2]
@@ -92,7 +99,7 @@ def test_wrong_results_are_seen(tmp_path: Path) -> None:
         if tensor.name == "bias":
             tensor.raw_data = np.full(200, 5.0, np.float32).tobytes()
     (tmp_path / "other").mkdir()
-    trial = run_trial(manifest, model_path=write(other, tmp_path / "other" / "m.onnx"), items=6, rounds=1, naive=False)
+    trial = trial_of(manifest, write(other, tmp_path / "other" / "m.onnx"), naive=False)
     assert not trial.equal
     assert trial.verdict.difference.value > 1e-2
 
@@ -102,9 +109,9 @@ def test_a_trial_of_another_model_is_refused(tmp_path: Path) -> None:
     manifest = split_model(model, [0] * 5 + [1] * 7, tmp_path / "out", dims=dims)
     stranger = write(MODELS["functions"](), tmp_path / "stranger.onnx")
     with pytest.raises(UserError, match="not of this model"):
-        run_trial(manifest, model_path=stranger, items=6, rounds=1)
+        trial_of(manifest, stranger)
     with pytest.raises(UserError, match="give its file as `model`"):
-        run_trial(manifest, model_path=tmp_path / "gone.onnx", items=6, rounds=1)
+        trial_of(manifest, tmp_path / "gone.onnx")
 
 
 def test_naive_splits_reach_equal_shares() -> None:

@@ -1,0 +1,283 @@
+"""`profile` of exported programs: seconds of every node on this machine, one call at a time, on one thread.
+
+A node's time is the median of its repetitions. Views and constants are free: they are computed with the tensors that
+they show, or once and for all. What the whole program takes beyond the sum of its nodes (the Python between them, and
+the views) is shared out evenly among the nodes that compute something; if the sum is larger, all are scaled down. If
+sum and whole differ by more than `AGREES`, a warning says so.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from framework.deploy.torch.folding import fold
+from framework.deploy.torch.link import Link, measure_link
+from framework.deploy.torch.model import TorchModel
+from framework.deploy.torch.timers import CLOCKS, ForwardTimer, TrainingTimer, run_backward
+from framework.errors import UserError
+from framework.formats.torch.export.files import quietly
+from framework.formats.torch.export.graph import costs_of_calls
+from framework.model.device import Device
+from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
+from framework.wording import counted
+
+FEWEST = 3
+"""Measured runs that a profile has at least, whatever the budget."""
+
+AGREES = 0.1
+"""The nodes' times and that of the whole program may differ by this share of the latter."""
+
+SPREAD = 0.2
+"""A latency whose quartiles are this far apart, over the median, is not to be trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TorchProfile:
+    """What was measured.
+
+    Attributes
+    ----------
+    graph
+        The model graph with `seconds` for every node.
+    latency
+        Quartiles of the seconds of the whole program.
+    kernels, overhead
+        The sum of the medians of all nodes; what the whole takes beyond it, which may be less than nothing.
+    operators
+        Of each node that computes something: name, operator, quartiles in seconds, and its name once more in a list.
+    link
+        What handing a tensor over to another process takes.
+    clock, backward
+        What seconds are (`CLOCKS`), and whether gradients are part of them.
+    warnings
+        Why the times should not be trusted; empty if nothing speaks against them.
+    """
+
+    graph: ModelGraph
+    latency: tuple[float, float, float]
+    kernels: float
+    overhead: float
+    operators: tuple[dict[str, Any], ...]
+    link: Link
+    repetitions: int
+    warm_up: int
+    clock: str
+    backward: bool
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range of the latency over its median."""
+        low, middle, high = self.latency
+        return (high - low) / middle
+
+    @property
+    def link_bandwidth(self) -> float:
+        """Bytes per second between stages."""
+        return self.link.bandwidth
+
+    @property
+    def link_latency(self) -> float:
+        """Seconds of each tensor between stages beside its bytes."""
+        return self.link.latency
+
+    @property
+    def device(self) -> Device:
+        """What prices the graph: it hands tensors over as this machine does."""
+        return Device(
+            name="measured",
+            link_bandwidth=self.link.bandwidth,
+            link_latency=self.link.latency,
+            source="what `pipebound profile` measured",
+        )
+
+    def note(self) -> dict[str, Any]:
+        """Return what a graph file should keep of how it was measured."""
+        return {
+            "runtime": "torch",
+            "torch": torch.__version__,
+            "dims": {},
+            "clock": self.clock,
+            "backward": self.backward,
+            "warm_up": self.warm_up,
+            "repetitions": self.repetitions,
+            "latency_quartiles": list(self.latency),
+            "kernel_seconds": self.kernels,
+            "overhead_seconds": self.overhead,
+            "link_bandwidth": self.link.bandwidth,
+            "link_latency": self.link.latency,
+            "operators": list(self.operators),
+            "remarks": list(self.remarks),
+            "warnings": list(self.warnings),
+        }
+
+
+def profile_program(
+    model: TorchModel,
+    *,
+    warm_up: int = 3,
+    repetitions: int = 20,
+    clock: str = "cpu",
+    backward: bool = False,
+    budget: float = math.inf,
+    link: Link | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> TorchProfile:
+    """Measure a program with its example inputs, on one thread.
+
+    Parameters
+    ----------
+    warm_up, repetitions
+        Runs that are not, and that are measured.
+    clock
+        ``cpu`` for the seconds that the thread had of a core, which other programs disturb least; ``wall`` for those
+        that passed.
+    backward
+        Whether to add the seconds of gradients.
+    budget
+        Seconds for the whole; there are fewer repetitions where it is short, at least `FEWEST`.
+    link
+        What handing tensors over takes, where that is known.
+
+    Raises
+    ------
+    UserError
+        If the program has no weights, or a call fails.
+    """
+    if repetitions < FEWEST or warm_up < 0:
+        raise UserError("too few repetitions", hint="give at least `repetitions=3` and `warm_up=0`")
+    if clock not in CLOCKS:
+        raise UserError(f"there is no clock {clock!r}", hint=f"choose one of {', '.join(CLOCKS)}")
+    deadline = time.monotonic() + budget
+    arguments = model.feed()
+    graph = model.read_graph({})
+    runs = _measure(model, arguments, warm_up, repetitions, clock, backward, deadline, say)
+    say("measuring how tensors are handed over")
+    costs = graph.costs
+    assert isinstance(costs, PhysicalCosts)
+    medians = np.median(runs.nodes, axis=1)
+    low, middle, high = (float(v) for v in np.quantile(runs.whole, (0.25, 0.5, 0.75)))
+    kernels = float(medians.sum())
+    remarks = (
+        []
+        if len(runs.whole) == repetitions
+        else [f"{len(runs.whole)} of {repetitions} repetitions, for the budget of {budget:g} s"]
+    )
+    return TorchProfile(
+        graph=replace(graph, costs=replace(costs, seconds=_shared_out(medians, runs.computing, middle))),
+        latency=(low, middle, high),
+        kernels=kernels,
+        overhead=middle - kernels,
+        operators=_rows(graph, runs),
+        link=measure_link() if link is None else link,
+        repetitions=len(runs.whole),
+        warm_up=warm_up,
+        clock=clock,
+        backward=backward,
+        remarks=tuple(remarks),
+        warnings=tuple(_warnings((low, middle, high), kernels)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Runs:
+    """Seconds of the nodes, ``[n, repetitions]``, and of the whole; which nodes compute something, ``[n]``."""
+
+    nodes: FloatArray
+    whole: list[float]
+    computing: list[int]
+
+
+def _measure(
+    model: TorchModel,
+    arguments: list[Any],
+    warm_up: int,
+    repetitions: int,
+    clock: str,
+    backward: bool,
+    deadline: float,
+    say: Callable[[str], None],
+) -> _Runs:
+    program = model.program
+    with quietly():
+        costs, _ = costs_of_calls(program)
+    folded = fold(program.module)
+    nodes = {folded.calls[call]: node for call, node in program.node_of.items() if not costs[call].is_view}
+    now = CLOCKS[clock]
+    timer = (TrainingTimer if backward else ForwardTimer)(folded.module, set(nodes), now)
+    whole: list[float] = []
+    say(f"{counted(warm_up, 'run')} to warm up, {repetitions} to measure")
+    with one_thread(), quietly():
+        for i in range(warm_up + repetitions):
+            if i >= warm_up + FEWEST and time.monotonic() > deadline:
+                break
+            try:
+                timer.run_once(arguments)
+                begun = now()
+                if backward:
+                    run_backward(folded.module, arguments)
+                else:
+                    with torch.no_grad():
+                        folded.module(*arguments)
+                whole.append(now() - begun)
+            except Exception as error:  # whatever an operator raises
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise UserError(f"the program does not run: {reason}", where=str(model.path)) from error
+    samples = np.zeros((len(program.roots), len(whole) - warm_up))
+    for call, node in nodes.items():
+        samples[node] += np.array(timer.seconds[call][warm_up:])
+    return _Runs(nodes=samples, whole=whole[warm_up:], computing=sorted(set(nodes.values())))
+
+
+def _shared_out(medians: FloatArray, computing: Sequence[int], whole: float) -> FloatArray:
+    total = float(medians.sum())
+    if total > whole:
+        return np.asarray(medians * (whole / total), np.float64)
+    seconds = medians.copy()
+    seconds[list(computing)] += (whole - total) / max(1, len(computing))
+    return seconds
+
+
+def _rows(graph: ModelGraph, runs: _Runs) -> tuple[dict[str, Any], ...]:
+    rows = []
+    for node in runs.computing:
+        name = graph.node_names[node]
+        quartiles = [round(float(v), 9) for v in np.quantile(runs.nodes[node], (0.25, 0.5, 0.75))]
+        rows.append({"name": name, "op": graph.ops[node], "quartiles": quartiles, "nodes": [name]})
+    return tuple(rows)
+
+
+def _warnings(latency: tuple[float, float, float], kernels: float) -> list[str]:
+    low, middle, high = latency
+    found = []
+    if (high - low) / middle > SPREAD:
+        found.append(
+            f"do not trust this: the quartiles of the whole program are {1e3 * low:.4g} and {1e3 * high:.4g} ms; other "
+            "programs or a changing clock rate disturb it"
+        )
+    if abs(kernels - middle) > AGREES * middle:
+        found.append(
+            f"the nodes add up to {1e3 * kernels:.4g} ms, and the whole program takes {1e3 * middle:.4g} ms: the "
+            "difference was shared out among the nodes"
+        )
+    return found
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread, as a stage does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,257 @@
+"""The process of a stage: a group of `torch.distributed`, modules that were loaded, and a loop over items.
+
+What a stage needs from others is received one item ahead, and what it sends is on its way while the next item is
+computed, as in PyTorch's own pipelines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed, fx
+
+from framework.deploy.torch.folding import fold
+from framework.deploy.torch.model import TorchModel, open_torch_model
+from framework.deploy.torch.stages import cut_program
+from framework.formats.torch.export.files import load
+from framework.formats.torch.export.program import states_of, unlifted
+
+AHEAD = 2
+"""Items of which a stage may have sent its tensors before the first of them has been received."""
+
+GROUP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """A tensor between two stages: its name, shape and element type; who is at the other end; its number."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    peer: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Load a stage, and keep it under a key.
+
+    Attributes
+    ----------
+    key
+        What `Run` calls it.
+    file
+        The file of the stage, or that of the whole program.
+    stage_of
+        Of the whole program: the stage of each of its nodes; empty for the file of a stage.
+    number
+        The number of the stage in `stage_of`.
+    feed
+        File with the inputs of the program; `fed` are the positions of those that the stage takes.
+    received
+        The tensors that it takes after those.
+    outputs
+        Names of what it returns.
+    sent
+        Those of them that go to other stages, once for each receiver.
+    """
+
+    key: str
+    file: Path
+    stage_of: tuple[int, ...]
+    number: int
+    feed: Path
+    fed: tuple[int, ...]
+    received: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    sent: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Run so many items of what was loaded under a key; with `results`, return the outputs of the last one."""
+
+    key: str
+    items: int
+    results: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Send (rank 0) or receive (rank 1) tensors of so many bytes; the answer is the seconds from one to the next."""
+
+    items: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Forget what was loaded under a key."""
+
+    key: str
+
+
+Order = Load | Run | Stream | Drop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StageTimes:
+    """What a stage took for each item, ``[items]`` each.
+
+    Attributes
+    ----------
+    ended
+        When it had computed it, on the clock of `time.perf_counter`.
+    busy
+        Seconds of a core that computing it took.
+    process
+        Seconds of cores that the process took for an item, with what hands tensors over.
+    results
+        The outputs of the last item, as `torch.save` writes them; empty unless asked for.
+    """
+
+    ended: NDArray[np.float64]
+    busy: NDArray[np.float64]
+    process: float
+    results: bytes
+
+
+def serve(rank: int, size: int, meeting: str, core: int | None, pipe: Connection) -> None:
+    """Answer orders until the other end of the pipe closes or says stop; an answer that is a text is an error.
+
+    The first answer, before anything is asked, is None: ready.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        try:
+            if core is not None:
+                os.sched_setaffinity(0, {core})
+            _join(rank, size, meeting)
+            pipe.send(None)
+            loaded = _Loaded()
+            while (order := pipe.recv()) is not None:
+                pipe.send(loaded.answer(order, rank))
+        except (EOFError, BrokenPipeError):
+            raise
+        except Exception as error:
+            pipe.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
+    # Other processes may be gone, and leaving the group in good order would wait for them.
+    os._exit(0)
+
+
+def _join(rank: int, size: int, meeting: str) -> None:
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    patience = timedelta(seconds=GROUP_SECONDS)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=patience
+    )
+
+
+class _Loaded:
+    """What this process has loaded: stages by their keys, and whole programs by their files."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, _Stage] = {}
+        self._models: dict[Path, TorchModel] = {}
+
+    def answer(self, order: Order, rank: int) -> Any:
+        """Do what was asked for, and return the answer."""
+        if isinstance(order, Stream):
+            return _stream(order, rank)
+        if isinstance(order, Run):
+            return self._stages[order.key].run(order)
+        if isinstance(order, Drop):
+            self._stages.pop(order.key, None)
+        else:
+            self._stages[order.key] = _Stage(order, self._module(order))
+        return True
+
+    def _module(self, job: Load) -> Any:
+        if not job.stage_of:
+            return unlifted(load(job.file))
+        if job.file not in self._models:
+            self._models[job.file] = open_torch_model(job.file)
+        stages = cut_program(self._models[job.file].program, job.stage_of)
+        return next(stage.module for stage in stages if stage.number == job.number)
+
+
+class _Stage:
+    def __init__(self, job: Load, module: fx.GraphModule) -> None:
+        self._job = job
+        self._module = fold(module).module
+        inputs = torch.load(job.feed, weights_only=True)
+        self._fed = [inputs[i] for i in job.fed]
+        states = states_of(self._module)
+        self._states = [(held, held.clone()) for name, held in self._module.named_buffers() if name in states]
+
+    def run(self, order: Run) -> StageTimes:
+        """Compute items one after the other; each begins with the buffers that the program was loaded with."""
+        items = order.items
+        ended, busy = np.empty(items), np.empty(items)
+        pending: list[list[Any]] = []
+        began = time.process_time()
+        with torch.no_grad():
+            coming = self._receive()
+            for i in range(items):
+                taken, coming = coming, self._receive() if i + 1 < items else []
+                for _, work in taken:
+                    work.wait()
+                for buffer, value in self._states:
+                    buffer.copy_(value)
+                begun = time.thread_time()
+                results = self._module(*self._fed, *(tensor for tensor, _ in taken))
+                busy[i] = time.thread_time() - begun
+                ended[i] = time.perf_counter()
+                values = dict(zip(self._job.outputs, results, strict=True))
+                pending.append(
+                    [distributed.isend(values[sent.name], sent.peer, tag=sent.tag) for sent in self._job.sent]
+                )
+                if len(pending) > AHEAD:
+                    _wait(pending.pop(0))
+            for works in pending:
+                _wait(works)
+        content = io.BytesIO()
+        if order.results:
+            torch.save(dict(zip(self._job.outputs, results, strict=True)), content)
+        process = (time.process_time() - began) / items
+        return StageTimes(ended=ended, busy=busy, process=process, results=content.getvalue())
+
+    def _receive(self) -> list[tuple[Any, Any]]:
+        coming = []
+        for one in self._job.received:
+            tensor = torch.empty(one.shape, dtype=getattr(torch, one.dtype))
+            coming.append((tensor, distributed.irecv(tensor, one.peer, tag=one.tag)))
+        return coming
+
+
+def _wait(works: Sequence[Any]) -> None:
+    for work in works:
+        work.wait()
+
+
+def _stream(order: Stream, rank: int) -> float:
+    distributed.barrier()
+    begun = time.perf_counter()
+    pending: list[Any] = []
+    for _ in range(order.items):
+        tensor = torch.empty(order.nbytes, dtype=torch.uint8)
+        pending.append(distributed.isend(tensor, 1) if rank == 0 else distributed.irecv(tensor, 0))
+        if len(pending) > AHEAD:
+            pending.pop(0).wait()
+    _wait(pending)
+    return (time.perf_counter() - begun) / order.items

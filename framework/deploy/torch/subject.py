@@ -1,0 +1,105 @@
+"""A split of a program, for a trial: its stages, and those of naive splits, run in the processes of one `World`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from framework.deploy.pipeline.compare import worst_of
+from framework.deploy.pipeline.pipeline import Batch
+from framework.deploy.pipeline.verdict import Verdict
+from framework.deploy.split.manifest import Manifest
+from framework.deploy.torch.equality import compare_results, random_results
+from framework.deploy.torch.model import TorchModel, open_torch_model
+from framework.deploy.torch.pipeline import StageFile, TorchPipeline, Unsplit
+from framework.deploy.torch.stages import cut_program
+from framework.deploy.torch.world import World
+from framework.model.arrays import IntArray
+
+
+@contextmanager
+def open_program_subject(manifest: Manifest, path: Path, folder: Path, *, affinity: bool) -> Iterator[ProgramSubject]:
+    """Open a split and its program, with as many processes as there are stages.
+
+    Parameters
+    ----------
+    path
+        The unsplit program.
+    folder
+        An empty folder, for the inputs of the stages.
+    affinity
+        Whether each stage has a core of its own, where there are enough.
+
+    Raises
+    ------
+    UserError
+        If the program cannot be read, or a process does not start.
+    """
+    model = open_torch_model(path)
+    torch.save(model.feed(), folder / "feed.pt")
+    with World(len(manifest.stages), str(manifest.folder), affinity) as world:
+        yield ProgramSubject(manifest, model, world, folder / "feed.pt")
+
+
+class ProgramSubject:
+    """See `framework.deploy.tuning.trial.Subject`."""
+
+    settings = "torch"
+
+    def __init__(self, manifest: Manifest, model: TorchModel, world: World, feed: Path) -> None:
+        self.model = model
+        self._manifest, self._world, self._feed = manifest, world, feed
+
+    @cached_property
+    def _whole(self) -> Unsplit:
+        return Unsplit(self.model)
+
+    def unsplit(self) -> Unsplit:
+        """Return the unsplit program."""
+        return self._whole
+
+    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[TorchPipeline]:
+        """Load the stages of a partition into the processes."""
+        stages = self._own() if stage_of is None else self._cut(stage_of)
+        inputs = [call.name for call in self.model.program.inputs]
+        return TorchPipeline(self._world, name, stages, self._whole.shapes, inputs, self._feed)
+
+    def judge(self, whole: object, batches: Sequence[Batch]) -> Verdict:
+        """Compare the results of the split with those of the unsplit program."""
+        program, expected = self.model.program, self._whole.expected
+        shown = worst_of(compare_results(program, batch.results, expected) for batch in batches)
+        drawn = random_results(program)
+        remarks = [
+            f"{name!r} depends on random numbers of {nodes[0]!r}, and is not compared" for name, nodes in drawn.items()
+        ]
+        return Verdict(difference=shown, equal=shown.equal, remarks=tuple(remarks))
+
+    def _own(self) -> list[StageFile]:
+        return [
+            StageFile(
+                file=self._manifest.folder / row["file"],
+                stage_of=(),
+                number=row["stage"],
+                inputs=tuple(row["inputs"]),
+                outputs=tuple(row["outputs"]),
+            )
+            for row in self._manifest.stages
+        ]
+
+    def _cut(self, stage_of: IntArray) -> list[StageFile]:
+        program = self.model.program
+        numbers = tuple(int(stage) for stage in stage_of)
+        return [
+            StageFile(
+                file=self.model.path,
+                stage_of=numbers,
+                number=stage.number,
+                inputs=(*(program.inputs[i].name for i in stage.fed), *stage.received),
+                outputs=stage.outputs,
+            )
+            for stage in cut_program(program, numbers)
+        ]

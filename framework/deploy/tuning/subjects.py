@@ -1,0 +1,95 @@
+"""The two kinds of splits that are run: of ONNX models with onnxruntime, of exported programs with torch."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from framework.deploy.onnx_model import ModelFile, open_model
+from framework.deploy.pipeline.pipeline import Batch, Pipeline
+from framework.deploy.pipeline.turns import Runner, Unsplit
+from framework.deploy.pipeline.verdict import Judge, Verdict
+from framework.deploy.runtime import Optimization, random_feed
+from framework.deploy.split.manifest import Manifest
+from framework.deploy.split.split import split_model
+from framework.deploy.tuning.trial import Subject, Whole
+from framework.errors import UserError
+from framework.formats.torch.export.files import is_program
+from framework.model.arrays import IntArray
+
+
+@contextmanager
+def open_subject(
+    manifest: Manifest,
+    *,
+    model_path: Path | None = None,
+    optimization: Optimization = Optimization.ALL,
+    affinity: bool = True,
+    seed: int = 0,
+) -> Iterator[Subject]:
+    """Open a split and its model, for as long as the context lasts.
+
+    Parameters
+    ----------
+    model_path
+        The unsplit model; the manifest knows where it was.
+    optimization
+        How far onnxruntime rewrites graphs; means nothing to a program.
+    affinity
+        Whether each stage has a core of its own, where there are enough.
+    seed
+        Of the inputs of an ONNX model; a program has examples.
+
+    Raises
+    ------
+    UserError
+        If the unsplit model is gone, or is none of these.
+    """
+    whole = model_path or manifest.model_path
+    if not whole.is_file():
+        raise UserError("the unsplit model is not there", where=str(whole), hint="give its file as `model`")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipebound-")))
+        if is_program(whole):
+            from framework.deploy.torch.subject import open_program_subject
+
+            yield stack.enter_context(open_program_subject(manifest, whole, folder, affinity=affinity))
+        else:
+            yield _OnnxSubject(manifest, open_model(whole), folder, optimization, affinity, seed)
+
+
+class _OnnxSubject:
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: ModelFile,
+        folder: Path,
+        optimization: Optimization,
+        affinity: bool,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.settings = str(optimization)
+        self._manifest, self._folder = manifest, folder
+        self._optimization, self._affinity = optimization, affinity
+        self._feed = random_feed(model, manifest.dims, seed)
+
+    def unsplit(self) -> Unsplit:
+        """Load the unsplit model."""
+        return Unsplit(self.model, self._feed, self._optimization)
+
+    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[Runner]:
+        """Start the stages of a partition."""
+        split = self._manifest
+        if stage_of is not None:
+            folder = self._folder / name.replace(" ", "-")
+            split = split_model(self.model, stage_of.tolist(), folder, dims=self._manifest.dims)
+        return Pipeline(split, self._feed, optimization=self._optimization, affinity=self._affinity)
+
+    def judge(self, whole: Whole, batches: Sequence[Batch]) -> Verdict:
+        """Compare the results of the split with those of the unsplit model."""
+        judge = Judge(model=self.model, feed=self._feed, expected=whole.expected)
+        return judge.judge(self._manifest, [batch.results for batch in batches])

@@ -1,0 +1,91 @@
+"""From an exported torch program to running stages, as a user does it; skipped in part where torch is absent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from framework.cli import run
+from framework.errors import UserError
+from framework.formats import read_graph
+from tests.cli.conftest import Run
+from tests.conftest import REPOSITORY
+
+ABSENT = "torch is not installed: pip install 'pipebound[torch]'"
+
+
+def test_files_of_programs_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with zipfile.ZipFile(tmp_path / "model.bin", "w") as file:
+        file.writestr("model/archive_format", "pt2")
+    with pytest.raises(UserError, match=r"torch is not installed \(pip install 'pipebound\[torch\]'\)"):
+        read_graph(tmp_path / "model.bin")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["split", "m.pt2", "r.json", "-o", "s", "--dim", "N=1"],
+        ["profile", "m.pt2", "-o", "g.json", "--neighbours", "1"],
+    ],
+)
+def test_options_of_onnx_models_mean_nothing_to_programs(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("m.pt2", "w") as file:
+        file.writestr("model/archive_format", "pt2")
+    Path("r.json").touch()
+    monkeypatch.setattr(sys, "argv", ["pipebound", *options])
+    assert run() == 2
+    assert f"{options[-2]} means nothing to a torch program (drop {options[-2]})" in capsys.readouterr().err
+
+
+def test_help_and_other_formats_load_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['pipebound', '--help']\n"
+        "from framework.cli import run\n"
+        "import pipebound, pipebound.torch, framework.deploy.tuning.subjects, framework.api.solve\n"
+        "run(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason=ABSENT)
+    from framework.formats.torch.export.files import export
+    from tests.formats.torch.programs import Tied, tokens
+
+    torch.export.save(export(Tied(), (tokens(2, 5),)), tmp_path / "model.pt2")
+    steps: list[list[str]] = [
+        ["solve", "model.pt2", "-k", "2", "--budget", "5s", "-o", "direct.json", "--json"],
+        ["profile", "model.pt2", "-o", "p.graph.json", "--repetitions", "3", "--json"],
+        ["solve", "p.graph.json", "-k", "2", "--budget", "5s", "-o", "r.json", "--json"],
+        ["split", "model.pt2", "direct.json", "-o", "first", "--json"],
+        ["split", "model.pt2", "r.json", "-o", "stages", "--json"],
+        ["pipeline", "stages", "--items", "8", "--rounds", "1", "--json"],
+    ]
+    printed = []
+    for step in steps:
+        done = pipebound(*step)
+        assert done.returncode == 0, done.stderr
+        printed.append(json.loads(done.stdout))
+    direct, profile, _, first, manifest, trial = printed
+    assert profile["runtime"] == "torch"
+    assert profile["link_bandwidth"] > 0
+    assert first["predicted"]["graph"] is None
+    assert first["predicted"]["bottleneck"] == direct["results"][0]["incumbent"] if "results" in direct else True
+    assert manifest["predicted"]["graph"].endswith("p.graph.json")
+    assert manifest["predicted"]["device"]["name"] == "measured"
+    assert trial["equal"]
+    assert trial["difference"] == 0
+    assert trial["optimization"] == "torch"
+    assert trial["predicted_over_measured"] > 0
+    assert {"equal layers", "equal operator count"} <= {row["name"] for row in trial["rows"]}
