@@ -37,3 +37,24 @@ prepare_environment() {
         echo "$wanted" >"$root/.venv/.installed-$extra"
     done
 }
+
+# Makes .venv-torch: the packages of .venv, and torch for the CPU. PIPEBOUND_TORCH is what pip installs in place of the
+# torch of PyPI, with its dependencies: a CPU build, for instance, from an index that PIP_EXTRA_INDEX_URL names.
+prepare_torch_environment() {
+    local folder="$root/.venv-torch" pip own base wanted
+    prepare_environment test
+    wanted="$(cat "$root"/scripts/torch_{requirements.txt,stubs.py} | cksum) ${PIPEBOUND_TORCH:-}"
+    [ "$(cat "$folder/.installed" 2>/dev/null)" != "$wanted" ] || return 0
+    [ -x "$folder/bin/python" ] || "$root/.venv/bin/python" -m venv --without-pip "$folder"
+    own="$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+    base="$("$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+    pip=("$root/.venv/bin/python" -m pip --python "$folder/bin/python" install --quiet --disable-pip-version-check)
+    if [ -n "${PIPEBOUND_TORCH:-}" ]; then
+        "${pip[@]}" --constraint "$root/constraints.txt" "$PIPEBOUND_TORCH"
+    else
+        "${pip[@]}" --no-deps --requirement "$root/scripts/torch_requirements.txt"
+        "$folder/bin/python" "$root/scripts/torch_stubs.py" "$own"
+    fi
+    echo "import site; site.addsitedir('$base')" >"$own/base.pth"
+    echo "$wanted" >"$folder/.installed"
+}

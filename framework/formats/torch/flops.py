@@ -132,6 +132,7 @@ _PRODUCTS = frozenset(
         "_weight_int4pack_mm",
         "_weight_int4pack_mm_for_cpu",
         "_weight_int8pack_mm",
+        "grouped_mm_fallback",  # of the package transformers, on CPUs
     ]
 )
 """Matrix products that torch's own counts lack."""
