@@ -88,14 +88,15 @@ def print_profile(profile: Profile | TorchProfile, path: Path) -> None:
         beside = f" beside {counted(profile.neighbours, 'busy neighbour')}" if profile.neighbours else ""
         what, where, options = f"an inference on one thread{beside}", "share this machine's memory", " --keep-fused"
     else:
-        seconds = "of a core " if profile.clock == "cpu" else ""
+        seconds = "of a core for " if profile.clock == "cpu" else ""
         passes = "forwards and backwards" if profile.backward else "an inference"
         what, where, options = f"{seconds}{passes} on one thread", "talk through gloo on this machine", ""
+    beyond = f", {quantity(1e3 * profile.overhead, 4)} ms between them" if profile.overhead > 0 else ""
     console.print(
         f"{profile.graph.name}: {quantity(middle, 4)} ms {what}, quartiles "
         f"{quantity(low, 4)} and {quantity(high, 4)} (spread {percent(profile.spread)}), "
         f"{counted(profile.repetitions, 'run')} after {profile.warm_up}; {quantity(1e3 * profile.kernels, 4)} ms in "
-        f"{counted(len(profile.operators), 'operator')}, {quantity(1e3 * profile.overhead, 4)} ms between them.",
+        f"{counted(len(profile.operators), 'operator')}{beyond}.",
     )
     table = FactTable("slowest operators")
     table.texts("operator")

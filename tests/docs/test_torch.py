@@ -13,8 +13,10 @@ from tests.cli.conftest import Run
 from tests.cli.conftest import pipebound as pipebound
 from tests.conftest import REPOSITORY
 
-PART = re.compile(r"^```python\n(.*?)^```$|^    \$ pipebound ([^\n]*)\n\n((?:    [^\n]*\n|\n)*)", re.MULTILINE | re.DOTALL)
-TIMED = re.compile(r"[\d.]+|[─█▏-▉]+")
+BLOCK = r"^```python\n(.*?)^```$"
+TRANSCRIPT = r"^    \$ pipebound ([^\n]*)\n\n((?:    [^\n]*\n|\n)*)"
+PART = re.compile(f"{BLOCK}|{TRANSCRIPT}", re.MULTILINE | re.DOTALL)
+TIMED = re.compile(r"[\d.]+")
 
 
 def parts() -> list[tuple[str, str, str]]:
@@ -24,8 +26,8 @@ def parts() -> list[tuple[str, str, str]]:
 
 
 def first_words(output: str) -> list[str]:
-    """Return the titles and column heads of an output: what does not depend on times."""
-    return [re.sub(TIMED, "#", line).split() for line in output.splitlines() if line.strip()][0]
+    """Return the words of the first line of an output, without the numbers in it."""
+    return re.sub(TIMED, "#", next(line for line in output.splitlines() if line.strip())).split()
 
 
 def test_the_page_has_blocks_and_transcripts() -> None:

@@ -27,6 +27,7 @@ from framework.deploy.weights import WEIGHTS_SUFFIX
 from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.formats.profile_note import NOTE
+from framework.formats.torch.export.files import is_program
 from framework.input_files import reading_deadline, reading_until
 from framework.layouts.naive import naive_partitions
 from framework.model.arrays import IntArray
@@ -226,6 +227,9 @@ def _opened(manifest: Manifest, output: Path, model_path: Path | None, force: bo
     stages = [manifest.folder / name for name in manifest.file_names()]
     check_target(output, _origin(manifest), inputs=stages, force=force)
     whole = model_path or manifest.model_path
+    if is_program(whole):
+        hint = "profile it again, and solve that; `pipeline` shows what its stages take"
+        raise UserError("`refine` does not work on torch programs yet", where=str(whole), hint=hint)
     if not whole.is_file():
         raise UserError("the unsplit model is not there", where=str(whole), hint="give its file as `model`")
     return open_model(whole)
