@@ -38,7 +38,7 @@ def test_content_decides_whatever_the_name(tmp_path: Path, name: str, pack: Call
 
 
 def test_every_format_has_a_sample_or_a_test_of_its_own() -> None:
-    assert {candidate.name for candidate in formats()} == {*SAMPLES, "onnx"}
+    assert {candidate.name for candidate in formats()} == {*SAMPLES, "onnx", "torch-export"}
     assert all(candidate.description and candidate.patterns for candidate in formats())
 
 

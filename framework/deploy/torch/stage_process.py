@@ -149,7 +149,10 @@ def serve(rank: int, size: int, meeting: str, core: int | None, pipe: Connection
             raise
         except Exception as error:
             pipe.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
-    # Other processes may be gone, and leaving the group in good order would wait for them.
+        else:
+            distributed.destroy_process_group()
+            return
+    # Others may be gone, and to leave the group in good order would be to wait for them.
     os._exit(0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +163,29 @@ def test_files_are_read_as_the_programs_they_hold(tmp_path: Path) -> None:
     assert len(graph.shared) == 1
 
 
-def test_a_file_that_would_run_code_or_is_damaged_is_refused(tmp_path: Path) -> None:
+class Harmful:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> Any:
+        return Path.mkdir, (self.folder,)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.export.save(export(Tied().eval(), (tokens(2, 5),)), tmp_path / "tied.pt2")
+    content = io.BytesIO()
+    torch.save(((Harmful(tmp_path / "made"),), {}), content)
+    with zipfile.ZipFile(tmp_path / "tied.pt2") as old, zipfile.ZipFile(tmp_path / "bad.pt2", "w") as new:
+        for member in old.namelist():
+            new.writestr(member, content.getvalue() if "sample_inputs" in member else old.read(member))
+    with pytest.raises(UserError, match=r"bad\.pt2: torch\.export does not load it"):
+        read_graph(tmp_path / "bad.pt2")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_file_that_is_damaged_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tied.pt2"
     torch.export.save(export(Tied().eval(), (tokens(2, 5),)), path)
     (tmp_path / "cut.pt2").write_bytes(path.read_bytes()[:-2000])
