@@ -124,9 +124,13 @@ def split_spec(exported: Any, result: Result) -> dict[str, Any]:
         As `stages`, or naming a cut that lies inside a module.
     """
     model = _model(exported)
-    from framework.deploy.torch.policy import split_spec as spec
+    from torch.distributed.pipelining import SplitPoint
 
-    return spec(model.program, _partition(model, result))
+    from framework.layouts.modules import Placement
+    from framework.layouts.split_spec import split_spec as points
+
+    placement = Placement.of(model.read_graph({}), _partition(model, result), result.stages)
+    return {name: SplitPoint[point] for name, point in points(placement).items()}
 
 
 def _model(exported: Any) -> TorchModel:

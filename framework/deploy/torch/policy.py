@@ -1,4 +1,4 @@
-"""A solved partition for PyTorch's own pipelines: `split_policy` and `split_spec` of `torch.distributed.pipelining`.
+"""A solved partition for PyTorch's own pipelines: the `split_policy` of `torch.distributed.pipelining`.
 
 `pipelining.pipeline` exports the module once more and does not make it functional, so a view that is written in place
 after a cut would be read unmodified by later stages. The policy therefore returns the functional program that was
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import fx
@@ -80,59 +79,6 @@ def split_policy(program: Program, stage_of: Sequence[int]) -> Callable[[fx.Grap
         return made
 
     return policy
-
-
-def split_spec(program: Program, stage_of: Sequence[int]) -> dict[str, Any]:
-    """Return the `split_spec` for `torch.distributed.pipelining.pipeline`: modules at whose beginning or end to cut.
-
-    Raises
-    ------
-    UserError
-        If a cut is inside a module, or the nodes are not in the order of their stages.
-    """
-    from torch.distributed.pipelining import SplitPoint
-
-    spec: dict[str, Any] = {}
-    names = program.labels
-    for i in range(1, len(stage_of)):
-        if stage_of[i] < stage_of[i - 1]:
-            raise UserError(
-                f"{names[i]!r} runs after {names[i - 1]!r} and is in an earlier stage", where=program.name, hint=_CURE
-            )
-        for _ in range(stage_of[i] - stage_of[i - 1]):
-            path, begins = _boundary(program, i)
-            if path in spec:
-                raise UserError("a stage is empty", where=program.name, hint="solve for fewer stages")
-            spec[path] = SplitPoint.BEGINNING if begins else SplitPoint.END
-    return spec
-
-
-_CURE = "a `split_policy` can cut everywhere"
-
-
-def _boundary(program: Program, i: int) -> tuple[str, bool]:
-    """Return the module that begins with node i, or that ended before it, and whether it begins."""
-    before, after = (_modules(program.roots[j]) for j in (i - 1, i))
-    earlier = {path for root in program.roots[:i] for path in _modules(root)}
-    later = {path for root in program.roots[i:] for path in _modules(root)}
-    for path in after:
-        if path and path not in earlier:
-            return path, True
-    for path in before:
-        if path and path not in later:
-            return path, False
-    inside = module_path(program.roots[i]) or program.name
-    raise UserError(
-        f"the cut between {program.labels[i - 1]!r} and {program.labels[i]!r} is inside {inside!r}",
-        where=program.name,
-        hint=_CURE,
-    )
-
-
-def _modules(call: fx.Node) -> list[str]:
-    """Return the paths of the modules that a call is inside of, from the outermost on."""
-    parts = module_path(call).split(".")
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def _name_modules(graph: fx.Graph, traced: fx.GraphModule) -> None:

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from torch import distributed  # noqa: E402
 from torch.distributed import pipelining  # noqa: E402
 
-from framework.deploy.torch.policy import split_policy, split_spec  # noqa: E402
+from framework.deploy.torch.policy import split_policy  # noqa: E402
 from framework.errors import UserError  # noqa: E402
 from framework.formats.torch.export.files import program_of  # noqa: E402
 from tests.formats.torch.programs import Branches, Counting, Tied, Written, tokens  # noqa: E402
@@ -64,34 +64,6 @@ def test_the_policy_refuses_other_modules_and_programs_that_write_buffers() -> N
         split_policy(counting, even(counting, 2))
     with pytest.raises(UserError, match="stage 1 is empty"):
         split_policy(program, [0] * 10 + [2])
-
-
-def test_cuts_at_the_boundaries_of_modules_are_a_spec() -> None:
-    module = Tied().eval()
-    program = program_of(module, (tokens(2, 5),))
-    begin = program.labels.index("layers.1.linear")
-    spec = split_spec(program, [int(i >= begin) for i in range(len(program.roots))])
-    assert spec == {"layers.1": pipelining.SplitPoint.BEGINNING}
-    after = program.labels.index("head.linear")
-    assert split_spec(program, [int(i >= after) for i in range(len(program.roots))]) == {
-        "head": pipelining.SplitPoint.BEGINNING
-    }
-    ended = program.labels.index("relu.1")
-    spec = split_spec(program, [int(i >= ended) for i in range(len(program.roots))])
-    assert spec == {"layers.0": pipelining.SplitPoint.END}
-    pipe = pipelining.pipeline(Tied().eval(), (tokens(2, 5),), split_spec=spec)
-    torch.testing.assert_close(results_of(pipe, tokens(2, 5)), results_of(module, tokens(2, 5)))
-
-
-def test_cuts_inside_of_modules_are_no_spec() -> None:
-    program = program_of(Tied(), (tokens(2, 5),))
-    add = program.labels.index("add.1")
-    with pytest.raises(UserError, match=r"the cut between 'relu.1' and 'add.1' is inside 'Tied' \(a `split_policy`"):
-        split_spec(program, [int(i >= add) for i in range(len(program.roots))])
-    stages = [0] * len(program.roots)
-    stages[1] = 1
-    with pytest.raises(UserError, match=r"'relu.1' runs after 'layers.0.linear' and is in an earlier stage"):
-        split_spec(program, stages)
 
 
 def work(rank: int, meeting: str, folder: str) -> None:
