@@ -17,5 +17,4 @@ FORMAT = Format(
     patterns=("*.pt2",),
     sniff=files.sniff,
     parse=lambda data, path, options: files.parse(data, path),
-    names_itself=True,
 )
