@@ -30,10 +30,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from framework.bounds import Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import PROVEN_GAP, Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.instance import instance_from_lists
@@ -126,13 +127,22 @@ class CoreFluid:
             for core in hierarchy.cores(context.remaining, context.should_stop):
                 plan = core.refute(problem.useful_stages, threshold, context.should_stop)
                 if plan is None:
-                    return Refuted(soundness=Soundness.EXACT)
+                    return _refuted(problem, core, threshold, context.should_stop, closing=False)
                 partition = core.complete(problem, plan, context.seed, context.should_stop)
                 if bottleneck(problem, partition) <= threshold:
                     return Satisfied(partition=partition)
         except OutOfTimeError:
             return Undecided(reason="out of time")
         return Undecided(reason="the relaxation allows it, its completions do not reach it")
+
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Let the checker of proofs make the core again, and follow what its ideals leave room for."""
+        from framework.proof.cores.program import core_program
+        from framework.proof.log import BOUNDS
+        from framework.proof.problem import plain_problem
+
+        data = dict(certificate.whole_data(*BOUNDS["core-program"]))
+        return core_program(plain_problem(problem.instance, problem.stages), **data)[0]
 
     def examples(self) -> tuple[Problem, ...]:
         """A node that feeds a dozen, each of which feeds one of a chain: too many ideals without fluid and tolls."""
@@ -162,6 +172,19 @@ class CoreFluid:
             while len(_hierarchies) > KEPT:
                 _hierarchies.popitem(last=False)
         return _hierarchies[key]
+
+
+def _refuted(
+    problem: Problem, core: ReadyCore, threshold: int, should_stop: Callable[[], bool], *, closing: bool
+) -> Refuted:
+    """Return that a core has refuted a threshold, with a certificate where a rule covers that."""
+    from framework.portfolio.logs.core_certificate import certificate_of
+
+    certificate = None
+    if not core.relaxed:
+        data = certificate_of(core, problem.useful_stages, threshold, should_stop, closing=closing)
+        certificate = None if data is None else Certificate(kind=NAME, data=data, instance=problem.instance.sha256())
+    return Refuted(soundness=Soundness.EXACT, certificate=certificate)
 
 
 class _Search(DestructiveBound):
@@ -218,7 +241,8 @@ class _Search(DestructiveBound):
                 raise
             return Undecided(reason="a decision took more than its share of the time left")
         if plan is None:
-            return Refuted(soundness=Soundness.EXACT)
+            closing = (1 - PROVEN_GAP) * self.value < threshold + 1
+            return _refuted(self.problem, core, threshold, should_stop, closing=closing)
         if core.exact or self._completing <= MOST_COMPLETING * (time.monotonic() - self._started):
             self._complete(core, plan)
         return Undecided(reason="the relaxation allows it", above=True)

@@ -23,9 +23,9 @@ Source: this project.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from framework.bounds import Outcome, Soundness
+from framework.bounds import Certificate, Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Formulation, Refuted, Satisfied, Strategy, Undecided
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
@@ -56,6 +56,8 @@ FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
 """Parts of the way from the dual bound to the lowest undecided threshold: where the next one is tried, at least."""
 NARROW = 1 / 16
 """Part of the interval below the lowest undecided threshold with which a sweep ends."""
+MOST_IDEALS = 100_000
+"""Ideals of what is left, at most, for a checker to refute it where a solver did."""
 SWEEPS_A_LEVEL = 2
 """Sweeps after which cores grow."""
 
@@ -96,6 +98,14 @@ class Fixing:
             raise ValueError("first_seconds must be positive")
         if self.max_sweeps < 1:
             raise ValueError("max_sweeps must be at least 1")
+
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Let the checker of proofs read all cores again, and follow what they show."""
+        from framework.proof.cores.fixing import fixing
+        from framework.proof.problem import plain_problem
+
+        data = certificate.whole_data("threshold", "rounds")
+        return fixing(plain_problem(problem.instance, problem.stages), data["threshold"], rounds=data["rounds"])[0]
 
     def examples(self) -> tuple[Problem, ...]:
         """Three branches that can be exchanged."""
@@ -154,6 +164,8 @@ class _Search(ThresholdSearch):
     def _settle(self, threshold: int, seconds: float) -> Decision:
         """Decide what is left at a threshold, and take the answer."""
         answer = self.decide(threshold, seconds)
+        if isinstance(answer, Refuted):
+            answer = replace(answer, certificate=self._certificate(threshold))
         self.take(threshold, answer)
         return answer
 
@@ -195,12 +207,26 @@ class _Search(ThresholdSearch):
         steps = SectionSteps(part=2, least=(high - span.lower) >> HALVINGS)
         alone.run(self._refute_by_fixing, steps, ceiling=high)
         if alone.best is not None:
-            self.record(alone.best.value, alone.best.soundness)
+            self.record(alone.best.value, alone.best.soundness, alone.best.certificate)
 
     def _refute_by_fixing(self, threshold: int) -> Refuted | Undecided:
         if self._fix(threshold):
-            return Refuted(soundness=Soundness.EXACT)
+            return Refuted(soundness=Soundness.EXACT, certificate=self._certificate(threshold))
         return Undecided(reason="something is left", above=True)
+
+    def _certificate(self, threshold: int) -> Certificate | None:
+        """Return how a checker refutes a threshold that was refuted: nothing is left, or few ideals."""
+        from framework.structure.ideals.lattice import count_ideals
+
+        instance, rounds = self.problem.instance, self.decisions.rounds(threshold)
+        constrained = instance.unequal is not None or instance.stage_limit is not None
+        if rounds is None or constrained or len(instance.shared) or len(instance.working_cost):
+            return None
+        left = self.decisions.left(threshold)
+        if left is not None and not count_ideals(left.instance, max_ideals=MOST_IDEALS)[1]:
+            return None
+        data = {"threshold": threshold, "rounds": list(rounds)}
+        return Certificate(kind=NAME, data=data, instance=instance.sha256())
 
     def _fix(self, threshold: int) -> bool:
         """Fix what can be in a share of the time left; return whether that refutes the threshold."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from framework.errors import UserError
 from framework.model.graph import ModelGraph
 from framework.model.pricing import quantise
+from framework.proof.cores.fixing import fixing
+from framework.proof.cores.program import core_program
 from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
 from framework.proof.log import REDUCTIONS, ProofLog, Step
@@ -165,6 +167,10 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
             return counting_shares(problem, **data)
         case "nested-cuts":
             return nested_cuts(problem, **data)
+        case "fixing":
+            return fixing(problem, **data, plain=plain)
+        case "core-program":
+            return core_program(problem, **data, plain=plain)
         case _:
             return ideal_program(problem, **data, plain=plain)
 

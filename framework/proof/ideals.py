@@ -240,10 +240,11 @@ class _Kind:
     ) -> None:
         """Mark with 2 what of the wanted ideals, marked with 1 or 2, one more stage reaches."""
         work, held, cut = self.arrays.work, self.arrays.held, self.arrays.cut
-        least = _least_above(lattice, self.arrays, np.where(marks > 0, work + cut, FAR))
+        sizes, ptr, leads_to = lattice.size_ptr, self.arrays.ptr, self.arrays.leads_to
+        least = least_above(sizes, ptr, leads_to, np.where(marks > 0, work + cut, FAR))
         least_held = np.full(len(work), -FAR)
         if self.overflows:
-            least_held = _least_above(lattice, self.arrays, np.where(marks > 0, work + cut + held, FAR))
+            least_held = least_above(sizes, ptr, leads_to, np.where(marks > 0, work + cut + held, FAR))
         lists = Rules(threshold, self.capacity, room, marks.tolist(), least.tolist(), least_held.tolist())
         for at in range(0, len(queue), A_CALL):
             some = queue[at : at + A_CALL]
@@ -264,13 +265,15 @@ class _Kind:
         return tuple(map(as_arrays, self.records))
 
 
-def _least_above(lattice: Lattice, arrays: Ideals, values: NDArray[np.int64]) -> NDArray[np.int64]:
+def least_above(
+    size_ptr: Sequence[int], ptr: NDArray[np.int64], leads_to: NDArray[np.int64], values: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the least value of each ideal and all above it, from the largest ideals down."""
-    least, sizes = values.copy(), lattice.size_ptr
-    for low, high in zip(sizes[-3::-1], sizes[-2:0:-1], strict=True):
-        edges = slice(int(arrays.ptr[low]), int(arrays.ptr[high]))
+    least = values.copy()
+    for low, high in zip(size_ptr[-3::-1], size_ptr[-2:0:-1], strict=True):
+        edges = slice(int(ptr[low]), int(ptr[high]))
         # Every ideal but the last has a larger one: no row of edges is empty.
-        above = np.minimum.reduceat(least[arrays.leads_to[edges]], np.asarray(arrays.ptr[low:high]) - edges.start)
+        above = np.minimum.reduceat(least[leads_to[edges]], ptr[low:high] - edges.start)
         least[low:high] = np.minimum(least[low:high], above)
     return least
 
@@ -287,9 +290,9 @@ def _nodes(problem: PlainProblem) -> Nodes:
         list(problem.work),
         list(problem.parameters),
         list(problem.working),
-        *_rows(reads),
-        *_rows(makes),
-        *_rows(uses),
+        *rows_of(reads),
+        *rows_of(makes),
+        *rows_of(uses),
         [problem.tensors[t].cost for t in paid],
         [problem.tensors[t].producer for t in paid],
         [len(problem.tensors[t].consumers) for t in paid],
@@ -300,7 +303,7 @@ def _nodes(problem: PlainProblem) -> Nodes:
     )
 
 
-def _rows(rows: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+def rows_of(rows: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     """Return where each row begins in all of them one after the other, and these."""
     ptr = [0]
     for row in rows:

@@ -39,6 +39,17 @@ BOUNDS: dict[str, dict[str, str]] = {
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},
     "nested-cuts": {"threshold": NUMBER, "tree": LISTS},
     "ideal-program": {"threshold": NUMBER},
+    "core-program": {
+        "threshold": NUMBER,
+        "order": LIST,
+        "fluid": LIST,
+        "backwards": FLAG,
+        "counted": NUMBER,
+        "some": LIST,
+        "grain": NUMBER,
+        "chains": LISTS,
+    },
+    "fixing": {"threshold": NUMBER, "rounds": LISTS},
 }
 """Rules that prove a bound, with their fields; the last step is one of them, and no other is."""
 

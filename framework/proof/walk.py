@@ -1,4 +1,4 @@
-"""The one loop that may be compiled: which ideals are one more stage away from given ones.
+"""The loop of the ideal program, which may be compiled: which ideals are one more stage away from given ones.
 
 It is plain Python on lists. Where numba is at hand and there is much to do, the same code runs compiled on arrays.
 """

@@ -13,6 +13,7 @@ import numpy as np
 
 from framework.model.problem import Problem
 from framework.proof.check import proven_by
+from framework.proof.cores.fixing import PARTS, Left, arcs_shown
 from framework.proof.cuts import closed, members
 from framework.proof.given import pin
 from framework.proof.log import Step
@@ -131,7 +132,7 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator
     yield Step(rule="simple")
     cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
     yield max(cuts, key=lambda step: proven_by(problem, [step]))
-    for make in (_packing, _prices, _shares, _nested):
+    for make in (_packing, _prices, _shares, _nested, _core, _rounds):
         for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
             found = make(problem, threshold, rng)
             if found is not None and _holds(problem, found):
@@ -216,6 +217,70 @@ def _leaf(search: _Search, sides: tuple[int, int]) -> list[int] | None:
     return None
 
 
+def _core(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    if problem.shared or any(problem.working):
+        return None
+    nodes = range(problem.n)
+    for _ in range(6):
+        data: dict[str, Any] = {
+            "threshold": threshold,
+            "order": problem.order if rng.random() < 0.5 else [],
+            "fluid": rng.sample(nodes, rng.randrange(problem.n)),
+            "backwards": rng.random() < 0.5,
+            "counted": rng.randrange(3),
+            "some": rng.sample(nodes, rng.randrange(problem.n)),
+            "grain": rng.choice((1, 1, 2, 3, 5)),
+            "chains": _equal_nodes(problem, rng),
+        }
+        chained = {v for chain in data["chains"] for v in chain}
+        data["fluid"] = [v for v in data["fluid"] if v not in chained]
+        step = Step(rule="core-program", data=data)
+        if _holds(problem, step):
+            return step
+    return None
+
+
+def _equal_nodes(problem: PlainProblem, rng: random.Random) -> list[list[int]]:
+    """Return sets of equal nodes, each of those that there are or not."""
+    kinds: dict[tuple[int, int], list[int]] = {}
+    for v in range(problem.n):
+        kinds.setdefault((problem.work[v], problem.parameters[v]), []).append(v)
+    return [kind for kind in kinds.values() if len(kind) > 1 and rng.random() < 0.5]
+
+
+def _rounds(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    """Return rounds with cores, moves and branches drawn at random, with some of the arcs that cores show."""
+    if problem.shared or any(problem.working):
+        return None
+    left, rounds = Left(replace(problem, node_of=tuple(range(problem.n)))), list[list[int]]()
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        n = left.problem.n
+        if left.problem.filled < 2 or threshold < 0:
+            break
+        name = {node: v for v, node in reversed(list(enumerate(left.problem.node_of)))}
+        ways = [number for _ in range(rng.choice((1, 2))) for number in (rng.randrange(3), rng.choice((1, 1, 2, 3)))]
+        parts: dict[str, list[int]] = {part: [] for part in PARTS} | {"threshold": [threshold], "ways": ways}
+        parts["order"] = [name[v] for v in left.problem.order]
+        parts["fluid"], parts["some"] = ([name[v] for v in rng.sample(range(n), rng.randrange(n))] for _ in range(2))
+        both, alive = left.alive(parts, plain=True)
+        if alive is not None:
+            shown = list(arcs_shown(both, alive))
+            kept = rng.sample(shown, rng.choice((len(shown), len(shown) // 2)))
+            parts["arcs"] = [name[v] for pair in kept for v in pair]
+        for part, more in (("moves", []), ("branches", [2, 1, 0])):
+            for _ in range(4):
+                trial = parts | {part: [*more, *(name[v] for v in rng.sample(range(n), 2))]} if n > 1 else parts
+                try:
+                    copy.copy(left).refuted_by_round(trial, plain=True)
+                except RefusedError:
+                    continue
+                parts = trial
+        rounds += [parts[part] for part in PARTS]
+        if left.refuted_by_round(parts, plain=True):
+            break
+    return Step(rule="fixing", data={"threshold": threshold, "rounds": rounds})
+
+
 def _convex_sets(problem: PlainProblem) -> Iterator[int]:
     for chosen in range(1, 1 << problem.n):
         sets = closed(problem, chosen, 0)
@@ -271,6 +336,8 @@ def _damage(data: dict[str, Any], rng: random.Random) -> None:
         data[name] = not value
     elif isinstance(value, int):
         data[name] = _other(value, rng)
+    elif name == "chains" and not value:
+        value.append([rng.randrange(6), rng.randrange(6)])
     else:
         row = rng.choice(value) if value and isinstance(value[0], list) else value
         at = rng.randrange(len(row)) if row else 0

@@ -105,6 +105,14 @@ class ContractedDecisions:
         for entry in entries:
             run_and_report(entry, problem, inner)
 
+    def rounds(self, threshold: int) -> tuple[list[int], ...] | None:
+        """Return how a checker comes to what is left at a threshold; None where no rule says that."""
+        return () if self._fixed is None else self._fixed.rounds(threshold)
+
+    def left(self, threshold: int) -> Problem | None:
+        """Return what is left at a threshold that was fixed; None if nothing is."""
+        return self._problem if self._fixed is None else self._fixed.at(threshold)
+
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be at a threshold that was fixed, in all."""
         return 0 if self._fixed is None else self._fixed.choices(threshold)

@@ -19,6 +19,7 @@ from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import quantise
 from framework.portfolio.constraints import constrain
+from framework.portfolio.logs.cores import core_program_of, fixing_of
 from framework.portfolio.logs.read import given_of
 from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
@@ -30,7 +31,17 @@ from framework.structure.reduction.dominance import moves_of_reduction
 IDEAL_DP = "ideal-dp"
 MOST_IDEALS = 100_000
 """A bound that no rule covers is written as an ideal program where there are no more: they are counted at once."""
-_COVERED = (IDEAL_DP, SIMPLE, "packing", "anchored-cut", "stage-cover", "counting", "nested-cuts")
+_COVERED = (
+    IDEAL_DP,
+    SIMPLE,
+    "packing",
+    "anchored-cut",
+    "stage-cover",
+    "counting",
+    "nested-cuts",
+    "core-fluid",
+    "fixing",
+)
 
 
 def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
@@ -264,6 +275,10 @@ def _last_step(certificate: Certificate, number: IntArray) -> Step | None:
         case "nested-cuts":
             tree = [[int(number[row[0]]), row[1]] if len(row) == 2 else row for row in data["tree"]]
             return Step(rule="nested-cuts", data={"threshold": data["threshold"], "tree": tree})
+        case "core-fluid":
+            return core_program_of(data, number)
+        case "fixing":
+            return fixing_of(data, number)
         case _:
             return None
 

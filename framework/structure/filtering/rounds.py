@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from framework.errors import OutOfTimeError
+from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem, Windows
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
+from framework.structure.filtering.noted import Rounds, arcs_of, named, round_of_branches, round_of_core
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
@@ -27,7 +29,7 @@ from framework.structure.fluid.variants import Variant, whole_node_variants
 from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
-from framework.structure.reduction.dominance import reduce_exact
+from framework.structure.reduction.dominance import moves_of_reduction
 from framework.structure.reduction.symmetry import put_in_order
 
 
@@ -35,7 +37,8 @@ from framework.structure.reduction.symmetry import put_in_order
 class _Stand:
     """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next.
 
-    All partitions of what is left within the threshold are within its windows.
+    All partitions of what is left within the threshold are within its windows. `rounds` tells a checker how it came
+    to be; None where no rule says that.
     """
 
     threshold: int
@@ -45,6 +48,11 @@ class _Stand:
     way: int = 0
     over: bool = False
     variants: tuple[Variant, ...] = ()
+    rounds: Rounds | None = ()
+
+    def note(self, round_made: Rounds | None) -> None:
+        """Add a round."""
+        self.rounds = None if self.rounds is None or round_made is None else (*self.rounds, *round_made)
 
 
 class FixedProblems:
@@ -67,11 +75,13 @@ class FixedProblems:
         stand = self._stand(threshold)
         most = min(self._tuning.max_ideals, self._tuning.first_ideals * self._tuning.growth**level)
         while stand.instance is not None and not stand.over and stand.ideals <= most and not should_stop():
+            rounds = stand.rounds
             try:
                 if stand.instance is self._whole:
-                    stand.instance = _in_order(self._whole, should_stop)
+                    stand.instance = _in_order(stand, self._whole, np.arange(self._whole.n), should_stop)
                 stand.instance = self._round(stand, stand.instance, should_stop)
             except OutOfTimeError:
+                stand.rounds = rounds
                 break
         return stand.instance is None
 
@@ -88,6 +98,10 @@ class FixedProblems:
         if instance is self._whole:
             return self._problem
         return self._problem.on(instance, stand.windows)
+
+    def rounds(self, threshold: int) -> Rounds | None:
+        """Return how a checker comes to what is left at a threshold (ticks), None where no rule says that."""
+        return self._stand(threshold).rounds
 
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be, in all, at a threshold (ticks)."""
@@ -107,6 +121,7 @@ class FixedProblems:
             stand = _Stand(threshold, self._whole, None, self._tuning.first_ideals)
         else:
             stand = _Stand(threshold, nearest.instance, nearest.windows, self._tuning.first_ideals)
+            stand.rounds = nearest.rounds
         self._stands.append(stand)
         return stand
 
@@ -129,16 +144,33 @@ class FixedProblems:
         core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
         sides = read_both_ways(core, lattice, crowded, should_stop, whole_node_variants(core, stages, threshold))
-        survivors = find_survivors(sides, stages, threshold, stand.variants, should_stop, known, self._tuning)
+        names = named(np.arange(self._whole.n), instance)
+        read = [variant for variant in stand.variants if variant in sides.forwards.variants] or sides.forwards.variants
+        note = round_of_core(threshold, names, core, read, crowded)
+        survivors = find_survivors(sides, stages, threshold, read, should_stop, known, self._tuning)
         if survivors is None:
+            stand.note(note)
             return None
         stand.variants = survivors.variants
         windows = windows_of(core, lattice, survivors.ideals, known)
         if windows is None:
+            stand.note(note)
             return None
         left = impose(instance, reach, core, lattice, survivors.ideals, should_stop)
-        if left is not None:
-            left = _in_order(compose(left, reduce_exact(left, should_stop=should_stop)), should_stop)
+        if left is None:
+            stand.note(note)
+        else:
+            reduced, moves = moves_of_reduction(left, should_stop=should_stop)
+            if note is not None:
+                there = named(names, left)
+                note = (
+                    *note[:5],
+                    arcs_of(names, core, left),
+                    there[np.array(moves, np.int64).reshape(-1)].tolist(),
+                    [],
+                )
+            stand.note(note)
+            left = _in_order(stand, compose(left, reduced), names, should_stop)
             windows = _merged(windows, left)
             if windows is None:
                 return None
@@ -167,11 +199,13 @@ def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
     return instance.n * (stages - 1) if windows is None else int((windows.latest - windows.earliest).sum())
 
 
-def _in_order(instance: Instance, should_stop: Callable[[], bool]) -> Instance:
-    """Return the instance, mapped as before, with exchangeable branches put in order.
+def _in_order(stand: _Stand, instance: Instance, names: IntArray, should_stop: Callable[[], bool]) -> Instance:
+    """Return the instance, mapped as before, with exchangeable branches put in order, and note that.
 
-    Those within branches are found once these are.
+    Those within branches are found once these are. `names` are those of the nodes that the instance was made from.
     """
-    while (ordered := put_in_order(instance, should_stop)) is not None:
-        instance = compose(instance, ordered)
+    runs: list[tuple[list[IntArray], int]] = []
+    while (ordered := put_in_order(instance, should_stop, runs)) is not None:
+        stand.note(round_of_branches(stand.threshold, named(names, instance), runs))
+        instance, runs = compose(instance, ordered), []
     return instance

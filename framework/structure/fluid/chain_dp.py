@@ -113,6 +113,8 @@ class FluidSearch:
 
     Attributes
     ----------
+    crowded
+        As given.
     variants
         Those that can refute; the basic ones first.
     steps
@@ -130,7 +132,7 @@ class FluidSearch:
     ) -> None:
         if not lattice.complete:
             raise ValueError("only a complete lattice can decide anything")
-        self.core, self.lattice = core, lattice
+        self.core, self.lattice, self.crowded = core, lattice, crowded
         self.steps = 0
         self._capacity = core.instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))

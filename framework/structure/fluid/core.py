@@ -250,8 +250,10 @@ class _Nets:
         self._serial = 0
         top = instance.topology
         ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), tensor_cost.tolist()
-        for t, u in enumerate(top.producer.tolist()):
-            self._add({u, *pins[ptr[t] : ptr[t + 1]]}, u, costs[t])
+        rows = [(u, pins[ptr[t] : ptr[t + 1]], costs[t]) for t, u in enumerate(top.producer.tolist())]
+        # In an order that depends on nothing but nodes: whoever checks a proof makes the same nets.
+        for u, consumers, cost in sorted(rows):
+            self._add({u, *consumers}, u, cost)
 
     def eliminate(self, f: int) -> None:
         """Take a node out of all its nets, merging nets of two pins with others.

@@ -68,6 +68,11 @@ class VariantOrder:
     _refuting: list[Variant] = field(default_factory=list)
     _misses: Counter[Variant] = field(default_factory=Counter)
 
+    @property
+    def latest(self) -> Variant:
+        """The one that refuted something last."""
+        return self._refuting[0]
+
     def prefer(self, variant: Variant) -> None:
         """Try a variant first from now on."""
         self._refuting = [variant, *(other for other in self._refuting if other != variant)]

@@ -150,7 +150,9 @@ def reduce_relaxing(
     return _reduce(instance, int(epsilon_share * instance.total_work / instance.n), should_stop)
 
 
-def moves_of_reduction(instance: Instance) -> tuple[Instance, list[tuple[int, int]]]:
+def moves_of_reduction(
+    instance: Instance, *, should_stop: Callable[[], bool] | None = None
+) -> tuple[Instance, list[tuple[int, int]]]:
     """Return what `reduce_exact` returns, and what it moves where, one node after the other.
 
     The moves are pairs of nodes of the given instance: the node that holds the first moves to the stage of the one that
@@ -158,7 +160,7 @@ def moves_of_reduction(instance: Instance) -> tuple[Instance, list[tuple[int, in
     its target moved before, and what the target has gained makes the inequality no tighter.
     """
     moves: list[tuple[int, int]] = []
-    return _reduce(instance, 0, None, moves).instance, moves
+    return _reduce(instance, 0, should_stop, moves).instance, moves
 
 
 def _ordered_moves(target: IntArray, node_of_input: IntArray) -> list[tuple[int, int]]:

@@ -40,11 +40,20 @@ from framework.structure.union_find import find_root
 Colours = NDArray[np.uint64]
 
 
-def put_in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> Instance | None:
+def put_in_order(
+    instance: Instance,
+    should_stop: Callable[[], bool] = lambda: False,
+    noted: list[tuple[list[IntArray], int]] | None = None,
+) -> Instance | None:
     """Return the instance with arcs that put exchangeable branches in order; None if there are none.
 
     Its `node_of_input` maps the nodes of the given instance, whose tensors must differ in producer or consumers.
     Branches of an instance with hard limits, unequal stages or working sets are left as they are.
+
+    Parameters
+    ----------
+    noted
+        Takes runs of branches, each exchangeable for the next, and the place of the node that puts them in order.
 
     Raises
     ------
@@ -57,11 +66,16 @@ def put_in_order(instance: Instance, should_stop: Callable[[], bool] = lambda: F
     arcs = []
     for branches in _candidates(instance):
         place = int(weight[branches[0]].argmax())
+        run: list[IntArray] = []
         for one, other in pairwise(branches):
             if should_stop():
                 raise OutOfTimeError("stopped while branches were being exchanged")
             if exchangeable(instance, one, other):
                 arcs.append((one[place], other[place]))
+                if noted is not None and not (run and run[-1] is one):
+                    run = [one]
+                    noted.append((run, place))
+                run.append(other)
     if not arcs:
         return None
     tails, heads = np.array(arcs, np.int64).T
