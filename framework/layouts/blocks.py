@@ -14,6 +14,9 @@ from framework.model.graph import ModelGraph
 from framework.model.module_paths import Path, dotted, is_element, matching_modules, module_paths
 from framework.model.topology import stable_topological_order
 
+NO_PATHS = "read the torch module itself, or an ONNX model exported with dynamo=False"
+"""What to do where names tell of no modules."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blocks:
@@ -64,9 +67,8 @@ def layer_modules(names: Sequence[str], patterns: Sequence[str], where: str = ""
     elements = {module for module in known if is_element(module, known)}
     found = [next((path[:i] for i in range(1, len(path) + 1) if path[:i] in elements), None) for path in paths]
     if not any(found):
-        raise UserError(
-            "the names of the nodes tell of no layers", where=where, hint="say with `layers` which modules are layers"
-        )
+        hint = "say with `layers` which modules are layers" if any(paths) else NO_PATHS
+        raise UserError("the names of the nodes tell of no layers", where=where, hint=hint)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from framework.errors import UserError
-from framework.layouts.blocks import layer_modules
+from framework.layouts.blocks import NO_PATHS, layer_modules
 from framework.model.graph import ModelGraph
 from framework.model.module_paths import Path, dotted, is_element, module_paths
 from framework.model.topology import stable_topological_order
@@ -99,7 +99,7 @@ class Placement:
             raise UserError(
                 "the names of the nodes tell of no modules",
                 where=self.graph.source,
-                hint="solve the torch module itself, or an ONNX model exported with dynamo=False; or convert to csv",
+                hint=f"{NO_PATHS}; or write csv",
             )
         found = list(_Tree(self).whole((), coarse=coarse))
         place = {v: i for i, v in enumerate(self.order)}

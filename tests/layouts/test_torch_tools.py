@@ -1,8 +1,9 @@
-"""Layouts in the hands of the tools themselves: torch's pipelining, and accelerate."""
+"""Layouts in the hands of the tools themselves: torch's pipelining, accelerate, torchtitan, Megatron's core."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 torch: Any = pytest.importorskip("torch", reason="torch is not installed")
 
 import pipebound  # noqa: E402
+from framework.formats import read_graph  # noqa: E402
 from framework.layouts.naive import named_split  # noqa: E402
 from framework.layouts.write import write_split  # noqa: E402
 from tests.layouts.graphs import result_of  # noqa: E402
 
 STAGES = 3
+LAYOUTS = ("split-spec", "device-map", "fqn-per-stage", "megatron")
 
 
 class Layer(torch.nn.Module):  # type: ignore[misc]
@@ -64,7 +67,8 @@ def tokens() -> Any:
 def written(decoder: Any, tokens: Any) -> dict[str, Any]:
     graph = pipebound.from_torch(decoder, tokens.to("meta"))
     result = result_of(graph, named_split("even-layers", graph, STAGES), STAGES)
-    return {name: json.loads(write_split(result, graph, name).text) for name in ("split-spec", "device-map")}
+    texts = {name: write_split(result, graph, name).text for name in LAYOUTS}
+    return {name: json.loads(text) if text[0] in "{[" else text.strip() for name, text in texts.items()}
 
 
 def stage_of(parameter: str) -> int:
@@ -106,6 +110,41 @@ def test_accelerate_takes_the_device_map(written: dict[str, Any], decoder: Any) 
             if name == "positions" and b:
                 continue
             assert parameter.device.type == ("cpu" if stage_of(name) == b else "meta"), (b, name)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_of_an_exported_onnx_model_tell_of_the_same_modules(
+    written: dict[str, Any], decoder: Any, tokens: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "decoder.onnx"
+    torch.onnx.export(decoder, (tokens,), path, dynamo=False)
+    graph = read_graph(path)
+    result = result_of(graph, named_split("even-layers", graph, STAGES), STAGES)
+    for name in LAYOUTS:
+        text = write_split(result, graph, name).text
+        assert (json.loads(text) if text[0] in "{[" else text.strip()) == written[name]
+
+
+def test_torchtitan_keeps_the_modules_of_each_part(written: dict[str, Any], decoder: Any) -> None:
+    titan: Any = pytest.importorskip("torchtitan.distributed.pipeline_parallel", reason="torchtitan is not installed")
+    for b, names in enumerate(written["fqn-per-stage"]):
+        part = titan._split_module(decoder, names)
+        kept = [layer for i, layer in enumerate(decoder.layers) if stage_of(f"layers.{i}") == b]
+        assert len(part.layers) == len(kept) > 0
+        for ours, theirs in zip(part.layers, kept, strict=True):
+            assert torch.equal(ours.mlp[0].weight, theirs.mlp[0].weight)
+        assert (part.embed is not None) == (b == 0)
+        assert (part.head is not None) == (part.norm is not None) == (b == STAGES - 1)
+
+
+def test_megatron_reads_the_layout(written: dict[str, Any], decoder: Any) -> None:
+    megatron: Any = pytest.importorskip(
+        "megatron.core.transformer.pipeline_parallel_layer_layout", reason="megatron-core is not installed"
+    )
+    layout = megatron.PipelineParallelLayerLayout(written["megatron"], STAGES)
+    layout.validate_layer_layout(len(decoder.layers), 0)
+    kinds = [[layer.name for layer in stage] for (stage,) in layout.layout]
+    assert kinds == [["embedding"] + ["decoder"] * 3, ["decoder"] * 2, ["decoder"] * 2 + ["loss"]]
 
 
 def test_a_device_map_that_accelerate_infers_is_judged(decoder: Any, tokens: Any) -> None:
