@@ -9,6 +9,9 @@ from itertools import accumulate, pairwise
 from framework.proof.cuts import members
 from framework.proof.problem import PlainProblem, RefusedError, Tensor
 
+MOST_COSTS = 1 << 46
+"""All costs together at most, so that no sum of them over all stages leaves 64 bits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
@@ -37,6 +40,23 @@ class Core:
     always_ready: list[int]
 
 
+def total_of(problem: PlainProblem) -> int:
+    """Return the sum of all costs.
+
+    Raises
+    ------
+    RefusedError
+        If it is too large, or there is what cores do not count.
+    """
+    problem.check_alike()
+    if problem.shared or any(problem.working):
+        raise RefusedError("a core counts neither shared parameters nor working sets: charge and narrow first")
+    total = sum(problem.work) + sum(t.cost for t in problem.tensors) + sum(problem.parameters)
+    if total > MOST_COSTS or total * problem.filled >= 1 << 59:
+        raise RefusedError("the costs are too large for 64 bits")
+    return total
+
+
 def make_core(
     problem: PlainProblem,
     order: Sequence[int],
@@ -54,8 +74,9 @@ def make_core(
     Raises
     ------
     RefusedError
-        If nothing is left, the order is none, or nodes of a chain differ.
+        If nothing is left, the order is none, or nodes of a chain differ; and as `total_of`.
     """
+    total_of(problem)
     rank = {v: i for i, v in enumerate(order)}
     if sorted(order) != list(range(problem.n)) or any(
         rank[t.producer] >= rank[v] for t in problem.tensors for v in t.consumers

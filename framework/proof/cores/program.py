@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from framework.proof.cores.core import make_core
+from framework.proof.cores.core import MOST_COSTS, make_core, total_of
 from framework.proof.cores.nets import nets_between
 from framework.proof.cores.tables import IntArray, Tables, tables_of
 from framework.proof.cores.walk import FAR, CoreIdeals, CoreScratch, Nets, StageRules, States, compiled
@@ -26,8 +26,6 @@ NOTHING, ALL, SOME = range(3)
 """Whose parameters are counted beside work."""
 BARS = 5
 """Rows of `States.bars`."""
-MOST_COSTS = 1 << 46
-"""All costs together at most."""
 COMPILED_FROM = 4_000
 """Ideals from which on compiling the loop pays."""
 A_CALL = 256
@@ -110,16 +108,11 @@ class Program:
     Raises
     ------
     RefusedError
-        If the problem has what cores do not count, or numbers that are too large.
+        If nothing is counted so.
     """
 
     def __init__(self, problem: PlainProblem, tables: Tables, counting: Counting) -> None:
-        problem.check_alike()
-        if problem.shared or any(problem.working):
-            raise RefusedError("a core counts neither shared parameters nor working sets: charge and narrow first")
-        self.total = sum(problem.work) + sum(t.cost for t in problem.tensors) + sum(problem.parameters)
-        if self.total > MOST_COSTS or self.total * problem.filled >= FAR >> 2:
-            raise RefusedError("the costs are too large for 64 bits")
+        self.total = total_of(problem)
         counted, some, grain = counting
         known = counted in (NOTHING, ALL, SOME) and all(0 <= v < problem.n for v in some)
         if not known or not 1 <= grain <= MOST_COSTS:
