@@ -252,7 +252,7 @@ def _rounds(problem: PlainProblem, threshold: int, rng: random.Random) -> Step |
     """Return rounds with cores, moves and branches drawn at random, with some of the arcs that cores show."""
     if problem.shared or any(problem.working):
         return None
-    left, rounds = Left(replace(problem, node_of=tuple(range(problem.n)))), list[list[int]]()
+    left, rounds = Left(problem), list[list[int]]()
     for _ in range(rng.choice((1, 2, 2, 3))):
         n = left.problem.n
         if left.problem.filled < 2 or threshold < 0:

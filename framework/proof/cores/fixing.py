@@ -45,8 +45,7 @@ def fixing(
     """
     if len(rounds) % len(PARTS):
         raise RefusedError("the lists are not those of rounds")
-    problem.check_alike()
-    left = Left(replace(problem, node_of=tuple(range(problem.n)), pins=(), limit=None))
+    left = Left(problem)
     for number, lists in enumerate(_in_runs(rounds, len(PARTS)), 1):
         parts = dict(zip(PARTS, lists, strict=True))
         if len(parts["threshold"]) != 1 or parts["threshold"][0] < threshold:
@@ -60,6 +59,8 @@ def fixing(
 class Left:
     """What is left of a problem: it has a partition within the threshold if the problem has one.
 
+    Pins and limits are forgotten.
+
     Attributes
     ----------
     windows
@@ -67,7 +68,8 @@ class Left:
     """
 
     def __init__(self, problem: PlainProblem) -> None:
-        self.problem = problem
+        problem.check_alike()
+        self.problem = replace(problem, node_of=tuple(range(problem.n)), pins=(), limit=None)
         self.windows: list[tuple[int, int]] | None = None
 
     def refuted_by_round(self, parts: Mapping[str, Sequence[int]], plain: bool) -> bool:
