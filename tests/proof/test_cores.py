@@ -119,7 +119,7 @@ def test_chains_refute_no_optimum_and_more_than_fluid_nodes() -> None:
 
 def test_the_compiled_loop_does_what_the_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(3)
-    monkeypatch.setattr(program, "COMPILED_FROM", 1)
+    monkeypatch.setattr(program, "PLAIN_STEPS", -1)
     for problem, instance in narrowed(10, first=700, max_nodes=8):
         seen = plain_problem(instance, problem.stages)
         data = drawn(seen.n, rng)

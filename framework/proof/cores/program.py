@@ -7,8 +7,9 @@ time that an ideal of it is. docs/proofs.md proves that every partition at the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +27,10 @@ NOTHING, ALL, SOME = range(3)
 """Whose parameters are counted beside work."""
 BARS = 5
 """Rows of `States.bars`."""
-COMPILED_FROM = 4_000
-"""Ideals from which on compiling the loop pays."""
-A_CALL = 256
-"""Ideals that one call of the loop starts from, so that Ctrl-C is heard."""
+PLAIN_STEPS = 200_000
+"""Steps after which the loop is compiled."""
+A_CALL = 1024
+"""Ideals that one call of the loop starts from: between calls Ctrl-C is heard, and it may be compiled."""
 REFILL = 4
 """Steps for each edge after which it is looked again what is still of use."""
 
@@ -195,8 +196,7 @@ class Program:
     def _begin(self, threshold: int, plain: bool, *, alone_anywhere: bool) -> tuple[_Walk, States]:
         """Return the loop, and the states before the first stage."""
         count = len(self.ideals.cut)
-        loop = None if plain or count < COMPILED_FROM else compiled()
-        walk = _Walk(loop, self.ideals, self.tables.nets, self._rules(threshold, alone_anywhere))
+        walk = _Walk(self.ideals, self.tables.nets, self._rules(threshold, alone_anywhere), plain=plain)
         value, hurdle, need, best, new_hurdle = (np.full(count, -1) for _ in range(5))
         found, bars = np.zeros(count, np.int64), np.zeros((BARS, count), np.int64)
         states = States(value, hurdle, need, best, new_hurdle, found, bars)
@@ -261,26 +261,31 @@ class Program:
 
 
 class _Walk:
-    """The loop, compiled or not, with what does not change from call to call."""
+    """The loop, with what does not change from call to call; compiled as soon as there is much to do."""
 
-    def __init__(self, loop: Callable[..., int] | None, ideals: CoreIdeals, nets: Nets, rules: StageRules) -> None:
+    def __init__(self, ideals: CoreIdeals, nets: Nets, rules: StageRules, *, plain: bool) -> None:
         nodes, count = len(nets.node_ptr) - 1, len(nets.cost)
-        rows = ([0] * nodes, [-1] * count, [0] * count, [0] * count, [[0] * 5 for _ in range(nodes + 1)])
-        scratch = CoreScratch(*rows)
-        if loop is None:
-            self._fixed: Any = CoreIdeals(*(row.tolist() for row in ideals)), nets, rules
-            self._scratch = scratch
-        else:
-            self._fixed, self._scratch = (ideals, as_arrays(nets), rules), as_arrays(scratch)
-        self._loop = loop
+        self._rows = ([0] * nodes, [-1] * count, [0] * count, [0] * count, [[0] * 5 for _ in range(nodes + 1)])
+        self._ideals, self._nets, self._rules = ideals, nets, rules
+        self._left = None if plain else PLAIN_STEPS
 
     def lead_on(self, queue: IntArray, states: States) -> int:
         """Call the loop; return the steps that it took."""
-        if self._loop is not None:
-            return self._loop(queue, *self._fixed, states, self._scratch)
+        loop = compiled() if self._left is not None and self._left < 0 else None
+        if loop is not None:
+            return loop(queue, self._ideals, self._compiled[0], self._rules, states, self._compiled[1])
         lists = States(*(row.tolist() for row in states))
-        ideals, nets, rules = self._fixed
-        steps = plain_loop(queue.tolist(), ideals, nets, rules, lists, self._scratch)
+        steps = plain_loop(queue.tolist(), self._listed[0], self._nets, self._rules, lists, self._listed[1])
         for row, changed in zip(states[:-1], lists[:-1], strict=True):
             row[:] = changed
+        if self._left is not None:
+            self._left -= steps
         return steps
+
+    @cached_property
+    def _listed(self) -> tuple[CoreIdeals, CoreScratch]:
+        return CoreIdeals(*(row.tolist() for row in self._ideals)), CoreScratch(*self._rows)
+
+    @cached_property
+    def _compiled(self) -> tuple[Any, Any]:
+        return as_arrays(self._nets), as_arrays(CoreScratch(*self._rows))
