@@ -18,7 +18,7 @@ from framework.deploy.tuning.subjects import open_subject  # noqa: E402
 from framework.deploy.tuning.trial import SPLIT, UNSPLIT, run_trial  # noqa: E402
 from framework.errors import UserError  # noqa: E402
 from framework.formats.torch.export.files import export  # noqa: E402
-from tests.formats.torch.programs import Branches, Counting, Tied, tokens  # noqa: E402
+from tests.formats.torch.programs import Attention, Branches, Counting, Tied, tokens  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 
@@ -49,6 +49,13 @@ def test_files_and_manifest_of_a_tied_model(tmp_path: Path) -> None:
     ]
     assert {(row["from"], *row["to"]) for row in manifest.tensors} == {(0, 1), (1, 2)}
     assert all(row["bytes"] == 2 * 5 * 16 * 4 for row in manifest.tensors)
+
+
+@pytest.mark.parametrize("stages", [2, 3, 9])
+def test_what_lies_otherwise_after_a_cut_is_seen_alike(tmp_path: Path, stages: int) -> None:
+    model = saved(tmp_path, Attention(), (torch.randn(2, 5, 16),))
+    manifest = split_program(model, even(model, stages), tmp_path / "stages")
+    assert len(manifest.stages) == stages
 
 
 def test_an_open_batch_stays_open(tmp_path: Path) -> None:

@@ -176,15 +176,6 @@ class _Meter(fx.Interpreter):
         self.costs[n] = self._costs(n, given, out, operations)
         return self._laid_out(out, n.meta.get("val"))
 
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """Call an operator; a view of a tensor that lies otherwise on the meta device becomes a copy."""
-        try:
-            return super().call_function(target, args, kwargs)
-        except RuntimeError:
-            if target is not torch.ops.aten.view.default:
-                raise
-            return super().call_function(torch.ops.aten.reshape.default, args, kwargs)
-
     def _laid_out(self, out: Any, like: Any) -> Any:
         """Return a tensor that lies in memory as the program says: attention, for one, leaves it as its device likes.
 

@@ -118,6 +118,7 @@ def open_program(exported: torch.export.ExportedProgram, name: str) -> Program:
     except Exception as error:  # whatever torch raises where it cannot trace the program once more
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"torch cannot make the program functional: {reason}", where=name) from error
+    _reshape(module)
     calls = list(module.graph.nodes)
     inputs = tuple(node for node in calls if node.op == "placeholder")
     results = tuple(tree_leaves(calls[-1].args[0], is_leaf=lambda leaf: isinstance(leaf, fx.Node)))
@@ -156,6 +157,17 @@ def unlifted(exported: torch.export.ExportedProgram) -> fx.GraphModule:
     module = exported.module(check_guards=False) if checks else exported.module()
     assert isinstance(module, fx.GraphModule)
     return module
+
+
+def _reshape(module: fx.GraphModule) -> None:
+    """Turn views into reshapes, which copy where a tensor lies otherwise than when the program was exported.
+
+    Attention lies in memory as its device and its inputs like it, and what crosses between stages is contiguous.
+    """
+    for call in module.graph.nodes:
+        if call.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
+            call.target = torch.ops.aten.reshape.default
+    module.recompile()
 
 
 def module_path(call: fx.Node) -> str:
