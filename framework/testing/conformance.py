@@ -13,13 +13,17 @@ or, without pytest, ``pipebound check my-bound --plugin mine.py``.
 from __future__ import annotations
 
 import pickle
+import random
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from framework.bounds import Limit, Outcome
 from framework.contracts import CertificateChecker, Feature, Refuted, Satisfied, Undecided
@@ -27,6 +31,9 @@ from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
+from framework.portfolio.logs.write import step_of
+from framework.proof.check import proven_by
+from framework.proof.problem import RefusedError, plain_problem
 from framework.registry import EntrySpec, load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import (
@@ -38,6 +45,7 @@ from framework.testing.instances import (
     random_unequal_problem,
     random_workset_problem,
 )
+from framework.testing.proofs import damaged
 from framework.wording import counted
 
 SLACK_SECONDS = 5.0
@@ -107,6 +115,22 @@ class Conformance:
                 checker = registry.create(EntrySpec(bound.certificate.kind))
                 assert isinstance(checker, CertificateChecker), f"{bound.certificate.kind} checks no certificates"
                 assert checker.check(problem, bound.certificate) >= bound.value, f"random_problem({seed})"
+
+    def test_certificates_become_proofs_that_no_damage_makes_false(self) -> None:
+        """What has a rule of proof logs proves as much there; damaged at random, never more than the optimum."""
+        rng = random.Random(5)
+        for seed in self.seeds:
+            problem, _, board = run_random(self.entry, seed, self.seconds)
+            plain, optimum = plain_problem(problem.instance, problem.stages), brute_force_optimum(problem)
+            for bound in board.bounds:
+                step = bound.certificate and step_of(bound.certificate, np.arange(problem.instance.n))
+                if not step:
+                    continue
+                assert bound.value <= proven_by(plain, [step]) <= optimum, f"random_problem({seed}): {step}"
+                for _ in range(5):
+                    steps = damaged([step], rng)
+                    with suppress(RefusedError):
+                        assert proven_by(plain, steps) <= optimum, f"random_problem({seed}): {steps}"
 
     def test_hard_limits_are_kept(self) -> None:
         """With pins and memory limits no bound is above the optimum; with `Feature.LIMITS`, every partition obeys."""

@@ -135,7 +135,7 @@ class _Writer:
         certificate = bound.certificate
         posed = None if certificate is None else self._posed(certificate.instance)
         if certificate is not None and posed is not None:
-            last = _last_step(certificate, posed[1])
+            last = step_of(certificate, posed[1])
             if last is not None:
                 return [*posed[0], last]
         spec = EntrySpec.parse(self.entries.get(bound.source, bound.source))
@@ -237,8 +237,14 @@ def _numbering(of_priced: IntArray, n: int) -> IntArray:
     return ranks
 
 
-def _last_step(certificate: Certificate, number: IntArray) -> Step | None:
-    """Return the step that a certificate is; None for kinds without a rule."""
+def step_of(certificate: Certificate, number: IntArray) -> Step | None:
+    """Return the step that a certificate is; None for kinds without a rule.
+
+    Parameters
+    ----------
+    number
+        ``[n]`` how the log numbers the nodes of the instance that it speaks of.
+    """
     data = certificate.data
     if certificate.kind in ("stage-cover", "counting") and not any(data.get("tree", data.get("trees", ()))):
         # Stage windows alone refute it.
