@@ -24,6 +24,8 @@ MOST_IDEALS = 2_000_000
 """A proof that needs more ideals is refused: they take about a hundred bytes each."""
 PLAIN_STEPS = 200_000
 """Steps after which compiling the loop pays: they take about as long as that."""
+REFILL = 4
+"""Steps for each edge after which the least values are found anew, without what has been reached."""
 A_CALL = 512
 """Ideals that one call of the loop starts from, so that Ctrl-C is heard."""
 FAR = 1 << 61
@@ -239,25 +241,36 @@ class _Kind:
         self, queue: NDArray[np.int64], lattice: Lattice, marks: NDArray[np.int64], threshold: int, room: int
     ) -> None:
         """Mark with 2 what of the wanted ideals, marked with 1 or 2, one more stage reaches."""
-        work, held, cut = self.arrays.work, self.arrays.held, self.arrays.cut
-        sizes, ptr, leads_to = lattice.size_ptr, self.arrays.ptr, self.arrays.leads_to
-        least = least_above(sizes, ptr, leads_to, np.where(marks > 0, work + cut, FAR))
-        least_held = np.full(len(work), -FAR)
-        if self.overflows:
-            least_held = least_above(sizes, ptr, leads_to, np.where(marks > 0, work + cut + held, FAR))
-        lists = Rules(threshold, self.capacity, room, marks.tolist(), least.tolist(), least_held.tolist())
+        # What is likely to reach most comes first, and what has been reached need not be found again.
+        queue = queue[np.argsort((self.arrays.cut - self.arrays.work)[queue], kind="stable")]
+        wanted: Any = marks.tolist()
+        tables: list[Any] = []
+        filled, edges = 0, len(self.arrays.nodes)
         for at in range(0, len(queue), A_CALL):
             some = queue[at : at + A_CALL]
             loop = compiled() if self.compiles and self.steps > PLAIN_STEPS else None
+            switches = loop is not None and isinstance(wanted, list)
+            if not tables or switches or self.steps - filled > REFILL * edges:
+                wanted, filled = np.asarray(wanted), self.steps
+                tables = [wanted, *self._least(lattice, wanted == 1)]
+                if loop is None:
+                    wanted, *_ = tables = [table.tolist() for table in tables]
+            rules = Rules(threshold, self.capacity, room, *tables)
             if loop is None:
-                self.steps += extend(some.tolist(), self.records[0], self.records[1], lists, self.records[2])
-                continue
-            ideals, nodes, scratch = self.compiled_records
-            wanted = np.asarray(lists.wanted)
-            rules = Rules(threshold, self.capacity, room, wanted, least, least_held)
-            self.steps += loop(some, ideals, nodes, rules, scratch)
-            lists = lists._replace(wanted=wanted)
-        marks[:] = lists.wanted
+                self.steps += extend(some.tolist(), self.records[0], self.records[1], rules, self.records[2])
+            else:
+                ideals, nodes, scratch = self.compiled_records
+                self.steps += loop(some, ideals, nodes, rules, scratch)
+        marks[:] = wanted
+
+    def _least(self, lattice: Lattice, wanted: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+        """Return the least work + cut of all wanted ideals above each, and the least work + cut + held."""
+        edges = lattice.size_ptr, self.arrays.ptr, self.arrays.leads_to
+        values = np.where(wanted, self.arrays.work + self.arrays.cut, FAR)
+        least = least_above(*edges, values)
+        if not self.overflows:
+            return [least, np.full(len(values), -FAR)]
+        return [least, least_above(*edges, np.where(wanted, values + self.arrays.held, FAR))]
 
     @cached_property
     def compiled_records(self) -> tuple[Any, ...]:
