@@ -1,7 +1,8 @@
 """Steps that make a smaller problem: what no partition of it costs less than bounds the given problem, too.
 
 *contract* moves one node at a time to the stage of a neighbour, by the dominance lemma. *charge* lets one user pay for
-each shared parameter, *narrow* replaces all working sets by the smallest.
+each shared parameter, *uniform* makes all stages alike, *narrow* replaces all working sets by the smallest. *hold* and
+*anchor* make parameters of limits and pins.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, Tensor
+
+LARGEST = 1 << 52
+"""Parameters that a step makes stay below in sum, as the costs of a priced graph do."""
 
 
 def contract(problem: PlainProblem, moves: Sequence[int]) -> PlainProblem:
@@ -302,13 +306,10 @@ def hold(problem: PlainProblem, amount: int) -> PlainProblem:
     room = 0 if limit is None else max(limit.rooms) - min(limit.worksets)
     if limit is None or room <= 0 or amount < 0 or problem.can_overflow:
         raise RefusedError("sizes become parameters where there is a limit, and nothing overflows")
-    return replace(
-        problem,
-        parameters=tuple(size * amount // room for size in limit.sizes),
-        working=(0,) * problem.n,
-        shared=tuple(q._replace(cost=q.cost * amount // room) for q in limit.shared),
-        capacity=amount,
-    )
+    parameters = tuple(size * amount // room for size in limit.sizes)
+    shared = tuple(q._replace(cost=q.cost * amount // room) for q in limit.shared)
+    _check_size(amount, *parameters, *(q.cost for q in shared))
+    return replace(problem, parameters=parameters, working=(0,) * problem.n, shared=shared, capacity=amount)
 
 
 def anchor(problem: PlainProblem, amount: int) -> PlainProblem:
@@ -333,4 +334,11 @@ def anchor(problem: PlainProblem, amount: int) -> PlainProblem:
     if not amount:
         return problem
     parameters = tuple(amount * (stage >= 0) for stage in pins)
+    _check_size(*parameters)
     return replace(problem, parameters=parameters, working=(0,) * problem.n, shared=(), capacity=amount)
+
+
+def _check_size(*amounts: int) -> None:
+    """Refuse amounts that would leave 64 bits in the tables of other rules."""
+    if sum(amounts) >= LARGEST:
+        raise RefusedError("the amount is too large for 64 bits")
