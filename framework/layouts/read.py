@@ -42,7 +42,7 @@ from framework.portfolio.constraints import stages_of
 from framework.portfolio.reading import parse_result
 
 VLLM = "VLLM_PP_LAYER_PARTITION"
-_COUNTS = re.compile(r"\s*\d+\s*(,\s*\d+\s*)*")
+_COUNTS = re.compile(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", re.ASCII)
 _POINTS = ("BEGINNING", "END")
 _NO_STAGES = ("cpu", "disk", "meta")
 _OPEN = -1
@@ -112,7 +112,7 @@ def read_split(given: Given, graph: ModelGraph, stages: int | None, layers: Sequ
     reader = _Reader(graph, tuple(layers), where)
     if not isinstance(given, str):
         stage_of = reader.document(given)
-    elif Path(given).is_file():
+    elif _is_file(given):
         name, stage_of = Path(given).name, reader.text(read_text(Path(given)))
     elif _COUNTS.fullmatch(given) or "|" in given or VLLM in given:
         stage_of = reader.text(given)
@@ -125,6 +125,14 @@ def read_split(given: Given, graph: ModelGraph, stages: int | None, layers: Sequ
     if stages is not None and own > stages:
         raise UserError(f"the split has {own} stages, and {stages} are asked for", where=where, hint="drop `stages`")
     return Split(name=name, stage_of=stage_of, stages=own if stages is None else stages)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:
+        # A layout may be longer than any name of a file.
+        return False
 
 
 class _Reader:
@@ -144,10 +152,10 @@ class _Reader:
             except (ValueError, RecursionError) as error:
                 raise self._error(f"not JSON: {error}") from None
             return self.document(document)
-        partition = re.fullmatch(rf"(?:export\s+)?{VLLM}=[\"']?([\d,\s]+)[\"']?", plain)
-        if partition or _COUNTS.fullmatch(plain):
-            counts = (partition[1] if partition else plain).split(",")
-            return self._counts([int(count) for count in counts if count.strip()])
+        partition = re.fullmatch(rf"(?:export\s+)?{VLLM}=[\"']?([^\"']*)[\"']?", plain)
+        counts = partition[1] if partition else plain
+        if _COUNTS.fullmatch(counts):
+            return self._counts([int(count) for count in counts.split(",")])
         layout = re.fullmatch(r"(?:--pipeline-model-parallel-layout[ =])?[\"']?([EtmL|,*()\d\s]+)[\"']?", plain)
         if layout and "|" in plain:
             return self._layout(layout[1])
@@ -188,7 +196,7 @@ class _Reader:
         except csv.Error as error:
             raise self._error(f"not CSV: {error}") from None
         for number, row in enumerate(rows, 1):
-            if len(row) < 2 or not row[1].strip().isdecimal():
+            if len(row) < 2 or not re.fullmatch(r"\s*\d{1,9}\s*", row[1], re.ASCII):
                 if number == 1 and len(row) >= 2:
                     continue
                 raise self._error(f"row {number} is no pair of a node and a stage", "write node,stage")
@@ -219,7 +227,7 @@ class _Reader:
             if type(value) is int:
                 places[str(key)] = value
             elif isinstance(value, str):
-                number = re.fullmatch(r"(?:\w+:)?(\d+)", value)
+                number = re.fullmatch(r"(?:\w+:)?(\d{1,9})", value, re.ASCII)
                 places[str(key)] = int(number[1]) if number else value
             else:
                 raise self._error(f"{shown(key)}: {shown(value)} is no device", 'write {"module": 0}')

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from framework.errors import UserError
 from framework.layouts.megatron import layout_stages, write_layout
@@ -77,6 +79,10 @@ def test_modules_that_are_left_open_run_where_their_inputs_are() -> None:
     assert split.stage_of.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_layout_may_be_longer_than_a_name_of_a_file() -> None:
+    assert read_split(f"E{'|' * 400}tttt|L", GRAPH, None).stages == 402
+
+
 def test_a_name_takes_its_number_of_stages_from_the_caller() -> None:
     assert read_split("even-layers", GRAPH, 2).stage_of.tolist() == HALVES
     assert most_stages(["even-layers", "1,1,2", [0, 2, 4]], GRAPH) == 3
@@ -137,6 +143,48 @@ def test_damaged_files_are_told(text: str, complaint: str, tmp_path: Path) -> No
     file = tmp_path / "split.txt"
     file.write_text(text)
     with pytest.raises(UserError, match=complaint):
+        read_split(str(file), GRAPH, None)
+
+
+WORDS = st.sampled_from(["model", "model.layers.0", "lm_head", "BEGINNING", "parts", "layers", "format", "", "cuda:1"])
+NUMBERS = st.integers(-2, 5) | st.integers() | st.floats(allow_nan=True)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | WORDS | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(JSON)
+def test_any_document_is_a_split_or_a_mistake(document: Any) -> None:
+    if isinstance(document, str):
+        document = [document]
+    try:
+        split = read_split(document, GRAPH, None)
+    except UserError:
+        return
+    assert split.stage_of.min() >= 0
+    assert split.stage_of.max() < split.stages
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.text(alphabet="Etm|*(),0123456789 \n=\"'{}[]:abVLLM_P", max_size=60) | st.text(max_size=30))
+def test_any_text_is_a_split_or_a_mistake(text: str) -> None:
+    try:
+        split = read_split(f"|{text}", GRAPH, None)
+    except UserError:
+        return
+    assert len(split.stage_of) == GRAPH.topology.n
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 5000, "VLLM_PP_LAYER_PARTITION=" + "1" * 5000, f"{NAMES[0]},{'1' * 5000}", "\ud800"]
+)
+def test_absurd_numbers_are_told(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "split.txt"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError):
         read_split(str(file), GRAPH, None)
 
 
