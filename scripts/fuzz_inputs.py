@@ -59,6 +59,24 @@ PRICED = {
     "nodes": [{"work": 3, "parameter_cost": 1}, {"work": 4, "parameter_cost": 0}, {"work": 2.5, "parameter_cost": 7}],
     "tensors": [{"producer": 0, "cost": 2, "consumers": [1, 2]}, {"producer": 1, "cost": 0.5, "consumers": [2]}],
 }
+LAYERS = {
+    "format": "pipebound-graph",
+    "version": 1,
+    "name": "layers",
+    "cost_unit": "ms",
+    "nodes": [
+        {"name": name, "op": "x", "work": 1 + v, "parameter_cost": 0}
+        for v, name in enumerate(("embed.x", "layers.0.x", "layers.1.x", "head.x"))
+    ],
+    "tensors": [{"producer": v, "cost": 1, "consumers": [v + 1]} for v in range(3)],
+}
+SPLITS = {
+    "layers.csv": "node,stage\nembed.x,0\nlayers.0.x,0\nlayers.1.x,1\nhead.x,1\n",
+    "layers.device-map.json": '{"embed": 0, "layers.0": 0, "layers.1": 1, "head": 1}',
+    "layers.parts.json": '{"parts": [0, 2, 4], "layers": ["embed", "layers.0", "layers.1", "head"]}',
+    "layers.vllm.txt": "VLLM_PP_LAYER_PARTITION=1,1\n",
+    "layers.megatron.txt": "Et|tL\n",
+}
 PARTITIONING = {
     "maxFPGAs": 3,
     "maxCPUs": 1,
@@ -125,12 +143,14 @@ def make_inputs(folder: Path) -> None:
     documents: dict[str, Any] = {
         "native.graph.json": NATIVE,
         "priced.graph.json": PRICED,
+        "layers.graph.json": LAYERS,
         "partitioning.json": PARTITIONING,
         "network.json": NETWORK,
     }
     for name, document in documents.items():
         (folder / name).write_text(json.dumps(document), encoding="utf-8")
-    for name, text in {"pipedream.graph.txt": PIPEDREAM, "cost.pbtxt": COST_GRAPH, "device.toml": DEVICE}.items():
+    texts = {"pipedream.graph.txt": PIPEDREAM, "cost.pbtxt": COST_GRAPH, "device.toml": DEVICE}
+    for name, text in (texts | SPLITS).items():
         (folder / name).write_text(text, encoding="utf-8")
     for name, text in {"plain.onnx": PLAIN, "model.onnx": MODEL}.items():
         (folder / name).write_bytes(_with_weights(parser.parse_model(text)))

@@ -95,6 +95,10 @@ SURFACES: dict[str, Surface] = {
             ("verify", "{in}"),
             ("verify", "{in}", "--json"),
             ("verify", "{in}", "--graph", "native.graph.json"),
+            ("convert", "{in}", "--to", "html", "-o", "{dir}/page.html"),
+            ("convert", "{in}", "--to", "dot"),
+            ("convert", "{in}", "--to", "device-map"),
+            ("convert", "{in}", "--to", "onnx", "--model", "plain.onnx", "-o", "{dir}/staged.onnx"),
             ("split", "plain.onnx", "{in}", "-o", "{dir}/stages"),
             (
                 "solve",
@@ -112,6 +116,11 @@ SURFACES: dict[str, Surface] = {
             ("solve", "priced.graph.json", "-k", "2", "--budget", "3s", "--with", "simple", "--start", "{in}"),
         ),
         structured=mutate_json,
+    ),
+    "split": Surface(
+        bases=("layers.csv", "layers.device-map.json", "layers.parts.json", "layers.vllm.txt", "layers.megatron.txt"),
+        share=5,
+        commands=(("judge", "layers.graph.json", "--split", "{in}", "--with", "simple", "--budget", "3s"),),
     ),
     "manifest": Surface(
         bases=("stages/manifest.json",),
