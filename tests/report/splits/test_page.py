@@ -16,7 +16,9 @@ import pytest
 
 from framework.errors import UserError
 from framework.formats.native import parse
-from framework.model.graph import ModelGraph
+from framework.model.device import Device
+from framework.model.device_chain import DeviceChain
+from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.problem import cut_tensors
 from framework.portfolio.result import Result
 from framework.report.splits.page import page
@@ -158,6 +160,16 @@ def test_a_page_of_many_nodes_stays_usable(tmp_path: Path) -> None:
     assert seen["found"] == "5000 found"
     assert seen["cut"].startswith("3 ms, stage 0 to 1")
     assert seen["drawn"] > 100_000
+
+
+def test_on_different_devices_each_node_is_priced_in_its_stage() -> None:
+    graph = of_edges(["a", "b"], [(0, 1)])
+    assert isinstance(graph.costs, PhysicalCosts)
+    graph = replace(graph, costs=replace(graph.costs, device_seconds={"fast": np.array([0.25, 0.25])}))
+    slow, fast = (Device(name=name, link_bandwidth=1e9) for name in ("slow", "fast"))
+    result = replace(result_of(graph, [0, 1], 2), device=DeviceChain(devices=(slow, fast)))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page(result, graph))[1])  # type: ignore[index]
+    assert [node["work"] for node in data["nodes"]] == ["0.001 s", "0.25 s"]
 
 
 def test_without_a_partition_there_is_no_page() -> None:
