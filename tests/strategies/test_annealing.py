@@ -8,7 +8,6 @@ from formulations.slice_graph import SliceGraph
 from framework.bounds import Limit
 from framework.model.problem import Problem
 from framework.portfolio.context.local import run_entry
-from framework.structure.primal import annealing as kernel
 from framework.testing.instances import random_layered_instance
 from strategies.annealing import Annealing
 
@@ -24,9 +23,8 @@ def test_it_improves_on_slicing_and_more_patience_on_less() -> None:
     assert outcome.details["coolings"] >= 1
 
 
-def test_it_says_when_a_problem_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "LARGEST_TABLE", 100)
-    problem = Problem(instance=random_layered_instance(3, 60), stages=8)
+def test_it_says_when_a_problem_is_too_large() -> None:
+    problem = Problem(instance=random_layered_instance(3, 16_000), stages=16_000)
     outcome, board = run_entry(Annealing(), problem)
     assert outcome.termination.limit is Limit.SIZE
     assert board.incumbent is None

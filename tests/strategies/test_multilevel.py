@@ -7,10 +7,9 @@ import pytest
 
 from formulations.slice_graph import SliceGraph
 from framework.bounds import Limit
-from framework.model.problem import Problem
+from framework.model.problem import Partition, Problem
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
-from framework.structure.primal import annealing as kernel
 from framework.testing.instances import random_layered_instance
 from strategies.annealing import Annealing
 from strategies.multilevel import Multilevel
@@ -44,10 +43,11 @@ def clone(board: Board) -> Board:
     return copied
 
 
-def test_it_says_when_a_problem_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "LARGEST_TABLE", 100)
-    problem = Problem(instance=random_layered_instance(3, 60), stages=8)
-    outcome, _ = run_entry(Multilevel(), problem)
+def test_it_says_when_a_problem_is_too_large() -> None:
+    problem = Problem(instance=random_layered_instance(3, 16_000), stages=16_000)
+    board = Board(problem, clock=lambda: 0.0)
+    LocalContext(board, "alone").report_partition(Partition(stage_of=np.arange(16_000)))
+    outcome, _ = run_entry(Multilevel(nodes=16_000), problem, board=board)
     assert outcome.termination.limit is Limit.SIZE
     assert outcome.details["coolings"] == 0
 

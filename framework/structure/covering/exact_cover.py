@@ -26,8 +26,6 @@ from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BoolArray, Closure, pack_sets
 from framework.structure.pricing.network import RoleArray
 
-_STEPS_A_CALL = 20_000_000
-"""Candidates, and members of candidates, looked at in one kernel call: some hundredths of a second."""
 DEPTH, STEPS = range(2)
 """Counters of a search: sets chosen, and candidates and members looked at in this call."""
 
@@ -80,6 +78,7 @@ def cover_exactly(
     *,
     count: int,
     reach: Closure,
+    steps_a_call: int = 20_000_000,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Partition | None:
     """Return a partition into at most `count` of the given stages, in an order that keeps precedence; None if none is.
@@ -92,6 +91,8 @@ def cover_exactly(
         ``[n]`` at least 0.
     theta
         No stage is worth more.
+    steps_a_call
+        Candidates, and members of candidates, looked at in one kernel call: some hundredths of a second.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def cover_exactly(
     fit = np.flatnonzero(sets.worth >= state.left[0] - (count - 1) * theta)
     state.candidates[0, : len(fit)], state.counts[0] = fit, len(fit)
     while True:
-        status = _search(sets, state, theta, _STEPS_A_CALL)
+        status = _search(sets, state, theta, steps_a_call)
         if status == _Status.NONE:
             return None
         if status == _Status.COVER:

@@ -29,6 +29,7 @@ def reduce_width(
     alive: BoolArray,
     *,
     most: float = -1.0,
+    pairs_a_call: int = PAIRS_A_CALL,
     should_stop: Callable[[], bool],
 ) -> IntArray:
     """Return the removed nodes in order: each has the largest incomparable weight for its price at that time.
@@ -47,6 +48,8 @@ def reduce_width(
         ``[n]`` the nodes there are; those taken out no longer are.
     most
         Stop when no remaining node has a larger incomparable weight; below 0, all nodes are removed.
+    pairs_a_call
+        Pairs of nodes looked at in one kernel call.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def reduce_width(
     """
     n, count = len(alive), int(alive.sum())
     ranking = np.empty(count, np.int64)
-    step = max(1, PAIRS_A_CALL // n)
+    step = max(1, pairs_a_call // n)
     for first in range(0, count, step):
         if should_stop():
             raise OutOfTimeError("stopped while nodes were being taken out")

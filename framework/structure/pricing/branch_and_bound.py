@@ -67,8 +67,6 @@ from framework.structure.pricing.tree import (
 )
 from framework.structure.pricing.vertex_bound import MAGNITUDE, bound_vertex
 
-_STEPS_A_CALL = 2_000_000
-"""Arcs built or scanned in one kernel call: some hundredths of a second."""
 _GLEANING = 32
 """Vertices an anchor is given once another has failed, when only columns are still wanted."""
 
@@ -90,6 +88,9 @@ class StagePricer:
     largest_cost
         What no set costs more than, in ticks; products stay in 64 bits for thresholds up to it.
     """
+
+    steps_a_call = 2_000_000
+    """Arcs built or scanned in one kernel call: some hundredths of a second."""
 
     def __init__(self, instance: Instance, reach: Closure) -> None:
         self.instance = instance
@@ -150,7 +151,7 @@ class StagePricer:
         search = new_search(question.order, max_columns=max_columns, log_size=log_size)
         guess = max(1, int(np.maximum(question.prices, 0).sum())) / max(1.0, float(self.largest_cost))
         while True:
-            status = _search(model, search, claim, guess, effort, _STEPS_A_CALL)
+            status = _search(model, search, claim, guess, effort, self.steps_a_call)
             if status != _Status.PAUSED:
                 break
             if should_stop():

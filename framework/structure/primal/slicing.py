@@ -61,9 +61,6 @@ from framework.structure.primal.layout import (
     lay_out,
 )
 
-_STEPS_PER_CALL = 8_000_000
-"""Nodes and pins joined to or dropped from segments in one kernel call: well below 0.1 s."""
-
 _NEVER = 1 << 40
 """A number of segments above all others."""
 
@@ -99,6 +96,9 @@ class Slicer:
     ValueError
         If `order` is not a topological order of the instance.
     """
+
+    steps_a_call = 8_000_000
+    """Nodes and pins joined to or dropped from segments in one kernel call: well below 0.1 s."""
 
     def __init__(self, instance: Instance, order: IntArray) -> None:
         self._order = np.ascontiguousarray(order, dtype=np.int64)
@@ -202,7 +202,7 @@ class Slicer:
             if should_stop is not None and should_stop():
                 raise OutOfTimeError("stopped while an order was being sliced")
             status = _advance(
-                stages, threshold, _STEPS_PER_CALL, self._layout, self._covers, corners, boundaries, counters
+                stages, threshold, self.steps_a_call, self._layout, self._covers, corners, boundaries, counters
             )
         if status == _REFUTED:
             return None

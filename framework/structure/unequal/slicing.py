@@ -44,8 +44,6 @@ from framework.structure.primal.slicing import Slicer
 from framework.structure.unequal.positions import Positions, positions_of
 from framework.structure.unequal.stage_kinds import completion_tests, stage_kinds
 
-_STEPS_PER_CALL = 8_000_000
-"""Nodes and pins joined to or dropped from segments in one kernel call: well below 0.1 s."""
 _NEVER, _CLOSED = 1 << 40, -1
 """Stages to a position that was not reached, and to one that is not worth reaching any more."""
 _UNFINISHED, _REFUTED, _SATISFIED = range(3)
@@ -144,7 +142,7 @@ class UnequalSlicer(Slicer):
         while status == _UNFINISHED:
             if should_stop is not None and should_stop():
                 raise OutOfTimeError("stopped while an order was being sliced")
-            status = _advance(threshold, _STEPS_PER_CALL, self._positions, chain, self._covers, counters)
+            status = _advance(threshold, self.steps_a_call, self._positions, chain, self._covers, counters)
         if status == _REFUTED:
             return None
         _trace(self._covers, boundaries, counters)

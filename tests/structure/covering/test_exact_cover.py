@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.structure.covering import exact_cover
 from framework.structure.covering.exact_cover import cover_exactly
 from framework.structure.poset.closure import closure
 from framework.testing.instances import random_layered_instance, random_problem
@@ -60,12 +59,11 @@ def test_a_cover_is_found_exactly_if_there_is_one(seed: int) -> None:
         assert all(row in {tuple((stage == 1).tolist()) for stage in stages} for row in used)
 
 
-def test_it_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact_cover, "_STEPS_A_CALL", 10)
+def test_it_looks_at_the_clock() -> None:
     problem = Problem(instance=random_layered_instance(2, 12), stages=4)
     reach, prices = closure(problem.instance), np.ones(12, np.int64)
     stages = np.array([[m >> v & 1 for v in range(12)] for m in convex_sets(problem.instance)], np.int8)
     stages = stages[stages.sum(axis=1) == 5]
     with pytest.raises(OutOfTimeError):
-        cover_exactly(stages, prices, 5, count=4, reach=reach, should_stop=lambda: True)
-    assert cover_exactly(stages, prices, 5, count=4, reach=reach) is None
+        cover_exactly(stages, prices, 5, count=4, reach=reach, steps_a_call=10, should_stop=lambda: True)
+    assert cover_exactly(stages, prices, 5, count=4, reach=reach, steps_a_call=10) is None

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from framework.errors import OutOfTimeError
 from framework.model.instance import Instance
 from framework.structure.bit_sets import BitArray
-from framework.structure.poset import width_reduction
 from framework.structure.poset.closure import closure
 from framework.structure.poset.width_reduction import reduce_width
 from framework.testing.instances import random_instance, random_layered_instance
@@ -38,7 +37,7 @@ def _widest(beside: list[set[int]], among: set[int]) -> int:
 
 
 def _reduce_width(
-    instance: Instance, weight: list[int], price: list[int], most: float
+    instance: Instance, weight: list[int], price: list[int], most: float, pairs_a_call: int = 1 << 20
 ) -> tuple[list[int], list[int], list[bool]]:
     """Return the ranking, and what is beside the nodes that are left, and which these are."""
     beside = np.array([sum(weight[u] for u in others) for others in _beside(instance)], np.int64)
@@ -50,6 +49,7 @@ def _reduce_width(
         beside,
         alive,
         most=most,
+        pairs_a_call=pairs_a_call,
         should_stop=lambda: False,
     )
     return ranking.tolist(), beside[alive].tolist(), alive.tolist()
@@ -89,7 +89,7 @@ def test_what_is_left_has_a_small_antichain(seed: int, most: int) -> None:
         assert len(_beside(instance)[ranking[-1]] & left) > most
 
 
-def test_all_go_in_several_calls_of_the_kernel_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_go_in_several_calls_of_the_kernel_too() -> None:
     instance = random_layered_instance(2, 90, width=20)
     ones = [1] * instance.n
     whole = _reduce_width(instance, ones, ones, -1.0)
@@ -97,9 +97,8 @@ def test_all_go_in_several_calls_of_the_kernel_too(monkeypatch: pytest.MonkeyPat
     assert sorted(whole[0]) == list(range(instance.n))
     assert 0 < len(stopped[0]) < instance.n
     assert whole[0][: len(stopped[0])] == stopped[0]
-    monkeypatch.setattr(width_reduction, "PAIRS_A_CALL", 7 * instance.n)
-    assert _reduce_width(instance, ones, ones, -1.0) == whole
-    assert _reduce_width(instance, ones, ones, 5.0) == stopped
+    assert _reduce_width(instance, ones, ones, -1.0, 7 * instance.n) == whole
+    assert _reduce_width(instance, ones, ones, 5.0, 7 * instance.n) == stopped
 
 
 def test_it_stops_when_told() -> None:

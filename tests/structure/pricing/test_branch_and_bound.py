@@ -148,7 +148,7 @@ def test_grown_stages_keep_the_rules(seed: int) -> None:
         assert set_cost(instance, nodes) <= threshold
 
 
-def test_limits_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_are_obeyed() -> None:
     instance = random_layered_instance(1, 120, width=40)
     pricer = StagePricer(instance, closure(instance))
     prices = instance.work << 10
@@ -163,6 +163,6 @@ def test_limits_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = pricer.decide(question, effort=50)
     assert answer.verdict is not Verdict.PROVEN
     assert answer.vertices <= 50 + 33 * instance.n
-    monkeypatch.setattr("framework.structure.pricing.branch_and_bound._STEPS_A_CALL", 1000)
+    pricer.steps_a_call = 1000
     with pytest.raises(OutOfTimeError):
         pricer.decide(question, effort=UNLIMITED, should_stop=lambda: True)

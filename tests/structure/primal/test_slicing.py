@@ -14,7 +14,6 @@ from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance, instance_from_lists
 from framework.model.problem import Partition, Problem, bottleneck, stage_costs
 from framework.structure.poset.topological_orders import OrderKind, order_of_partition, topological_order
-from framework.structure.primal import slicing as module
 from framework.structure.primal.slicing import Slicer
 from framework.testing.brute_force import stage_cost
 from framework.testing.instances import random_instance, random_layered_instance
@@ -91,13 +90,14 @@ def test_every_threshold_is_decided_right(seed: int, threshold: int) -> None:
         assert satisfied == (_best_slicing(costs, stages) <= threshold)
 
 
-def test_small_kernel_calls_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_kernel_calls_change_nothing() -> None:
     instance = random_layered_instance(9, 80, width=8, capacity_share=0.1)
     order = np.arange(80, dtype=np.int64)
     whole = Slicer(instance, order).solve(6)
-    monkeypatch.setattr(module, "_STEPS_PER_CALL", 1)
     calls: list[int] = []
-    parts = Slicer(instance, order).solve(6, should_stop=_count(calls, 10**9))
+    slicer = Slicer(instance, order)
+    slicer.steps_a_call = 1
+    parts = slicer.solve(6, should_stop=_count(calls, 10**9))
     assert whole is not None
     assert parts is not None
     assert parts.value == whole.value

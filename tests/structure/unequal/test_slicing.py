@@ -153,12 +153,12 @@ def test_stopping() -> None:
         UnequalSlicer(instance, np.arange(300)[::-1])
 
 
-def test_a_pass_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_goes_on_where_it_stopped() -> None:
     instance = on_two_devices(random_layered_instance(12, 300, width=10), [0, 1, 1, 0, 0])
     slicer = UnequalSlicer(instance, np.arange(300))
     optimum = slicer.solve(5)
     assert optimum is not None
-    monkeypatch.setattr("framework.structure.unequal.slicing._STEPS_PER_CALL", 50)
+    slicer.steps_a_call = 50
     calls: list[Partition] = []
 
     def count() -> bool:
