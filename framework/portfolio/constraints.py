@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,12 +29,9 @@ from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.instance import Instance
 from framework.model.memory import node_memory
 from framework.model.module_paths import matching_modules, module_paths
-from framework.model.problem import Partition, Problem, check_limit, stage_costs
+from framework.model.problem import Problem
 from framework.model.shared import rename_users
 from framework.wording import counted
-
-if TYPE_CHECKING:
-    from framework.portfolio.result import Result
 
 MOST_MEMORY = (1 << 60) - 1
 """The largest memory limit."""
@@ -262,57 +259,6 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int, dev
         names = ", ".join(graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist())
         return f"{names}, ... must share a stage and hold {held[fullest]:,}{unit}, more than the limit of {limit:,}"
     return ""
-
-
-def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where: str = "") -> Partition:
-    """Return the partition of an earlier result as one of this problem.
-
-    The result may be of another device, bandwidth, profile or number of stages, but must be of a graph with as many
-    nodes; it has to obey the constraints of this problem.
-
-    Raises
-    ------
-    UserError
-        If it holds no partition, or one that this problem does not allow.
-    """
-    if start.stage_of is None:
-        raise UserError("the result to start from holds no partition", where=where)
-    of_input = stages_of(start, graph.topology.n)
-    stage, apart = on_instance(problem, of_input)
-    if apart is not None:
-        raise UserError(
-            f"the partition to start from separates {graph.node_names[apart]!r} from one that must share its stage, or "
-            "has it elsewhere than it is pinned to",
-            where=where,
-            hint="drop `start`, or the constraint",
-        )
-    if of_input.min() < 0 or of_input.max() >= problem.stages:
-        raise UserError(
-            f"the partition to start from has {counted(int(of_input.max()) + 1, 'stage')}, not {problem.stages}",
-            where=where,
-            hint="start from one with no more stages",
-        )
-    partition = Partition(stage_of=stage)
-    try:
-        stage_costs(problem, partition)
-    except ValueError as error:
-        raise UserError(f"the partition to start from is not of this graph: {error}", where=where) from None
-    try:
-        check_limit(problem, partition)
-    except ValueError as error:
-        raise UserError(
-            f"the partition to start from breaks a constraint: {error}",
-            where=where,
-            hint="drop `start`, or the constraint",
-        ) from None
-    return partition
-
-
-def stages_of(result: Result, nodes: int) -> IntArray:
-    """Return the stage of each input node, ``[nodes]``; a UserError if the result holds none or too few."""
-    if result.stage_of is None or len(result.stage_of) != nodes:
-        raise UserError(f"stage_of is not a list of {nodes} stages")
-    return np.array(result.stage_of, dtype=np.int64)
 
 
 class _Held(NamedTuple):

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from framework.bounds import Certificate, Limit, Reason, Soundness, Termination
 from framework.errors import UserError
 from framework.fields import REQUIRED, Fields, check_values, shown
 from framework.formats.document import parse_document, read_document
+from framework.model.arrays import IntArray
 from framework.model.device_chain import read_devices
 from framework.model.exact import Rounding
 from framework.model.instance import MAX_STAGES
@@ -275,3 +278,10 @@ def _contradicted(row: Fields) -> ContradictedBound:
 
 def _nullable(fields: Fields, name: str, take: Callable[[str], T]) -> T | None:
     return None if fields.null(name, absent=False) else take(name)
+
+
+def stages_of(result: Result, nodes: int) -> IntArray:
+    """Return the stage of each input node, ``[nodes]``; a UserError if the result holds none or too few."""
+    if result.stage_of is None or len(result.stage_of) != nodes:
+        raise UserError(f"stage_of is not a list of {nodes} stages")
+    return np.array(result.stage_of, dtype=np.int64)

@@ -12,11 +12,12 @@ from framework.errors import UserError
 from framework.model.graph import ModelGraph
 from framework.model.instance import instance_from_lists
 from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, quantise
-from framework.model.problem import Partition, Problem, bottleneck
+from framework.model.problem import Partition, Problem, bottleneck, check_limit, stage_costs
 from framework.portfolio.compilation import compile_for
-from framework.portfolio.constraints import Constraints, constrain, obeyed, starting_partition, why_infeasible
+from framework.portfolio.constraints import Constraints, constrain, obeyed, on_instance, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.portfolio_file import check_member, load_entries
+from framework.portfolio.reading import stages_of
 from framework.portfolio.result import Result, build_result
 from framework.portfolio.runner import MemberReport, Runner
 from framework.portfolio.settings import Session, Settings
@@ -154,6 +155,50 @@ def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | Non
             f"{run.entry} keeps to no pins and no memory limit", hint="see the feature `limits` in pipebound list"
         )
     return _Prepared(problem=problem, start=first, members=members, skipped=skipped)
+
+
+def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where: str = "") -> Partition:
+    """Return the partition of an earlier result as one of this problem.
+
+    The result may be of another device, bandwidth, profile or number of stages, but must be of a graph with as many
+    nodes; it has to obey the constraints of this problem.
+
+    Raises
+    ------
+    UserError
+        If it holds no partition, or one that this problem does not allow.
+    """
+    if start.stage_of is None:
+        raise UserError("the result to start from holds no partition", where=where)
+    of_input = stages_of(start, graph.topology.n)
+    stage, apart = on_instance(problem, of_input)
+    if apart is not None:
+        raise UserError(
+            f"the partition to start from separates {graph.node_names[apart]!r} from one that must share its stage, or "
+            "has it elsewhere than it is pinned to",
+            where=where,
+            hint="drop `start`, or the constraint",
+        )
+    if of_input.min() < 0 or of_input.max() >= problem.stages:
+        raise UserError(
+            f"the partition to start from has {counted(int(of_input.max()) + 1, 'stage')}, not {problem.stages}",
+            where=where,
+            hint="start from one with no more stages",
+        )
+    partition = Partition(stage_of=stage)
+    try:
+        stage_costs(problem, partition)
+    except ValueError as error:
+        raise UserError(f"the partition to start from is not of this graph: {error}", where=where) from None
+    try:
+        check_limit(problem, partition)
+    except ValueError as error:
+        raise UserError(
+            f"the partition to start from breaks a constraint: {error}",
+            where=where,
+            hint="drop `start`, or the constraint",
+        ) from None
+    return partition
 
 
 def _able(members: tuple[Member, ...], problem: Problem) -> tuple[tuple[Member, ...], tuple[MemberReport, ...]]:

@@ -21,9 +21,9 @@ from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.memory import stage_memory
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, check_limit, stage_costs
-from framework.portfolio.constraints import Constraints, constrain, on_instance, stages_of
+from framework.portfolio.constraints import Constraints, constrain, on_instance
 from framework.portfolio.proofs import Proof, proofs_of
-from framework.portfolio.reading import as_result
+from framework.portfolio.reading import as_result, stages_of
 from framework.portfolio.records import Values
 from framework.portfolio.result import Result, rounding_row, stage_rows, status_of
 from framework.shown import Shown

@@ -18,9 +18,10 @@ from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import UNLIMITED
 from framework.model.pricing import price
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.portfolio.constraints import Constraints, constrain, starting_partition
+from framework.portfolio.constraints import Constraints, constrain
 from framework.portfolio.context.local import run_entry
 from framework.portfolio.result import Result
+from framework.portfolio.solve import starting_partition
 from framework.portfolio.verification import verify_document
 from framework.registry import load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum

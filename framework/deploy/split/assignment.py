@@ -20,7 +20,7 @@ from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.memory import memory_rows
 from framework.model.pricing import price
-from framework.portfolio.constraints import stages_of
+from framework.portfolio.reading import stages_of
 from framework.portfolio.records import GraphInput
 from framework.portfolio.result import Result
 
