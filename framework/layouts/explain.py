@@ -22,8 +22,9 @@ from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.model.memory import stage_memory
 from framework.model.pricing import price, quantise
 from framework.model.problem import Problem
-from framework.portfolio.constraints import constrain, stages_of
+from framework.portfolio.constraints import constrain
 from framework.portfolio.proofs import relaxations
+from framework.portfolio.reading import stages_of
 from framework.portfolio.records import StageCost
 from framework.portfolio.result import Result
 from framework.shown import Shown

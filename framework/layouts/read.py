@@ -38,8 +38,7 @@ from framework.model.graph import ModelGraph
 from framework.model.instance import MAX_STAGES
 from framework.model.module_paths import module_paths
 from framework.model.topology import stable_topological_order
-from framework.portfolio.constraints import stages_of
-from framework.portfolio.reading import parse_result
+from framework.portfolio.reading import parse_result, stages_of
 
 VLLM = "VLLM_PP_LAYER_PARTITION"
 _COUNTS = re.compile(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", re.ASCII)

@@ -27,7 +27,7 @@ from framework.layouts.split_spec import split_spec
 from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.problem import cut_tensors
-from framework.portfolio.constraints import stages_of
+from framework.portfolio.reading import stages_of
 from framework.portfolio.result import Result
 from framework.wording import counted
 
