@@ -15,7 +15,7 @@ from torch import fx
 
 from framework.errors import UserError
 from framework.formats.torch.export.program import Program, attribute_of, module_path
-from framework.portfolio.constraints import stages_of
+from framework.portfolio.reading import stages_of
 from framework.portfolio.result import Result
 
 
