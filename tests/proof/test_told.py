@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,13 @@ from framework.formats import read_graph
 from framework.model.device import load_device
 from framework.model.instance import Instance
 from framework.model.pricing import quantise
-from framework.proof.check import proven_by, replay
+from framework.proof.check import _reduced, proven_by, replay
+from framework.proof.cores.fixing import PARTS, Left
+from framework.proof.cores.nets import nets_between
+from framework.proof.cores.program import core_program
 from framework.proof.cuts import least_cut
 from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
-from framework.proof.log import ProofLog, Step
+from framework.proof.log import ProofLog, Step, read_log
 from framework.proof.nested import _Search
 from framework.proof.problem import RefusedError, plain_problem
 from framework.proof.reductions import contract
@@ -97,3 +101,56 @@ def test_what_is_told_of_the_wide_graph_is_true() -> None:
     assert cut + 56 * 7639 == 757_928
     assert "757,928" in TEXT
     assert f"{128 * 5722:,}" in TEXT
+
+
+FLUID = "43-46 56-57 64-67 77-78 85-88 98-99 106-109 119-120"
+RAFT = REPOSITORY / "tests" / "proof" / "data" / "raft_large-4.proof.json.xz"
+
+
+def test_the_core_of_the_graph_network_refutes_all_below_its_partition() -> None:
+    instance = quantise(read_graph("testbed:pyg-gatv2conv-6"), load_device("reference")).instance
+    problem, step = plain_problem(instance, 16), moves(moves_of_reduction(instance)[1])
+    assert (problem.n, len(step.data["moves"])) == (186, 2 * 61)
+    smaller, ranges = contract(problem, step.data["moves"]), [row.split("-") for row in FLUID.split()]
+    fluid = [v for first, last in ranges for v in range(int(first), int(last) + 1)]
+    nets = nets_between(smaller, smaller.order, fluid)
+    costs = (sum(t.cost for t in smaller.tensors), sum(cost for _, cost in nets))
+    assert (smaller.n, len(nets), *costs) == (125, 108, 369_713_000_000, 341_011_000_000)
+    assert sum(smaller.work[v] for v in fluid) == 10_464_640_000
+    assert sum(smaller.work) == 910_151_040_000
+    data: dict[str, Any] = {"order": smaller.order, "fluid": fluid, "backwards": False, "counted": 0, "some": []}
+    data |= {"grain": 1, "chains": []}
+    bound, words = core_program(smaller, 113_075_259_999, **data)
+    assert bound == 113_075_260_000
+    assert words.startswith("24 of 125 nodes in parts, 1526 ideals")
+    with pytest.raises(RefusedError, match="13 stages"):
+        core_program(smaller, bound, **data)
+    for number in (*costs, 10_464_640_000, 910_151_040_000, bound - 1):
+        assert f"{number:,}" in TEXT
+
+
+def test_the_rounds_of_fixing_leave_what_is_told() -> None:
+    log, graph = read_log(RAFT), read_graph("testbed:torchvision-raft_large")
+    problem = plain_problem(quantise(graph, load_device("reference")).instance, 4)
+    assert problem.n == 478
+    for step in log.steps[:-1]:
+        problem = _reduced(problem, step)
+    left, told = Left(problem), list[Any]()
+    rounds = log.steps[-1].data["rounds"]
+    for at in range(0, len(rounds), len(PARTS)):
+        parts = dict(zip(PARTS, rounds[at : at + len(PARTS)], strict=True))
+        if parts["ways"]:
+            both, alive = left.alive(parts, plain=False)
+            sizes = len(both.forwards.core.fluid), len(both.forwards.core.nodes), len(both.forwards.members)
+            told.append((*sizes, None if alive is None else [int(row.sum()) for row in alive]))
+        refuted = left.refuted_by_round(parts, plain=False)
+        told.append(left.problem.n)
+    assert told == [427, (114, 313, 7996, [3, 14, 110]), 103, 103, (35, 68, 6962, None), 103]
+    assert refuted
+    assert log.bound == 631_896_857_600
+    assert problem.stages == log.stages == 4
+    assert log.stage_of is not None
+
+
+def test_the_log_of_the_rounds_proves_its_partition_optimal() -> None:
+    assert replay(read_log(RAFT), read_graph("testbed:torchvision-raft_large")).optimal
