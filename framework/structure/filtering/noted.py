@@ -30,10 +30,8 @@ def named(names: IntArray, instance: Instance) -> IntArray:
 
 def round_of_core(
     threshold: int, names: IntArray, core: FluidCore, variants: Sequence[Variant], crowded: BoolArray | None
-) -> Rounds | None:
-    """Return the round in which a core is read, without what follows from it; None if no rule covers its variants."""
-    if (core.unit >= 0).any() or any(variant.by_unit for variant in variants):
-        return None
+) -> Rounds:
+    """Return the round in which a core is read without tolls, and without what follows from it."""
     some = any(variant.counted == Counted.CROWDED for variant in variants) and crowded is not None
     return (
         [threshold],

@@ -22,7 +22,7 @@ from framework.model.problem import Problem, Windows
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
 from framework.structure.filtering.noted import Rounds, arcs_of, named, round_of_branches, round_of_core
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
-from framework.structure.fluid.core import build_core
+from framework.structure.fluid.core import build_core, without_tolls
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.variants import Variant, whole_node_variants
@@ -38,7 +38,7 @@ class _Stand:
     """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next.
 
     All partitions of what is left within the threshold are within its windows. `rounds` tells a checker how it came
-    to be; None where no rule says that.
+    to be; None where no rule says that. `retry` returns the last of them where that is known only by trying.
     """
 
     threshold: int
@@ -49,6 +49,7 @@ class _Stand:
     over: bool = False
     variants: tuple[Variant, ...] = ()
     rounds: Rounds | None = ()
+    retry: Callable[[Callable[[], bool]], Rounds | None] | None = None
 
     def note(self, round_made: Rounds | None) -> None:
         """Add a round."""
@@ -99,9 +100,19 @@ class FixedProblems:
             return self._problem
         return self._problem.on(instance, stand.windows)
 
-    def rounds(self, threshold: int) -> Rounds | None:
-        """Return how a checker comes to what is left at a threshold (ticks), None where no rule says that."""
-        return self._stand(threshold).rounds
+    def rounds(self, threshold: int, should_stop: Callable[[], bool] | None = None) -> Rounds | None:
+        """Return how a checker comes to what is left at a threshold (ticks), None where no rule says that.
+
+        Parameters
+        ----------
+        should_stop
+            Given if a core may be read once more for that, without its tolls.
+        """
+        stand = self._stand(threshold)
+        if stand.retry is not None and should_stop is not None:
+            retry, stand.retry = stand.retry, None
+            stand.note(retry(should_stop))
+        return None if stand.retry is not None else stand.rounds
 
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be, in all, at a threshold (ticks)."""
@@ -121,7 +132,7 @@ class FixedProblems:
             stand = _Stand(threshold, self._whole, None, self._tuning.first_ideals)
         else:
             stand = _Stand(threshold, nearest.instance, nearest.windows, self._tuning.first_ideals)
-            stand.rounds = nearest.rounds
+            stand.rounds, stand.retry = nearest.rounds, nearest.retry
         self._stands.append(stand)
         return stand
 
@@ -143,33 +154,45 @@ class FixedProblems:
         mask, lattice = choice.choose(stand.ideals, should_stop)
         core = build_core(instance, mask, should_stop=should_stop)
         crowded = crowded_nodes(instance, reach, threshold)
-        sides = read_both_ways(core, lattice, crowded, should_stop, whole_node_variants(core, stages, threshold))
+        whole = whole_node_variants(core, stages, threshold)
+        sides = read_both_ways(core, lattice, crowded, should_stop, whole)
         names = named(np.arange(self._whole.n), instance)
         read = [variant for variant in stand.variants if variant in sides.forwards.variants] or sides.forwards.variants
         note = round_of_core(threshold, names, core, read, crowded)
         survivors = find_survivors(sides, stages, threshold, read, should_stop, known, self._tuning)
+        tolled = bool((core.unit >= 0).any())
+
+        def without_its_tolls(stop: Callable[[], bool]) -> Rounds | None:
+            try:
+                again = read_both_ways(without_tolls(core, stop), lattice, crowded, stop, whole)
+                refuted = find_survivors(again, stages, threshold, read, stop, known, self._tuning) is None
+            except OutOfTimeError:
+                return None
+            return note if refuted else None
+
         if survivors is None:
-            stand.note(note)
+            if tolled:
+                stand.retry = without_its_tolls
+            else:
+                stand.note(note)
             return None
+        # What a core with tolls leaves may not be what it leaves without them.
+        said: Rounds | None = None if tolled else note
         stand.variants = survivors.variants
         windows = windows_of(core, lattice, survivors.ideals, known)
         if windows is None:
-            stand.note(note)
+            stand.note(said)
             return None
         left = impose(instance, reach, core, lattice, survivors.ideals, should_stop)
         if left is None:
-            stand.note(note)
+            stand.note(said)
         else:
             reduced, moves = moves_of_reduction(left, should_stop=should_stop)
-            if note is not None:
+            if said is not None:
                 there = named(names, left)
-                note = (
-                    *note[:5],
-                    arcs_of(names, core, left),
-                    there[np.array(moves, np.int64).reshape(-1)].tolist(),
-                    [],
-                )
-            stand.note(note)
+                moved = there[np.array(moves, np.int64).reshape(-1)].tolist()
+                said = (*said[:5], arcs_of(names, core, left), moved, [])
+            stand.note(said)
             left = _in_order(stand, compose(left, reduced), names, should_stop)
             windows = _merged(windows, left)
             if windows is None:

@@ -36,7 +36,6 @@ def test_a_round_says_how_a_core_is_read() -> None:
     said = round_of_core(9, names, core, variants, crowded)
     assert said == ([9], [7, 5, 3, 1], [3, 1], [0, 1, 2, 1], [7, 1], [], [], [])
     assert round_of_core(9, names, core, variants[:1], crowded) == (*said[:3], [0, 1], [], [], [], [])
-    assert round_of_core(9, names, core, (Variant(by_unit=True),), crowded) is None
 
 
 def test_a_round_names_branches() -> None:
