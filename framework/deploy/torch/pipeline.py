@@ -148,6 +148,7 @@ class TorchPipeline:
         inputs: Sequence[str],
         feed: Path,
     ) -> None:
+        self.numbers = [stage.number for stage in stages]
         self._world, self._key, self._size = world, key, len(stages)
         position = {name: i for i, name in enumerate(inputs)}
         maker = {name: rank for rank, stage in enumerate(stages) for name in stage.outputs}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,8 +17,10 @@ from framework.deploy.split.manifest import Manifest
 from framework.deploy.torch.equality import compare_results, random_results
 from framework.deploy.torch.model import TorchModel, open_torch_model
 from framework.deploy.torch.pipeline import StageFile, TorchPipeline, Unsplit
+from framework.deploy.torch.split import split_program
 from framework.deploy.torch.stages import cut_program
 from framework.deploy.torch.world import World
+from framework.formats.torch.export.program import Program
 from framework.model.arrays import IntArray
 
 
@@ -41,7 +44,9 @@ def open_program_subject(manifest: Manifest, path: Path, folder: Path, *, affini
     """
     model = open_torch_model(path)
     torch.save(model.feed(), folder / "feed.pt")
-    with World(len(manifest.stages), str(manifest.folder), affinity) as world:
+    predicted = manifest.document["predicted"] or {}
+    size = max(len(manifest.stages), int(predicted.get("stages", 1)))
+    with World(size, str(manifest.folder), affinity) as world:
         yield ProgramSubject(manifest, model, world, folder / "feed.pt")
 
 
@@ -62,21 +67,26 @@ class ProgramSubject:
         """Return the unsplit program."""
         return self._whole
 
-    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[TorchPipeline]:
+    @contextmanager
+    def start(self, name: str, stage_of: IntArray | None) -> Iterator[_ProgramStages]:
         """Load the stages of a partition into the processes."""
         stages = self._own() if stage_of is None else self._cut(stage_of)
         inputs = [call.name for call in self.model.program.inputs]
-        return TorchPipeline(self._world, name, stages, self._whole.shapes, inputs, self._feed)
+        with TorchPipeline(self._world, name, stages, self._whole.shapes, inputs, self._feed) as pipeline:
+            yield _ProgramStages(self.model.program, self._whole, pipeline)
 
-    def judge(self, whole: object, batches: Sequence[Batch]) -> Verdict:
-        """Compare the results of the split with those of the unsplit program."""
-        program, expected = self.model.program, self._whole.expected
-        shown = worst_of(compare_results(program, batch.results, expected) for batch in batches)
-        drawn = random_results(program)
-        remarks = [
-            f"{name!r} depends on random numbers of {nodes[0]!r}, and is not compared" for name, nodes in drawn.items()
-        ]
-        return Verdict(difference=shown, equal=shown.equal, remarks=tuple(remarks))
+    def write(
+        self,
+        stage_of: IntArray,
+        folder: Path,
+        *,
+        predicted: Mapping[str, Any],
+        source: Path,
+        force: bool,
+        complete: Callable[[Manifest], Manifest],
+    ) -> Manifest:
+        """Write the stages of a partition to a folder; the program is where it was."""
+        return split_program(self.model, stage_of.tolist(), folder, predicted=predicted, force=force, complete=complete)
 
     def _own(self) -> list[StageFile]:
         return [
@@ -103,3 +113,25 @@ class ProgramSubject:
             )
             for stage in cut_program(program, numbers)
         ]
+
+
+class _ProgramStages:
+    """A pipeline of a program."""
+
+    def __init__(self, program: Program, whole: Unsplit, pipeline: TorchPipeline) -> None:
+        self.numbers = pipeline.numbers
+        self._program, self._whole, self._pipeline = program, whole, pipeline
+
+    def run(self, items: int) -> Batch:
+        """Run this many items."""
+        return self._pipeline.run(items)
+
+    def judge(self, batches: Sequence[Batch]) -> Verdict:
+        """Compare the results of batches with those of the unsplit program."""
+        expected = self._whole.expected
+        shown = worst_of(compare_results(self._program, batch.results, expected) for batch in batches)
+        drawn = random_results(self._program)
+        remarks = [
+            f"{name!r} depends on random numbers of {nodes[0]!r}, and is not compared" for name, nodes in drawn.items()
+        ]
+        return Verdict(difference=shown, equal=shown.equal, remarks=tuple(remarks))

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from framework.deploy.onnx_model import ModelFile
-from framework.deploy.pipeline.pipeline import Batch, Pipeline
-from framework.deploy.pipeline.turns import FEWEST, Unsplit, take_turns
-from framework.deploy.pipeline.verdict import Judge
-from framework.deploy.runtime import Feed, Optimization
-from framework.deploy.split.split import split_model
+from framework.deploy.pipeline.pipeline import Batch
+from framework.deploy.pipeline.turns import FEWEST, take_turns
 from framework.deploy.tuning.correction import Timing
+from framework.deploy.tuning.trial import Stages, Subject
 from framework.errors import UserError
 from framework.model.arrays import IntArray
 
@@ -38,14 +33,10 @@ class PipelineBench:
 
     Parameters
     ----------
-    model, dims
-        The unsplit model, and the sizes of its symbolic dimensions.
-    folder
-        Where stages are written meanwhile.
+    subject
+        The unsplit model, whose results the splits must have, and what runs them.
     stages
         Number of stages k.
-    single
-        The unsplit model, whose results the splits must have.
     items, fit_items
         Items in a batch, and whether there may be fewer where splits take longer than the unsplit model.
     interrupted
@@ -54,26 +45,15 @@ class PipelineBench:
         When all must be done, on the clock of `time.monotonic`; some time before, measuring ends.
     """
 
-    model: ModelFile
-    dims: Mapping[str, int]
-    folder: Path
+    subject: Subject
     stages: int
-    feed: Feed
-    single: Unsplit
     items: int
     fit_items: bool = False
-    optimization: Optimization = Optimization.ALL
-    affinity: bool = True
     interrupted: Callable[[], bool] = lambda: False
     deadline: float = math.inf
     say: Callable[[str], None] = lambda text: None
-    _alive: dict[str, tuple[Pipeline, contextlib.ExitStack]] = field(default_factory=dict)
-    _numbers: dict[str, list[int]] = field(default_factory=dict)
-    _judge: Judge = field(init=False)
+    _alive: dict[str, tuple[Stages, contextlib.ExitStack]] = field(default_factory=dict)
     _opened: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self._judge = Judge(model=self.model, feed=self.feed, expected=self.single.expected)
 
     def __enter__(self) -> PipelineBench:
         return self
@@ -124,18 +104,18 @@ class PipelineBench:
         for name, taken in batches.items():
             if not taken:
                 continue
-            verdict = self._judge.judge(runners[name].manifest, [batch.results for batch in taken])
+            verdict = runners[name].judge(taken)
             if not verdict.equal:
                 shown = verdict.difference
                 answers[name] = f"its results differ from those of the unsplit model by {shown.worst:.1e}"
             else:
-                answers[name] = self._timing(name, taken)
+                answers[name] = self._timing(runners[name], taken)
         return answers
 
     def _left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
-    def _tell(self, runners: Mapping[str, Pipeline]) -> Callable[[str], None]:
+    def _tell(self, runners: Mapping[str, Stages]) -> Callable[[str], None]:
         names = ", ".join(runners)
         return lambda text: self.say(f"{names}: {text}")
 
@@ -145,15 +125,10 @@ class PipelineBench:
 
     def _start(self, name: str, stage_of: IntArray) -> None:
         with contextlib.ExitStack() as stack:
-            folder = self.folder / name.replace(" ", "-")
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            manifest = split_model(self.model, stage_of.tolist(), folder, dims=self.dims)
-            pipeline = Pipeline(manifest, self.feed, optimization=self.optimization, affinity=self.affinity)
-            runner = stack.enter_context(pipeline)
-            self._numbers[name] = [row["stage"] for row in manifest.stages]
+            runner = stack.enter_context(self.subject.start(name, stage_of))
             self._alive[name] = (runner, stack.pop_all())
 
-    def _timing(self, name: str, batches: Sequence[Batch]) -> Timing:
+    def _timing(self, runner: Stages, batches: Sequence[Batch]) -> Timing:
         busy = np.full((len(batches), self.stages), np.nan)
-        busy[:, self._numbers[name]] = [batch.busy for batch in batches]
+        busy[:, runner.numbers] = [batch.busy for batch in batches]
         return Timing(periods=np.array([batch.period for batch in batches]), busy=busy)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from framework.deploy.onnx_model import ModelFile, open_model
-from framework.deploy.pipeline.turns import FEWEST, Unsplit
-from framework.deploy.runtime import Optimization, random_feed
+from framework.deploy.pipeline.turns import FEWEST
+from framework.deploy.runtime import Optimization
+from framework.deploy.split.assignment import Splittable
 from framework.deploy.split.folder import check_target, origin_of
 from framework.deploy.split.manifest import GRAPH, WHOLE, Manifest
-from framework.deploy.split.split import split_model
 from framework.deploy.tuning.bench import PipelineBench
 from framework.deploy.tuning.search import Candidate, Outcome, search
 from framework.deploy.tuning.solved import Solved, read_solved
+from framework.deploy.tuning.subjects import open_subject
+from framework.deploy.tuning.trial import Subject, Whole
 from framework.deploy.weights import WEIGHTS_SUFFIX
 from framework.errors import UserError
 from framework.formats.native import native_text
 from framework.formats.profile_note import NOTE
-from framework.formats.torch.export.files import is_program
 from framework.input_files import reading_deadline, reading_until
 from framework.layouts.naive import naive_partitions
 from framework.model.arrays import IntArray
@@ -169,34 +169,27 @@ def refine_split(
     """
     interrupt = interrupt or Interrupt()
     deadline = time.monotonic() + (1 - WRITING_SHARE) * budget
-    with interrupt.watch():
+    _check_output(manifest, output, force)
+    opened = open_subject(manifest, model_path=model_path, optimization=optimization, affinity=affinity, seed=seed)
+    with interrupt.watch(), contextlib.ExitStack() as stack:
         with reading_until(reading_deadline(time.monotonic(), budget)):
-            model = _opened(manifest, output, model_path, force)
+            subject = stack.enter_context(opened)
+            model = subject.model
             problem = read_solved(manifest, model)
         given = _partition(manifest, model, problem.stages)
-        feed = random_feed(model, manifest.dims, seed)
         say("starting the unsplit model")
-        single = Unsplit(model, feed, optimization)
+        single = subject.unsplit()
         per_batch = max(items, problem.stages + FEWEST) if items else single.batch_items(problem.stages)
 
-        with (
-            tempfile.TemporaryDirectory(prefix="pipebound-") as folder,
-            PipelineBench(
-                model=model,
-                dims=manifest.dims,
-                folder=Path(folder),
-                stages=problem.stages,
-                feed=feed,
-                single=single,
-                items=per_batch,
-                fit_items=items is None,
-                deadline=deadline,
-                optimization=optimization,
-                affinity=affinity,
-                interrupted=lambda: interrupt.happened,
-                say=say,
-            ) as bench,
-        ):
+        with PipelineBench(
+            subject=subject,
+            stages=problem.stages,
+            items=per_batch,
+            fit_items=items is None,
+            deadline=deadline,
+            interrupted=lambda: interrupt.happened,
+            say=say,
+        ) as bench:
             naive = naive_partitions(problem.graph, problem.stages) if problem.stages > 1 else {}
             ask = partial(_propose, bench=bench, seed=seed, workers=workers, interrupt=interrupt)
             outcome = search(problem, given, naive, bench, ask, rounds=rounds, race_rounds=race_rounds, say=say)
@@ -207,7 +200,7 @@ def refine_split(
         written = None
         if outcome.winner is not None:
             say("writing the winner")
-            written = _write(output, manifest, model, corrected, outcome, outcome.winner, force)
+            written = _write(output, manifest, subject, corrected, outcome, outcome.winner, force)
         return Refinement(
             model=model.path.name,
             stages=problem.stages,
@@ -220,19 +213,12 @@ def refine_split(
         )
 
 
-def _opened(manifest: Manifest, output: Path, model_path: Path | None, force: bool) -> ModelFile:
-    """Return the unsplit model, after checking that the winner may be written where it is to be."""
+def _check_output(manifest: Manifest, output: Path, force: bool) -> None:
+    """Check that the winner may be written where it is to be."""
     if output.resolve() == manifest.folder.resolve():
         raise UserError("this is the split to refine itself", where=str(output), hint="give another folder")
     stages = [manifest.folder / name for name in manifest.file_names()]
     check_target(output, _origin(manifest), inputs=stages, force=force)
-    whole = model_path or manifest.model_path
-    if is_program(whole):
-        hint = "profile it again, and solve that; `pipeline` shows what its stages take"
-        raise UserError("`refine` does not work on torch programs yet", where=str(whole), hint=hint)
-    if not whole.is_file():
-        raise UserError("the unsplit model is not there", where=str(whole), hint="give its file as `model`")
-    return open_model(whole)
 
 
 def _propose(
@@ -253,7 +239,7 @@ def _propose(
     return None if found is None else np.array(found, np.int64)
 
 
-def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
+def _partition(manifest: Manifest, model: Splittable, stages: int) -> IntArray:
     """Return the partition of a manifest, numbered as it was solved; nodes that were left out are in the last stage."""
     number = {name: row["stage"] for row in manifest.stages for name in row["nodes"]}
     known = [number[name] for name in model.node_names if name in number]
@@ -262,7 +248,7 @@ def _partition(manifest: Manifest, model: ModelFile, stages: int) -> IntArray:
     return np.array([number.get(name, stages - 1) for name in model.node_names], np.int64)
 
 
-def _no_split_error(outcome: Outcome, model: ModelFile) -> UserError:
+def _no_split_error(outcome: Outcome, model: Splittable) -> UserError:
     """Return what to say where no split could be run."""
     reasons = [candidate.failure for candidate in outcome.candidates if candidate.failure]
     return UserError(f"no split can be run: {reasons[0] if reasons else outcome.why}", where=str(model.path))
@@ -275,7 +261,7 @@ def _origin(manifest: Manifest) -> Path:
 def _write(
     output: Path,
     manifest: Manifest,
-    model: ModelFile,
+    subject: Subject,
     corrected: Solved,
     outcome: Outcome,
     winner: Candidate,
@@ -283,6 +269,7 @@ def _write(
 ) -> Manifest:
     """Write the winner as a split, with the graph of corrected costs beside it."""
     assert corrected.device is not None
+    model = subject.model
     predicted = {
         "unit": "s",
         "bottleneck": corrected.bottleneck(winner.stage_of),
@@ -317,11 +304,9 @@ def _write(
         _write_graph(corrected, outcome, written.folder / GRAPH)
         return replace(written, document=document)
 
-    return split_model(
-        model,
-        winner.stage_of.tolist(),
+    return subject.write(
+        winner.stage_of,
         output,
-        dims=manifest.dims,
         predicted=predicted,
         source=_origin(manifest),
         force=force,
@@ -344,7 +329,7 @@ def _write_graph(corrected: Solved, outcome: Outcome, path: Path) -> None:
         raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
-def _remarks(manifest: Manifest, problem: Solved, outcome: Outcome, single: Unsplit) -> tuple[str, ...]:
+def _remarks(manifest: Manifest, problem: Solved, outcome: Outcome, single: Whole) -> tuple[str, ...]:
     remarks = list(manifest.document["remarks"])
     cores = len(os.sched_getaffinity(0))
     if problem.stages > cores:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from framework.deploy.onnx_model import ModelFile, open_model
 from framework.deploy.pipeline.pipeline import Batch, Pipeline
-from framework.deploy.pipeline.turns import Runner, Unsplit
+from framework.deploy.pipeline.turns import Unsplit
 from framework.deploy.pipeline.verdict import Judge, Verdict
 from framework.deploy.runtime import Optimization, random_feed
 from framework.deploy.split.manifest import Manifest
 from framework.deploy.split.split import split_model
-from framework.deploy.tuning.trial import Subject, Whole
+from framework.deploy.tuning.trial import Subject
 from framework.errors import UserError
 from framework.formats.torch.export.files import is_program
 from framework.model.arrays import IntArray
@@ -78,18 +81,63 @@ class _OnnxSubject:
         self._feed = random_feed(model, manifest.dims, seed)
 
     def unsplit(self) -> Unsplit:
-        """Load the unsplit model."""
+        """Return the unsplit model, loaded."""
+        return self._whole
+
+    @contextmanager
+    def start(self, name: str, stage_of: IntArray | None) -> Iterator[_OnnxStages]:
+        """Start the stages of a partition; files that are written for that are removed at the end."""
+        with contextlib.ExitStack() as stack:
+            split = self._manifest
+            if stage_of is not None:
+                folder = self._folder / name.replace(" ", "-")
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                split = split_model(self.model, stage_of.tolist(), folder, dims=self._manifest.dims)
+            pipeline = Pipeline(split, self._feed, optimization=self._optimization, affinity=self._affinity)
+            yield _OnnxStages(split, stack.enter_context(pipeline), lambda: self._judge)
+
+    def write(
+        self,
+        stage_of: IntArray,
+        folder: Path,
+        *,
+        predicted: Mapping[str, Any],
+        source: Path,
+        force: bool,
+        complete: Callable[[Manifest], Manifest],
+    ) -> Manifest:
+        """Write the stages of a partition to a folder."""
+        return split_model(
+            self.model,
+            stage_of.tolist(),
+            folder,
+            dims=self._manifest.dims,
+            predicted=predicted,
+            source=source,
+            force=force,
+            complete=complete,
+        )
+
+    @cached_property
+    def _whole(self) -> Unsplit:
         return Unsplit(self.model, self._feed, self._optimization)
 
-    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[Runner]:
-        """Start the stages of a partition."""
-        split = self._manifest
-        if stage_of is not None:
-            folder = self._folder / name.replace(" ", "-")
-            split = split_model(self.model, stage_of.tolist(), folder, dims=self._manifest.dims)
-        return Pipeline(split, self._feed, optimization=self._optimization, affinity=self._affinity)
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(model=self.model, feed=self._feed, expected=self._whole.expected)
 
-    def judge(self, whole: Whole, batches: Sequence[Batch]) -> Verdict:
-        """Compare the results of the split with those of the unsplit model."""
-        judge = Judge(model=self.model, feed=self._feed, expected=whole.expected)
-        return judge.judge(self._manifest, [batch.results for batch in batches])
+
+class _OnnxStages:
+    """A pipeline of onnxruntime's, and its split."""
+
+    def __init__(self, split: Manifest, pipeline: Pipeline, judge: Callable[[], Judge]) -> None:
+        self.numbers = [int(row["stage"]) for row in split.stages]
+        self._split, self._pipeline, self._judge = split, pipeline, judge
+
+    def run(self, items: int) -> Batch:
+        """Run this many items."""
+        return self._pipeline.run(items)
+
+    def judge(self, batches: Sequence[Batch]) -> Verdict:
+        """Compare the results of batches with those of the unsplit model."""
+        return self._judge().judge(self._split, [batch.results for batch in batches])

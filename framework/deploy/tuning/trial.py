@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,16 +50,19 @@ class Whole(Runner, Protocol):
         """Return how many items a batch has by default."""
 
 
-class Subject(Protocol):
-    """What a trial needs of a split and its model, whatever runs them.
+class Stages(Runner, Protocol):
+    """The stages of one partition, running."""
 
-    Attributes
-    ----------
-    model
-        The unsplit model.
-    settings
-        What the runtime was told, for the report.
-    """
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the stages that are not empty."""
+
+    def judge(self, batches: Sequence[Batch]) -> Verdict:
+        """Compare the results of batches with those of the unsplit model."""
+
+
+class Subject(Protocol):
+    """What a trial needs of a split and its model, whatever runs them."""
 
     @property
     def model(self) -> Splittable:
@@ -69,13 +73,22 @@ class Subject(Protocol):
         """What the runtime was told."""
 
     def unsplit(self) -> Whole:
-        """Load the unsplit model."""
+        """Return the unsplit model, loaded."""
 
-    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[Runner]:
+    def start(self, name: str, stage_of: IntArray | None) -> AbstractContextManager[Stages]:
         """Start the stages of a partition; None for those of the split itself."""
 
-    def judge(self, whole: Whole, batches: Sequence[Batch]) -> Verdict:
-        """Compare the results of the split itself with those of the unsplit model."""
+    def write(
+        self,
+        stage_of: IntArray,
+        folder: Path,
+        *,
+        predicted: Mapping[str, Any],
+        source: Path,
+        force: bool,
+        complete: Callable[[Manifest], Manifest],
+    ) -> Manifest:
+        """Write the stages of a partition to a folder, as `split` does."""
 
 
 @dataclass(slots=True)
@@ -252,7 +265,7 @@ def run_trial(
     if naive and len(manifest.stages) > 1:
         partitions |= _naive(subject.model.read_graph(manifest.dims), len(manifest.stages))
     with contextlib.ExitStack() as stack:
-        runners: dict[str, Runner] = {}
+        runners: dict[str, Stages] = {}
         same: dict[str, str] = {}
         starts = Starts(until=begun + STARTING_SHARE * budget)
         for name, stage_of in partitions.items():
@@ -280,7 +293,7 @@ def run_trial(
         batches = take_turns(
             {**runners, UNSPLIT: single}, per_batch, rounds, say, until=until, fewest=None if items else fewest
         )
-        verdict = subject.judge(single, batches[SPLIT])
+        verdict = runners[SPLIT].judge(batches[SPLIT])
     rows = [
         _row(name, batches[same.get(name, name)], pricing.of(stage_of), same.get(name))
         for name, stage_of in partitions.items()
