@@ -26,8 +26,8 @@ PLAIN_STEPS = 200_000
 """Steps after which compiling the loop pays: they take about as long as that."""
 REFILL = 4
 """Steps for each edge after which the least values are found anew, without what has been reached."""
-A_CALL = 512
-"""Ideals that one call of the loop starts from, so that Ctrl-C is heard."""
+A_CALL, A_PLAIN_CALL = 64, 8
+"""Ideals that one call of the loop starts from, so that Ctrl-C is heard, and that much is compiled in time."""
 FAR = 1 << 61
 """Beyond all sums of costs."""
 
@@ -246,9 +246,11 @@ class _Kind:
         wanted: Any = marks.tolist()
         tables: list[Any] = []
         filled, edges = 0, len(self.arrays.nodes)
-        for at in range(0, len(queue), A_CALL):
-            some = queue[at : at + A_CALL]
+        at = 0
+        while at < len(queue):
             loop = compiled() if self.compiles and self.steps > PLAIN_STEPS else None
+            some = queue[at : at + (A_PLAIN_CALL if loop is None else A_CALL)]
+            at += len(some)
             switches = loop is not None and isinstance(wanted, list)
             if not tables or switches or self.steps - filled > REFILL * edges:
                 wanted, filled = np.asarray(wanted), self.steps
