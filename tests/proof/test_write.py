@@ -21,6 +21,7 @@ from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_layered_instance
 from tests.proof.cases import drawn_problems
 
+ROUNDS = "fixing:over=core-fluid,max_sweeps=1,polish=false"
 SMALL_CORES = "core-fluid:first_ideals=4,max_ideals=8"
 
 
@@ -40,7 +41,7 @@ def steps_of(problem: Problem, certificate: Certificate | None, ticks: int, sour
     return proven_by(plain_problem(problem.instance, problem.stages), steps)
 
 
-@pytest.mark.parametrize("entry", ["simple", "packing", "anchored-cut", "stage-cover", "counting", SMALL_CORES])
+@pytest.mark.parametrize("entry", ["simple", "packing", "anchored-cut", "stage-cover", "counting", SMALL_CORES, ROUNDS])
 def test_a_certificate_becomes_steps_that_prove_as_much(entry: str) -> None:
     load_plugins()
     written = 0
