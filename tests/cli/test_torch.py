@@ -74,7 +74,7 @@ def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
     ]
     printed = []
     for step in steps:
-        done = pipebound(*step)
+        done = pipebound(*step, timeout=600)
         assert done.returncode == 0, done.stderr
         printed.append(json.loads(done.stdout))
     direct, profile, _, first, manifest, trial = printed

@@ -47,6 +47,6 @@ def test_every_block_and_command_works(pipebound: Run, tmp_path: Path, monkeypat
         if block:
             exec(compile(block, f"torch.md, part {number}", "exec"), names)
             continue
-        done = pipebound(*shlex.split(command))
+        done = pipebound(*shlex.split(command), timeout=600)
         assert done.returncode == 0, done.stderr
         assert first_words(done.stdout)[:3] == first_words(output)[:3]
