@@ -14,7 +14,10 @@ and the room for them in each stage, may be rounded down to multiples of one wei
 quotients that are rounded to the safe side. The same holds for the core with all edges reversed
 (`framework.structure.fluid.reversal`). Interchangeable nodes may be replaced by a chain in the order of their stages
 (`framework.structure.fluid.interchangeable`), which does not change the cost of any stage. Without fluid nodes and such
-chains the method is `ideal-dp`. The optional relaxing reduction before it never raises the optimum.
+chains the method is `ideal-dp`. Where stages run on different devices, or parameters are shared, each stage pays for
+its core nodes in the prices of its own device, for a shared parameter once, and fluid nodes are counted in weights that
+are at most what they cost on each device, times a factor of the device (`framework.structure.fluid.unequal_chain_dp`).
+The optional relaxing reduction before it never raises the optimum.
 
 Search: cores grow from few ideals to many (`framework.structure.fluid.hierarchy`). Each core first has to refute the
 best dual bound of the run. If the incumbent is close, the core then tries once to prove it optimal within the
@@ -71,7 +74,15 @@ _hierarchies: OrderedDict[tuple[str, int, CoreFluid], CoreHierarchy] = OrderedDi
 
 @register_formulation(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.DECISION, Feature.ANYTIME, Feature.WARM_START],
+    features=[
+        Feature.DUAL,
+        Feature.PRIMAL,
+        Feature.DECISION,
+        Feature.ANYTIME,
+        Feature.WARM_START,
+        Feature.SHARED,
+        Feature.UNEQUAL,
+    ],
     summary="Dynamic program over the ideals of a narrow subgraph; the other nodes are divided between stages",
     reference="this project",
     compile_rank=5,

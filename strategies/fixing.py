@@ -3,7 +3,8 @@
 Validity: `framework.structure.filtering.bidirectional` proves that the filtered instance keeps an optimal partition if
 the optimum is at most T. So if filtering leaves no state, or T is refuted on the filtered instance, every partition
 costs at least T + 1. Every partition of the filtered instance is one of the problem, at the same cost. So
-[largest refuted T + 1, incumbent] contains the optimum at every moment.
+[largest refuted T + 1, incumbent] contains the optimum at every moment. Where stages run on different devices, branches
+are not exchanged, and all else holds in the prices of each stage's own device.
 
 Search: the first threshold is just below the incumbent. The instance filtered there is the start for all lower
 thresholds, and contains an optimal partition if a better one than the incumbent exists. So `slice-graph` and `weave`
@@ -64,7 +65,7 @@ SWEEPS_A_LEVEL = 2
 
 @register_strategy(
     NAME,
-    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START],
+    features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.WARM_START, Feature.SHARED, Feature.UNEQUAL],
     summary="At a threshold, removes stages from the domain of each node; another formulation decides the rest",
     reference="this project",
     compiled_after="core-fluid",

@@ -98,6 +98,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.structure.ideals",
         "framework.structure.primal",
         "framework.structure.reduction",
+        "framework.structure.unequal",
     ],
     "framework.structure.filtering": [
         KERNEL,

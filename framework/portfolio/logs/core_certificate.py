@@ -28,14 +28,15 @@ def certificate_of(
         Whether the incumbent is as good as proven optimal then: only then it is tried without tolls, as that takes as
         long as another decision.
     """
-    variant, instance = ready.order.latest, ready.instance
-    if len(instance.shared) or instance.unequal is not None or instance.stage_limit is not None:
+    variant, search = ready.order.latest, ready.search
+    # Shared parameters and different devices have a search of their own.
+    if not isinstance(search, FluidSearch) or ready.instance.stage_limit is not None:
         return None
-    if (ready.search.core.unit >= 0).any():
+    if (search.core.unit >= 0).any():
         variant = replace(variant, by_unit=False)
-        if not closing or not _refutes_without_tolls(ready, stages, threshold, variant, should_stop):
+        if not closing or not _refutes_without_tolls(ready, search, stages, threshold, variant, should_stop):
             return None
-    some = ready.search.crowded if variant.counted == Counted.CROWDED else None
+    some = search.crowded if variant.counted == Counted.CROWDED else None
     return {
         "threshold": threshold,
         "order": [],
@@ -49,7 +50,12 @@ def certificate_of(
 
 
 def _refutes_without_tolls(
-    ready: ReadyCore, stages: int, threshold: int, variant: Variant, should_stop: Callable[[], bool]
+    ready: ReadyCore,
+    search: FluidSearch,
+    stages: int,
+    threshold: int,
+    variant: Variant,
+    should_stop: Callable[[], bool],
 ) -> bool:
     """Whether a threshold is refuted if all tensors of a core with tolls are in its nets."""
     mask = np.zeros(ready.instance.n, np.bool_)
@@ -57,7 +63,7 @@ def _refutes_without_tolls(
     further = () if variant.basic else (variant,)
     try:
         core = build_core(ready.instance, mask, ready.way.chains, tolled=False, should_stop=should_stop)
-        search = FluidSearch(core, ready.search.lattice, ready.search.crowded, further, should_stop=should_stop)
-        return search.decide(stages, threshold, should_stop, variant=variant) is None
+        again = FluidSearch(core, search.lattice, search.crowded, further, should_stop=should_stop)
+        return again.decide(stages, threshold, should_stop, variant=variant) is None
     except OutOfTimeError:
         return False

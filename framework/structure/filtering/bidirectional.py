@@ -29,6 +29,9 @@ those before.
 holds for all partitions of bottleneck at most T, hence for those of any instance made from this one by contraction or
 by additional arcs. So later cores are evaluated among the ideals that obey these windows, as with variants.
 
+*Different devices.* Both passes count the same weights of fluid, with each stage on its own device and shared
+parameters once in each (`framework.structure.fluid.unequal_chain_dp`); nothing above compares stages with each other.
+
 *After a reduction.* Dominated nodes are contracted as well (`framework.structure.reduction.dominance`), which keeps an
 optimal partition, but not all. If the optimum is at most T, filtering keeps all optimal partitions and the reduction
 keeps one. So each step leaves the optimum unchanged, and the steps for T can be followed by those for any lower
@@ -55,6 +58,7 @@ from framework.structure.fluid.chain_dp import FluidSearch, Reached
 from framework.structure.fluid.core import FluidCore, without_tolls
 from framework.structure.fluid.kernels import NEVER
 from framework.structure.fluid.reversal import read_backwards
+from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch
 from framework.structure.fluid.variants import Variant
 from framework.structure.ideals.lattice import IdealLattice, SmallArray
 from framework.structure.kernel import allocating_kernel, kernel
@@ -65,8 +69,8 @@ from framework.structure.reduction.contraction import contract, with_arcs
 class Sides(NamedTuple):
     """A core read forwards and backwards, and for each ideal of the former the number of its complement."""
 
-    forwards: FluidSearch
-    backwards: FluidSearch
+    forwards: FluidSearch | UnequalFluidSearch
+    backwards: FluidSearch | UnequalFluidSearch
     complement: IntArray
 
 
@@ -76,6 +80,7 @@ def read_both_ways(
     crowded: BoolArray | None,
     should_stop: Callable[[], bool],
     whole: Sequence[Variant] = (),
+    device: IntArray | None = None,
 ) -> Sides:
     """Return what decides on a core without chains in both directions, backwards without tolls.
 
@@ -83,6 +88,9 @@ def read_both_ways(
     ----------
     crowded, whole
         What gives variants, see `framework.structure.fluid.chain_dp.FluidSearch`.
+    device
+        ``[stages]`` the kind of device of each, where `framework.structure.fluid.unequal_chain_dp` is needed: `whole`
+        are all variants then.
 
     Raises
     ------
@@ -94,6 +102,12 @@ def read_both_ways(
     complements = pack_sets(~unpack_sets(lattice.bits, n)[:, ::-1])
     complement = np.empty(len(lattice), np.int64)
     complement[_sorted(complements)] = _sorted(mirror.bits)
+    if device is not None:
+        return Sides(
+            forwards=UnequalFluidSearch(core, lattice, device, whole, should_stop=should_stop),
+            backwards=UnequalFluidSearch(turned, mirror, device[::-1], whole, should_stop=should_stop),
+            complement=complement,
+        )
     return Sides(
         forwards=FluidSearch(core, lattice, crowded, whole, should_stop=should_stop),
         backwards=FluidSearch(turned, mirror, crowded, whole, should_stop=should_stop),
@@ -263,7 +277,9 @@ def _survivors(
         most *= 4
 
 
-def _within(search: FluidSearch, steps: int, should_stop: Callable[[], bool]) -> Callable[[], bool]:
+def _within(
+    search: FluidSearch | UnequalFluidSearch, steps: int, should_stop: Callable[[], bool]
+) -> Callable[[], bool]:
     """Return what stops a search after so many more steps, or when `should_stop` does."""
     last = search.steps + steps
     return lambda: should_stop() or search.steps > last

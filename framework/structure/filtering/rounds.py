@@ -19,13 +19,15 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem, Windows
+from framework.model.unequal import with_relaxation
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
 from framework.structure.filtering.noted import Rounds, arcs_of, named, round_of_branches, round_of_core
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.core import build_core, without_tolls
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
-from framework.structure.fluid.variants import Variant, whole_node_variants
+from framework.structure.fluid.unequal_chain_dp import needs_prices, stage_devices
+from framework.structure.fluid.variants import Variant, device_variants, whole_node_variants
 from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
@@ -62,6 +64,10 @@ class FixedProblems:
     def __init__(self, problem: Problem, tuning: FilterTuning = DEFAULT) -> None:
         self._problem, self._tuning = problem, tuning
         whole = problem.instance
+        if whole.unequal is not None:
+            # What pins put in place of the relaxation's costs need not be right for partitions that break them, and one
+            # of those may be all that is left.
+            whole = with_relaxation(whole)
         self._whole = replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64))
         self._stands: list[_Stand] = []
 
@@ -153,9 +159,13 @@ class FixedProblems:
         )
         mask, lattice = choice.choose(stand.ideals, should_stop)
         core = build_core(instance, mask, should_stop=should_stop)
-        crowded = crowded_nodes(instance, reach, threshold)
-        whole = whole_node_variants(core, stages, threshold)
-        sides = read_both_ways(core, lattice, crowded, should_stop, whole)
+        # Of rounds with prices of their own no rule says anything, and no certificate is written.
+        if needs_prices(instance):
+            crowded, whole, device = None, device_variants(core, threshold), stage_devices(instance, stages)
+        else:
+            crowded, device = crowded_nodes(instance, reach, threshold), None
+            whole = whole_node_variants(core, stages, threshold)
+        sides = read_both_ways(core, lattice, crowded, should_stop, whole, device)
         names = named(np.arange(self._whole.n), instance)
         read = [variant for variant in stand.variants if variant in sides.forwards.variants] or sides.forwards.variants
         note = round_of_core(threshold, names, core, read, crowded)

@@ -117,8 +117,6 @@ class FluidSearch:
         As given.
     variants
         Those that can refute; the basic ones first.
-    steps
-        Extensions walked so far, over all decisions.
     """
 
     def __init__(
@@ -133,7 +131,6 @@ class FluidSearch:
         if not lattice.complete:
             raise ValueError("only a complete lattice can decide anything")
         self.core, self.lattice, self.crowded = core, lattice, crowded
-        self.steps = 0
         self._capacity = core.instance.bounded_capacity
         pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
         # A head is never in the stage of a net that comes in.
@@ -143,9 +140,12 @@ class FluidSearch:
         self._graph = kernels.graph_of(lattice.arrays, Nets(core.net_cost, core.net_ptr, core.net_pins, *entering))
         self._tables = FactTables(core, lattice, crowded, further, should_stop)
         self.variants = self._tables.variants
-        count = len(lattice)
-        self._need, self._best, self._slot = (np.empty(count, np.int64) for _ in range(3))
-        self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
+        self._states = States(lattice)
+
+    @property
+    def steps(self) -> int:
+        """Extensions walked so far, over all decisions."""
+        return self._states.steps
 
     def decide(
         self, stages: int, threshold: int, should_stop: Callable[[], bool], *, variant: Variant = PLAIN
@@ -168,18 +168,18 @@ class FluidSearch:
         tolled = variant.by_unit or self._tables.tolls[variant.counted][0]
         exchangeable = variant.counted != Counted.CROWDED and not tolled
         limits = self._limits(threshold, variant, exchangeable=exchangeable)
-        levels = [_first_level()]
+        levels = [first_level()]
         if not self._begin(facts, limits, stages):
             return None
         for stage in range(stages):
             left = stages - stage
             last = kernels.finishing_state(facts, limits, left, levels[-1])
             if last >= 0:
-                return self._trace(levels, last, stages, self.fluid_weight(variant))
+                return plan_of(self.core, self.lattice, levels, last, stages, limits.fluid)
             if left == 1 or not len(levels[-1].ideals):
                 return None
-            kernels.fill_need(facts, limits, left - 1, self._need)
-            levels.append(self._level(facts, limits, levels[-1], should_stop))
+            kernels.fill_need(facts, limits, left - 1, self._states.need)
+            levels.append(self._states.level(facts, limits, self._graph, levels[-1], should_stop))
         return None
 
     def reach(
@@ -211,21 +211,21 @@ class FluidSearch:
             return None
         facts = self._tables.of(variant)
         limits = self._limits(threshold, variant, exchangeable=False)
-        level = _first_level()
+        level, states = first_level(), self._states
         if not self._begin(facts, limits, stages):
             return None
         reached = []
         for b in range(1, stages):
-            kernels.fill_need(facts, limits, stages - b, self._need)
+            kernels.fill_need(facts, limits, stages - b, states.need)
             if floors:
-                np.maximum(self._need, floors[b - 1], out=self._need)
+                np.maximum(states.need, floors[b - 1], out=states.need)
             if len(level.ideals):
-                level = self._level(facts, limits, level, should_stop)
+                level = states.level(facts, limits, self._graph, level, should_stop)
             # States of fewer stages count as well: a stage may be empty.
-            useful = np.flatnonzero(self._best >= self._need)
+            useful = np.flatnonzero(states.best >= states.need)
             if not len(useful):
                 return None
-            reached.append(Reached(ideals=useful, values=self._best[useful]))
+            reached.append(Reached(ideals=useful, values=states.best[useful]))
         return reached
 
     def fluid_weight(self, variant: Variant) -> int:
@@ -255,50 +255,93 @@ class FluidSearch:
 
     def _begin(self, facts: IntArray, limits: Limits, stages: int) -> bool:
         """Get ready for a decision; return False if no stages of the kind can hold everything."""
-        kernels.fill_need(facts, limits, stages, self._need)
-        self._best.fill(-1)
-        self._best[0] = 0
-        return bool(self._need[0] <= 0)
+        kernels.fill_need(facts, limits, stages, self._states.need)
+        self._states.best.fill(-1)
+        self._states.best[0] = 0
+        return bool(self._states.need[0] <= 0)
 
-    def _level(
-        self, facts: IntArray, limits: Limits, level: kernels.Level, should_stop: Callable[[], bool]
+
+class States:
+    """What is known of each ideal in a decision, and the step from the states of some stages to those of one more.
+
+    Attributes
+    ----------
+    need, best
+        ``[ideals]`` the least useful value after the next stage, to be filled before the step; the best one so far.
+    steps
+        Extensions walked so far, over all decisions.
+    """
+
+    def __init__(self, lattice: IdealLattice) -> None:
+        count = len(lattice)
+        self._lattice = lattice.arrays
+        self.need, self.best, self._slot = (np.empty(count, np.int64) for _ in range(3))
+        self._least = np.empty((kernels.LEAST_ROWS, count), np.int64)
+        self.steps = 0
+
+    def level(
+        self,
+        facts: IntArray,
+        limits: Limits,
+        graph: kernels.Graph,
+        level: kernels.Level,
+        should_stop: Callable[[], bool],
+        walked: BoolArray | None = None,
+        held: kernels.Held | None = None,
     ) -> kernels.Level:
-        """Return the states one stage further on, once their need is filled."""
+        """Return the states one stage further on.
+
+        Parameters
+        ----------
+        walked
+            Which states of the level to walk from, all if not given; the others are only carried on.
+        held
+            The shared parameters that count, if any do.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` struck first.
+        """
         self._slot.fill(-1)
-        size = len(self.lattice)
-        table = kernels.Table(facts, self._need, self._best, self._slot, self._least)
+        size = len(self.need)
+        table = kernels.Table(facts, self.need, self.best, self._slot, self._least)
         new = kernels.Level(*(np.empty(size, np.int64) for _ in range(4)))
         counters = np.zeros(kernels.COUNTERS, np.int64)
         counters[kernels.FOUND] = kernels.carry(limits, table, level, new)
         first = int(level.ideals.min())
         counters[kernels.FIRST] = first
-        counters[kernels.LAST] = kernels.fill_least(self.lattice.arrays, table, first, size - 1)
+        counters[kernels.LAST] = kernels.fill_least(self._lattice, table, first, size - 1)
         promise = level.values + facts[rows.WEIGHT, level.ideals] + facts[rows.CUT, level.ideals]
         order = np.argsort(-promise, kind="stable")
+        if walked is not None:
+            order = order[walked[order]]
         complete, before = False, self.steps
         while not complete:
-            complete = kernels.walk(limits, self._graph, table, level, new, order, counters)
+            complete = kernels.walk(limits, graph, table, level, new, order, counters, held)
             self.steps = before + int(counters[kernels.STEPS])
             if should_stop():
                 raise OutOfTimeError("the decision was stopped")
         count = int(counters[kernels.FOUND])
         return kernels.Level(*(array[:count].copy() for array in new))
 
-    def _trace(self, levels: list[kernels.Level], last: int, stages: int, fluid: int) -> FluidPlan:
-        """Follow the states backwards from the one that takes all that is left of the core."""
-        core, words = self.core, self.lattice.bits
-        nodes = np.arange(core.order.n)
-        stage_of = np.full(core.order.n, len(levels) - 1, np.int64)
-        done = np.full(stages, fluid, np.int64)
-        state = last
-        for stage in range(len(levels) - 1, 0, -1):
-            ideals, values, origins, _ = levels[stage]
-            stage_of[which_are_in(words[ideals[state]], nodes)] = stage - 1
-            done[stage - 1] = values[state]
-            state = int(origins[state])
-        return FluidPlan(stage_of_core=stage_of, fluid_done=done)
+
+def plan_of(
+    core: FluidCore, lattice: IdealLattice, levels: list[kernels.Level], last: int, stages: int, fluid: int
+) -> FluidPlan:
+    """Follow the states of all levels backwards from the one after which a stage takes all that is left of the core."""
+    nodes = np.arange(core.order.n)
+    stage_of = np.full(core.order.n, len(levels) - 1, np.int64)
+    done = np.full(stages, fluid, np.int64)
+    state = last
+    for stage in range(len(levels) - 1, 0, -1):
+        ideals, values, origins, _ = levels[stage]
+        stage_of[which_are_in(lattice.bits[ideals[state]], nodes)] = stage - 1
+        done[stage - 1] = values[state]
+        state = int(origins[state])
+    return FluidPlan(stage_of_core=stage_of, fluid_done=done)
 
 
-def _first_level() -> kernels.Level:
+def first_level() -> kernels.Level:
     """Return the one state of no stages: the empty ideal, with nothing done."""
     return kernels.Level(*(np.array([x], np.int64) for x in (0, 0, 0, -1)))

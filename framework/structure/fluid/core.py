@@ -17,6 +17,9 @@ at most cost(a) + cost(b) - m. Taking f out of a net without merging is the case
 it where a has but one other node: alone, a - f is never cut. (If f lies between u and v on a path, the stages
 of u and v each pay for one of its two tensors, wherever f is.)
 
+On different devices, each net has a cost on each of them, and m is the least on each: the argument holds for a stage S
+in the prices of the device that S runs on.
+
 Of a fluid node the relaxation keeps its work, its parameters, and two constraints: it comes after its ancestors in the
 core, and before its descendants there.
 
@@ -43,9 +46,12 @@ from framework.model.topology import build_topology
 from framework.structure.bit_sets import BitArray
 from framework.structure.fluid.interchangeable import Chain, chain_arcs
 from framework.structure.fluid.separation_costs import find_tolls
+from framework.structure.ideals.held import held_by
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BoolArray, redundant_arcs, unpack_sets, word_count
 
+LANE, _LANE_MASK = 48, (1 << 48) - 1
+"""Bits for the cost of a net on one kind of device: more than the sum of all costs takes."""
 LARGEST_NET = 64
 """Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""
 
@@ -57,7 +63,7 @@ class FluidCore:
     Attributes
     ----------
     instance
-        The instance it was made from.
+        The instance it was made from, with shared parameters as `held_by` leaves them: of the core alone.
     nodes, fluid
         ``[core]``, ``[fluid]`` the nodes of the instance on either side, ascending.
     chained
@@ -66,6 +72,8 @@ class FluidCore:
         The core as an instance whose tensors cost nothing: its ideals are those of the core.
     net_cost, net_ptr, net_pins
         The nets, rows of core nodes (numbered as in `order`), ascending.
+    device_net_cost
+        ``[kinds, nets]`` what a stage on each kind of device pays for each net: `net_cost` is the least of it.
     headed
         ``[nets]`` whether the first pin is an ancestor of all others.
     after, before
@@ -86,6 +94,7 @@ class FluidCore:
     net_cost: IntArray
     net_ptr: IntArray
     net_pins: IntArray
+    device_net_cost: IntArray
     headed: BoolArray
     after: BitArray
     before: BitArray
@@ -191,23 +200,27 @@ def build_core(
         placeless[chain.nodes] = True
     core = np.full(instance.n, -1, np.int64)
     core[nodes] = np.arange(len(nodes))
-    tolls = find_tolls(instance, fluid & tolled, ~placeless)
-    nets = _Nets(instance, tolls.tensor_cost, placeless)
+    tolled = tolled and instance.unequal is None and not len(instance.shared)
+    instance = held_by(instance, ~placeless, fluid)
+    tolls, unequal = find_tolls(instance, fluid & tolled, ~placeless), instance.unequal
+    nets = _Nets(instance, tolls.tensor_cost[None] if unequal is None else unequal.tensor_cost, placeless)
     for f in np.flatnonzero(placeless).tolist():
         if should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
         nets.eliminate(f)
     rows = nets.rows()
     lengths = np.array([len(pins) for pins, _, _ in rows], np.int64)
+    net_cost = nets.unpacked([cost for _, cost, _ in rows])
     return FluidCore(
         instance=instance,
         nodes=nodes,
         fluid=np.flatnonzero(fluid),
         chained=placeless[nodes],
         order=order,
-        net_cost=np.array([cost for _, cost, _ in rows], np.int64),
+        net_cost=net_cost.min(0),
         net_ptr=np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))).astype(np.int64),
         net_pins=core[np.array([v for pins, _, _ in rows for v in pins], np.int64)],
+        device_net_cost=net_cost,
         headed=np.array([headed for _, _, headed in rows], np.bool_),
         after=after,
         before=before,
@@ -241,15 +254,21 @@ class _Net:
 
 
 class _Nets:
-    """Nets in a table by a hash of their pins, so that equal ones add up; equality is decided on pins and head."""
+    """Nets in a table by a hash of their pins, so that equal ones add up; equality is decided on pins and head.
+
+    The costs of a net on several kinds of devices are one whole number, `LANE` bits for each: costs never leave these
+    bits, so sums and differences of such numbers are those of the costs.
+    """
 
     def __init__(self, instance: Instance, tensor_cost: IntArray, placeless: BoolArray) -> None:
         self._code: list[int] = np.random.default_rng(1).integers(1 << 62, size=instance.n).tolist()
         self._table: dict[int, _Net] = {}
         self._at: dict[int, set[_Net]] = {int(f): set() for f in np.flatnonzero(placeless)}
         self._serial = 0
+        self._kinds = len(tensor_cost)
+        self._least: Callable[[int, int], int] = min if self._kinds == 1 else self._least_of_each
         top = instance.topology
-        ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), tensor_cost.tolist()
+        ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), self._packed(tensor_cost)
         rows = [(u, pins[ptr[t] : ptr[t + 1]], costs[t]) for t, u in enumerate(top.producer.tolist())]
         # In an order that depends on nothing but nodes: whoever checks a proof makes the same nets.
         for u, consumers, cost in sorted(rows):
@@ -268,7 +287,7 @@ class _Nets:
             if len(pair.pins) != 2:
                 continue
             for other in nets:
-                shared = min(pair.cost, other.cost)
+                shared = self._least(pair.cost, other.cost)
                 if other is pair or not shared or len(other.pins) > LARGEST_NET + 1:
                     continue
                 union = (pair.pins | other.pins) - {f}
@@ -291,6 +310,24 @@ class _Nets:
     def rows(self) -> list[tuple[list[int], int, bool]]:
         """Return pins, cost and whether the first pin is the head, in a fixed order."""
         return sorted((sorted(net.pins), net.cost, net.head >= 0) for net in self._table.values())
+
+    def unpacked(self, costs: Sequence[int]) -> IntArray:
+        """Return the costs of nets, ``[kinds, nets]``."""
+        rows = [[cost >> lane & _LANE_MASK for cost in costs] for lane in range(0, LANE * self._kinds, LANE)]
+        return np.array(rows, np.int64).reshape(self._kinds, len(costs))
+
+    def _packed(self, costs: IntArray) -> list[int]:
+        packed: list[int] = costs[0].tolist()
+        for i, row in enumerate(costs[1:], start=1):
+            packed = [cost | more << LANE * i for cost, more in zip(packed, row.tolist(), strict=True)]
+        return packed
+
+    def _least_of_each(self, one: int, other: int) -> int:
+        """Return the lesser cost on each kind of device."""
+        least = 0
+        for lane in range(0, LANE * self._kinds, LANE):
+            least |= min(one >> lane & _LANE_MASK, other >> lane & _LANE_MASK) << lane
+        return least
 
     def _add(self, pins: set[int], head: int, cost: int) -> None:
         if cost == 0 or len(pins) < 2:

@@ -21,6 +21,37 @@ IDEALS_A_CALL = 20_000
 """Ideals whose facts are gathered before the clock is looked at: some hundredths of a second."""
 
 
+def before_and_after(core: FluidCore) -> tuple[Fluid, Fluid]:
+    """Return the fluid nodes of a core with what they come before, and with what they come after."""
+    before, after = core.before, core.after
+    return Fluid(before, *rows_of_sets(before, core.order.n)), Fluid(after, *rows_of_sets(after, core.order.n))
+
+
+def most_and_least(
+    core: FluidCore, lattice: IdealLattice, fluid: tuple[Fluid, Fluid], weights: IntArray, look: Callable[[], None]
+) -> tuple[IntArray, IntArray]:
+    """Return Mx and Mn, ``[kinds, ideals]``, of weights ``[kinds, fluid]``; `look` is called from time to time."""
+    count = len(lattice)
+    most, least = np.full((len(weights), count), -1, np.int64), np.zeros((len(weights), count), np.int64)
+    most[:, 0] = weights[:, ~core.after.any(axis=1)].sum(axis=1)
+    for first in range(0, count, IDEALS_A_CALL):
+        rows.fill_fluid(lattice.arrays, fluid, weights, most, least, first, min(first + IDEALS_A_CALL, count))
+        look()
+    return most, least
+
+
+def net_cuts(core: FluidCore, lattice: IdealLattice, cost: IntArray, look: Callable[[], None]) -> IntArray:
+    """Return what the nets cost that cross each ideal, ``[ideals]`` ticks, given what each costs."""
+    pin_nets = np.repeat(np.arange(len(cost), dtype=np.int64), np.diff(core.net_ptr))
+    nets = Nets(cost, core.net_ptr, core.net_pins, *incidence(core.net_pins, pin_nets, core.order.n))
+    cuts = np.full(len(lattice), -1, np.int64)
+    cuts[0] = 0
+    for first in range(0, len(lattice), IDEALS_A_CALL):
+        rows.fill_cuts(lattice.arrays, nets, cuts, first, min(first + IDEALS_A_CALL, len(lattice)))
+        look()
+    return cuts
+
+
 class FactTables:
     """What is known of the ideals of a core, as each variant counts it.
 
@@ -66,10 +97,7 @@ class FactTables:
         self.variants = (*(Variant(counted=Counted(i)) for i in range(len(self._counted))), *further)
         self.tolls: list[tuple[int, int, int]] = []
         self._unit_tolls: dict[Variant, UnitTolls] = {}
-        self._before_and_after = (
-            Fluid(core.before, *rows_of_sets(core.before, core.order.n)),
-            Fluid(core.after, *rows_of_sets(core.after, core.order.n)),
-        )
+        self._before_and_after = before_and_after(core)
         self._look()
         self._plain = self._gather()
         # Mx and Mn of whole-node variants, and the one table that the latest of them is read from.
@@ -145,26 +173,7 @@ class FactTables:
 
     def _fluid(self, weights: IntArray) -> tuple[IntArray, IntArray]:
         """Return Mx and Mn, ``[kinds, ideals]``, of weights ``[kinds, fluid]``."""
-        count = len(self._lattice)
-        most, least = np.full((len(weights), count), -1, np.int64), np.zeros((len(weights), count), np.int64)
-        most[:, 0] = weights[:, ~self._core.after.any(axis=1)].sum(axis=1)
-        for first in range(0, count, IDEALS_A_CALL):
-            last = min(first + IDEALS_A_CALL, count)
-            rows.fill_fluid(self._lattice.arrays, self._before_and_after, weights, most, least, first, last)
-            self._look()
-        return most, least
-
-    def _cuts(self) -> IntArray:
-        """Return what the nets cost that cross each ideal, ``[ideals]`` ticks."""
-        core, lattice = self._core, self._lattice
-        pin_nets = np.repeat(np.arange(len(core.net_cost), dtype=np.int64), np.diff(core.net_ptr))
-        nets = Nets(core.net_cost, core.net_ptr, core.net_pins, *incidence(core.net_pins, pin_nets, core.order.n))
-        cuts = np.full(len(lattice), -1, np.int64)
-        cuts[0] = 0
-        for first in range(0, len(lattice), IDEALS_A_CALL):
-            rows.fill_cuts(lattice.arrays, nets, cuts, first, min(first + IDEALS_A_CALL, len(lattice)))
-            self._look()
-        return cuts
+        return most_and_least(self._core, self._lattice, self._before_and_after, weights, self._look)
 
     def _look(self) -> None:
         if self._should_stop():
@@ -186,7 +195,7 @@ class FactTables:
             kinds += [weight * (mask & core.fed) for weight, (mask, _, _) in zip(weights, tolled, strict=True)]
         most, least = self._fluid(np.stack(kinds))
         facts = np.zeros((rows.PLAIN_FACTS if plain else rows.FACTS, len(lattice)), np.int64)
-        facts[rows.CUT] = self._cuts()
+        facts[rows.CUT] = net_cuts(core, lattice, core.net_cost, self._look)
         facts[rows.WORK] = lattice.work
         facts[rows.PARAMETERS] = lattice.parameter_cost
         facts[rows.MOST_WORK] = most[0]

@@ -26,14 +26,15 @@ from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.tuning import HierarchyTuning
-from framework.structure.fluid.variants import Variant, toll_variants, whole_node_variants
+from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, needs_prices, stage_devices
+from framework.structure.fluid.variants import Variant, device_variants, toll_variants, whole_node_variants
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray, Closure, closure
 from framework.structure.poset.topological_orders import order_of_partition
 from framework.structure.primal.annealing import polish
-from framework.structure.primal.slicing import Slicer
 from framework.structure.reduction.contraction import lift
 from framework.structure.reduction.dominance import reduce_relaxing
+from framework.structure.unequal.slicing import slicer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class ReadyCore:
     """
 
     core: FluidCore
-    search: FluidSearch
+    search: FluidSearch | UnequalFluidSearch
     backwards: bool
     instance: Instance
     relaxed: bool
@@ -152,7 +153,7 @@ class ReadyCore:
         if self.relaxed:
             placed = lift(placed, self.instance)
         placed = polish(problem, placed, seed, should_stop)
-        slicer = Slicer(problem.instance, order_of_partition(problem.instance, placed))
+        slicer = slicer_of(problem.instance, order_of_partition(problem.instance, placed))
         sliced = slicer.solve(problem.useful_stages, upper=bottleneck(problem, placed))
         return placed if sliced is None else sliced.partition
 
@@ -291,10 +292,17 @@ class CoreHierarchy:
         read = core
         if backwards:
             read, lattice = read_backwards(core, lattice, should_stop)
-        further = whole_node_variants(core, self._stages, self._threshold)
-        if not backwards:
-            further = (*toll_variants(core), *further)
-        search = FluidSearch(read, lattice, self._crowded, further, should_stop=should_stop)
+        search: FluidSearch | UnequalFluidSearch
+        if needs_prices(self._instance):
+            device = stage_devices(self._instance, self._stages)
+            variants = device_variants(core, self._threshold)
+            device = device[::-1] if backwards else device
+            search = UnequalFluidSearch(read, lattice, device, variants, should_stop=should_stop)
+        else:
+            further = whole_node_variants(core, self._stages, self._threshold)
+            if not backwards:
+                further = (*toll_variants(core), *further)
+            search = FluidSearch(read, lattice, self._crowded, further, should_stop=should_stop)
         return ReadyCore(
             core=core,
             search=search,
@@ -340,7 +348,8 @@ class CoreHierarchy:
     def _closure(self, should_stop: Callable[[], bool]) -> Closure:
         if self._reach is None:
             self._reach = closure(self._instance, should_stop=should_stop)
-            self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)
+            if not needs_prices(self._instance):
+                self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)
         return self._reach
 
     def _others(self) -> list[Way]:

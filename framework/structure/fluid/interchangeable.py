@@ -1,8 +1,9 @@
 """Symmetry breaking in a core: equal nodes without tensors take their places in one fixed order.
 
-Let C be m nodes of equal work and equal parameters whose tensors are left out, and s_1 <= ... <= s_m the stages they
-have in a partition, sorted. What stages weigh depends on these numbers alone, so c_(1), ..., c_(m) may stand for the
-nodes of C, with c_(j) in stage s_j. Such a *chain* has m + 1 ideals where C may have 2^m. Its stages obey these rules:
+Let C be m nodes of equal work and equal parameters, on each device, whose tensors are left out, and s_1 <= ... <= s_m
+the stages they have in a partition, sorted. What stages weigh depends on these numbers alone, so c_(1), ..., c_(m) may
+stand for the nodes of C, with c_(j) in stage s_j. Such a *chain* has m + 1 ideals where C may have 2^m. Its stages obey
+these rules:
 
 * A node a is in no later stage than c_(j) if fewer than j nodes of C do not come after a: nodes in earlier stages
   than a do not come after it.
@@ -84,16 +85,19 @@ def find_chains(
     heavy = np.flatnonzero(candidates & (weight >= least_weight))
     if not len(heavy):
         return []
-    pairs = np.stack((instance.work[heavy], instance.parameter_cost[heavy]), axis=1)
+    priced = instance.on_each_device()
+    pairs = np.stack([costs[heavy] for one in priced for costs in (one.work, one.parameter_cost)], axis=1)
     kinds, kind, members = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(-kinds.sum(axis=1), kind="stable")
+    heaviest = np.zeros(len(kinds), np.int64)
+    heaviest[kind.ravel()] = weight[heavy]
+    order = np.argsort(-heaviest, kind="stable")
     chains = []
     for choice in [i for i in order.tolist() if members[i] >= LEAST_MEMBERS][:most]:
         nodes = heavy[kind.ravel() == choice]
         chains.append(
             Chain(
                 nodes=nodes,
-                weight=int(kinds[choice].sum()),
+                weight=int(heaviest[choice]),
                 before=_count(reach.descendants, nodes, instance.n, should_stop),
                 after=_count(reach.ancestors, nodes, instance.n, should_stop),
             )

@@ -27,6 +27,7 @@ from framework.structure.fluid.ideal_table import (
     limit_of,
     most_fluid,
 )
+from framework.structure.ideals.held import Shared, hold, release
 from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import inlined_kernel, kernel
 
@@ -81,6 +82,19 @@ class Path(NamedTuple):
     added: IntArray
     inbound: IntArray
     done: IntArray
+
+
+class Held(NamedTuple):
+    """Shared parameters of core nodes, and memory of a walk for what its stage holds.
+
+    Of `shared`, `cost` is what a stage pays for one beyond the capacity, and `sizes` what one weighs. Memory: users in
+    the stage of each, and per node of the path the sums of both.
+    """
+
+    shared: Shared
+    users: IntArray
+    cost_at: IntArray
+    weight_at: IntArray
 
 
 class Graph(NamedTuple):
@@ -206,13 +220,26 @@ def carry(limits: Limits, table: Table, level: Level, new: Level) -> int:
 
 @kernel
 def walk(
-    limits: Limits, graph: Graph, table: Table, level: Level, new: Level, order: IntArray, counters: IntArray
+    limits: Limits,
+    graph: Graph,
+    table: Table,
+    level: Level,
+    new: Level,
+    order: IntArray,
+    counters: IntArray,
+    held: Held | None,
 ) -> bool:
-    """Extend the states of a level in the given order; return whether all are done. `counters` as named above."""
+    """Extend the states of a level in the given order; return whether all are done. `counters` as named above.
+
+    Without shared parameters, for which `held` is None, the compiled code has nothing of them.
+    """
     edge_ptr = graph.lattice.edge_ptr
     for t in range(len(graph.path.asked)):
         graph.path.asked[t] = -1
         graph.path.inside[t] = 0
+    if held is not None:
+        for q in range(len(held.users)):
+            held.users[q] = 0
     steps = 0
     while counters[TAKEN] < len(order):
         if steps > STEPS_A_CALL:
@@ -223,7 +250,7 @@ def walk(
             counters[SINCE_FILLED] = 0
         s = order[counters[TAKEN]]
         counters[TAKEN] += 1
-        taken = _extend(limits, graph, table, level, new, s, counters)
+        taken = _extend(limits, graph, table, level, new, s, counters, held)
         steps += taken
         counters[SINCE_FILLED] += taken
     counters[STEPS] += steps
@@ -231,7 +258,9 @@ def walk(
 
 
 @inlined_kernel
-def _extend(limits: Limits, graph: Graph, table: Table, level: Level, new: Level, s: int, counters: IntArray) -> int:
+def _extend(
+    limits: Limits, graph: Graph, table: Table, level: Level, new: Level, s: int, counters: IntArray, held: Held | None
+) -> int:
     """Walk all stages that state `s` can be extended by; return how many extensions that took."""
     lattice, nets, path = graph.lattice, graph.nets, graph.path
     facts, least = table.facts, table.least
@@ -248,15 +277,20 @@ def _extend(limits: Limits, graph: Graph, table: Table, level: Level, new: Level
         core_room,
         core_room + facts[PARAMETERS, start] + limits.capacity,
     )
-    if start > last_useful or not _fits(least, start, 0, rooms, overflows) or -least[3, start] <= hurdle:
+    if start > last_useful or not _fits(least, start, 0, 0, 0, rooms, overflows) or -least[3, start] <= hurdle:
         return 0
     steps = 0
     depth = 0
+    held_cost = held_weight = 0
+    if held is not None:
+        held.cost_at[0] = held.weight_at[0] = 0
     at[0], edge[0], added[0], inbound[0], done[0] = start, edge_ptr[start], -1, 0, 0
     while depth >= 0:
         if edge[depth] == edge_ptr[at[depth] + 1]:
             if added[depth] >= 0:
                 _take_back(nets, path, added[depth])
+                if held is not None:
+                    release(held.shared, held.users, added[depth])
             depth -= 1
             continue
         e = edge[depth]
@@ -268,18 +302,32 @@ def _extend(limits: Limits, graph: Graph, table: Table, level: Level, new: Level
         steps += 1
         if there > last_useful:
             continue
-        if not _fits(least, there, inbound[depth] + done[depth], rooms, overflows) or -least[3, there] <= hurdle:
+        if held is not None:
+            held_cost, held_weight = held.cost_at[depth], held.weight_at[depth]
+        cuts = inbound[depth] + done[depth]
+        if (
+            not _fits(least, there, cuts, cuts + held_weight, cuts + held_cost, rooms, overflows)
+            or -least[3, there] <= hurdle
+        ):
             continue
+        if held is not None:
+            more_cost, more_weight = hold(held.shared, held.users, v)
+            held_cost += more_cost
+            held_weight += more_weight
         own = facts[WORK, there] - facts[WORK, start]
-        over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] - limits.capacity)
+        over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] + held_cost - limits.capacity)
         more_inbound, more_done = _add(graph, start, s, v)
         new_inbound, new_done = inbound[depth] + more_inbound, done[depth] + more_done
         cuts = new_inbound + new_done
-        if own + new_inbound + over > threshold or not _fits(least, there, cuts, rooms, overflows):
+        if own + new_inbound + over > threshold or not _fits(
+            least, there, cuts, cuts + held_weight, cuts + held_cost, rooms, overflows
+        ):
             _take_back(nets, path, v)
+            if held is not None:
+                release(held.shared, held.users, v)
             continue
         if table.need[there] != NEVER:
-            value = _value(facts, limits, level, s, there, cuts)
+            value = _value(facts, limits, level, s, there, cuts, held_cost, held_weight)
             if value >= table.need[there] and value > table.best[there]:
                 table.best[there] = value
                 if table.slot[there] < 0:
@@ -290,17 +338,30 @@ def _extend(limits: Limits, graph: Graph, table: Table, level: Level, new: Level
         depth += 1
         at[depth], edge[depth], added[depth] = there, edge_ptr[there], v
         inbound[depth], done[depth] = new_inbound, new_done
+        if held is not None:
+            held.cost_at[depth], held.weight_at[depth] = held_cost, held_weight
     return steps
 
 
 @inlined_kernel
-def _fits(least: IntArray, ideal: int, cuts: int, rooms: tuple[int, int, int, int], overflows: bool) -> bool:
-    """Whether a walk that pays `cuts` may find a useful ideal from this one on: see `fill_least`."""
+def _fits(
+    least: IntArray,
+    ideal: int,
+    cuts: int,
+    weighed: int,
+    streamed: int,
+    rooms: tuple[int, int, int, int],
+    overflows: bool,
+) -> bool:
+    """Whether a walk that pays `cuts` may find a useful ideal from this one on: see `fill_least`.
+
+    With what shared parameters weigh, and cost, that is `weighed` and `streamed`.
+    """
     return not (
-        least[0, ideal] + cuts > rooms[0]
-        or least[4, ideal] + cuts > rooms[1]
+        least[0, ideal] + weighed > rooms[0]
+        or least[4, ideal] + weighed > rooms[1]
         or least[1, ideal] + cuts > rooms[2]
-        or (overflows and least[2, ideal] + cuts > rooms[3])
+        or (overflows and least[2, ideal] + streamed > rooms[3])
     )
 
 
@@ -341,13 +402,15 @@ def _take_back(nets: Nets, path: Path, v: int) -> None:
 
 
 @inlined_kernel
-def _value(facts: IntArray, limits: Limits, level: Level, s: int, there: int, cuts: int) -> int:
+def _value(
+    facts: IntArray, limits: Limits, level: Level, s: int, there: int, cuts: int, held_cost: int, held_weight: int
+) -> int:
     """Return the most fluid done with an ideal that state `s` is extended to; -1 if that stage costs too much."""
     threshold, start = limits.threshold, level.ideals[s]
     own = facts[WORK, there] - facts[WORK, start]
-    over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] - limits.capacity)
+    over = max(0, facts[PARAMETERS, there] - facts[PARAMETERS, start] + held_cost - limits.capacity)
     paid = cuts + facts[CUT, there] - facts[CUT, start]
-    weight = facts[WEIGHT, there] - facts[WEIGHT, start] + paid
+    weight = facts[WEIGHT, there] - facts[WEIGHT, start] + paid + held_weight
     if limits.apart:
         weight += over
     limit = limit_of(facts, limits, start, there)

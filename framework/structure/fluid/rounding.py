@@ -8,13 +8,15 @@ the solution of the core, if that stage is allowed. The result is a start for sl
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from framework.model.arrays import IntArray
+from framework.model.instance import MAX_TOTAL
 from framework.model.problem import Partition, Problem
 from framework.model.topology import TopologyArrays
 from framework.structure.fluid.core import FluidCore
-from framework.structure.ideals.lattice import Costs
 from framework.structure.kernel import allocating_kernel, kernel
 
 
@@ -32,31 +34,44 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
     stage, wanted = np.full(instance.n, -1, np.int64), np.full(instance.n, -1, np.int64)
     stage[core.nodes[~core.chained]] = stage_of_core[~core.chained]
     wanted[core.nodes[core.chained]] = stage_of_core[core.chained]
-    costs = Costs(instance.work, instance.parameter_cost, instance.tensor_cost)
-    _place(costs, instance.bounded_capacity, top.arrays, problem.useful_stages, stage, wanted)
+    prices = problem.prices
+    costs = StageCosts(
+        prices.device, prices.work, prices.parameter_cost, prices.tensor_cost, np.minimum(prices.capacity, MAX_TOTAL)
+    )
+    _place(costs, top.arrays, stage, wanted)
     return Partition(stage_of=stage)
 
 
+class StageCosts(NamedTuple):
+    """The kind of device of each stage, what nodes and tensors cost on each kind, a row each, and its capacity."""
+
+    device: IntArray
+    work: IntArray
+    parameters: IntArray
+    tensors: IntArray
+    capacity: IntArray
+
+
 @allocating_kernel
-def _place(costs: Costs, capacity: int, top: TopologyArrays, k: int, stage: IntArray, wanted: IntArray) -> None:
+def _place(costs: StageCosts, top: TopologyArrays, stage: IntArray, wanted: IntArray) -> None:
     """Give a stage to each node that has none yet, -1 in `stage`; the one in `wanted` if it may be there."""
-    work, parameters, cost = costs.work, costs.parameters, costs.tensors
+    work, parameters, cost, device = costs.work, costs.parameters, costs.tensors, costs.device
     producer, consumer_ptr, consumers = top.producer, top.consumer_ptr, top.consumers
     in_ptr, in_tensors, out_ptr, out_tensors = top.in_ptr, top.in_tensors, top.out_ptr, top.out_tensors
     succ_ptr, succs, pred_ptr, preds = top.succ_ptr, top.succs, top.pred_ptr, top.preds
-    n = len(work)
+    n, k = len(stage), len(device)
     latest = np.full(n, k - 1, np.int64)
     load = np.zeros(k, np.int64)
     held = np.zeros(k, np.int64)
     for v in range(n - 1, -1, -1):
         if stage[v] >= 0:
             latest[v] = stage[v]
-            load[stage[v]] += work[v]
-            held[stage[v]] += parameters[v]
+            load[stage[v]] += work[device[stage[v]], v]
+            held[stage[v]] += parameters[device[stage[v]], v]
         else:
             for e in range(succ_ptr[v], succ_ptr[v + 1]):
                 latest[v] = min(latest[v], latest[succs[e]])
-    for t in range(len(cost)):
+    for t in range(len(producer)):
         home = stage[producer[t]]
         if home < 0:
             continue
@@ -68,9 +83,9 @@ def _place(costs: Costs, capacity: int, top: TopologyArrays, k: int, stage: IntA
                 continue
             leaves = True
             if not _reads(t, there, consumer_ptr[t], x, consumers, stage):
-                load[there] += cost[t]
+                load[there] += cost[device[there], t]
         if leaves:
-            load[home] += cost[t]
+            load[home] += cost[device[home], t]
     for v in range(n):
         if stage[v] >= 0:
             continue
@@ -83,23 +98,24 @@ def _place(costs: Costs, capacity: int, top: TopologyArrays, k: int, stage: IntA
         if earliest <= wanted[v] <= last:
             earliest = last = wanted[v]
         for s in range(earliest, last + 1):
-            added = work[v]
+            kind = device[s]
+            added = work[kind, v]
             for i in range(in_ptr[v], in_ptr[v + 1]):
                 t = in_tensors[i]
                 if stage[producer[t]] != s and not _reads(t, s, consumer_ptr[t], consumer_ptr[t + 1], consumers, stage):
-                    added += cost[t]
+                    added += cost[kind, t]
             for i in range(out_ptr[v], out_ptr[v + 1]):
                 t = out_tensors[i]
                 for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
                     if stage[consumers[x]] > s:
-                        added += cost[t]
+                        added += cost[kind, t]
                         break
-            total = load[s] + added + max(0, held[s] + parameters[v] - capacity)
+            total = load[s] + added + max(0, held[s] + parameters[kind, v] - costs.capacity[kind])
             if best < 0 or total < least:
                 best, least, best_added = s, total, added
         stage[v] = best
         load[best] += best_added
-        held[best] += parameters[v]
+        held[best] += parameters[device[best], v]
 
 
 @kernel

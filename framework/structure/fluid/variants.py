@@ -15,6 +15,10 @@ the rounding. With lambda the weight of many equal nodes, a stage with room for 
 *Tolls per unit.* Further variants charge each unit of fluid nodes its own separation cost
 (`framework.structure.fluid.tolls_per_unit`).
 
+*Unequal stages.* Nodes weigh what some weights of the devices make of them, and the capacity counts where these say so
+(`framework.structure.fluid.unequal_chain_dp`). Let the nodes of a class weigh g_d each on device d: with a grain lambda
+and weights z_d = ceil(lambda / g_d) each of them counts as lambda, and a stage on d with room for 3.14 of them holds 3.
+
 Which variants are used is a heuristic: each gives a valid bound. Source: this project; rounding by a unit is a dual
 feasible function (Fekete and Schepers 2001), here within a dynamic program.
 """
@@ -28,6 +32,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.structure.fluid.core import FluidCore
+from framework.structure.primal.unrelated_machines import DeviceWeights, balanced_weights, most_weight
 
 CLASSES = 3
 """Classes of equal fluid nodes whose weight is a grain: those that weigh most together."""
@@ -60,11 +65,14 @@ class Variant:
         in variants in which fluid is divisible.
     by_unit
         Whether each unit has its own toll, rather than all the least one.
+    devices
+        What work and parameters weigh on each kind of device, where stages are unequal.
     """
 
     counted: Counted = Counted.WORK
     grain: int = 1
     by_unit: bool = False
+    devices: DeviceWeights | None = None
 
     @property
     def basic(self) -> bool:
@@ -101,6 +109,52 @@ def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[V
             Variant(counted=Counted.ALL_PARAMETERS, grain=grain) for grain in _grains(work + parameters, stages, limit)
         ]
     return tuple(variants)
+
+
+def device_variants(core: FluidCore, threshold: int) -> tuple[Variant, ...]:
+    """Return the variants of a core in which devices have weights: with divisible fluid, and whole-node ones.
+
+    Parameters
+    ----------
+    threshold
+        About what a stage costs, in ticks.
+    """
+    priced, most = core.instance.on_each_device(), most_weight(core.instance)
+    variants = [Variant(devices=weights) for weights in balanced_weights(core.instance)]
+    overflows = [row.can_overflow for row in priced]
+    for counts in ([False] * len(priced), overflows)[: 1 + any(overflows)]:
+        weight = np.stack(
+            [(row.work + count * row.parameter_cost)[core.fluid] for row, count in zip(priced, counts, strict=True)]
+        )
+        limit = [threshold + count * row.bounded_capacity for row, count in zip(priced, counts, strict=True)]
+        for size in _device_grains(weight, np.array(limit, np.int64)):
+            grain = int(size.min()) * most
+            speed = [-(-grain // each) for each in size.tolist()]
+            streams = [z * count for z, count in zip(speed, counts, strict=True)]
+            variants.append(Variant(devices=DeviceWeights(work=tuple(speed), streams=tuple(streams)), grain=grain))
+    return tuple(variants)
+
+
+def _device_grains(weight: IntArray, limit: IntArray) -> list[IntArray]:
+    """Return the weights, ``[kinds]``, of classes of fluid nodes worth counting whole.
+
+    Parameters
+    ----------
+    weight
+        ``[kinds, fluid]`` what each fluid node weighs on each kind of device.
+    limit
+        ``[kinds]`` about what a stage on each may weigh.
+    """
+    classes, members = np.unique(weight, axis=1, return_counts=True)
+    heavy = (classes >= np.maximum(2, LEAST_GRAIN * limit[:, None])).all(0) & (members >= LEAST_MEMBERS)
+    order = np.argsort(-(classes.min(0) * members), kind="stable")
+    grains: list[IntArray] = []
+    for size in classes[:, order[heavy[order]][:CLASSES]].T:
+        near = classes[:, ((classes >= (1 - NEAR) * size[:, None]) & (classes <= size[:, None])).all(0)]
+        for grain in (size, near.min(1)):
+            if not any(np.array_equal(grain, other) for other in grains):
+                grains.append(grain)
+    return grains
 
 
 def _grains(weight: IntArray, stages: int, limit: int) -> list[int]:

@@ -7,12 +7,15 @@ outside: stages before and after I hold at least that much together.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, row_pointers
+from framework.model.graph import BoolArray
 from framework.model.instance import Instance
+from framework.model.shared import SharedParameters, rename_users
 from framework.structure.bit_sets import holds
 from framework.structure.ideals.lattice import IdealLattice, Lattice
 from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
@@ -41,6 +44,44 @@ def shared_of(instance: Instance) -> Shared:
     shared, limit = instance.shared, instance.stage_limit
     sizes = np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes
     return Shared(*shared.of_nodes(instance.n), shared.ptr, shared.users, instance.shared_cost, sizes)
+
+
+def held_by(instance: Instance, placed: BoolArray, others: BoolArray) -> Instance:
+    """Return the relaxation in which only some nodes hold shared parameters, once for each stage with such a node.
+
+    A parameter that none of these uses is charged to one other user (see `Instance.charged`), if there is one. No stage
+    holds more than in truth: it is charged with a parameter only if it holds a user of it, and once.
+
+    Parameters
+    ----------
+    placed
+        ``[n]`` the nodes that hold.
+    others
+        ``[n]`` the nodes that parameters may be charged to.
+    """
+    shared, unequal, nodes = instance.shared, instance.unequal, np.arange(instance.n, dtype=np.int64)
+    if not len(shared):
+        return instance
+    payer = shared.payers(np.where(others, instance.work + instance.parameter_cost, -1))
+    holds = np.bincount(shared.pins[placed[shared.users]], minlength=len(shared)) > 0
+    charged = (shared.users == payer[shared.pins]) & others[shared.users]
+    kept = np.where(holds[shared.pins], placed[shared.users], charged)
+    rows = SharedParameters(ptr=row_pointers(shared.pins[kept], len(shared)), users=shared.users[kept])
+    renamed = rename_users(rows, nodes, instance.n, instance.shared_cost)
+    if unequal is not None:
+        on_each = rename_users(rows, nodes, instance.n, *unequal.shared_cost)
+        unequal = replace(
+            unequal,
+            parameter_cost=unequal.parameter_cost + np.stack(on_each.private),
+            shared_cost=np.stack(on_each.sizes),
+        )
+    return replace(
+        instance,
+        shared=renamed.shared,
+        shared_cost=renamed.sizes[0],
+        parameter_cost=instance.parameter_cost + renamed.private[0],
+        unequal=unequal,
+    )
 
 
 def unions(lattice: IdealLattice, shared: Shared, own: IntArray, sizes: IntArray) -> Unions:

@@ -22,11 +22,15 @@ from typing import Any
 import numpy as np
 
 from framework.model.instance import UNLIMITED, Instance
+from framework.model.unequal import UnequalStages
 
 _SCALE = 1 << 14
 """The largest weight. Weights times all costs stay in 64 bits."""
 
-_ROUNDS = 60
+_FINEST, _ABOVE_SUMS = 1 << 20, 1 << 59
+"""The largest weight of those that only this project's own sums use, and what no weighted cost of a stage exceeds."""
+
+_ROUNDS, _UPDATES = 60, 200
 _ENOUGH = 1e-7
 
 
@@ -73,6 +77,54 @@ def quick_weights(instance: Instance) -> DeviceWeights:
     speed = 1.0 / np.maximum(1, unequal.work.sum(1))
     candidates = [_rounded(speed / speed.max(), streams) for streams in _streams(instance)]
     return max(candidates, key=lambda weights: bound_by_weights(instance, weights))
+
+
+def most_weight(instance: Instance) -> int:
+    """Return the largest weight of a device with which sums of a few weighted costs of stages stay in 64 bits.
+
+    That is 1 where there is one kind of device, as no more is of use there.
+    """
+    unequal = instance.unequal
+    if unequal is None or unequal.kinds == 1:
+        return 1
+    parameters = unequal.parameter_cost.sum(1) + unequal.shared_cost.sum(1)
+    total = int((unequal.work.sum(1) + unequal.tensor_cost.sum(1) + parameters).max())
+    return min(_FINEST, _ABOVE_SUMS // max(1, total))
+
+
+def balanced_weights(instance: Instance) -> tuple[DeviceWeights, ...]:
+    """Return weights that share all work out, without and with streaming: by multiplicative updates, in numpy alone.
+
+    A device on which the nodes that are cheapest there take long gets a larger weight. Weights are rounded up: a node
+    that is cheapest on a fast device counts no less because of a slow one. They are at most `most_weight`.
+    """
+    unequal, most = instance.unequal, most_weight(instance)
+    found: list[DeviceWeights] = []
+    for streams in _streams(instance):
+        if found and not streams.any():
+            continue
+        work = np.ones(len(streams), np.int64) if unequal is None else _balanced(unequal, streams, most)
+        found.append(
+            DeviceWeights(work=tuple(work.tolist()), streams=tuple((work * streams.astype(np.int64)).tolist()))
+        )
+    return tuple(found)
+
+
+def _balanced(unequal: UnequalStages, streams: Any, most: int) -> Any:
+    """Return the best weights of work met, ``[kinds]``, where parameters count as work on the devices given."""
+    counts = np.bincount(unequal.device, minlength=unequal.kinds).astype(float)
+    load = unequal.work + streams[:, None] * unequal.parameter_cost
+    free = counts * np.where(streams > 0, unequal.capacity, 0)
+    weight = best = 1.0 / np.maximum(1, load.sum(1))
+    value = -np.inf
+    for step in np.geomspace(0.5, 0.005, _UPDATES):
+        weight = weight / (weight @ counts)
+        cheapest = (weight[:, None] * load).argmin(0)
+        taken = np.array([load[kind, cheapest == kind].sum() for kind in range(unequal.kinds)]) - free
+        if weight @ taken > value:
+            value, best = weight @ taken, weight
+        weight = weight * np.exp(step * np.clip(taken / counts / max(1.0, abs(weight @ taken)) - 1, -1, 1))
+    return np.ceil(best / best.max() * most).astype(np.int64)
 
 
 def best_weights(instance: Instance, should_stop: Callable[[], bool] = lambda: False) -> DeviceWeights:

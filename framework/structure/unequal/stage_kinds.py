@@ -125,7 +125,7 @@ def completion_tests(instance: Instance) -> CompletionTests:
     assert unequal is not None
     device: list[int] = unequal.device.tolist()
     overflows = np.array([row.can_overflow for row in instance.on_each_device()])
-    sets = _sets_left(device)
+    sets = sets_left(device)
     weights: list[tuple[IntArray, IntArray]] = []
     rows_of_set = []
     for left in sets:
@@ -151,7 +151,7 @@ def completion_tests(instance: Instance) -> CompletionTests:
     )
 
 
-def _sets_left(device: Sequence[int]) -> list[list[int]]:
+def sets_left(device: Sequence[int]) -> list[list[int]]:
     """Return the sets of devices of the last stages, the largest first; not all where there are many."""
     sets = [sorted(set(device[done:])) for done in range(len(device))]
     distinct = [left for i, left in enumerate(sets) if i == 0 or left != sets[i - 1]]

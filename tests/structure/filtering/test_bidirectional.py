@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -10,14 +10,15 @@ import pytest
 from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
-from framework.model.problem import Problem
+from framework.model.problem import Partition, Problem, bottleneck
 from framework.structure.filtering import rounds as fixing
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways
 from framework.structure.filtering.rounds import FixedProblems
 from framework.structure.filtering.tuning import FilterTuning
 from framework.structure.fluid.core import FluidCore, build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
-from framework.structure.fluid.variants import Counted, Variant
+from framework.structure.fluid.unequal_chain_dp import stage_devices
+from framework.structure.fluid.variants import Counted, Variant, device_variants
 from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
 from framework.structure.poset.closure import closure, unpack_sets
 from framework.testing.brute_force import brute_force_optimum, stage_cost
@@ -26,6 +27,8 @@ from framework.testing.instances import (
     random_cross_attention,
     random_instance,
     random_layered_instance,
+    random_shared_problem,
+    random_unequal_problem,
 )
 
 SEEDS = 80
@@ -122,6 +125,37 @@ def test_every_partition_within_the_threshold_survives(seed: int) -> None:
         left = impose(instance, closure(instance), core, lattice, alive, _never)
         for ideal in [] if left is None else [i for ideals in truth for i in ideals]:
             _assert_ideal(left, _flags(ideal, np.arange(instance.n)))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_on_different_devices_every_partition_within_the_threshold_survives(seed: int) -> None:
+    problem = (random_shared_problem(seed) if seed % 3 == 0 else random_unequal_problem(seed)).without_limit()
+    instance, rng, k = problem.instance, np.random.default_rng(seed), problem.stages
+    threshold = int(brute_force_optimum(problem) * rng.choice([1.0, 1.0, 1.1, 1.5]))
+    top = instance.topology
+    partitions = []
+    for stage_of in product(range(k), repeat=instance.n):
+        stage = np.array(stage_of)
+        if (np.repeat(stage[top.producer], np.diff(top.consumer_ptr)) <= stage[top.consumers]).all():
+            partition = Partition(stage_of=stage)
+            partitions += [partition] if bottleneck(problem, partition) <= threshold else []
+    assert partitions
+    tuning = FilterTuning(first_trial=int(rng.choice([1, 10, 10_000])))
+    fluid = _core(instance, rng)[0].fluid
+    core = build_core(instance, np.isin(np.arange(instance.n), fluid), tolled=False)
+    lattice = enumerate_ideals(core.order, max_ideals=1 << 14)
+    device = stage_devices(instance, k)
+    sides = read_both_ways(core, lattice, None, _never, device_variants(core, threshold), device)
+    found = find_survivors(sides, k, threshold, (), _never, tuning=tuning)
+    assert found is not None
+    number = {row.tobytes(): i for i, row in enumerate(unpack_sets(lattice.bits, core.order.n))}
+    for b, alive in enumerate(found.ideals, start=1):
+        assert {number[(one.stage_of[core.nodes] < b).tobytes()] for one in partitions} <= set(alive.tolist())
+    for tried in (threshold, threshold - 1):
+        fixed = FixedProblems(problem, _small_cores(int(rng.integers(2, 9))))
+        assert not fixed.fix(tried) or tried < brute_force_optimum(problem)
+        left = fixed.at(tried)
+        assert left is None or min(tried, brute_force_optimum(left)) == min(tried, brute_force_optimum(problem))
 
 
 def _flags(ideal: int, nodes: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

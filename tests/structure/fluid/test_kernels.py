@@ -123,7 +123,8 @@ def test_levels_hold_all_ideals_of_partitions_and_only_what_stages_reach(seed: i
             counters[kernels.FOUND] = kernels.carry(limits, table, level, new)
             counters[kernels.FIRST] = int(level.ideals.min())
             counters[kernels.LAST] = kernels.fill_least(chains.lattice.arrays, table, counters[kernels.FIRST], size - 1)
-            assert kernels.walk(limits, chains.graph, table, level, new, np.arange(len(level.ideals)), counters)
+            order = np.arange(len(level.ideals))
+            assert kernels.walk(limits, chains.graph, table, level, new, order, counters, None)
             found = {i for i in range(size) if best[i] >= need[i]}
             assert found >= {i for i in range(size) if ahead[i] <= b and behind[i] <= k - b}
             assert all(ahead[i] <= b for i in found)
