@@ -156,10 +156,15 @@ class CoreFluid:
         return core_program(plain_problem(problem.instance, problem.stages), **data)[0]
 
     def examples(self) -> tuple[Problem, ...]:
-        """A node that feeds a dozen, each of which feeds one of a chain: too many ideals without fluid and tolls."""
+        """A node that feeds a dozen, each of which feeds one of a chain: too many ideals without fluid and tolls.
+
+        The same with a shared parameter, which walks have to count.
+        """
         fed, readers = range(1, 13), range(13, 25)
         tensors = [(0, 2, list(fed)), *((v, 3, [v + 12]) for v in fed), *((v, 1, [v + 1]) for v in readers[:-1])]
-        return (Problem(instance=instance_from_lists([6] + [4] * 12 + [3] * 12, tensors), stages=3),)
+        work = [6] + [4] * 12 + [3] * 12
+        shared = instance_from_lists(work, tensors, parameter_cost=[2] * 25, capacity=9, shared=[(5, [0, 13, 24])])
+        return tuple(Problem(instance=one, stages=3) for one in (instance_from_lists(work, tensors), shared))
 
     def _hierarchy(self, problem: Problem, context: Context, threshold: int) -> CoreHierarchy:
         from framework.structure.fluid.hierarchy import CoreHierarchy

@@ -36,14 +36,18 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
     wanted[core.nodes[core.chained]] = stage_of_core[core.chained]
     prices = problem.prices
     costs = StageCosts(
-        prices.device, prices.work, prices.parameter_cost, prices.tensor_cost, np.minimum(prices.capacity, MAX_TOTAL)
+        prices.device,
+        prices.work.reshape(-1),
+        prices.parameter_cost.reshape(-1),
+        prices.tensor_cost.reshape(-1),
+        np.minimum(prices.capacity, MAX_TOTAL),
     )
     _place(costs, top.arrays, stage, wanted)
     return Partition(stage_of=stage)
 
 
 class StageCosts(NamedTuple):
-    """The kind of device of each stage, what nodes and tensors cost on each kind, a row each, and its capacity."""
+    """The kind of device of each stage, what nodes and tensors cost on one kind after the other, and capacities."""
 
     device: IntArray
     work: IntArray
@@ -59,19 +63,19 @@ def _place(costs: StageCosts, top: TopologyArrays, stage: IntArray, wanted: IntA
     producer, consumer_ptr, consumers = top.producer, top.consumer_ptr, top.consumers
     in_ptr, in_tensors, out_ptr, out_tensors = top.in_ptr, top.in_tensors, top.out_ptr, top.out_tensors
     succ_ptr, succs, pred_ptr, preds = top.succ_ptr, top.succs, top.pred_ptr, top.preds
-    n, k = len(stage), len(device)
+    n, m, k = len(stage), len(producer), len(device)
     latest = np.full(n, k - 1, np.int64)
     load = np.zeros(k, np.int64)
     held = np.zeros(k, np.int64)
     for v in range(n - 1, -1, -1):
         if stage[v] >= 0:
             latest[v] = stage[v]
-            load[stage[v]] += work[device[stage[v]], v]
-            held[stage[v]] += parameters[device[stage[v]], v]
+            load[stage[v]] += work[device[stage[v]] * n + v]
+            held[stage[v]] += parameters[device[stage[v]] * n + v]
         else:
             for e in range(succ_ptr[v], succ_ptr[v + 1]):
                 latest[v] = min(latest[v], latest[succs[e]])
-    for t in range(len(producer)):
+    for t in range(m):
         home = stage[producer[t]]
         if home < 0:
             continue
@@ -83,9 +87,9 @@ def _place(costs: StageCosts, top: TopologyArrays, stage: IntArray, wanted: IntA
                 continue
             leaves = True
             if not _reads(t, there, consumer_ptr[t], x, consumers, stage):
-                load[there] += cost[device[there], t]
+                load[there] += cost[device[there] * m + t]
         if leaves:
-            load[home] += cost[device[home], t]
+            load[home] += cost[device[home] * m + t]
     for v in range(n):
         if stage[v] >= 0:
             continue
@@ -98,24 +102,24 @@ def _place(costs: StageCosts, top: TopologyArrays, stage: IntArray, wanted: IntA
         if earliest <= wanted[v] <= last:
             earliest = last = wanted[v]
         for s in range(earliest, last + 1):
-            kind = device[s]
-            added = work[kind, v]
+            nodes_before, tensors_before = device[s] * n, device[s] * m
+            added = work[nodes_before + v]
             for i in range(in_ptr[v], in_ptr[v + 1]):
                 t = in_tensors[i]
                 if stage[producer[t]] != s and not _reads(t, s, consumer_ptr[t], consumer_ptr[t + 1], consumers, stage):
-                    added += cost[kind, t]
+                    added += cost[tensors_before + t]
             for i in range(out_ptr[v], out_ptr[v + 1]):
                 t = out_tensors[i]
                 for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
                     if stage[consumers[x]] > s:
-                        added += cost[kind, t]
+                        added += cost[tensors_before + t]
                         break
-            total = load[s] + added + max(0, held[s] + parameters[kind, v] - costs.capacity[kind])
+            total = load[s] + added + max(0, held[s] + parameters[nodes_before + v] - costs.capacity[device[s]])
             if best < 0 or total < least:
                 best, least, best_added = s, total, added
         stage[v] = best
         load[best] += best_added
-        held[best] += parameters[device[best], v]
+        held[best] += parameters[device[best] * n + v]
 
 
 @kernel
