@@ -346,7 +346,7 @@ def _reduce(kernel: str, instance: Instance) -> Case:
 
         def dominate() -> tuple[list[int], int]:
             found = [dominance._dominated(many, redundant, tolerance) for tolerance in range(0, 100, 2)]
-            return [int(lowered.sum()) for _, lowered in found], 50 * many.n
+            return [int(answer[1].sum()) for answer in found], 50 * many.n
 
         return dominate
     half = many.n // 2
