@@ -21,6 +21,8 @@ DOTTED = re.compile(r"(?<!`)`([\w/-]+(?:\.[\w-]+)+)(?:\(\))?`(?!`)")
 FILE = re.compile(r"\b((?:docs|scripts|studies|tests|framework|formulations|strategies)/[\w/.-]+\w)")
 INVENTED = re.compile(r"\.sqlite$|/(test_)?my_|/NAME\b")
 """Files that are made by running something, or that the reader is to write."""
+OPTIONAL = {"torch", "torchvision", "accelerate", "transformers"}
+"""Packages of others that need not be installed here."""
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -102,7 +104,7 @@ def exists(name: str, beside: Path) -> bool:
         return inside_project(parts)
     if parts[0] in classes():
         return any(parts[1] in attributes_of(found) for found in classes()[parts[0]])
-    return importlib.util.find_spec(parts[0]) is not None
+    return parts[0] in OPTIONAL or importlib.util.find_spec(parts[0]) is not None
 
 
 @cache
