@@ -131,7 +131,7 @@ def main() -> None:
         raise SystemExit("\n".join(fault for page in arguments.pages for fault in faults(ROOT / page)) or 0)
     with tempfile.TemporaryDirectory(prefix="pipebound-transcripts-") as name:
         folder = Path(name)
-        for model in sorted(arguments.models.resolve().glob("*.onnx")) if arguments.models else []:
+        for model in sorted(arguments.models.resolve().glob("*.[op][nt]*")) if arguments.models else []:
             (folder / model.name).symlink_to(model)
         for page in arguments.pages:
             rebuild(ROOT / page, folder)

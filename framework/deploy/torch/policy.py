@@ -1,6 +1,6 @@
 """A solved partition for PyTorch's own pipelines: the `split_policy` of `torch.distributed.pipelining`.
 
-`torch.distributed.pipelining.pipeline` exports the module once more and does not make it functional, so a view that is written in place
+PyTorch's `pipeline` exports the module once more and does not make it functional, so a view that is written in place
 after a cut would be read unmodified by later stages. The policy therefore returns the functional program that was
 solved, with the parameters of the module that `pipeline` was given.
 """
