@@ -65,9 +65,9 @@ def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
 
     torch.export.save(export(Tied(), (tokens(2, 5),)), tmp_path / "model.pt2")
     steps: list[list[str]] = [
-        ["solve", "model.pt2", "-k", "2", "--budget", "5s", "-o", "direct.json", "--json"],
+        ["solve", "model.pt2", "-k", "2", "--budget", "1m", "-o", "direct.json", "--json"],
         ["profile", "model.pt2", "-o", "p.graph.json", "--repetitions", "3", "--json"],
-        ["solve", "p.graph.json", "-k", "2", "--budget", "5s", "-o", "r.json", "--json"],
+        ["solve", "p.graph.json", "-k", "2", "--budget", "1m", "-o", "r.json", "--json"],
         ["split", "model.pt2", "direct.json", "-o", "first", "--json"],
         ["split", "model.pt2", "r.json", "-o", "stages", "--json"],
         ["pipeline", "stages", "--items", "8", "--rounds", "1", "--json"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
 import zipfile
@@ -187,6 +188,8 @@ def require_torch() -> Any:
         import torch.export
     except ImportError:
         raise UserError("torch is not installed", hint="pip install 'pipebound[torch]'") from None
+    # It warns that triton is missing, which is no matter where there is no GPU.
+    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
     return torch
 
 
