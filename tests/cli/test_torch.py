@@ -70,7 +70,7 @@ def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
         ["solve", "p.graph.json", "-k", "2", "--budget", "1m", "-o", "r.json", "--json"],
         ["split", "model.pt2", "direct.json", "-o", "first", "--json"],
         ["split", "model.pt2", "r.json", "-o", "stages", "--json"],
-        ["pipeline", "stages", "--items", "8", "--rounds", "1", "--json"],
+        ["pipeline", "stages", "--items", "8", "--rounds", "1", "--budget", "8m", "--json"],
     ]
     printed = []
     for step in steps:
