@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,24 @@ MODEL = parser.parse_model(
     <float[4, 4] w = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}>
     { h = MatMul (x, w)  s = Shape (h)  r = Reshape (h, s)  y = Relu (r) }"""
 ).SerializeToString()
+
+
+def program() -> bytes:
+    """Return the frame of a file of ``torch.export.save``, whose program no torch reads."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, text in (("archive_format", "pt2"), ("archive_version", "0"), ("models/model.json", "{}")):
+            file.writestr(zipfile.ZipInfo(f"model/{name}"), text)
+    return archive.getvalue()
+
+
 SAMPLES = {
     "native": [json.dumps(physical()).encode(), json.dumps(priced()).encode()],
     "dnn-partitioning": [json.dumps(sample()).encode()],
     "pipedream": [PROFILE.encode()],
     "tensorflow-cost-graph": [GRAPH.encode()],
     "onnx": [MODEL],
+    "torch-export": [program()],
 }
 SPLICES = [b"", b"-", b"9" * 30, b"NaN", b"Infinity", b"null", b'"', b"{", b"}", b"[", b"]", b"\x00", b"\xff", b"\n"]
 

@@ -153,8 +153,8 @@ def load(path: PathLike, data: bytes | None = None) -> Any:
     UserError
         If torch is not installed, or it is no such file, or of another version of torch.
     """
-    torch = require_torch()
     where = os.fspath(path)
+    torch = require_torch(where)
     if not Path(where).is_file():
         raise UserError("there is no such file", where=where)
     content: Any = where if data is None else io.BytesIO(data)
@@ -175,8 +175,8 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
     return read(exported, name=graph_name(path), source=os.path.basename(os.fspath(path)))
 
 
-def require_torch() -> Any:
-    """Import torch and return it.
+def require_torch(where: str = "") -> Any:
+    """Import torch, which reads the file `where`, and return it.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def require_torch() -> Any:
         import torch
         import torch.export
     except ImportError:
-        raise UserError("torch is not installed", hint="pip install 'pipebound[torch]'") from None
+        raise UserError("torch is not installed", where=where, hint="pip install 'pipebound[torch]'") from None
     # It warns that triton is missing, which is no matter where there is no GPU.
     logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
     return torch
