@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,9 @@ def command(
     read = read_graph_of(document["graph"], result_file, graph=graph, format=format, dims=dim, plugin_files=plugins)
     written = convert(result, to, read, layers=tuple(layers or ()))
     if output is None:
-        typer.echo(written.text, nl=False)
+        # A file of the tool holds names as they are; a terminal is spared what they may do to it.
+        lines = written.text.split("\n")
+        typer.echo("\n".join(terminal(line) for line in lines) if sys.stdout.isatty() else written.text, nl=False)
     else:
         write_text(output, written.text)
     for remark in written.remarks:

@@ -45,7 +45,7 @@ def steps_of(problem: Problem, certificate: Certificate | None, ticks: int, sour
 def test_a_certificate_becomes_steps_that_prove_as_much(entry: str) -> None:
     load_plugins()
     written = 0
-    for problem, _, optimum in drawn_problems(9, first=300):
+    for problem, _, optimum in drawn_problems(24, first=300):
         for instance in posed(problem.instance):
             outcome, _ = run_entry(registry.create(entry), problem.on(instance))
             if outcome.dual is None or outcome.dual.certificate is None:
