@@ -116,7 +116,7 @@ def print_profile(profile: Profile | TorchProfile, path: Path) -> None:
     console.print(table)
     for remark in profile.remarks:
         console.print(f"note: {remark}", style="yellow")
-    link = f"{profile.link_bandwidth / 1e9:.2g}GB/s and {quantity(1e6 * profile.link_latency, 3)} us a tensor"
+    link = f"{profile.link_bandwidth / 1e9:.2g}GB/s and {quantity(1e6 * profile.link_latency)} us a tensor"
     console.print(f"Written to {path}, with {link} between stages that {where}. To solve it:")
     command = f"pipebound solve {quote(str(path))} -k 2{options} -o result.json"
     console.print(f"  {command}", soft_wrap=True)

@@ -28,6 +28,9 @@ _PICKLED = "opaque_obj_"
 _MARKS = (b"/archive_format", b"/data/weights/weight_", b"serialized_exported_program")
 """Names in the zip files of programs, near the beginning or in the table at the end: since torch 2.8, and before."""
 
+# When it is imported, torch warns that triton is missing, which is no matter where there is no GPU.
+logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
+
 
 def sniff(data: bytes) -> bool:
     """Whether content looks like a file of `torch.export.save`."""
@@ -188,8 +191,6 @@ def require_torch(where: str = "") -> Any:
         import torch.export
     except ImportError:
         raise UserError("torch is not installed", where=where, hint="pip install 'pipebound[torch]'") from None
-    # It warns that triton is missing, which is no matter where there is no GPU.
-    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
     return torch
 
 
