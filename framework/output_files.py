@@ -27,8 +27,8 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _OPEN_FILES.match(str(path.absolute())) is not None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+def write_text(path: Path, text: str, failure: str = "cannot be written") -> None:
+    """Write a text file, whole or not at all; `failure` says what is wrong where that fails.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def write_text(path: Path, text: str) -> None:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise UserError(f"{failure}: {error.strerror}", where=str(path)) from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from framework.model.exact import ExactStage, Rounding, exact_stage_costs
 from framework.model.graph import ModelGraph
 from framework.model.memory import StageMemory, stage_memory
 from framework.model.pricing import check_rounding
-from framework.output_files import replacing
+from framework.output_files import write_text
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.context.board import Board, Contradiction, TrajectoryPoint
 from framework.portfolio.records import (
@@ -230,12 +230,7 @@ class Result(Shown):
 
     def write(self, path: str | Path) -> None:
         """Write the document so that a reader sees the old file or the whole new one, never a part."""
-        path = Path(path)
-        try:
-            with replacing(path) as temporary:
-                temporary.write_text(self.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write the result: {error.strerror}", where=str(path)) from error
+        write_text(Path(path), self.to_json() + "\n", "cannot write the result")
 
 
 def json_text(document: Mapping[str, Any]) -> str:

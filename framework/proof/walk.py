@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,12 +170,20 @@ def extend(queue: Numbers, ideals: Ideals, nodes: Nodes, rules: Rules, scratch: 
 @cache
 def compiled() -> Callable[..., int] | None:
     """Return `extend` compiled by numba; None where numba is missing."""
+    return compile_last(extend)
+
+
+def compile_last(*functions: Callable[..., Any]) -> Callable[..., int] | None:
+    """Return the last of some functions of one module compiled by numba, with those before it that it calls."""
     try:
         from numba import njit
     except ImportError:
         return None
-    function: Callable[..., int] = njit()(extend)
-    return function
+    names, last = dict(functions[-1].__globals__), functions[-1].__name__
+    for function in functions:
+        names[function.__name__] = njit()(FunctionType(function.__code__, names))
+    compiled_last: Callable[..., int] = names[last]
+    return compiled_last
 
 
 def as_arrays(record: Any) -> Any:

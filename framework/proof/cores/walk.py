@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from types import FunctionType
 from typing import Any, NamedTuple
 
-from framework.proof.walk import Numbers
+from framework.proof.walk import Numbers, compile_last
 
 FAR = 1 << 61
 """Beyond all sums of costs."""
@@ -221,13 +220,4 @@ def lead_on(
 @cache
 def compiled() -> Callable[..., int] | None:
     """Return `lead_on` compiled by numba, with what it calls; None where numba is missing."""
-    try:
-        from numba import njit
-    except ImportError:
-        return None
-    names = dict(globals())
-    for function in (at_most, fits, hopeless, lead_on):
-        code: Any = function
-        names[code.__name__] = njit()(FunctionType(code.__code__, names))
-    loop: Callable[..., int] = names["lead_on"]
-    return loop
+    return compile_last(at_most, fits, hopeless, lead_on)

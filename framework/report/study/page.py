@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from framework.errors import UserError
-from framework.output_files import replacing
+from framework.output_files import write_text
 from framework.report.escape import html
 from framework.report.numbers import percent
 from framework.report.study.columns import BRIEF, COLUMNS, INTEGRALS, Column, columns_for, is_best
@@ -30,11 +29,7 @@ def write_page(report: StudyReport, path: Path) -> None:
     UserError
         If it cannot be written.
     """
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(page(report), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write the page: {error.strerror}", where=str(path)) from error
+    write_text(path, page(report), "cannot write the page")
 
 
 def page(report: StudyReport) -> str:
