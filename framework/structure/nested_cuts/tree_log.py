@@ -1,4 +1,4 @@
-"""What a tree of nested cuts has shown, row by row, so that a checker can follow it without searching.
+"""Record of a branch-and-bound tree of `nested-cuts`: branches, and bounds of leaves, for a checker to replay.
 
 Rows in preorder. ``[v, j]`` branches: v is in group j or an earlier one, then v is in a later one. A row of as many
 multipliers of loads and of overflow as there are groups is a leaf: the weighted sum of the costs of the groups exceeds

@@ -1,4 +1,6 @@
-"""Pricing by branch and bound: proves pi(S) <= theta for every convex S with f(S) <= T.
+"""Pricing by branch and bound: proves that no stage that costs at most T is worth more than theta in given node prices.
+
+In symbols: pi(S) <= theta for every convex set S of nodes with f(S) <= T, where f is the cost of a stage.
 
 Every non-empty S has a first member in a given order of the nodes, its *anchor*. So there is one case for each node v,
 in which v is in S and the nodes before v in the order are not. Each case is proven by a branch-and-bound tree

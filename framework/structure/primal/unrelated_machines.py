@@ -1,4 +1,4 @@
-"""The average stage where stages run on different devices: machines whose speeds depend on what they run.
+"""Lower bound for stages on different devices: the linear relaxation of scheduling on unrelated machines.
 
 Validity: stages b = 1 .. k run on devices d(b), m_d of them on device d. Let z_d >= y_d >= 0 be whole numbers. A stage
 S on d costs at least w_d(S), and at least w_d(S) + p_d(S) - C_d, so z_d f(S) >= z_d w_d(S) + y_d (p_d(S) - C_d). All

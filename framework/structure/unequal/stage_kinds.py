@@ -1,4 +1,4 @@
-"""Stages of one kind, and what the last stages of a chain of unequal devices cannot hold.
+"""Groups the stages of a chain by device and limit, and tests whether the last stages have room for what is left.
 
 Two stages are of one *kind* if they run on the same kind of device and may hold the same. Whatever one of them can hold
 at a cost of at most T the other can as well.
