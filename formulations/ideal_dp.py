@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 NAME = "ideal-dp"
 KEPT = 2
 """Lattices kept for repeated decisions on the same instance."""
-FIRST_STEP = 0.02
+FIRST_STEP, NEARLY = 0.02, 1e-3
+"""How far below the incumbent the second threshold lies, and the gap that is small; as shares of the incumbent."""
 _lattices: OrderedDict[tuple[str, int, int, bool], IdealLattice] = OrderedDict()
 
 
@@ -228,8 +229,9 @@ class _Search:
             self._listen()
             if self.dual >= self.ceiling:
                 return
-            # A refutation just below the incumbent ends the search; after a success the incumbent was
-            # poor, so the next threshold goes further down, but never below the middle.
+            # A refutation just below the incumbent ends the search, so that comes first, and again once the gap is
+            # small; after a success the incumbent was poor, so the next threshold goes further down, but never below
+            # the middle.
             middle = (self.dual + self.ceiling - 1) // 2
             threshold = max(middle, min(self.ceiling - 1, int(self.ceiling * (1 - step))))
             found = self.chains.decide(self.relaxed.useful_stages, threshold, self._in_time())
@@ -237,7 +239,7 @@ class _Search:
             if found is None:
                 self.dual = self.proven = threshold + 1
                 self.context.report_dual(self.dual, Soundness.EXACT)
-                step = step / 4 if step > 1e-5 else 0.0
+                step = step / 4 if self.ceiling - self.dual > NEARLY * self.ceiling else 0.0
             else:
                 self._take(found)
                 step = min(0.5, max(FIRST_STEP, 2 * step))
