@@ -10,6 +10,7 @@ in exact integers; its word is what the soundness `solver` stands for. Source: O
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 NAME = "cp-sat"
 POLL_SECONDS = 0.05
+SOLVER, LOADING = "ortools.sat.python.cp_model", 1.0
+"""The solver's module, and how many seconds before the end it is not loaded any more: that cannot be stopped."""
 FULL = 2
 """The level of linearization with all constraints in the linear program."""
 _latest: Latest[ModelParts] = Latest()
@@ -155,6 +158,8 @@ class CpSat:
         from framework.structure.models.limited_stage_model import LimitedStageModel
         from framework.structure.models.stages_cp import SAFE_RESOLUTION, ModelParts, estimated_size
 
+        if context.remaining() < LOADING and not context.should_stop() and SOLVER not in sys.modules:
+            raise OutOfTimeError("too little time is left to load the solver")
         size = estimated_size(problem)
         if size > self.max_size:
             detail = f"about {size} literals and clauses, more than max_size = {self.max_size}"

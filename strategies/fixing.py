@@ -50,7 +50,7 @@ TIMES_AT_THE_TOP = 4
 FURTHER = 4
 """Growth of the distance from the incumbent after each one that is better."""
 PART, MOST_CHOICES = 0.65, 4_500
-"""Part of the time left that such a decision may take, and the most choices that may be left for it."""
+"""Part of the time left that such a decision may take, and the most choices that may be left for any."""
 HALVINGS = 5
 """Halvings of the interval with what fixing alone refutes."""
 FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
@@ -153,6 +153,10 @@ class _Search(ThresholdSearch):
                 break
             threshold = span.lower + int(step * (ceiling - span.lower))
             self._fix(threshold)
+            if self.decisions.choices(threshold) > MOST_CHOICES:
+                self.band.undecided.append(threshold)
+                step /= 2
+                continue
             answer = self._settle(threshold, seconds)
             if isinstance(answer, Satisfied):
                 self._decide_highest(seconds)

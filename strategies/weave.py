@@ -9,7 +9,8 @@ partition of this instance is a partition of the whole graph, and its ideals are
 exactly (`framework.structure.ideals.chain_dp`, or `framework.structure.unequal.chain_dp` where stages are unequal):
 first one just below the incumbent, then lower ones in growing steps, until a threshold is refuted. A refutation ends
 the round; it holds for this restricted problem only. The chains follow a topological order that slices the incumbent
-into its stages; within a stage the order is one of several. The length of the search is counted in rounds, not in
+into its stages; within a stage the order is one of several. Restricted problems have few ideals at first, and more
+after failures: early on, many small ones improve more than few large ones in the same time. The length of the search is counted in rounds, not in
 seconds, so the same seed gives the same result.
 
 Where it wins: annealing moves nodes and groups between two stages; one decision here moves all boundaries at once and
@@ -48,6 +49,8 @@ REPEATED = 0.5
 """Share of the rounds that repeat the choices of the last round with an improvement."""
 FIRST_STEP, LAST_STEP = 1e-4, 5e-4
 """How far below the first improvement the next one is looked for, and the last step worth it, of the bottleneck."""
+FIRST_IDEALS, FAILURES_A_LEVEL = 8_000, 8
+"""Ideals of the first restricted problems at most, and failures after which twice as many are allowed."""
 UNMOVED = 3
 """Part of the patience for a partition that nothing improved on yet: often enough it is optimal."""
 MOST_BYTES = 512 << 20
@@ -112,17 +115,18 @@ class Weave:
         if best is None:
             return without_start()
         drawings = _Drawings(problem, context, self.tuning)
-        failures = woven = 0
+        failures = woven = failed = 0
         patience = max(1, self.patience // UNMOVED)
         termination = Termination(reason=Reason.FINISHED)
         try:
             while failures < patience and not (context.dual is not None and context.dual >= best.value):
                 if context.should_stop():
                     raise OutOfTimeError("stopped between woven graphs")
-                found = self._improve(drawings, best)
+                most = min(self.max_ideals, FIRST_IDEALS << min(failed // FAILURES_A_LEVEL, 16))
+                found = self._improve(drawings, best, most)
                 woven += 1
                 if found is None:
-                    failures += 1
+                    failures, failed = failures + 1, failed + 1
                 else:
                     failures, patience = 0, self.patience
                     drawings.keep()
@@ -132,8 +136,10 @@ class Weave:
             best = best_known(problem, best, context)
         return Outcome(incumbent=best, termination=termination, details={"woven": woven})
 
-    def _improve(self, drawings: _Drawings, best: Incumbent) -> Incumbent | None:
+    def _improve(self, drawings: _Drawings, best: Incumbent, most: int) -> Incumbent | None:
         """Return the best partition of the next restricted problem if it is better; improvements are reported at once.
+
+        A restricted problem of more than `most` ideals is skipped.
 
         Raises
         ------
@@ -147,7 +153,7 @@ class Weave:
         problem, context = drawings.problem, drawings.context
         woven = drawings.draw(best)
         lattice = enumerate_ideals(
-            woven, max_ideals=self.max_ideals, max_bytes=MOST_BYTES, foresee=True, should_stop=context.should_stop
+            woven, max_ideals=most, max_bytes=MOST_BYTES, foresee=True, should_stop=context.should_stop
         )
         if lattice.status is LatticeStatus.STOPPED:
             raise OutOfTimeError("stopped while ideals were being enumerated")

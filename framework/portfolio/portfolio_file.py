@@ -268,12 +268,15 @@ def _row(row: Fields, before: Sequence[MemberRow]) -> MemberRow:
     share = row.number("share", 1.0)
     if not 0 < share <= 1:
         raise row.error("share", f"{share:g} is no share of the budget", "choose one above 0, up to 1")
+    lower, upper = _gaps(row)
     read = MemberRow(
         member=Member(
             entry=row.text("entry"),
             name=row.text("name", "", empty=True),
             after=tuple(after),
             share=share,
+            min_gap=lower,
+            max_gap=upper,
             space=cast(Space, space),
             threads=row.integer("threads", 1, least=1),
         ),
@@ -291,6 +294,16 @@ def _row(row: Fields, before: Sequence[MemberRow]) -> MemberRow:
                 "give one another name, or other sizes",
             )
     return read
+
+
+def _gaps(row: Fields) -> tuple[float, float]:
+    lower, upper = row.number("min_gap", 0.0, least=0.0), row.number("max_gap", 1.0, least=0.0)
+    for key, gap in (("min_gap", lower), ("max_gap", upper)):
+        if gap > 1:
+            raise row.error(key, f"{gap:g} is no relative gap", "choose one from 0 to 1: 0.05 for 5%")
+    if upper < lower:
+        raise row.error("max_gap", f"{upper:g} is less than min_gap = {lower:g}")
+    return lower, upper
 
 
 def _range(row: Fields, size: str, least: int) -> Range:

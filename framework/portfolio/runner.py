@@ -223,6 +223,12 @@ class Runner:
                 blocked = True
             if blocked or (busy and busy + member.threads > self.options.workers):
                 continue
+            if not member.suits(self.board.interval.relative_gap):
+                waiting.remove(member)
+                self._leave_out(member)
+                # Those after it may start right away.
+                open_names.discard(member.label)
+                continue
             busy += member.threads
             ready.append(member)
         if not ready:
@@ -232,6 +238,11 @@ class Runner:
             for member in ready:
                 waiting.remove(member)
                 self._start(member)
+
+    def _leave_out(self, member: Member) -> None:
+        gap = self.board.interval.relative_gap
+        words = "no partition is known" if gap is None else f"the gap is {100 * gap:.3g}%"
+        self._reports.append(_unstarted(member, Termination(reason=Reason.FINISHED, detail=f"left out: {words}")))
 
     def _stand_while_compiling(self, ready: list[Member], waiting: list[Member]) -> None:
         """Have compiled what members need that are ready, and what the next two levels of members will need."""
@@ -267,11 +278,7 @@ class Runner:
             self._running[member.label] = (member, MemberProcess(member.label, job, shared))
         except Exception as error:
             fault = Termination(reason=Reason.FAULT, detail=f"could not start: {type(error).__name__}: {error}")
-            self._reports.append(
-                MemberReport(
-                    name=member.label, entry=member.entry, seconds=0.0, termination=fault, details={}, peak_bytes=None
-                )
-            )
+            self._reports.append(_unstarted(member, fault))
 
     def _seconds_of(self, member: Member, now: float) -> float:
         if member.label == PRESOLVE and self._large:
@@ -397,6 +404,12 @@ class Runner:
 
     def _wait_briefly(self) -> None:
         wait([process.sentinel for _, process in self._running.values()], timeout=0.02)
+
+
+def _unstarted(member: Member, why: Termination) -> MemberReport:
+    return MemberReport(
+        name=member.label, entry=member.entry, seconds=0.0, termination=why, details={}, peak_bytes=None
+    )
 
 
 def default_memory_bytes(workers: int) -> int:

@@ -126,6 +126,26 @@ def test_members_wait_for_those_named_in_after() -> None:
     assert "first" not in seen[seen.index("second") :]
 
 
+def test_a_member_is_left_out_with_gaps_it_is_not_for() -> None:
+    wide = Member(entry="slice-graph", name="wide", min_gap=0.0, max_gap=0.0)
+    after = Member(entry="tensor-count", after=("wide",), min_gap=1e-6)
+    _, record = run(wide, after)
+    left_out = report_of(record, "wide")
+    assert left_out.seconds == 0
+    assert left_out.termination.reason is Reason.FINISHED
+    assert left_out.termination.detail.startswith("left out: the gap is ")
+    assert report_of(record, "tensor-count").seconds > 0
+
+
+def test_no_partition_is_the_widest_gap() -> None:
+    assert Member(entry="simple").suits(None)
+    assert Member(entry="simple", min_gap=0.5).suits(None)
+    assert not Member(entry="simple", max_gap=0.5).suits(None)
+    assert Member(entry="simple", max_gap=0.5).suits(0.5)
+    with pytest.raises(ValueError, match="min_gap at most max_gap"):
+        Member(entry="simple", min_gap=0.5, max_gap=0.25)
+
+
 def test_partitions_of_reduced_members_are_lifted_and_verified() -> None:
     runner, record = run(Member(entry="slice-graph"), budget=20.0)
     assert record.reduced is not None
