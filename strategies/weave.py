@@ -10,8 +10,8 @@ exactly (`framework.structure.ideals.chain_dp`, or `framework.structure.unequal.
 first one just below the incumbent, then lower ones in growing steps, until a threshold is refuted. A refutation ends
 the round; it holds for this restricted problem only. The chains follow a topological order that slices the incumbent
 into its stages; within a stage the order is one of several. Restricted problems have few ideals at first, and more
-after failures: early on, many small ones improve more than few large ones in the same time. The length of the search is counted in rounds, not in
-seconds, so the same seed gives the same result.
+after failures: early on, many small ones improve more than few large ones in the same time. The length of the search is
+counted in rounds, not in seconds, so the same seed gives the same result.
 
 Where it wins: annealing moves nodes and groups between two stages; one decision here moves all boundaries at once and
 redistributes the second chain among the stages. On 24 pairs of real graphs, 2 s of it lowered the bottleneck of
