@@ -18,6 +18,7 @@ LAYERS = [
     "framework.layouts",
     "framework.testing",
     "framework.study",
+    "framework.records",
     "framework.portfolio",
     "framework.registry",
     "framework.entry_spec",
@@ -149,6 +150,12 @@ ROOMS: dict[str, list[str]] = {
         "framework.report.tables",
     ],
     "framework.report.study": ["framework.report"],
+    "framework.report.records": [
+        "framework.report.console",
+        "framework.report.escape",
+        "framework.report.layout",
+        "framework.report.numbers",
+    ],
     "framework.formats.onnx": [
         "framework.formats.builder",
         "framework.formats.format",

@@ -143,7 +143,12 @@ ExplainOption = Annotated[
 ]
 NodesOption = Annotated[bool, typer.Option("--nodes", help="List the nodes of each stage, the first few of many.")]
 AllNodesOption = Annotated[bool, typer.Option("--all-nodes", help="List all nodes of each stage.")]
-StartOption = Annotated[Path | None, typer.Option("--start", help="An earlier result whose partition to start from.")]
+StartOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--start", help="An earlier result whose partition to start from, or testbed-record: the best known one."
+    ),
+]
 PresolveOption = Annotated[bool, typer.Option("--presolve/--no-presolve", help="Apply exact reductions first.")]
 OptimizationOption = Annotated[
     str, typer.Option("--optimization", help="How far onnxruntime rewrites graphs: none, basic, extended, all.")

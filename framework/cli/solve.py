@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from framework.layouts.explain import Explanation
     from framework.model.graph import ModelGraph
     from framework.portfolio.constraints import Constraints
+    from framework.portfolio.reading import HoldsPartition
     from framework.portfolio.records import GraphInput
     from framework.portfolio.result import Result
     from framework.portfolio.settings import Settings
@@ -71,7 +72,6 @@ def command(
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
-    from framework.portfolio.reading import read_result
     from framework.portfolio.settings import Settings
     from framework.signals import Interrupt
 
@@ -108,7 +108,7 @@ def command(
         source=source,
         settings=replace(settings, device=priced_by),
         constraints=constraints,
-        start=None if start is None else read_result(start),
+        starts={} if start is None else _starts(start, model, stages),
     )
     if any_order:
         if explain or proof is not None:
@@ -135,7 +135,7 @@ class _Task:
     source: GraphInput
     settings: Settings
     constraints: Constraints
-    start: Result | None
+    starts: Mapping[int, HoldsPartition]
 
 
 class _Files(NamedTuple):
@@ -144,6 +144,16 @@ class _Files(NamedTuple):
     output: Path | None
     plot: Path | None
     proof: Path | None
+
+
+def _starts(start: Path, model: ModelGraph, stages: Sequence[int]) -> Mapping[int, HoldsPartition]:
+    """Return what the runs for each number of stages start from: one result, or the records of the graph."""
+    from framework.portfolio.reading import read_result
+    from framework.records.start import TESTBED_RECORD, recorded_partition
+
+    if str(start) == TESTBED_RECORD:
+        return {k: recorded_partition(model, k) for k in stages}
+    return dict.fromkeys(stages, read_result(start))
 
 
 def _solve_and_write(
@@ -167,8 +177,8 @@ def _solve_each(
 
     settings, constraints, priced = task.settings, task.constraints, None
     if len(stages) > 1:
-        runs = (Run(stages=k, entry=settings.entry, constraints=constraints) for k in stages)
-        priced = check_runs(task.model, runs, settings=settings, start=task.start)
+        runs = (Run(stages=k, entry=settings.entry, constraints=constraints, start=task.starts.get(k)) for k in stages)
+        priced = check_runs(task.model, runs, settings=settings)
     for i, k in enumerate(stages):
         with live_display(task.model.name, k, settings.budget, quiet=quiet) as display:
             session = Session(
@@ -180,7 +190,8 @@ def _solve_each(
                 on_compile=display.on_compile,
                 interrupt=interrupt,
             )
-            result = solve(task.model, k, settings=settings, constraints=constraints, start=task.start, session=session)
+            start = task.starts.get(k)
+            result = solve(task.model, k, settings=settings, constraints=constraints, start=start, session=session)
         yield result
         if interrupt.happened:
             break
@@ -199,7 +210,7 @@ def _solve_any_order(task: _Task, started: float, *, json_output: bool, output: 
     chain, settings = task.settings.device, task.settings
     if not isinstance(chain, DeviceChain):
         raise UserError("all stages run on the same device", where="--any-order", hint="name different --devices")
-    if task.start is not None:
+    if task.starts:
         raise UserError("a partition to start from is of one order", where="--any-order", hint="drop --start")
     with Interrupt().watch(from_begin=True) as interrupt:
         found = search(

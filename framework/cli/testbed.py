@@ -1,4 +1,4 @@
-"""`pipebound testbed`: the bundled graphs of real models, and the generated ones."""
+"""`pipebound testbed`: the bundled graphs of real models, the generated ones, and the records."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 
 from framework.cli.options import JsonOption
+from framework.errors import UserError
 from framework.report.escape import terminal
 
-app = typer.Typer(no_args_is_help=True, help="List, describe and export the graphs of the public testbed.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, describe and export the graphs of the public testbed, and show their records."
+)
 
 SubsetOption = Annotated[
     str | None,
@@ -73,3 +76,60 @@ def export(
 
     for path in export_graphs(names or [], subset=subset, output=output, plain=plain):
         typer.echo(terminal(str(path)))
+
+
+@app.command()
+def records(
+    only_open: Annotated[
+        bool, typer.Option("--open", help="Only pairs that are not proven optimal, or have no record.")
+    ] = False,
+    graph: Annotated[list[str] | None, typer.Option("--graph", help="Only this graph; repeatable.")] = None,
+    stages: Annotated[
+        list[int] | None, typer.Option("-k", "--stages", help="Only this number of stages; repeatable.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV on standard output and nothing else.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Show the best known partition and dual bound of each graph, with what the bound rests on, who and when."""
+    from framework.report.records.rows import as_csv, record_rows
+    from framework.report.records.table import print_records
+
+    if csv and json_output:
+        raise UserError("--csv and --json exclude each other", hint="drop one")
+    rows = record_rows(graph or [], stages or [], only_open=only_open)
+    if json_output:
+        typer.echo(json.dumps([row.as_dict() for row in rows], indent=1))
+    elif csv:
+        typer.echo(as_csv(rows), nl=False)
+    else:
+        print_records(rows)
+
+
+@app.command()
+def submit(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Files that `solve -o` wrote.")],
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="The proof log of the only result, by `solve --proof`.")
+    ] = None,
+    credit: Annotated[str, typer.Option("--credit", help="Name to be kept beside what is better.")] = "",
+    patch: Annotated[
+        Path | None,
+        typer.Option("--patch", help="Write a patch to this file; otherwise the records of a checkout are changed."),
+    ] = None,
+) -> None:
+    """Verify results, and put what is better than the records into them, or into a patch of them.
+
+    A partition is priced again. A dual bound counts only if its certificate is checked again here, or if a proof log is
+    replayed; what a result merely states does not count. Exits with 1 if a result is false.
+    """
+    from framework.cli.options import check_outputs
+    from framework.portfolio.portfolio_file import load_entries
+    from framework.records.submission import submit as submit_results
+    from framework.report.records.table import print_submission
+
+    check_outputs([patch], [*results, proof])
+    load_entries(())
+    found = submit_results(results, proof=proof, credit=credit, patch=patch)
+    print_submission(found)
+    if found.is_false:
+        raise typer.Exit(1)

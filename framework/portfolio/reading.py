@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -280,7 +280,15 @@ def _nullable(fields: Fields, name: str, take: Callable[[str], T]) -> T | None:
     return None if fields.null(name, absent=False) else take(name)
 
 
-def stages_of(result: Result, nodes: int) -> IntArray:
+class HoldsPartition(Protocol):
+    """A result, or anything else with the stage of each node of a graph; None where there is no partition."""
+
+    @property
+    def stage_of(self) -> tuple[int, ...] | None:
+        """The stage of each node, in the order of the graph."""
+
+
+def stages_of(result: HoldsPartition, nodes: int) -> IntArray:
     """Return the stage of each input node, ``[nodes]``; a UserError if the result holds none or too few."""
     if result.stage_of is None or len(result.stage_of) != nodes:
         raise UserError(f"stage_of is not a list of {nodes} stages")

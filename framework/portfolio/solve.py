@@ -17,7 +17,7 @@ from framework.portfolio.compilation import compile_for
 from framework.portfolio.constraints import Constraints, constrain, obeyed, on_instance, why_infeasible
 from framework.portfolio.members import Member, Portfolio
 from framework.portfolio.portfolio_file import check_member, load_entries
-from framework.portfolio.reading import stages_of
+from framework.portfolio.reading import HoldsPartition, stages_of
 from framework.portfolio.result import Result, build_result
 from framework.portfolio.runner import MemberReport, Runner
 from framework.portfolio.settings import Session, Settings
@@ -32,7 +32,7 @@ def solve(
     *,
     settings: Settings | None = None,
     constraints: Constraints | None = None,
-    start: Result | None = None,
+    start: HoldsPartition | None = None,
     session: Session | None = None,
 ) -> Result:
     """Bound and partition a graph.
@@ -48,7 +48,7 @@ def solve(
     constraints
         What is fixed beforehand.
     start
-        An earlier result whose partition to start from.
+        An earlier result, or a record, whose partition to start from.
     session
         What surrounds the run, for programs that watch it.
 
@@ -63,8 +63,8 @@ def solve(
     load_entries(settings.plugin_files)
     constraints = constraints or Constraints()
     priced = quantise(graph, settings.device) if session.priced is None else session.priced
-    wanted = Run(stages=stages, entry=settings.entry, constraints=constraints)
-    run = _prepare(wanted, graph, priced, start, options.workers)
+    wanted = Run(stages=stages, entry=settings.entry, constraints=constraints, start=start)
+    run = _prepare(wanted, graph, priced, options.workers)
     with session.interrupt.watch() as watched:
         runner = Runner(
             run.problem,
@@ -101,6 +101,7 @@ class Run:
     stages: int
     entry: str = "default"
     constraints: Constraints = field(default_factory=Constraints)
+    start: HoldsPartition | None = None
 
 
 def check_runs(
@@ -108,7 +109,6 @@ def check_runs(
     runs: Iterable[Run],
     *,
     settings: Settings,
-    start: Result | None = None,
 ) -> Quantised:
     """Refuse before the first run what `solve` would refuse at the last one; return the graph, priced, for `solve`.
 
@@ -122,7 +122,7 @@ def check_runs(
     load_entries(settings.plugin_files)
     priced = quantise(graph, settings.device)
     for run in runs:
-        _prepare(run, graph, priced, start, settings.workers or 1)
+        _prepare(run, graph, priced, settings.workers or 1)
     return priced
 
 
@@ -134,7 +134,7 @@ class _Prepared:
     skipped: tuple[MemberReport, ...]
 
 
-def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | None, workers: int) -> _Prepared:
+def _prepare(run: Run, graph: ModelGraph, priced: Quantised, workers: int) -> _Prepared:
     problem = Problem(
         instance=constrain(priced.instance, graph, run.constraints, run.stages, priced.device), stages=run.stages
     )
@@ -142,7 +142,7 @@ def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | Non
     unsure = priced.rounding.stage_ticks > WORST_ROUNDING * simple_bound(problem)
     if unsure and (value := bottleneck(problem, balanced_partition(problem))):
         check_rounding(priced.rounding, value, graph)
-    first = None if start is None else starting_partition(problem, graph, start)
+    first = None if run.start is None else starting_partition(problem, graph, run.start)
     chosen = portfolio_members(run.entry, problem, workers)
     if not chosen:
         raise UserError(
@@ -157,7 +157,7 @@ def _prepare(run: Run, graph: ModelGraph, priced: Quantised, start: Result | Non
     return _Prepared(problem=problem, start=first, members=members, skipped=skipped)
 
 
-def starting_partition(problem: Problem, graph: ModelGraph, start: Result, where: str = "") -> Partition:
+def starting_partition(problem: Problem, graph: ModelGraph, start: HoldsPartition, where: str = "") -> Partition:
     """Return the partition of an earlier result as one of this problem.
 
     The result may be of another device, bandwidth, profile or number of stages, but must be of a graph with as many

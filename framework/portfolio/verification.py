@@ -93,9 +93,12 @@ class Verification(Shown):
     ----------
     checks
         In the order in which they were made.
+    proofs
+        What there is to say for each dual bound of the file, where the checks came to that, and for each log.
     """
 
     checks: tuple[Check, ...]
+    proofs: tuple[Proof, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Verification: {self.verdict}>"
@@ -134,10 +137,12 @@ def verify_document(document: Mapping[str, Any], graph: ModelGraph, logged: Sequ
         If a field is not of the type it may be, or the problem cannot be posed again (no device for a physical graph,
         constraints on nodes that the graph does not have).
     """
-    return Verification(checks=tuple(_checks(document, graph, logged)))
+    proofs = list(logged)
+    return Verification(checks=tuple(_checks(document, graph, proofs)), proofs=tuple(proofs))
 
 
-def _checks(document: Mapping[str, Any], graph: ModelGraph, logged: Sequence[Proof]) -> list[Check]:
+def _checks(document: Mapping[str, Any], graph: ModelGraph, proofs: list[Proof]) -> list[Check]:
+    """Make all checks; `proofs`, those of logs, are given those of certificates in front."""
     result = as_result(document, "the result")
     checks = [_check_graph(document, graph), _check_nodes(document, graph)]
     device = _device(graph, document)
@@ -158,8 +163,7 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph, logged: Sequence[Pro
             return checks
         stage, _ = on_instance(problem, stage_of)
         priced = stage_costs(problem, Partition(stage_of=stage)).bottleneck
-        streamed = constraints.memory_limit is None
-        costs = exact_stage_costs(graph, device, stage_of, result.stages, streamed=streamed)
+        costs = exact_stage_costs(graph, device, stage_of, result.stages, streamed=constraints.memory_limit is None)
     if not scale.checked:
         return checks
     dual = max((int(row["ticks"]) for row in document["bounds"]), default=None)
@@ -176,7 +180,8 @@ def _checks(document: Mapping[str, Any], graph: ModelGraph, logged: Sequence[Pro
         _check_trajectory(document, values),
         *_check_record(document, problem),
     ]
-    return checks + _check_bounds([*proofs_of(result, problem), *logged])
+    proofs[:0] = proofs_of(result, problem)
+    return checks + _check_bounds(proofs)
 
 
 def _failed(what: str, detail: str) -> Check:

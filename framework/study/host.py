@@ -70,6 +70,7 @@ class Host:
         from framework.portfolio.records import GraphInput
         from framework.portfolio.settings import Session, Settings
         from framework.portfolio.solve import solve
+        from framework.records.start import recorded_partition
         from framework.study.code_version import code_version
         from framework.study.task import Finished
 
@@ -105,7 +106,8 @@ class Host:
                 drop_unused=task.drop_unused,
             ),
         )
-        result = solve(graph, task.stages, settings=settings, session=session)
+        start = recorded_partition(graph, task.stages, Path(task.records)) if task.records else None
+        result = solve(graph, task.stages, settings=settings, start=start, session=session)
         if task.proofs:
             _write_proof(result, graph, task)
         return Finished(

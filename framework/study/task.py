@@ -26,6 +26,8 @@ class Task:
         Version of the code the run was planned with; a worker that has another refuses.
     proofs
         Folder for the proof log of the run; empty for none.
+    records
+        Folder of records of the testbed whose partition to start from; empty for none.
     """
 
     key: str
@@ -47,6 +49,7 @@ class Task:
     plugin_files: tuple[str, ...]
     code: str
     proofs: str = ""
+    records: str = ""
 
     def to_json(self) -> str:
         """Return the task as one line."""
