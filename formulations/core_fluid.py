@@ -33,11 +33,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from framework.bounds import PROVEN_GAP, Certificate, Limit, Outcome, Reason, Soundness, Termination
+from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Context, Decision, Feature, Refuted, Satisfied, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.instance import instance_from_lists
@@ -138,7 +137,7 @@ class CoreFluid:
             for core in hierarchy.cores(context.remaining, context.should_stop):
                 plan = core.refute(problem.useful_stages, threshold, context.should_stop)
                 if plan is None:
-                    return _refuted(problem, core, threshold, context.should_stop, closing=False)
+                    return _refuted(problem, core, threshold)
                 partition = core.complete(problem, plan, context.seed, context.should_stop)
                 if bottleneck(problem, partition) <= threshold:
                     return Satisfied(partition=partition)
@@ -190,15 +189,13 @@ class CoreFluid:
         return _hierarchies[key]
 
 
-def _refuted(
-    problem: Problem, core: ReadyCore, threshold: int, should_stop: Callable[[], bool], *, closing: bool
-) -> Refuted:
+def _refuted(problem: Problem, core: ReadyCore, threshold: int) -> Refuted:
     """Return that a core has refuted a threshold, with a certificate where a rule covers that."""
     from framework.portfolio.logs.core_certificate import certificate_of
 
     certificate = None
     if not core.relaxed:
-        data = certificate_of(core, problem.useful_stages, threshold, should_stop, closing=closing)
+        data = certificate_of(core, threshold)
         certificate = None if data is None else Certificate(kind=NAME, data=data, instance=problem.instance.sha256())
     return Refuted(soundness=Soundness.EXACT, certificate=certificate)
 
@@ -257,8 +254,7 @@ class _Search(DestructiveBound):
                 raise
             return Undecided(reason="a decision took more than its share of the time left")
         if plan is None:
-            closing = (1 - PROVEN_GAP) * self.value < threshold + 1
-            return _refuted(self.problem, core, threshold, should_stop, closing=closing)
+            return _refuted(self.problem, core, threshold)
         if core.exact or self._completing <= MOST_COMPLETING * (time.monotonic() - self._started):
             self._complete(core, plan)
         return Undecided(reason="the relaxation allows it", above=True)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from framework.bounds import PROVEN_GAP, Certificate, Outcome, Soundness
+from framework.bounds import Certificate, Outcome, Soundness
 from framework.contracts import Context, Decision, Feature, Formulation, Refuted, Satisfied, Strategy, Undecided
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
@@ -224,17 +224,12 @@ class _Search(ThresholdSearch):
         from framework.structure.ideals.lattice import count_ideals
 
         instance = self.problem.instance
-        constrained = instance.unequal is not None or instance.stage_limit is not None
-        if constrained or len(instance.shared) or len(instance.working_cost):
-            return None
-        closing = (1 - PROVEN_GAP) * self.value < threshold + 1
-        rounds = self.decisions.rounds(threshold, self.context.should_stop if closing else None)
-        if rounds is None:
+        if instance.stage_limit is not None or len(instance.working_cost):
             return None
         left = self.decisions.left(threshold)
         if left is not None and not count_ideals(left.instance, max_ideals=MOST_IDEALS)[1]:
             return None
-        data = {"threshold": threshold, "rounds": list(rounds)}
+        data = {"threshold": threshold, "rounds": list(self.decisions.rounds(threshold))}
         return Certificate(kind=NAME, data=data, instance=instance.sha256())
 
     def _fix(self, threshold: int) -> bool:

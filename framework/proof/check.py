@@ -150,7 +150,7 @@ def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
 
 def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
     data = step.data
-    if step.rule != "ideal-program":
+    if step.rule not in ("ideal-program", "core-program", "fixing"):
         problem.check_alike()
     match step.rule:
         case "simple":

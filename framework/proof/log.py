@@ -47,7 +47,11 @@ BOUNDS: dict[str, dict[str, str]] = {
         "counted": NUMBER,
         "some": LIST,
         "grain": NUMBER,
+        "weights": LIST,
         "chains": LISTS,
+        "units": LISTS,
+        "common": LIST,
+        "by_unit": FLAG,
     },
     "fixing": {"threshold": NUMBER, "rounds": LISTS},
 }

@@ -94,8 +94,8 @@ class PlainProblem:
 
     @property
     def filled(self) -> int:
-        """How many stages can hold nodes."""
-        return min(self.stages, self.n)
+        """How many stages matter: where all are alike, so many as can hold nodes."""
+        return self.stages if self.kinds else min(self.stages, self.n)
 
     @property
     def priced(self) -> tuple[PlainProblem, ...]:

@@ -31,6 +31,7 @@ from framework.testing.instances import (
     random_workset_problem,
 )
 
+_Maker = Callable[[PlainProblem, int, random.Random], Step | None]
 _DRAWN: tuple[Callable[[int, int], Problem], ...] = (
     random_problem,
     random_shared_problem,
@@ -127,12 +128,13 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator
             if _holds(problem, step):
                 yield step
                 break
-    if problem.kinds:
-        return
-    yield Step(rule="simple")
-    cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
-    yield max(cuts, key=lambda step: proven_by(problem, [step]))
-    for make in (_packing, _prices, _shares, _nested, _core, _rounds):
+    makers: tuple[_Maker, ...] = (_core, _rounds)
+    if not problem.kinds:
+        yield Step(rule="simple")
+        cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
+        yield max(cuts, key=lambda step: proven_by(problem, [step]))
+        makers = (_packing, _prices, _shares, _nested, *makers)
+    for make in makers:
         for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
             found = make(problem, threshold, rng)
             if found is not None and _holds(problem, found):
@@ -218,39 +220,68 @@ def _leaf(search: _Search, sides: tuple[int, int]) -> list[int] | None:
 
 
 def _core(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
-    if problem.shared or any(problem.working):
+    if any(problem.working):
         return None
-    nodes = range(problem.n)
+    nodes, kinds = range(problem.n), len(problem.kinds)
     for _ in range(6):
+        weights = [rng.choice((1, 1, 2, 3)) for _ in range(kinds)]
         data: dict[str, Any] = {
             "threshold": threshold,
             "order": problem.order if rng.random() < 0.5 else [],
             "fluid": rng.sample(nodes, rng.randrange(problem.n)),
             "backwards": rng.random() < 0.5,
-            "counted": rng.randrange(3),
+            "counted": 0 if kinds else rng.randrange(3),
             "some": rng.sample(nodes, rng.randrange(problem.n)),
             "grain": rng.choice((1, 1, 2, 3, 5)),
+            "weights": [*weights, *(rng.choice((0, weight)) for weight in weights)],
             "chains": _equal_nodes(problem, rng),
+            "units": [],
+            "common": [],
+            "by_unit": False,
         }
         chained = {v for chain in data["chains"] for v in chain}
         data["fluid"] = [v for v in data["fluid"] if v not in chained]
+        if not (kinds or problem.shared or data["backwards"]) and rng.random() < 0.7:
+            data["units"], data["common"] = _units(problem, set(data["fluid"]), chained, rng)
+            data["by_unit"] = rng.random() < 0.5
+            data["grain"] = 1 if data["by_unit"] else data["grain"]
         step = Step(rule="core-program", data=data)
         if _holds(problem, step):
             return step
     return None
 
 
+def _units(
+    problem: PlainProblem, fluid: set[int], chained: set[int], rng: random.Random
+) -> tuple[list[list[int]], list[int]]:
+    """Return units of some fluid nodes, and the ends of a common tensor if one can be."""
+    placed, unit = set(range(problem.n)) - fluid - chained, dict[int, list[int]]()
+    for v in reversed([v for v in problem.order if v in fluid]):
+        heads = problem.successors[v]
+        if heads and heads <= placed and rng.random() < 0.9:
+            unit[v] = [v]
+        elif len(heads) == 1 and heads <= unit.keys() and rng.random() < 0.9:
+            unit[v] = unit[min(heads)]
+            unit[v].append(v)
+    units = [nodes for v, nodes in unit.items() if nodes[0] == v]
+    feeding = [t for t in problem.tensors if t.cost and t.producer in placed and t.consumers & unit.keys()]
+    if not feeding or rng.random() < 0.3:
+        return units, []
+    tensor = rng.choice(feeding)
+    return units, [tensor.producer, *sorted(tensor.consumers)]
+
+
 def _equal_nodes(problem: PlainProblem, rng: random.Random) -> list[list[int]]:
     """Return sets of equal nodes, each of those that there are or not."""
-    kinds: dict[tuple[int, int], list[int]] = {}
+    kinds: dict[tuple[tuple[int, int], ...], list[int]] = {}
     for v in range(problem.n):
-        kinds.setdefault((problem.work[v], problem.parameters[v]), []).append(v)
+        kinds.setdefault(tuple((kind.work[v], kind.parameters[v]) for kind in problem.priced), []).append(v)
     return [kind for kind in kinds.values() if len(kind) > 1 and rng.random() < 0.5]
 
 
 def _rounds(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
     """Return rounds with cores, moves and branches drawn at random, with some of the arcs that cores show."""
-    if problem.shared or any(problem.working):
+    if any(problem.working):
         return None
     left, rounds = Left(problem), list[list[int]]()
     for _ in range(rng.choice((1, 2, 2, 3))):
@@ -258,10 +289,19 @@ def _rounds(problem: PlainProblem, threshold: int, rng: random.Random) -> Step |
         if left.problem.filled < 2 or threshold < 0:
             break
         name = {node: v for v, node in reversed(list(enumerate(left.problem.node_of)))}
-        ways = [number for _ in range(rng.choice((1, 2))) for number in (rng.randrange(3), rng.choice((1, 1, 2, 3)))]
+        ways = list[int]()
+        for _ in range(rng.choice((1, 2))):
+            weights = [rng.choice((1, 1, 2, 3)) for _ in problem.kinds]
+            ways += [0 if weights else rng.randrange(3), rng.choice((1, 1, 2, 3))]
+            ways += [*weights, *(rng.choice((0, weight)) for weight in weights)]
         parts: dict[str, list[int]] = {part: [] for part in PARTS} | {"threshold": [threshold], "ways": ways}
         parts["order"] = [name[v] for v in left.problem.order]
         parts["fluid"], parts["some"] = ([name[v] for v in rng.sample(range(n), rng.randrange(n))] for _ in range(2))
+        if not (problem.kinds or problem.shared) and rng.random() < 0.5:
+            there = left.problem.node_of
+            units, common = _units(left.problem, {there[v] for v in parts["fluid"]}, set(), rng)
+            parts["units"] = [number for unit in units for number in (len(unit), *(name[v] for v in unit))]
+            parts["common"] = [name[v] for v in common]
         both, alive = left.alive(parts, plain=True)
         if alive is not None:
             shown = list(arcs_shown(both, alive))

@@ -12,11 +12,11 @@ import pytest
 
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem
-from framework.proof.cores import program
+from framework.proof.cores import prices
 from framework.proof.cores.nets import nets_between
 from framework.proof.cores.program import core_program
 from framework.proof.cores.walk import FAR, StageRules, at_most
-from framework.proof.problem import PlainProblem, RefusedError, Shared, plain_problem
+from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.structure.fluid.chain_dp import FluidSearch
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.reversal import read_backwards
@@ -44,7 +44,11 @@ def drawn(n: int, rng: random.Random, counted: int = 3) -> dict[str, Any]:
         "counted": rng.randrange(counted),
         "some": rng.sample(range(n), rng.randrange(n)),
         "grain": rng.choice((1, 1, 2, 3, 5)),
+        "weights": [],
         "chains": [],
+        "units": [],
+        "common": [],
+        "by_unit": False,
     }
 
 
@@ -119,7 +123,7 @@ def test_chains_refute_no_optimum_and_more_than_fluid_nodes() -> None:
 
 def test_the_compiled_loop_does_what_the_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(3)
-    monkeypatch.setattr(program, "PLAIN_STEPS", -1)
+    monkeypatch.setattr(prices, "PLAIN_STEPS", -1)
     for problem, instance in narrowed(10, first=700, max_nodes=8):
         seen = plain_problem(instance, problem.stages)
         data = drawn(seen.n, rng)
@@ -138,7 +142,7 @@ def test_nets_cost_no_stage_more_than_tensors() -> None:
         assert all(not pins & gone for pins, _ in nets)
         for chosen in range(1 << seen.n):
             stage = {v for v in range(seen.n) if chosen >> v & 1}
-            paid = sum(cost for pins, cost in nets if stage & pins and not pins <= stage)
+            paid = sum(cost for pins, (cost,) in nets if stage & pins and not pins <= stage)
             assert paid <= seen.cost(stage) - sum(seen.work[v] for v in stage) - max(
                 0, seen.held(stage) - seen.capacity
             )
@@ -178,8 +182,7 @@ def test_what_is_no_core_is_refused(wrong: dict[str, Any]) -> None:
         core_program(seen, 1, **{**data, **wrong})
 
 
-def test_shared_parameters_and_working_sets_are_removed_first() -> None:
+def test_working_sets_are_removed_first() -> None:
     data = drawn(2, random.Random(0))
-    for kind in ({"working": (1, 1)}, {"shared": (Shared(1, frozenset((0, 1))),)}):
-        with pytest.raises(RefusedError, match="first"):
-            core_program(replace(plain([1, 1], []), **kind), 1, **data)
+    with pytest.raises(RefusedError, match="first"):
+        core_program(replace(plain([1, 1], []), working=(1, 1)), 1, **data)

@@ -114,12 +114,12 @@ def test_the_core_of_the_graph_network_refutes_all_below_its_partition() -> None
     smaller, ranges = contract(problem, step.data["moves"]), [row.split("-") for row in FLUID.split()]
     fluid = [v for first, last in ranges for v in range(int(first), int(last) + 1)]
     nets = nets_between(smaller, smaller.order, fluid)
-    costs = (sum(t.cost for t in smaller.tensors), sum(cost for _, cost in nets))
+    costs = (sum(t.cost for t in smaller.tensors), sum(cost for _, (cost,) in nets))
     assert (smaller.n, len(nets), *costs) == (125, 108, 369_713_000_000, 341_011_000_000)
     assert sum(smaller.work[v] for v in fluid) == 10_464_640_000
     assert sum(smaller.work) == 910_151_040_000
     data: dict[str, Any] = {"order": smaller.order, "fluid": fluid, "backwards": False, "counted": 0, "some": []}
-    data |= {"grain": 1, "chains": []}
+    data |= {"grain": 1, "weights": [], "chains": [], "units": [], "common": [], "by_unit": False}
     bound, words = core_program(smaller, 113_075_259_999, **data)
     assert bound == 113_075_260_000
     assert words.startswith("24 of 125 nodes in parts, 1526 ideals")

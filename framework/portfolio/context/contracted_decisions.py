@@ -16,7 +16,7 @@ dropped. Where nothing is contracted, which is the rule, the formulation sees th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -105,15 +105,9 @@ class ContractedDecisions:
         for entry in entries:
             run_and_report(entry, problem, inner)
 
-    def rounds(self, threshold: int, should_stop: Callable[[], bool] | None = None) -> tuple[list[int], ...] | None:
-        """Return how a checker comes to what is left at a threshold; None where no rule says that.
-
-        Parameters
-        ----------
-        should_stop
-            Given if a core may be read once more for that, without its tolls.
-        """
-        return () if self._fixed is None else self._fixed.rounds(threshold, should_stop)
+    def rounds(self, threshold: int) -> tuple[list[int], ...]:
+        """Return how a checker comes to what is left at a threshold."""
+        return () if self._fixed is None else self._fixed.rounds(threshold)
 
     def left(self, threshold: int) -> Problem | None:
         """Return what is left at a threshold that was fixed; None if nothing is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,8 +32,11 @@ def core_program_of(data: Mapping[str, Any], number: IntArray) -> Step:
             "order": [] if order == sorted(order) else order,
             "fluid": number[data["fluid"]].tolist(),
             "backwards": bool(data["backwards"]),
+            "by_unit": bool(data["by_unit"]),
             "some": number[data["some"]].tolist(),
             "chains": [number[chain].tolist() for chain in data["chains"]],
+            "units": [number[unit].tolist() for unit in data["units"]],
+            "common": number[data["common"]].tolist(),
         },
     )
 
@@ -44,16 +48,18 @@ def fixing_of(data: Mapping[str, Any], number: IntArray) -> Step:
         part = PARTS[at % len(PARTS)]
         if part in NUMBERS:
             rounds.append(list(items))
-        elif part == "branches":
-            rounds.append(_renamed_branches(items, number))
+        elif part in ("branches", "units"):
+            rounds.append(_renamed_lists(items, number, 3 if part == "branches" else 1))
         else:
             rounds.append(number[np.array(items, np.int64)].tolist())
     return Step(rule="fixing", data={"threshold": data["threshold"], "rounds": rounds})
 
 
-def _renamed_branches(items: Sequence[int], number: IntArray) -> list[int]:
+def _renamed_lists(items: Sequence[int], number: IntArray, sizes: int) -> list[int]:
+    """Return lists of nodes, each with so many numbers before it, the product of the first two its length."""
     at, renamed = 0, list[int]()
     while at < len(items):
-        first, at = at + 3, at + 3 + items[at] * items[at + 1]
-        renamed += [*items[first - 3 : first], *number[np.array(items[first:at], np.int64)].tolist()]
+        first = at + sizes
+        at = first + math.prod(items[at : at + min(2, sizes)])
+        renamed += [*items[first - sizes : first], *number[np.array(items[first:at], np.int64)].tolist()]
     return renamed

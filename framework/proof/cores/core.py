@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from framework.proof.cuts import members
-from framework.proof.problem import PlainProblem, RefusedError, Tensor
+from framework.proof.problem import PlainProblem, RefusedError, Shared, Tensor
+from framework.proof.reductions import on_each_kind, uniform
 
 MOST_COSTS = 1 << 46
-"""All costs together at most, so that no sum of them over all stages leaves 64 bits."""
+"""All costs together at most, on any kind of device, so that no sum of them over all stages leaves 64 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +42,51 @@ class Core:
 
 
 def total_of(problem: PlainProblem) -> int:
-    """Return the sum of all costs.
+    """Return what all costs come to, on the kind of device where that is most.
 
     Raises
     ------
     RefusedError
         If it is too large, or there is what cores do not count.
     """
-    problem.check_alike()
-    if problem.shared or any(problem.working):
-        raise RefusedError("a core counts neither shared parameters nor working sets: charge and narrow first")
-    total = sum(problem.work) + sum(t.cost for t in problem.tensors) + sum(problem.parameters)
+    if any(problem.working):
+        raise RefusedError("a core counts no working sets: narrow comes first")
+    total = max(
+        sum(kind.work) + sum(kind.parameters) + sum(t.cost for t in kind.tensors) + sum(q.cost for q in kind.shared)
+        for kind in problem.priced
+    )
     if total > MOST_COSTS or total * problem.filled >= 1 << 59:
         raise RefusedError("the costs are too large for 64 bits")
     return total
+
+
+def held_by(
+    problem: PlainProblem, nodes: Collection[int], order: Sequence[int], fluid: Collection[int]
+) -> PlainProblem:
+    """Let only some nodes hold shared parameters; what none of them uses is charged to one fluid node that does.
+
+    Parameters
+    ----------
+    nodes
+        Those that hold them: a stage holds a parameter once if one of them uses it.
+    order
+        All nodes: the payer is the first of the heaviest.
+    """
+    cheapest, rank = uniform(problem), {v: -i for i, v in enumerate(order)}
+    rows = list[frozenset[int]]()
+    for _, users in problem.shared:
+        payers = sorted(users.intersection(fluid), key=lambda v: (cheapest.work[v] + cheapest.parameters[v], rank[v]))
+        rows.append(users.intersection(nodes) or frozenset(payers[-1:]))
+
+    def changed(kind: PlainProblem) -> PlainProblem:
+        parameters = list(kind.parameters)
+        for q, users in zip(kind.shared, rows, strict=True):
+            if len(users) == 1:
+                parameters[min(users)] += q.cost
+        shared = tuple(Shared(q.cost, users) for q, users in zip(kind.shared, rows, strict=True) if len(users) > 1)
+        return replace(kind, parameters=tuple(parameters), shared=shared)
+
+    return on_each_kind(problem, changed)
 
 
 def make_core(
@@ -85,7 +117,7 @@ def make_core(
     soft, chained = set(fluid), [v for chain in chains for v in chain]
     if not soft < set(rank) or not set(chained) <= set(rank) - soft or len(set(chained)) < len(chained):
         raise RefusedError("fluid nodes, nodes of chains and other nodes are not told apart")
-    if any(len({(problem.work[v], problem.parameters[v]) for v in chain}) > 1 for chain in chains):
+    if any(len({(kind.work[v], kind.parameters[v]) for v in chain}) > 1 for chain in chains for kind in problem.priced):
         raise RefusedError("nodes of a chain differ")
     number = {v: i for i, v in enumerate(v for v in order if v not in soft)}
     placed = {v: i for v, i in number.items() if v not in set(chained)}

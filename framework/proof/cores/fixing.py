@@ -19,9 +19,9 @@ from framework.proof.cores.program import Counting
 from framework.proof.cores.survivors import Alive, BothWays
 from framework.proof.ideals import ideal_program
 from framework.proof.problem import PlainProblem, RefusedError, Tensor
-from framework.proof.reductions import _Merging, contract
+from framework.proof.reductions import _Merging, contract, on_each_kind
 
-PARTS = ("threshold", "order", "fluid", "ways", "some", "arcs", "moves", "branches")
+PARTS = ("threshold", "order", "fluid", "units", "common", "ways", "some", "arcs", "moves", "branches")
 """The lists that a round consists of, one after the other; nodes go by the numbers that they have before the first."""
 
 
@@ -33,10 +33,11 @@ def fixing(
     Parameters
     ----------
     rounds
-        `PARTS` of each round. `threshold`: that of the round. `order`, `fluid`, `some`: as in a core program. `ways`:
-        what is counted and the grain, of each way in which the core is read; none without a core. `arcs`: pairs of
-        nodes, the first in no later stage than the second. `moves`: as in `contract`. `branches`: numbers of branches,
-        of nodes in each, of the place of the node that puts them in order, and the nodes; again and again.
+        `PARTS` of each round. `threshold`: that of the round. `order`, `fluid`, `common`, `some`: as in a core program.
+        `units`: a number of nodes, and these, again and again. `ways`: what is counted, the grain, and on different
+        devices the weights, of each way in which the core is read; none without a core. `arcs`: pairs of nodes, the
+        first in no later stage than the second. `moves`: as in `contract`. `branches`: numbers of branches, of nodes in
+        each, of the place of the node that puts them in order, and the nodes; again and again.
 
     Raises
     ------
@@ -68,8 +69,8 @@ class Left:
     """
 
     def __init__(self, problem: PlainProblem) -> None:
-        problem.check_alike()
-        self.problem = replace(problem, node_of=tuple(range(problem.n)), pins=(), limit=None)
+        problem = on_each_kind(problem, lambda kind: replace(kind, node_of=tuple(range(problem.n))))
+        self.problem = replace(problem, pins=(), limit=None)
         self.windows: list[tuple[int, int]] | None = None
 
     def refuted_by_round(self, parts: Mapping[str, Sequence[int]], plain: bool) -> bool:
@@ -104,12 +105,15 @@ class Left:
     def alive(self, parts: Mapping[str, Sequence[int]], *, plain: bool) -> tuple[BothWays, Alive | None]:
         """Read a core in all ways; return it with the ideals that survive."""
         (threshold, *_), some = parts["threshold"], frozenset(self._here(parts["some"]))
-        if self.problem.filled == 1 or len(parts["ways"]) % 2:
-            raise RefusedError("a core is read for at least two stages, in ways given by two numbers each")
-        both = BothWays(self.problem, self._here(parts["order"]), self._here(parts["fluid"]))
+        size = 2 + 2 * len(self.problem.kinds)
+        if self.problem.filled == 1 or len(parts["ways"]) % size:
+            raise RefusedError(f"a core is read for at least two stages, in ways given by {size} numbers each")
+        order, fluid, common = (self._here(parts[part]) for part in ("order", "fluid", "common"))
+        units = [self._here(unit) for unit in _in_lists(parts["units"])]
+        both = BothWays(self.problem, order, fluid, units, common)
         alive = self._in_windows(both)
-        for counted, grain in _in_runs(parts["ways"], 2):
-            kept = both.survivors(threshold, Counting(counted, some, grain), alive, plain)
+        for counted, grain, *weights in _in_runs(parts["ways"], size):
+            kept = both.survivors(threshold, Counting(counted, some, grain, tuple(weights)), alive, plain)
             if kept is None:
                 return both, None
             alive = kept
@@ -161,6 +165,8 @@ class Left:
 
     def _put_in_order(self, branches: Sequence[int]) -> None:
         """Put branches that can be exchanged in order, by arcs between nodes of one place in them."""
+        if branches and self.problem.kinds:
+            raise RefusedError("branches are put in order where stages are alike")
         at, arcs, used = 0, list[Sequence[int]](), list[int]()
         while at < len(branches):
             count, size, place = (*branches[at : at + 3], 0, 0)[:3]
@@ -203,6 +209,16 @@ def _in_runs(items: Sequence[Any], size: int) -> list[list[Any]]:
     return [list(items[i : i + size]) for i in range(0, len(items), size)]
 
 
+def _in_lists(items: Sequence[int]) -> Iterator[list[int]]:
+    """Yield lists that stand one after the other, each with its length before it."""
+    at = 0
+    while at < len(items):
+        first, at = at + 1, at + 1 + items[at]
+        if at < first or at > len(items):
+            raise RefusedError("the units are none")
+        yield list(items[first:at])
+
+
 def arcs_shown(both: BothWays, alive: Alive) -> Iterator[tuple[int, int]]:
     """Yield all pairs of core nodes of which the first is in every ideal alive with the second."""
     holds = _columns(both, alive)
@@ -235,7 +251,7 @@ def _check_arcs(problem: PlainProblem, both: BothWays, alive: Alive, arcs: Seque
 def tied(problem: PlainProblem, arcs: Sequence[Sequence[int]]) -> PlainProblem:
     """Return a problem with more arcs; nodes on a cycle share a stage, and become one."""
     more = tuple(Tensor(0, u, frozenset((v,))) for u, v in arcs if u != v and not problem.below[u] >> v & 1)
-    problem = replace(problem, tensors=problem.tensors + more)
+    problem = on_each_kind(problem, lambda kind: replace(kind, tensors=kind.tensors + more))
     merging = _Merging(problem)
     for _, u, heads in more:
         (v,) = heads

@@ -15,75 +15,86 @@ from framework.proof.problem import PlainProblem
 LARGEST = 64
 """Nodes of a merged net at most."""
 
+Costs: TypeAlias = tuple[int, ...]
+"""What a net costs on each kind of device."""
+Nets: TypeAlias = list[tuple[frozenset[int], Costs]]
+"""The nodes of each net, and what it costs."""
 _Net: TypeAlias = tuple[frozenset[int], int]
 """The nodes, and the one that comes before all others, -1 where none is known to; nets that differ in it do not add."""
 
 
 def nets_between(
-    problem: PlainProblem, order: Sequence[int], gone: Collection[int]
-) -> list[tuple[frozenset[int], int]]:
+    problem: PlainProblem, order: Sequence[int], gone: Collection[int], spared: Sequence[int] = ()
+) -> Nets:
     """Return nets of the nodes that are not gone, with their costs.
 
     Parameters
     ----------
     order
         All nodes. Those that go are taken out in it, and nets of equal cost come in the order in which it makes them.
+    spared
+        What of the cost of each tensor is in no net.
     """
     rank = {v: i for i, v in enumerate(order)}
-    nets = _Nets(rank, gone)
-    for tensor in sorted(problem.tensors, key=lambda t: (rank[t.producer], sorted(rank[v] for v in t.consumers))):
-        nets.add((tensor.consumers | {tensor.producer}, tensor.producer), tensor.cost)
+    nets, rows = _Nets(rank, gone), list[tuple[int, list[int], Costs]]()
+    for t, (_, producer, consumers) in enumerate(problem.tensors):
+        costs = tuple(kind.tensors[t].cost - (spared[t] if spared else 0) for kind in problem.priced)
+        rows.append((producer, sorted(consumers, key=rank.__getitem__), costs))
+    for producer, readers, costs in sorted(rows, key=lambda row: (rank[row[0]], [rank[v] for v in row[1]])):
+        nets.add((frozenset((producer, *readers)), producer), costs)
     for v in sorted(gone, key=rank.__getitem__):
         nets.take_out(v)
-    return [(pins, cost) for (pins, _), (cost, _) in nets.table.items()]
+    return [(pins, costs) for (pins, _), (costs, _) in nets.table.items()]
 
 
 class _Nets:
     """Nets with their costs, and when they were made."""
 
     def __init__(self, rank: dict[int, int], gone: Collection[int]) -> None:
-        self.table: dict[_Net, tuple[int, int]] = {}
+        self.table: dict[_Net, tuple[Costs, int]] = {}
         self.with_node: dict[int, dict[_Net, None]] = {v: {} for v in gone}
         self.made = 0
 
-    def add(self, net: _Net, cost: int) -> None:
-        if cost and len(net[0]) > 1:
+    def add(self, net: _Net, costs: Costs) -> None:
+        if any(costs) and len(net[0]) > 1:
             self.made += 1
-            self._put(net, cost, self.made)
+            self._put(net, costs, self.made)
 
     def take_out(self, v: int) -> None:
         """Take a node out of all nets."""
-        nets = sorted(self.with_node.pop(v), key=lambda net: (-self.table[net][0], self.table[net][1]))
+        # The dearest first, by what they cost on the last kind of device, where equal by the one before it, and so on.
+        nets = sorted(
+            self.with_node.pop(v), key=lambda net: ([-c for c in self.table[net][0][::-1]], self.table[net][1])
+        )
         left = [self._remove(net, v) for net in nets]
         costs = [cost for cost, _ in left]
-        merged: list[tuple[_Net, int]] = []
+        merged: list[tuple[_Net, Costs]] = []
         for i, (pins, head) in enumerate(nets):
             for j, (others, other_head) in enumerate(nets):
-                both = min(costs[i], costs[j])
-                if len(pins) != 2 or i == j or not both or not 2 <= len(union := (pins | others) - {v}) <= LARGEST:
+                both = tuple(map(min, costs[i], costs[j])) if len(pins) == 2 and i != j else ()
+                if not any(both) or not 2 <= len(union := (pins | others) - {v}) <= LARGEST:
                     continue
-                costs[i] -= both
-                costs[j] -= both
+                costs[i], costs[j] = (tuple(a - b for a, b in zip(costs[x], both, strict=True)) for x in (i, j))
                 first = head if other_head == v else other_head if head == v else -1
                 merged.append(((union, -1 if first == v else first), both))
         for (pins, head), (_, made), cost in zip(nets, left, costs, strict=True):
-            if cost and len(pins) > 2:
+            if any(cost) and len(pins) > 2:
                 self._put((pins - {v}, -1 if head == v else head), cost, made)
         for net, cost in merged:
             self.add(net, cost)
 
-    def _remove(self, net: _Net, but: int) -> tuple[int, int]:
+    def _remove(self, net: _Net, but: int) -> tuple[Costs, int]:
         for v in net[0]:
             if v != but and v in self.with_node:
                 del self.with_node[v][net]
         return self.table.pop(net)
 
-    def _put(self, net: _Net, cost: int, made: int) -> None:
+    def _put(self, net: _Net, costs: Costs, made: int) -> None:
         known = self.table.get(net)
         if known is not None:
-            self.table[net] = known[0] + cost, known[1]
+            self.table[net] = tuple(a + b for a, b in zip(known[0], costs, strict=True)), known[1]
             return
-        self.table[net] = cost, made
+        self.table[net] = costs, made
         for v in net[0]:
             if v in self.with_node:
                 self.with_node[v][net] = None

@@ -7,28 +7,24 @@ time that an ideal of it is. docs/proofs.md proves that every partition at the t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from fractions import Fraction
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from framework.proof.cores.core import MOST_COSTS, make_core, total_of
+from framework.proof.cores.core import MOST_COSTS, held_by, make_core, total_of
 from framework.proof.cores.nets import nets_between
+from framework.proof.cores.prices import Fluid, Kind, Walk
 from framework.proof.cores.tables import IntArray, Tables, tables_of
-from framework.proof.cores.walk import FAR, CoreIdeals, CoreScratch, Nets, StageRules, States, compiled
-from framework.proof.cores.walk import lead_on as plain_loop
+from framework.proof.cores.tolls import Counted, Units, units_of
+from framework.proof.cores.walk import FAR, States
 from framework.proof.ideals import least_above
 from framework.proof.problem import PlainProblem, RefusedError
-from framework.proof.walk import as_arrays
 
 NOTHING, ALL, SOME = range(3)
 """Whose parameters are counted beside work."""
 BARS = 5
 """Rows of `States.bars`."""
-PLAIN_STEPS = 200_000
-"""Steps after which the loop is compiled."""
 A_CALL = 1024
 """Ideals that one call of the loop starts from: between calls Ctrl-C is heard, and it may be compiled."""
 REFILL = 4
@@ -49,7 +45,11 @@ def core_program(
     counted: int,
     some: Collection[int],
     grain: int,
+    weights: Sequence[int],
     chains: Sequence[Sequence[int]],
+    units: Sequence[Sequence[int]],
+    common: Sequence[int],
+    by_unit: bool,
     plain: bool = False,
 ) -> tuple[int, str]:
     """Refute a threshold; return the bound, and what was done, in words.
@@ -66,8 +66,12 @@ def core_program(
         Whose parameters count beside work: 0 nobody's, 1 everybody's, 2 those of `some` nodes.
     grain
         What fluid weights, and the room for them in each stage, are rounded down to multiples of; 1 for none.
+    weights
+        Where there are several kinds of devices, what work counts on each, and then what parameters do.
     chains
         Equal nodes of the core that only their numbers in each stage count of.
+    units, common, by_unit
+        Trees of fluid nodes with a toll, the ends of a tensor that feeds them, and whether each pays a toll of its own.
     plain
         Whether not to compile anything.
 
@@ -78,14 +82,19 @@ def core_program(
     """
     if threshold < 0:
         return threshold + 1, "no stage costs less than 0"
+    if backwards and units:
+        raise RefusedError("tolls are counted forwards")
     order = list(order) or list(range(problem.n))
     core = make_core(problem, order, fluid, backwards, chains)
-    tables = tables_of(problem, core, nets_between(problem, order, core.fluid + core.chained))
-    program = Program(problem, tables, Counting(counted, frozenset(some), grain))
+    held = held_by(problem, set(core.nodes).difference(core.chained), order, core.fluid)
+    tolls = units_of(problem, core, units, common)
+    nets = nets_between(problem, order, core.fluid + core.chained, tolls.spared if tolls else ())
+    counting = Counting(counted, frozenset(some), grain, tuple(weights), by_unit)
+    program = Program(tables_of(held, core, nets), counting, tolls, backwards=backwards)
     reached = program.run(threshold, plain)
     if reached is not None:
         raise RefusedError(f"{reached} stages of cost at most {threshold} may hold all nodes, some of them in parts")
-    ideals = len(tables.members)
+    ideals = len(program.tables.members)
     words = f"{len(core.fluid)} of {problem.n} nodes in parts, {ideals} ideals, {program.steps} extensions"
     return threshold + 1, words
 
@@ -96,6 +105,8 @@ class Counting(NamedTuple):
     counted: int
     some: frozenset[int]
     grain: int
+    weights: tuple[int, ...] = ()
+    by_unit: bool = False
 
 
 class Program:
@@ -105,6 +116,10 @@ class Program:
     ----------
     counting
         What the weight of a node is.
+    units
+        What has tolls, if anything.
+    backwards
+        Whether the devices come in the opposite order.
 
     Raises
     ------
@@ -112,52 +127,54 @@ class Program:
         If nothing is counted so.
     """
 
-    def __init__(self, problem: PlainProblem, tables: Tables, counting: Counting) -> None:
-        self.total = total_of(problem)
-        counted, some, grain = counting
-        known = counted in (NOTHING, ALL, SOME) and all(0 <= v < problem.n for v in some)
-        if not known or not 1 <= grain <= MOST_COSTS:
-            raise RefusedError("what is counted is not given as it should be")
-        self.tables, self.counted, self.grain, self.steps = tables, counted, grain, 0
-        self.stages, self.capacity = problem.filled, min(problem.capacity, sum(problem.parameters))
-        nodes, fluid, work, parameters = tables.core.nodes, tables.core.fluid, problem.work, problem.parameters
-        extra = [p if counted == ALL or (counted == SOME and v in some) else 0 for v, p in enumerate(parameters)]
-        weights = [work[v] + extra[v] - (work[v] + extra[v]) % grain for v in fluid]
+    def __init__(
+        self, tables: Tables, counting: Counting, units: Units | None = None, *, backwards: bool = False
+    ) -> None:
+        problem, fluid = tables.problem, tables.core.fluid
+        self.total, self.tables, self.counting, self.steps = total_of(problem), tables, counting, 0
+        self.stages = problem.filled
+        kind_of = list(problem.kind_of) or [0] * self.stages
+        self.kind_of = kind_of[::-1] if backwards else kind_of
+        self.kinds = self._kinds_of(problem)
+        weights = _least(kind.weights(fluid) for kind in self.kinds)
+        tolls = Counted(tables, units, weights, by_unit=counting.by_unit)
+        weights = [w - w % counting.grain + more for w, more in zip(weights, tolls.extra, strict=True)]
         self.fluid = sum(weights)
-        self.endless = any(a and not work[v] for a, v in zip(weights, fluid, strict=True))
-        rates = [Fraction(a, work[v]) for a, v in zip(weights, fluid, strict=True) if work[v]]
-        self.rate = max(rates, default=Fraction(0))
-        spent, count = tables.over_nodes([extra[v] for v in nodes]), len(tables.members)
-        available, spent_for_good = np.full(count, FAR), np.zeros(count, np.int64)
-        if counted == SOME:
-            beside = [extra[v] for v in fluid]
-            available, spent_for_good = spent + tables.may(beside), spent + tables.must(beside)
-        self.most_work = tables.may([work[v] for v in fluid])
-        self.most_held = tables.may([parameters[v] for v in fluid])
-        self.ideals: CoreIdeals = as_arrays(
-            CoreIdeals(
-                *tables.ideals[:3],
-                tables.found_from,
-                tables.last,
-                *tables.ideals[3:5],
-                tables.cut,
-                tables.over_nodes([work[v] for v in nodes]) + spent,
-                tables.may(weights),
-                tables.must(weights),
-                available,
-                spent_for_good,
-            )
-        )
+        self._fluid = Fluid(weights, tables.may(weights), tables.must(weights), tables.must(tolls.extra), tolls.rules)
+        for i, kind in enumerate(self.kinds):
+            kind.gather(tables, [costs[i] for costs in tables.net_costs], self._fluid)
+        self.exchangeable = len(self.kinds) == 1 and counting.counted != SOME and not tolls.rules.rate
+        # Where stages are alike, what all that is left beyond an ideal does and holds counts, too.
+        self._work_beyond = _from_the_end(tables.may([problem.work[v] for v in fluid]))
+        held = _from_the_end(tables.may([problem.parameters[v] for v in fluid]))
+        self._held_beyond = held + tables.held_beyond([q.cost for q in problem.shared])
+        self._rests: dict[frozenset[int], IntArray] = {}
+
+    def _kinds_of(self, problem: PlainProblem) -> list[Kind]:
+        """Return the kinds of devices, with what work and parameters count on each."""
+        counted, some, grain, weights, by_unit = self.counting
+        known = counted in (NOTHING, ALL, SOME) and all(0 <= v < problem.n for v in some) and 1 <= grain <= MOST_COSTS
+        if not known or (by_unit and grain > 1):
+            raise RefusedError("what is counted is not given as it should be")
+        kinds = len(problem.kinds)
+        if not kinds and not weights:
+            return [Kind(problem, 1, int(counted != NOTHING), some if counted == SOME else None)]
+        speeds, streams = weights[:kinds], weights[kinds:]
+        if counted or len(streams) != kinds or not all(0 <= y <= z for z, y in zip(speeds, streams, strict=True)):
+            raise RefusedError("work and parameters have one weight each for each kind of device")
+        if max(speeds) * self.total >= 1 << 58:
+            raise RefusedError("the costs are too large for 64 bits")
+        return [Kind(kind, z, y, None) for kind, z, y in zip(problem.kinds, speeds, streams, strict=True)]
 
     def run(self, threshold: int, plain: bool) -> int | None:
         """Return how many stages of cost at most the threshold have room for everything; None if all have not."""
         threshold = min(threshold, self.total)
-        if self._need(threshold, self.stages)[0] > 0:
+        if self._need(threshold, 0)[0] > 0:
             return None
-        walk, states = self._begin(threshold, plain, alone_anywhere=self.counted != SOME)
+        walks = _Pass(self, threshold, plain=plain, exchangeable=self.exchangeable)
         for level in range(1, self.stages + 1):
-            self._one_more_stage(walk, states, self._need(threshold, self.stages - level))
-            if states.best[-1] >= self.fluid:
+            self.steps += walks.one_more_stage(self.kind_of[level - 1], self._need(threshold, level))
+            if walks.states.best[-1] >= self.fluid:
                 return level
         return None
 
@@ -181,77 +198,46 @@ class Program:
             If it gives up.
         """
         threshold = min(threshold, self.total)
-        if self._need(threshold, self.stages)[0] > 0:
+        if self._need(threshold, 0)[0] > 0:
             return None
-        walk, states = self._begin(threshold, plain, alone_anywhere=False)
-        found, last = list[IntArray](), self.steps + most_steps
+        walks, found, left = _Pass(self, threshold, plain=plain, exchangeable=False), list[IntArray](), most_steps
         for level in range(1, self.stages):
-            need = np.maximum(self._need(threshold, self.stages - level), floors[level - 1])
-            self._one_more_stage(walk, states, need, last)
-            found.append(np.where(states.best >= need, states.best, -1))
+            need = np.maximum(self._need(threshold, level), floors[level - 1])
+            left -= walks.one_more_stage(self.kind_of[level - 1], need, left)
+            found.append(np.where(walks.states.best >= need, walks.states.best, -1))
             if not (found[-1] >= 0).any():
                 return None
         return found
 
-    def _begin(self, threshold: int, plain: bool, *, alone_anywhere: bool) -> tuple[_Walk, States]:
-        """Return the loop, and the states before the first stage."""
-        count = len(self.ideals.cut)
-        walk = _Walk(self.ideals, self.tables.nets, self._rules(threshold, alone_anywhere), plain=plain)
-        value, hurdle, need, best, new_hurdle = (np.full(count, -1) for _ in range(5))
-        found, bars = np.zeros(count, np.int64), np.zeros((BARS, count), np.int64)
-        states = States(value, hurdle, need, best, new_hurdle, found, bars)
-        states.best[0], states.found[0] = 0, 1
-        return walk, states
-
-    def _one_more_stage(self, walk: _Walk, states: States, need: IntArray, last: int = FAR) -> None:
-        """Lead on from all ideals that the latest stage led to; give up after the last step."""
-        queue = np.flatnonzero(states.found)
-        states.value[:], states.hurdle[:], states.need[:] = states.best, states.new_hurdle, need
-        states.found[:], states.new_hurdle[:] = 0, -1
-        # What promises most comes first: the better what is known, the less is of use.
-        queue = queue[np.argsort(-(states.best + self.ideals.weight + self.ideals.cut)[queue], kind="stable")]
-        steps = limit = REFILL * len(self.ideals.nodes)
-        for at in range(0, len(queue), A_CALL):
-            if steps >= limit:
-                self._raise_bars(states)
-                steps = 0
-            taken = walk.lead_on(queue[at : at + A_CALL], states)
-            steps += taken
-            self.steps += taken
-            if self.steps > last:
-                raise TooLongError
-
-    def _rules(self, threshold: int, alone_anywhere: bool) -> StageRules:
-        whole, num = divmod(self.rate.numerator, self.rate.denominator)
-        return StageRules(
-            threshold=threshold,
-            allowance=self.capacity if self.counted else 0,
-            capacity=self.capacity,
-            grain=self.grain,
-            whole=FAR if self.endless else whole,
-            num=num,
-            den=self.rate.denominator,
-            exchangeable=alone_anywhere,
-        )
-
-    def _need(self, threshold: int, left: int) -> IntArray:
-        """Return what fluid must be done with each ideal if so many stages are left; `FAR` where too much is left."""
-        ideals = self.ideals
-        over = ideals.held[-1] - ideals.held + self.most_held[-1] - self.most_held - left * self.capacity
-        over = np.maximum(0, over)
-        core = ideals.work[-1] - ideals.work + ideals.cut
-        rest = ideals.weight[-1] - ideals.weight + ideals.cut + self.fluid - left * threshold
-        if self.counted:
-            rest -= np.minimum(left * self.capacity, ideals.available[-1] - ideals.spent)
-        else:
-            rest += over
-        need = np.maximum(ideals.least, rest)
-        late = core + self.most_work[-1] - self.most_work + over > left * threshold
+    def _need(self, threshold: int, done: int) -> IntArray:
+        """Return what fluid must be done with each ideal after so many stages; `FAR` where too much is left."""
+        left = [self.kinds[i] for i in self.kind_of[done:]]
+        ideals, first = self.kinds[0].ideals, self.kinds[0]
+        room = min(FAR, sum(kind.work * threshold for kind in left))
+        counted = min(FAR, sum(kind.streams * kind.capacity for kind in left))
+        need = self._beyond(frozenset(self.kind_of[done:] or self.kind_of)) + self.fluid - room
+        need -= np.minimum(counted, ideals.available[-1] - ideals.spent)
+        late = np.zeros(len(need), np.bool_)
+        if len(self.kinds) == 1 and first.work == 1:
+            over = np.maximum(0, _from_the_end(ideals.held) + self._held_beyond - len(left) * first.capacity)
+            late = _from_the_end(ideals.work) + ideals.cut + self._work_beyond + over > room
+            if not first.streams:
+                need += over
+        need = np.maximum(ideals.least, need)
         return np.where(late | (need > ideals.most), FAR, need)
 
-    def _raise_bars(self, states: States) -> None:
+    def _beyond(self, among: frozenset[int]) -> IntArray:
+        """Return what the core and its nets weigh beyond each ideal, on the cheapest of some kinds of devices."""
+        if among not in self._rests:
+            kinds, tables = [self.kinds[i] for i in among], self.tables
+            inside = tables.over_nodes(_least(kind.weights(tables.core.nodes) for kind in kinds)) - self._fluid.beside
+            rest = _from_the_end(inside) + tables.cut(_least(kind.priced.nets.cost for kind in kinds))
+            self._rests[among] = rest + tables.held_beyond(_least(kind.shared() for kind in kinds))
+        return self._rests[among]
+
+    def raise_bars(self, kind: Kind, states: States) -> None:
         """Fill the bars with what is of use."""
-        ideals, wanted = self.ideals, np.maximum(states.need, states.best + 1)
+        ideals, wanted = kind.ideals, np.maximum(states.need, states.best + 1)
         useful = wanted <= ideals.most
         weight = ideals.weight + ideals.cut + wanted
         work = ideals.work + ideals.cut
@@ -260,32 +246,58 @@ class Program:
             bar[:] = least_above(self.tables.size_ptr, ideals.ptr, ideals.leads_to, np.where(useful, row, FAR))
 
 
-class _Walk:
-    """The loop, with what does not change from call to call; compiled as soon as there is much to do."""
+class _Pass:
+    """The states of a program, from stage to stage."""
 
-    def __init__(self, ideals: CoreIdeals, nets: Nets, rules: StageRules, *, plain: bool) -> None:
-        nodes, count = len(nets.node_ptr) - 1, len(nets.cost)
-        self._rows = ([0] * nodes, [-1] * count, [0] * count, [0] * count, [[0] * 5 for _ in range(nodes + 1)])
-        self._ideals, self._nets, self._rules = ideals, nets, rules
-        self._left = None if plain else PLAIN_STEPS
+    def __init__(self, program: Program, threshold: int, *, plain: bool, exchangeable: bool) -> None:
+        self._program, count = program, len(program.tables.members)
+        grain = program.counting.grain
+        self._walks = [
+            Walk(kind.priced, kind.rules(threshold, grain, exchangeable=exchangeable), plain=plain)
+            for kind in program.kinds
+        ]
+        # With what each kind of device has led on from each ideal: with no more it leads to nothing new.
+        self._seen = [np.full(count, -1) for _ in program.kinds]
+        value, hurdle, need, best, new_hurdle = (np.full(count, -1) for _ in range(5))
+        self.states = States(value, hurdle, need, best, new_hurdle, np.zeros((BARS, count), np.int64))
+        self.states.best[0] = 0
 
-    def lead_on(self, queue: IntArray, states: States) -> int:
-        """Call the loop; return the steps that it took."""
-        loop = compiled() if self._left is not None and self._left < 0 else None
-        if loop is not None:
-            return loop(queue, self._ideals, self._compiled[0], self._rules, states, self._compiled[1])
-        lists = States(*(row.tolist() for row in states))
-        steps = plain_loop(queue.tolist(), self._listed[0], self._nets, self._rules, lists, self._listed[1])
-        for row, changed in zip(states[:-1], lists[:-1], strict=True):
-            row[:] = changed
-        if self._left is not None:
-            self._left -= steps
-        return steps
+    def one_more_stage(self, kind: int, need: IntArray, most_steps: int = FAR) -> int:
+        """Lead on from all ideals that the stages so far led to; return the steps that it took.
 
-    @cached_property
-    def _listed(self) -> tuple[CoreIdeals, CoreScratch]:
-        return CoreIdeals(*(row.tolist() for row in self._ideals)), CoreScratch(*self._rows)
+        Raises
+        ------
+        TooLongError
+            If it takes more steps.
+        """
+        states, priced = self.states, self._program.kinds[kind]
+        ideals, seen = priced.ideals, self._seen[kind]
+        queue = np.flatnonzero(states.best > seen)
+        seen[:] = states.best
+        states.value[:], states.hurdle[:], states.need[:] = states.best, states.new_hurdle, need
+        states.new_hurdle[:] = -1
+        # What promises most comes first: the better what is known, the less is of use.
+        queue = queue[np.argsort(-(states.best + ideals.weight + ideals.cut)[queue], kind="stable")]
+        taken, limit = 0, REFILL * len(ideals.nodes)
+        since = limit
+        for at in range(0, len(queue), A_CALL):
+            if since >= limit:
+                self._program.raise_bars(priced, states)
+                since = 0
+            steps = self._walks[kind].lead_on(queue[at : at + A_CALL], states)
+            since += steps
+            taken += steps
+            if taken > most_steps:
+                raise TooLongError
+        return taken
 
-    @cached_property
-    def _compiled(self) -> tuple[Any, Any]:
-        return as_arrays(self._nets), as_arrays(CoreScratch(*self._rows))
+
+def _least(rows: Iterable[Sequence[int]]) -> list[int]:
+    """Return the least of each column."""
+    return [min(column) for column in zip(*rows, strict=True)]
+
+
+def _from_the_end(row: IntArray) -> IntArray:
+    """Return what each ideal lacks of all."""
+    missing: IntArray = row[-1] - row
+    return missing

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.proof.cores.core import make_core, turned
+from framework.proof.cores.core import held_by, make_core, turned
 from framework.proof.cores.nets import nets_between
 from framework.proof.cores.program import Counting, Program, TooLongError
-from framework.proof.cores.tables import IntArray, Tables, tables_of
+from framework.proof.cores.tables import IntArray, tables_of
+from framework.proof.cores.tolls import units_of
 from framework.proof.cores.walk import FAR
 from framework.proof.problem import PlainProblem
 
@@ -32,11 +33,22 @@ class BothWays:
         Of each ideal of the latter, the one of the former that is what it leaves.
     """
 
-    def __init__(self, problem: PlainProblem, order: Sequence[int], fluid: Sequence[int]) -> None:
-        self.problem = problem
+    def __init__(
+        self,
+        problem: PlainProblem,
+        order: Sequence[int],
+        fluid: Sequence[int],
+        units: Sequence[Sequence[int]] = (),
+        common: Sequence[int] = (),
+    ) -> None:
         cores = [make_core(problem, order, fluid, turned) for turned in (False, True)]
-        nets = nets_between(problem, order, cores[0].fluid)
-        self.forwards, self.backwards = (tables_of(problem, core, nets) for core in cores)
+        held = held_by(problem, cores[0].nodes, order, cores[0].fluid)
+        # Tolls are counted forwards only.
+        self._units = units_of(problem, cores[0], units, common)
+        self.forwards, self.backwards = (
+            tables_of(held, core, nets_between(problem, order, core.fluid, spared))
+            for core, spared in zip(cores, (self._units.spared if self._units else (), ()), strict=True)
+        )
         size = len(self.forwards.core.nodes)
         number = {members: i for i, members in enumerate(self.forwards.members)}
         everything = (1 << size) - 1
@@ -45,15 +57,12 @@ class BothWays:
     def survivors(self, threshold: int, counting: Counting, alive: Alive, plain: bool) -> Alive | None:
         """Return which of some ideals the first stages hold in partitions within a threshold; None if none can be."""
         back = np.argsort(self.mirrored)
-        sides = (
-            (self._program(self.forwards, counting), self._program(self.backwards, counting), self.mirrored, alive),
-            (
-                self._program(self.backwards, counting),
-                self._program(self.forwards, counting),
-                back,
-                [row[self.mirrored] for row in reversed(alive)],
-            ),
+        one, other = (
+            Program(self.forwards, counting, self._units),
+            Program(self.backwards, counting, backwards=True),
         )
+        mirrored = [row[self.mirrored] for row in reversed(alive)]
+        sides = ((one, other, self.mirrored, alive), (other, one, back, mirrored))
         most = FIRST_TRIAL
         while True:
             for side, (first, second, opposite, among) in enumerate(sides):
@@ -69,9 +78,6 @@ class BothWays:
                     return None if met is None else [row[back] for row in reversed(met)]
                 return met
             most *= 4
-
-    def _program(self, tables: Tables, counting: Counting) -> Program:
-        return Program(self.problem, tables, counting)
 
 
 def _met(found: list[IntArray], second: Program, opposite: IntArray, threshold: int, plain: bool) -> Alive | None:

@@ -1,8 +1,8 @@
 """What a checker has to be told of rounds of filtering: it reads the cores again, and follows what they show.
 
-A round is a row of lists (`framework.proof.cores.fixing`): threshold, order, fluid nodes, ways in which the core
-is read, nodes that are counted in some of them, arcs, moves, and branches. Nodes go by those of the problem's instance:
-a node by any that it holds.
+A round is a row of lists (`framework.proof.cores.fixing`): threshold, order, fluid nodes, units and common tensor of
+tolls, ways in which the core is read, nodes that are counted in some of them, arcs, moves, and branches. Nodes go by
+those of the problem's instance: a node by any that it holds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, take_rows
 from framework.model.instance import Instance
 from framework.structure.fluid.core import FluidCore
 from framework.structure.fluid.variants import Counted, Variant
@@ -28,16 +28,40 @@ def named(names: IntArray, instance: Instance) -> IntArray:
     return carried
 
 
+def way_of(variant: Variant, instance: Instance) -> list[int]:
+    """Return what a variant counts: whose parameters, the grain, and on different devices work and parameters."""
+    weights = variant.devices
+    if weights is None:
+        return [int(variant.counted), variant.grain]
+    if instance.unequal is None:
+        # Work counts as it is, where parameters do.
+        return [int(Counted.ALL_PARAMETERS if weights.streams[0] else Counted.WORK), variant.grain]
+    return [int(Counted.WORK), variant.grain, *weights.work, *weights.streams]
+
+
+def units_of(core: FluidCore) -> list[IntArray]:
+    """Return the nodes of each unit of a core."""
+    return [core.fluid[core.unit == unit] for unit in np.unique(core.unit[core.unit >= 0])]
+
+
+def common_of(core: FluidCore) -> IntArray:
+    """Return producer and consumers of the common tensor of a core; nothing without one."""
+    top = core.instance.topology
+    return np.concatenate((top.producer[core.common], take_rows(top.consumer_ptr, top.consumers, core.common)[1]))
+
+
 def round_of_core(
     threshold: int, names: IntArray, core: FluidCore, variants: Sequence[Variant], crowded: BoolArray | None
 ) -> Rounds:
-    """Return the round in which a core is read without tolls, and without what follows from it."""
+    """Return the round in which a core is read, without what follows from it."""
     some = any(variant.counted == Counted.CROWDED for variant in variants) and crowded is not None
     return (
         [threshold],
         names.tolist(),
         names[core.fluid].tolist(),
-        [number for variant in variants for number in (int(variant.counted), variant.grain)],
+        [number for nodes in units_of(core) for number in (len(nodes), *names[nodes].tolist())],
+        names[common_of(core)].tolist(),
+        [number for variant in variants for number in way_of(variant, core.instance)],
         names[crowded].tolist() if some else [],
         [],
         [],
@@ -67,4 +91,4 @@ def round_of_branches(threshold: int, names: IntArray, runs: Sequence[tuple[list
     numbers: list[int] = []
     for branches, place in runs:
         numbers += [len(branches), len(branches[0]), place, *names[np.concatenate(branches)].tolist()]
-    return [threshold], [], [], [], [], [], [], numbers
+    return [threshold], [], [], [], [], [], [], [], [], numbers

@@ -23,7 +23,7 @@ from framework.model.unequal import with_relaxation
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
 from framework.structure.filtering.noted import Rounds, arcs_of, named, round_of_branches, round_of_core
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
-from framework.structure.fluid.core import build_core, without_tolls
+from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.unequal_chain_dp import needs_prices, stage_devices
@@ -40,7 +40,7 @@ class _Stand:
     """How far the rounds at one threshold have come: what is left, None if nothing, and the core to be tried next.
 
     All partitions of what is left within the threshold are within its windows. `rounds` tells a checker how it came
-    to be; None where no rule says that. `retry` returns the last of them where that is known only by trying.
+    to be.
     """
 
     threshold: int
@@ -50,12 +50,11 @@ class _Stand:
     way: int = 0
     over: bool = False
     variants: tuple[Variant, ...] = ()
-    rounds: Rounds | None = ()
-    retry: Callable[[Callable[[], bool]], Rounds | None] | None = None
+    rounds: Rounds = ()
 
-    def note(self, round_made: Rounds | None) -> None:
+    def note(self, round_made: Rounds) -> None:
         """Add a round."""
-        self.rounds = None if self.rounds is None or round_made is None else (*self.rounds, *round_made)
+        self.rounds = (*self.rounds, *round_made)
 
 
 class FixedProblems:
@@ -106,19 +105,9 @@ class FixedProblems:
             return self._problem
         return self._problem.on(instance, stand.windows)
 
-    def rounds(self, threshold: int, should_stop: Callable[[], bool] | None = None) -> Rounds | None:
-        """Return how a checker comes to what is left at a threshold (ticks), None where no rule says that.
-
-        Parameters
-        ----------
-        should_stop
-            Given if a core may be read once more for that, without its tolls.
-        """
-        stand = self._stand(threshold)
-        if stand.retry is not None and should_stop is not None:
-            retry, stand.retry = stand.retry, None
-            stand.note(retry(should_stop))
-        return None if stand.retry is not None else stand.rounds
+    def rounds(self, threshold: int) -> Rounds:
+        """Return how a checker comes to what is left at a threshold (ticks)."""
+        return self._stand(threshold).rounds
 
     def choices(self, threshold: int) -> int:
         """Return how many stages further than the first one nodes may be, in all, at a threshold (ticks)."""
@@ -138,7 +127,7 @@ class FixedProblems:
             stand = _Stand(threshold, self._whole, None, self._tuning.first_ideals)
         else:
             stand = _Stand(threshold, nearest.instance, nearest.windows, self._tuning.first_ideals)
-            stand.rounds, stand.retry = nearest.rounds, nearest.retry
+            stand.rounds = nearest.rounds
         self._stands.append(stand)
         return stand
 
@@ -159,7 +148,6 @@ class FixedProblems:
         )
         mask, lattice = choice.choose(stand.ideals, should_stop)
         core = build_core(instance, mask, should_stop=should_stop)
-        # Of rounds with prices of their own no rule says anything, and no certificate is written.
         if needs_prices(instance):
             crowded, whole, device = None, device_variants(core, threshold), stage_devices(instance, stages)
         else:
@@ -170,39 +158,21 @@ class FixedProblems:
         read = [variant for variant in stand.variants if variant in sides.forwards.variants] or sides.forwards.variants
         note = round_of_core(threshold, names, core, read, crowded)
         survivors = find_survivors(sides, stages, threshold, read, should_stop, known, self._tuning)
-        tolled = bool((core.unit >= 0).any())
-
-        def without_its_tolls(stop: Callable[[], bool]) -> Rounds | None:
-            try:
-                again = read_both_ways(without_tolls(core, stop), lattice, crowded, stop, whole)
-                refuted = find_survivors(again, stages, threshold, read, stop, known, self._tuning) is None
-            except OutOfTimeError:
-                return None
-            return note if refuted else None
-
         if survivors is None:
-            if tolled:
-                stand.retry = without_its_tolls
-            else:
-                stand.note(note)
+            stand.note(note)
             return None
-        # What a core with tolls leaves may not be what it leaves without them.
-        said: Rounds | None = None if tolled else note
         stand.variants = survivors.variants
         windows = windows_of(core, lattice, survivors.ideals, known)
         if windows is None:
-            stand.note(said)
+            stand.note(note)
             return None
         left = impose(instance, reach, core, lattice, survivors.ideals, should_stop)
         if left is None:
-            stand.note(said)
+            stand.note(note)
         else:
             reduced, moves = moves_of_reduction(left, should_stop=should_stop)
-            if said is not None:
-                there = named(names, left)
-                moved = there[np.array(moves, np.int64).reshape(-1)].tolist()
-                said = (*said[:5], arcs_of(names, core, left), moved, [])
-            stand.note(said)
+            moved = named(names, left)[np.array(moves, np.int64).reshape(-1)].tolist()
+            stand.note((*note[:-3], arcs_of(names, core, left), moved, []))
             left = _in_order(stand, compose(left, reduced), names, should_stop)
             windows = _merged(windows, left)
             if windows is None:

@@ -81,8 +81,8 @@ class FluidCore:
         before.
     unit, unit_cost
         ``[fluid]``, ``[units]`` the units of `framework.structure.fluid.separation_costs`, whose cost is in no net.
-    feeder, takers, feeding_cost, fed
-        Of the common tensor of many units, if there is one: its producer and its consumers in the core (arrays of one,
+    common, feeder, takers, feeding_cost, fed
+        The common tensor of many units, if there is one; its producer and its consumers in the core (arrays of one,
         and of any number), its cost, in no net either, and ``[fluid]`` which nodes are in those units.
     """
 
@@ -100,6 +100,7 @@ class FluidCore:
     before: BitArray
     unit: IntArray
     unit_cost: IntArray
+    common: IntArray
     feeder: IntArray
     takers: IntArray
     feeding_cost: int
@@ -226,6 +227,7 @@ def build_core(
         before=before,
         unit=tolls.unit[fluid],
         unit_cost=tolls.cost,
+        common=tolls.common,
         feeder=core[tolls.feeder],
         takers=core[tolls.takers],
         feeding_cost=tolls.feeding_cost,

@@ -69,8 +69,10 @@ class Tolls:
         ``[units]`` what a stage pays that cuts a unit, in ticks.
     tensor_cost
         ``[tensors]`` what is left for the nets.
+    common
+        The common tensor, or none.
     feeder, takers
-        Producer and placed consumers of the common tensor; no node if there is none.
+        Its producer and its placed consumers.
     feeding_cost
         What it costs; nothing of that is left.
     fed
@@ -80,6 +82,7 @@ class Tolls:
     unit: IntArray
     cost: IntArray
     tensor_cost: IntArray
+    common: IntArray
     feeder: IntArray
     takers: IntArray
     feeding_cost: int
@@ -117,6 +120,7 @@ def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls
         unit=unit,
         cost=cost,
         tensor_cost=left,
+        common=common,
         feeder=top.producer[common],
         takers=readers[placed[readers]],
         feeding_cost=int(instance.tensor_cost[common].sum()),
