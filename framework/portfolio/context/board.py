@@ -65,8 +65,15 @@ class Board:
 
     @property
     def bounds(self) -> list[DualBound]:
-        """The best dual bound of every source that is not quarantined, best first."""
-        best = [max(bounds, key=lambda bound: bound.value) for bounds in self._duals.values() if bounds]
+        """The best dual bound of every source that is not quarantined, best first.
+
+        Of equal ones that with a certificate, which can be checked; the first where both have one, or none has.
+        """
+        best = [
+            max(bounds, key=lambda bound: (bound.value, bound.certificate is not None))
+            for bounds in self._duals.values()
+            if bounds
+        ]
         return sorted(best, key=lambda bound: (-bound.value, bound.seconds))
 
     @property

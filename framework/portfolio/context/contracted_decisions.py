@@ -146,8 +146,12 @@ class _ContractedContext(DelegatingContext):
         return best
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
-        """Report what a bound of the contracted problem says of the given one: at most T + 1."""
-        self.parent.report_dual(min(value, self._threshold + 1), soundness)
+        """Report what a bound of the contracted problem says of the given one: at most T + 1.
+
+        That is what the decision says in the end, perhaps with a certificate: it is left to whoever asked for it.
+        """
+        if value <= self._threshold:
+            self.parent.report_dual(value, soundness)
 
     def report_partition(self, partition: Partition) -> None:
         """Keep a partition, and report it for the given problem if it is the best one known."""

@@ -133,8 +133,9 @@ class DestructiveBound:
             self.reason = answer.reason
 
     def record(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
-        """Keep and report a dual bound (ticks), unless this run has proven as much."""
-        if self.best is None or value > self.best.value:
+        """Keep and report a dual bound (ticks), unless this run has proven as much; one to be checked is more."""
+        best = (-1, False) if self.best is None else (self.best.value, self.best.certificate is not None)
+        if (value, certificate is not None) > best:
             self.best = DualBound(value=value, source=self.name, soundness=soundness, certificate=certificate)
             self.context.report_dual(value, soundness, certificate)
 

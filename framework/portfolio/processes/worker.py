@@ -54,7 +54,7 @@ class WorkerContext:
     job: Job
     shared: SharedState
     pipe: int
-    _last_dual: int = -1
+    _last_dual: tuple[int, bool] = (-1, False)
 
     @property
     def seed(self) -> int:
@@ -93,9 +93,10 @@ class WorkerContext:
         return dual is not None and incumbent is not None and dual >= incumbent
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
-        """Send a lower bound, unless this member has sent one at least as good."""
-        if value > self._last_dual:
-            self._last_dual = int(value)
+        """Send a lower bound, unless this member has sent one at least as good; one that can be checked is better."""
+        worth = int(value), certificate is not None
+        if worth > self._last_dual:
+            self._last_dual = worth
             wire.send(self.pipe, wire.DualReport(int(value), soundness, certificate))
 
     def report_partition(self, partition: Partition) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from framework.bounds import Soundness
+from framework.bounds import Certificate, Soundness
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Partition, Problem
 from framework.portfolio.context.board import Board
@@ -55,6 +55,16 @@ def test_a_bound_above_the_incumbent_is_quarantined_whichever_comes_first() -> N
         assert b.interval.dual == 9
         assert not b.report_dual(10, source="liar", soundness=Soundness.SOLVER)
         assert b.interval.dual == 9
+
+
+def test_of_equal_bounds_of_a_source_that_which_can_be_checked_is_kept() -> None:
+    b, kept = board(), Certificate(kind="simple", data={}, instance="")
+    b.report_dual(4, source="a", soundness=Soundness.EXACT)
+    b.report_dual(4, source="a", soundness=Soundness.EXACT, certificate=kept)
+    b.report_dual(4, source="a", soundness=Soundness.EXACT)
+    assert [bound.certificate for bound in b.bounds] == [kept]
+    b.report_dual(5, source="a", soundness=Soundness.EXACT)
+    assert [(bound.value, bound.certificate) for bound in b.bounds] == [(5, None)]
 
 
 def test_an_equal_bound_closes_the_interval() -> None:

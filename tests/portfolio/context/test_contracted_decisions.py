@@ -105,16 +105,19 @@ def test_what_a_formulation_sees_and_says_is_translated() -> None:
     context = _context(PAIRS)
     kept, split = (np.array(stages) for stages in ([0] * 4 + [1] * 4, [0] * 3 + [1] * 5))
     context.report_partition(Partition(stage_of=split))
-    spy = Spy(Refuted(soundness=Soundness.EXACT, certificate=Certificate(kind="spy", data={})), report=99)
+    spy = Spy(Refuted(soundness=Soundness.EXACT, certificate=Certificate(kind="spy", data={})), report=12)
     decisions = ContractedDecisions(spy, PAIRS)
     answer = decisions.decide(16, context)
     assert spy.problem is not None
     assert spy.problem.instance.n == 4
     assert spy.best is None
     assert answer == Refuted(soundness=Soundness.EXACT)
-    assert context.board.interval.dual == 17
-    assert [bound.certificate for bound in context.board.bounds if bound.value == 17] == [None]
+    assert [(bound.value, bound.certificate) for bound in context.board.bounds] == [(12, None)]
     assert context.incumbent == bottleneck(PAIRS, Partition(stage_of=kept)) == 17
+    # What refutes the threshold is said by the answer.
+    context, spy.report = _context(PAIRS), 99
+    decisions.decide(16, context)
+    assert context.dual is None
     context, spy.report = _context(PAIRS), 0
     context.report_partition(Partition(stage_of=kept))
     decisions.decide(16, context)
