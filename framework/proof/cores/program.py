@@ -162,7 +162,7 @@ class Program:
         speeds, streams = weights[:kinds], weights[kinds:]
         if counted or len(streams) != kinds or not all(0 <= y <= z for z, y in zip(speeds, streams, strict=True)):
             raise RefusedError("work and parameters have one weight each for each kind of device")
-        if max(speeds) * self.total >= 1 << 58:
+        if max(speeds) * self.total > 1 << 59:
             raise RefusedError("the costs are too large for 64 bits")
         return [Kind(kind, z, y, None) for kind, z, y in zip(problem.kinds, speeds, streams, strict=True)]
 
