@@ -20,12 +20,10 @@ of u and v each pay for one of its two tensors, wherever f is.)
 On different devices, each net has a cost on each of them, and m is the least on each: the argument holds for a stage S
 in the prices of the device that S runs on.
 
-Of a fluid node the relaxation keeps its work, its parameters, and two constraints: it comes after its ancestors in the
-core, and before its descendants there.
+Of a fluid node the relaxation keeps its work, its parameters, and its place: after ancestors, before descendants.
 
-Interchangeable nodes may be in the core as a chain (`framework.structure.fluid.interchangeable`). They lose their
-tensors, which are removed from the nets as those of fluid nodes are, but stay indivisible, and are ordered by their
-stages.
+Interchangeable nodes may be in the core as a chain (`framework.structure.fluid.interchangeable`): they lose their
+tensors as fluid nodes do, but stay indivisible, in the order of their stages.
 
 Source: this project.
 """
