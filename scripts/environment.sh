@@ -38,23 +38,38 @@ prepare_environment() {
     done
 }
 
-# Makes .venv-torch: the packages of .venv, and torch for the CPU. PIPEBOUND_TORCH is what pip installs in place of the
-# torch of PyPI, with its dependencies: a CPU build, for instance, from an index that PIP_EXTRA_INDEX_URL names.
+# Runs a command that fetches things, again if a bad connection ended it: twice more, and 20 minutes at most each time.
+fetch() {
+    local attempt code=0
+    for attempt in 1 2 3; do
+        code=0
+        timeout 1200 "$@" || code=$?
+        # What took too long would do so again.
+        [ $code != 0 ] && [ $code != 124 ] || break
+    done
+    return $code
+}
+
+# Makes .venv-torch: the packages of .venv, torch for the CPU, and tools that take what pipebound writes. PIPEBOUND_TORCH is
+# what pip installs in place of the torch of PyPI, with its dependencies: a CPU build, for instance, from an index that
+# PIP_EXTRA_INDEX_URL names.
 prepare_torch_environment() {
     local folder="$root/.venv-torch" pip own base wanted
     prepare_environment test
-    wanted="$(cat "$root"/scripts/torch_{requirements.txt,stubs.py} | cksum) ${PIPEBOUND_TORCH:-}"
+    wanted="$(cat "$root"/scripts/torch_{requirements.txt,tools.txt,stubs.py} | cksum) ${PIPEBOUND_TORCH:-}"
     [ "$(cat "$folder/.installed" 2>/dev/null)" != "$wanted" ] || return 0
     [ -x "$folder/bin/python" ] || "$root/.venv/bin/python" -m venv --without-pip "$folder"
     own="$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
     base="$("$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-    pip=("$root/.venv/bin/python" -m pip --python "$folder/bin/python" install --quiet --disable-pip-version-check)
+    pip=("$root/.venv/bin/python" -m pip --python "$folder/bin/python" install --quiet --disable-pip-version-check
+        --timeout 120 --retries 8)
     if [ -n "${PIPEBOUND_TORCH:-}" ]; then
-        "${pip[@]}" --constraint "$root/constraints.txt" "$PIPEBOUND_TORCH"
+        fetch "${pip[@]}" --constraint "$root/constraints.txt" "$PIPEBOUND_TORCH" || return
     else
-        "${pip[@]}" --no-deps --requirement "$root/scripts/torch_requirements.txt"
-        "$folder/bin/python" "$root/scripts/torch_stubs.py" "$own"
+        fetch "${pip[@]}" --no-deps --requirement "$root/scripts/torch_requirements.txt" || return
+        "$folder/bin/python" "$root/scripts/torch_stubs.py" "$own" || return
     fi
+    fetch "${pip[@]}" --no-deps --requirement "$root/scripts/torch_tools.txt" || return
     echo "import site; site.addsitedir('$base')" >"$own/base.pth"
     echo "$wanted" >"$folder/.installed"
 }

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.permitted_skips import pytest_addoption as pytest_addoption
+from tests.permitted_skips import pytest_configure as pytest_configure
+
 # scripts/test compiles everything beforehand; a single test must not wait for what it does not need.
 os.environ.setdefault("PIPEBOUND_COMPILE", "never")
+
+
+def pytest_collection_finish() -> None:
+    """Let Hypothesis draw the same examples in every process.
+
+    It draws constants of our modules too, of those that are imported: other ones with each choice of tests. There is no
+    setting for that, and `derandomize` does not change it.
+    """
+    if providers := sys.modules.get("hypothesis.internal.conjecture.providers"):
+        assert callable(providers._get_local_constants)
+        providers._get_local_constants = lambda: providers._local_constants
+
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -25,14 +25,36 @@ BUILT_INS = [
 
 SLOW = {"brkga", "brkga-10000", "counting", "lagrangian", "multilevel", "soc", "weave", "window-propagation"}
 """Methods that take a tenth of a second and more on any problem: they see fewer of the small ones here."""
+FEW = 12
+"""Random problems of a quick run: `test_brute_force.py` has these, and many more."""
+ON_ALL_SEEDS = (
+    "test_bounds_and_partitions_are_true_on_random_problems",
+    "test_decisions_are_true_on_random_problems",
+    "test_certificates_prove_what_they_claim",
+    "test_certificates_become_proofs_that_no_damage_makes_false",
+)
+"""The tests that take every seed; the others take as many as `FEW` at most."""
+
+
+def suite_of(entry: str, seeds: range) -> Conformance:
+    suite = Conformance()
+    suite.entry, suite.seeds = entry, seeds
+    return suite
 
 
 @pytest.mark.parametrize("test", conformance_tests())
 @pytest.mark.parametrize("entry", BUILT_INS)
 def test_built_ins_conform(entry: str, test: str) -> None:
+    getattr(suite_of(entry, range(FEW)), test)()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", BUILT_INS)
+def test_built_ins_conform_on_more_problems(entry: str) -> None:
     assert set(BUILT_INS) >= SLOW
-    suite = type("Suite", (Conformance,), {"entry": entry, "seeds": range(15 if entry in SLOW else 60)})()
-    getattr(suite, test)()
+    suite = suite_of(entry, range(FEW, 15 if entry in SLOW else 60))
+    for test in ON_ALL_SEEDS:
+        getattr(suite, test)()
 
 
 @register_formulation("test-conformance-high", features=[Feature.DUAL], summary="a bound that is one too high")
@@ -86,7 +108,7 @@ def test_the_detail_of_a_failure_is_what_failed_and_where() -> None:
 @pytest.mark.parametrize("inner", ["sweep", "counting", "ideal-dp"])
 def test_over_another_entry_limits_are_kept_if_that_keeps_them(inner: str) -> None:
     entry = f"bisection:over={inner},max_rounds=1,first_seconds=0.05"
-    suite = type("Suite", (Conformance,), {"entry": entry, "seeds": range(6)})()
+    suite = suite_of(entry, range(6))
     suite.test_hard_limits_are_kept()
     assert (Feature.LIMITS in registry.features_of(entry)) == (inner == "ideal-dp")
     assert registry.inner_of(entry) == inner

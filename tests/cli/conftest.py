@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from framework import cli
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -36,7 +40,38 @@ def graph_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pipebound(tmp_path: Path) -> Run:
-    """Run ``pipebound`` in a process of its own, in an empty folder."""
+    """Run ``pipebound`` in an empty folder, in the process of the test: a second less than in one of its own."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = ["pipebound", *map(str, arguments)]
+        output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch, _kept_standard_output():
+            patch.setattr(sys, "argv", command)
+            patch.setattr(sys, "stdout", output)
+            patch.setattr(sys, "stderr", errors)
+            patch.delenv("COLUMNS", raising=False)
+            patch.chdir(tmp_path)
+            code = cli.run()
+        texts = [stream.buffer.getvalue().decode() for stream in (output, errors)]  # type: ignore[attr-defined]
+        return subprocess.CompletedProcess(command, code, *texts)
+
+    return run
+
+
+@contextmanager
+def _kept_standard_output() -> Iterator[None]:
+    """Put the descriptor back that a command replaces when it cannot write."""
+    kept = os.dup(1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@pytest.fixture
+def pipebound_process(tmp_path: Path) -> Run:
+    """Run ``pipebound`` in a process of its own, in an empty folder: for plugins, which stay, and for what ends it."""
 
     def run(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -30,10 +30,10 @@ def test_the_version_costs_no_import() -> None:
     assert done.stdout == f"pipebound {framework.__version__}\n[]\n"
 
 
-def test_the_version_is_an_option_that_help_shows(pipebound: Run) -> None:
-    assert pipebound("--version").stdout == f"pipebound {framework.__version__}\n"
-    assert "--version" in pipebound("--help").stdout
-    done = pipebound("--max-input", "1GB", "--version")
+def test_the_version_is_an_option_that_help_shows(pipebound_process: Run) -> None:
+    assert pipebound_process("--version").stdout == f"pipebound {framework.__version__}\n"
+    assert "--version" in pipebound_process("--help").stdout
+    done = pipebound_process("--max-input", "1GB", "--version")
     assert (done.returncode, done.stdout) == (0, f"pipebound {framework.__version__}\n")
 
 

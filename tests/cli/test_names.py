@@ -82,10 +82,10 @@ def test_errors_are_one_line_that_shows_the_name(pipebound: Run, hostile: Path, 
 
 
 def test_a_stream_without_an_encoding_for_a_name_gets_its_number(
-    pipebound: Run, hostile: Path, monkeypatch: pytest.MonkeyPatch
+    pipebound_process: Run, hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    done = pipebound("inspect", hostile.name)
+    done = pipebound_process("inspect", hostile.name)
     assert done.returncode == 0, done.stderr
     assert r"\xdc" in done.stdout
 

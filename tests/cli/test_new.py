@@ -10,29 +10,35 @@ import pytest
 from tests.cli.conftest import Run
 
 
-def test_the_file_passes_the_suite_and_bounds(pipebound: Run, tmp_path: Path, graph_file: Path) -> None:
+def test_the_file_passes_the_suite_and_bounds(
+    pipebound: Run, pipebound_process: Run, tmp_path: Path, graph_file: Path
+) -> None:
     done = pipebound("new", "formulation", "my-bound")
     assert done.returncode == 0, done.stderr
     assert "pipebound check my-bound --plugin my_bound.py" in done.stdout
-    checked = pipebound("check", "my-bound:depth=3", "--plugin", "my_bound.py", "--seeds", "10", "--json")
+    checked = pipebound_process("check", "my-bound:depth=3", "--plugin", "my_bound.py", "--seeds", "10", "--json")
     assert checked.returncode == 0, checked.stdout
     assert all(check["passed"] for check in json.loads(checked.stdout))
-    compared = pipebound("compare", graph_file, "my-bound", "ideal-dp", "-k", "3", "--plugin", "my_bound.py", "--json")
+    compared = pipebound_process(
+        "compare", graph_file, "my-bound", "ideal-dp", "-k", "3", "--plugin", "my_bound.py", "--json"
+    )
     assert compared.returncode == 0, compared.stderr
     mine, exact = json.loads(compared.stdout)["runs"]
     assert 0 < mine["dual_bound_ticks"] <= exact["dual_bound_ticks"]
 
 
-def test_a_decision_passes_the_suite_and_gets_its_bound(pipebound: Run, tmp_path: Path, graph_file: Path) -> None:
+def test_a_decision_passes_the_suite_and_gets_its_bound(
+    pipebound: Run, pipebound_process: Run, tmp_path: Path, graph_file: Path
+) -> None:
     assert pipebound("new", "decision", "my-test").returncode == 0
     text = (tmp_path / "my_test.py").read_text()
     assert "def decide(" in text
     assert "def bound(" not in text
-    checked = pipebound("check", "my-test", "--plugin", "my_test.py", "--seeds", "10", "--json")
+    checked = pipebound_process("check", "my-test", "--plugin", "my_test.py", "--seeds", "10", "--json")
     assert checked.returncode == 0, checked.stdout
     assert all(check["passed"] for check in json.loads(checked.stdout))
     arguments = (graph_file, "my-test", "bisection:over=my-test", "-k", "8", "--budget", "60s", "--json")
-    compared = pipebound("compare", *arguments, "--plugin", "my_test.py")
+    compared = pipebound_process("compare", *arguments, "--plugin", "my_test.py")
     assert compared.returncode == 0, compared.stderr
     # The simple bound is 15.
     assert all(
@@ -40,22 +46,22 @@ def test_a_decision_passes_the_suite_and_gets_its_bound(pipebound: Run, tmp_path
     )
 
 
-def test_a_spoilt_decision_is_caught(pipebound: Run, tmp_path: Path) -> None:
+def test_a_spoilt_decision_is_caught(pipebound: Run, pipebound_process: Run, tmp_path: Path) -> None:
     assert pipebound("new", "decision", "spoilt").returncode == 0
     path = tmp_path / "spoilt.py"
     assert "heavy > problem.useful_stages" in path.read_text()
     path.write_text(path.read_text().replace("heavy > problem.useful_stages", "heavy >= problem.useful_stages"))
-    checked = pipebound("check", "spoilt", "--plugin", "spoilt.py", "--seeds", "20", "--json")
+    checked = pipebound_process("check", "spoilt", "--plugin", "spoilt.py", "--seeds", "20", "--json")
     assert checked.returncode == 1
 
 
-def test_a_spoilt_bound_is_caught(pipebound: Run, tmp_path: Path) -> None:
+def test_a_spoilt_bound_is_caught(pipebound: Run, pipebound_process: Run, tmp_path: Path) -> None:
     assert pipebound("new", "formulation", "spoilt", "-o", "other.py").returncode == 0
     path = tmp_path / "other.py"
     text = path.read_text()
     assert "heaviest[k * q - q : k * q + 1]" in text
     path.write_text(text.replace("heaviest[k * q - q : k * q + 1]", "heaviest[: q + 1]"))
-    checked = pipebound("check", "spoilt", "--plugin", "other.py", "--seeds", "20", "--json")
+    checked = pipebound_process("check", "spoilt", "--plugin", "other.py", "--seeds", "20", "--json")
     assert checked.returncode == 1
     failed = [check["name"] for check in json.loads(checked.stdout) if not check["passed"]]
     assert "bounds and partitions are true on random problems" in failed

@@ -35,8 +35,8 @@ def test_compare_prints_a_table_for_each_number_of_stages(pipebound: Run, graph_
     assert done.stdout.count("default") == 2
 
 
-def test_compare_exits_with_1_on_a_contradiction(pipebound: Run, graph_file: Path) -> None:
-    done = pipebound("compare", graph_file, "simple", "test-lies", "-k", "2", "--plugin", FAULTY)
+def test_compare_exits_with_1_on_a_contradiction(pipebound_process: Run, graph_file: Path) -> None:
+    done = pipebound_process("compare", graph_file, "simple", "test-lies", "-k", "2", "--plugin", FAULTY)
     assert done.returncode == 1
     assert "CONTRADICTION" in done.stdout
 
@@ -52,8 +52,8 @@ def test_list_names_everything(pipebound: Run) -> None:
     assert [row["subset"] for row in tables["testbed"]] == ["smoke", "core", "full", "training", "regal-like"]
 
 
-def test_list_shows_plugins(pipebound: Run) -> None:
-    done = pipebound("list", "formulations", "--plugin", FAULTY)
+def test_list_shows_plugins(pipebound_process: Run) -> None:
+    done = pipebound_process("list", "formulations", "--plugin", FAULTY)
     assert "test-hangs" in done.stdout
 
 

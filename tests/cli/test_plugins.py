@@ -50,7 +50,7 @@ def test_every_command_names_the_file(
 
 
 def test_a_package_that_fails_is_named_and_the_others_work(
-    pipebound: Run, graph_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipebound_process: Run, graph_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = tmp_path / "site"
     info = site / "other_bounds-1.0.dist-info"
@@ -61,7 +61,7 @@ def test_a_package_that_fails_is_named_and_the_others_work(
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", f"{site}:{Path(__file__).resolve().parents[2]}")
     for command in (("list", "formulations", "--json"), ("solve", graph_file, "-k", "1", "--with", "simple", "--json")):
-        done = pipebound(*command)
+        done = pipebound_process(*command)
         assert done.returncode == 0, done.stderr
         json.loads(done.stdout)
         place = f"{site / 'other_bounds.py'}:2"

@@ -147,14 +147,14 @@ def test_an_interrupt_saves_what_was_proved_and_exits_130(
     assert result["stage_of"] is not None
 
 
-def test_a_contradiction_is_loud(pipebound: Run, graph_file: Path) -> None:
-    done = pipebound("solve", graph_file, "-k", "3", "--plugin", FAULTY, "--with", "test-lies")
+def test_a_contradiction_is_loud(pipebound_process: Run, graph_file: Path) -> None:
+    done = pipebound_process("solve", graph_file, "-k", "3", "--plugin", FAULTY, "--with", "test-lies")
     assert done.returncode == 1
     assert "CONTRADICTION" in done.stdout
 
 
-def test_faults_are_named_in_the_output(pipebound: Run, graph_file: Path) -> None:
-    done = pipebound("solve", graph_file, "-k", "3", "--plugin", FAULTY, "--with", "test-raises")
+def test_faults_are_named_in_the_output(pipebound_process: Run, graph_file: Path) -> None:
+    done = pipebound_process("solve", graph_file, "-k", "3", "--plugin", FAULTY, "--with", "test-raises")
     assert done.returncode == 0, done.stderr
     assert "RuntimeError: as planned" in " ".join(done.stdout.split())
 

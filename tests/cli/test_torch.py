@@ -58,7 +58,7 @@ def test_help_and_other_formats_load_no_torch() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
+def test_the_whole_way(pipebound_process: Run, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason=ABSENT)
     from framework.formats.torch.export.files import export
     from tests.formats.torch.programs import Tied, tokens
@@ -76,7 +76,7 @@ def test_the_whole_way(pipebound: Run, tmp_path: Path) -> None:
     ]
     printed = []
     for step in steps:
-        done = pipebound(*step, timeout=600)
+        done = pipebound_process(*step, timeout=600)
         assert done.returncode == 0, done.stderr
         printed.append(json.loads(done.stdout))
     direct, profile, _, first, manifest, trial = printed

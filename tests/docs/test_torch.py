@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.cli.conftest import pipebound as pipebound
+from tests.cli.conftest import pipebound_process as pipebound_process
 from tests.conftest import REPOSITORY
 
 BLOCK = r"^```python\n(.*?)^```$"
@@ -39,7 +39,7 @@ def test_the_page_has_blocks_and_transcripts() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_every_block_and_command_works(pipebound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_and_command_works(pipebound_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="torch is not installed: pip install 'pipebound[torch]'")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
@@ -47,6 +47,6 @@ def test_every_block_and_command_works(pipebound: Run, tmp_path: Path, monkeypat
         if block:
             exec(compile(block, f"torch.md, part {number}", "exec"), names)
             continue
-        done = pipebound(*shlex.split(command), timeout=600)
+        done = pipebound_process(*shlex.split(command), timeout=600)
         assert done.returncode == 0, done.stderr
         assert first_words(done.stdout)[:3] == first_words(output)[:3]

@@ -125,6 +125,7 @@ def test_names_of_an_exported_onnx_model_tell_of_the_same_modules(
         assert (json.loads(text) if text[0] in "{[" else text.strip()) == written[name]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_torchtitan_keeps_the_modules_of_each_part(written: dict[str, Any], decoder: Any) -> None:
     titan: Any = pytest.importorskip("torchtitan.distributed.pipeline_parallel", reason="torchtitan is not installed")
     for b, names in enumerate(written["fqn-per-stage"]):
@@ -137,6 +138,7 @@ def test_torchtitan_keeps_the_modules_of_each_part(written: dict[str, Any], deco
         assert (part.head is not None) == (part.norm is not None) == (b == STAGES - 1)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_megatron_reads_the_layout(written: dict[str, Any], decoder: Any) -> None:
     megatron: Any = pytest.importorskip(
         "megatron.core.transformer.pipeline_parallel_layer_layout", reason="megatron-core is not installed"

@@ -161,7 +161,7 @@ def test_an_unknown_constraint_in_a_file_is_not_ignored(pipebound: Run, graph_fi
 
 def test_a_run_starts_from_an_earlier_result(pipebound: Run, tmp_path: Path) -> None:
     first, graph = tmp_path / "first.json", "testbed:squeezenet"
-    found = pipebound("solve", graph, "-k", "4", "--with", "slice-graph", "-o", first, "--json", "--budget", "10s")
+    found = pipebound("solve", graph, "-k", "4", "--with", "slice-graph", "-o", first, "--json", "--budget", "60s")
     best = json.loads(found.stdout)
     assert best["incumbent_source"] != "balanced"
     # A run of an entry without partitions of its own, for more stages, and on a slower link.
@@ -187,7 +187,8 @@ def test_a_run_starts_from_an_earlier_result(pipebound: Run, tmp_path: Path) -> 
 )
 def test_mistakes_are_told(pipebound: Run, graph_file: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
     first = tmp_path / "first.json"
-    pipebound("solve", graph_file, "-k", "3", "-o", first)
+    if "FIRST" in arguments:
+        pipebound("solve", graph_file, "-k", "3", "-o", first)
     stages = [] if "-k" in arguments else ["-k", "3"]
     given = [str(first) if text == "FIRST" else text for text in arguments]
     done = pipebound("solve", graph_file, *stages, *given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import count
 
 import numpy as np
 import pytest
@@ -19,18 +20,18 @@ from framework.testing.instances import (
 )
 
 DRAWS = [random_shared_problem, random_memory_problem, random_workset_problem, random_unequal_problem]
+SEEDS = 60
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_move_and_its_reverse(draw: Callable[[int], Problem], seed: int) -> None:
-    problem = draw(seed)
+    # On unequal devices a start may use a stage that a walk does not have, where there are fewer nodes than stages.
+    problem = next(filter(starts_within_useful_stages, map(draw, count(seed, SEEDS))))
     rng = np.random.default_rng(seed)
     nodes = nodes_of(problem)
     walk = walk_of(problem, nodes)
     start = balanced_partition(problem)
-    if int(start.stage_of.max()) >= problem.useful_stages:
-        pytest.skip("more stages than nodes")
     stand_at(start, problem, nodes, walk)
     for _ in range(20):
         v = int(rng.integers(problem.instance.n))
@@ -51,6 +52,10 @@ def test_a_move_and_its_reverse(draw: Callable[[int], Problem], seed: int) -> No
         move_node(v, home, nodes, walk)
         assert same(walk, before)
         move_node(v, there, nodes, walk)
+
+
+def starts_within_useful_stages(problem: Problem) -> bool:
+    return int(balanced_partition(problem).stage_of.max()) < problem.useful_stages
 
 
 def same(one: Walk, other: Walk) -> bool:
