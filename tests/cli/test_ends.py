@@ -91,7 +91,7 @@ def test_a_start_that_does_not_fit_a_later_run_is_refused_before_the_first(
     assert not list(tmp_path.glob("out*"))
 
 
-def test_a_mistake_in_a_later_run_is_refused_before_the_first(pipebound_process: Run, graph_file: Path) -> None:
+def test_a_mistake_in_a_later_run_is_refused_before_the_first(pipebound: Run, graph_file: Path) -> None:
     node = json.loads(graph_file.read_text())["nodes"][0]["name"]
     runs: list[list[str | Path]] = [
         ["solve", graph_file, "-k", "3", "-k", "2", "--pin", f"{node}=2"],
@@ -100,7 +100,7 @@ def test_a_mistake_in_a_later_run_is_refused_before_the_first(pipebound_process:
         ["recommend", graph_file, "-k", "2..70000"],
     ]
     for arguments in runs:
-        done = pipebound_process(*arguments, "--plugin", FAULTY, "--budget", "100s")
+        done = pipebound(*arguments, "--budget", "100s")
         assert done.returncode == 2, arguments
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) == 1, done.stderr
