@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.permitted_skips import pytest_addoption as pytest_addoption
-from tests.permitted_skips import pytest_configure as pytest_configure
+from tests.skips.permitted import pytest_addoption as pytest_addoption
+from tests.skips.permitted import pytest_configure as pytest_configure
 
 # scripts/test compiles everything beforehand; a single test must not wait for what it does not need.
 os.environ.setdefault("PIPEBOUND_COMPILE", "never")

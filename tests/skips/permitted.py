@@ -1,4 +1,4 @@
-"""A whole run of the tests fails if it skips one that `permitted_skips.toml` does not list, with its reason."""
+"""A whole run of the tests fails if it skips one that `permitted.toml` does not list, with its reason."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class SkipCheck:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say why."""
         for line in sorted(set(self.others)):
-            terminalreporter.write_line(f"SKIPPED WITHOUT PERMISSION (tests/{LIST.name}): {line}", red=True)
+            terminalreporter.write_line(f"SKIPPED WITHOUT PERMISSION (tests/skips/{LIST.name}): {line}", red=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that turns the check on."""
-    text = f"fail if a test is skipped that tests/{LIST.name} does not permit in this run"
+    text = f"fail if a test is skipped that tests/skips/{LIST.name} does not permit in this run"
     parser.addoption(OPTION, choices=RUNS, help=text)
 
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
-from tests.permitted_skips import OPTION, RUNS, read_list
+from tests.skips.permitted import OPTION, RUNS, read_list
 
 CONFTEST = """
 from pathlib import Path
-from tests import permitted_skips
-from tests.permitted_skips import pytest_addoption, pytest_configure
-permitted_skips.LIST = Path(__file__).with_name("list.toml")
+from tests.skips import permitted
+from tests.skips.permitted import pytest_addoption, pytest_configure
+permitted.LIST = Path(__file__).with_name("list.toml")
 """
 LIST = """
 [[skip]]
