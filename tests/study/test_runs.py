@@ -20,7 +20,10 @@ import pytest
 from framework.formats import read_graph
 from framework.proof.check import replay
 from framework.proof.log import read_log
+from tests.cli.conftest import Run, pipebound
 from tests.study.conftest import WriteSpec
+
+__all__ = ["pipebound"]
 
 PLUGIN = str(Path(__file__).parent.parent / "plugins" / "study_entries.py")
 MARK = "PIPEBOUND_TEST_MARK"
@@ -267,12 +270,13 @@ def test_a_graph_or_code_that_changes_after_planning_is_a_fault(write_spec: Writ
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(
-    study: Command, write_spec: WriteSpec, arguments: list[str], words: str
+    pipebound: Run, write_spec: WriteSpec, arguments: list[str], words: str
 ) -> None:
     spec = write_spec()
-    errors = study(*[str(spec) if word == "SPEC" else word for word in arguments], code=2)
-    assert words in errors
-    assert len(errors.strip().splitlines()) == 1
+    done = pipebound("study", *[str(spec) if word == "SPEC" else word for word in arguments])
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_dry_run_says_what_would_run_and_writes_nothing(study: Command, write_spec: WriteSpec) -> None:
