@@ -22,8 +22,9 @@ def pytest_collection_finish() -> None:
     setting for that, and `derandomize` does not change it.
     """
     if providers := sys.modules.get("hypothesis.internal.conjecture.providers"):
-        assert callable(providers._get_local_constants)
-        providers._get_local_constants = lambda: providers._local_constants
+        names = vars(providers)
+        assert callable(names["_get_local_constants"])
+        names["_get_local_constants"] = lambda: names["_local_constants"]
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -52,7 +52,7 @@ def pipebound(tmp_path: Path) -> Run:
             patch.delenv("COLUMNS", raising=False)
             patch.chdir(tmp_path)
             code = cli.run()
-        texts = [stream.buffer.getvalue().decode() for stream in (output, errors)]  # type: ignore[attr-defined]
+        texts = [stream.buffer.getvalue().decode() for stream in (output, errors)]
         return subprocess.CompletedProcess(command, code, *texts)
 
     return run
