@@ -43,6 +43,8 @@ html_theme = "furo"
 html_title = f"pipebound {__version__}"
 html_copy_source = False
 html_show_sourcelink = False
+# Files that `scripts/build_docs` makes for download.
+html_extra_path = ["../build/extra"]
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 WHOLE_FILES = {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from framework.api.judge import judge as judge
     from framework.api.progress import Progress as Progress
     from framework.api.recommend import recommend as recommend
+    from framework.api.records import records as records
     from framework.api.solve import solve as solve
     from framework.api.study import Study as Study
     from framework.api.study import StudyProgress as StudyProgress
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from framework.registry import register_formulation as register_formulation
     from framework.registry import register_portfolio as register_portfolio
     from framework.registry import register_strategy as register_strategy
+    from framework.report.records.rows import RecordRow as RecordRow
     from framework.study.analysis.report import StudyReport as StudyReport
 
 _HOMES = {
@@ -72,6 +74,7 @@ _HOMES = {
     "framework.api.judge": ("judge",),
     "framework.api.progress": ("Progress",),
     "framework.api.recommend": ("recommend",),
+    "framework.api.records": ("records",),
     "framework.api.solve": ("solve",),
     "framework.api.study": ("Study", "StudyProgress"),
     "framework.api.verify": ("verify",),
@@ -106,6 +109,7 @@ _HOMES = {
     "framework.portfolio.settings": ("Settings",),
     "framework.portfolio.verification": ("Verification",),
     "framework.registry": ("register_formulation", "register_portfolio", "register_strategy"),
+    "framework.report.records.rows": ("RecordRow",),
     "framework.study.analysis.report": ("StudyReport",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -5,7 +5,7 @@ scripts/build_docs --check    writes no page; exits with 1 if one is not current
 scripts/build_docs --pages    only writes the pages, in seconds
 
 docs/methods.md is made from the registry and the docstrings; docs/measurements.md and the results in README.md from the
-data in docs/measurements.
+data in docs/measurements. The site also holds records.csv, all records of the testbed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from framework.registry import load_plugins
 from framework.report.methods_page import methods_page
+from framework.report.records.rows import as_csv, record_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -59,7 +60,9 @@ def build_site() -> None:
     """Build what has changed; every warning is an error."""
     from sphinx.cmd.build import main as sphinx
 
-    target = BUILD / "site"
+    target, extra = BUILD / "site", BUILD / "extra"
+    extra.mkdir(parents=True, exist_ok=True)
+    (extra / "records.csv").write_text(as_csv(record_rows()), encoding="utf-8")
     options = ["-q", "--fail-on-warning", "--keep-going", "--builder", "html"]
     code = sphinx([*options, "--doctree-dir", str(BUILD / "doctrees"), str(DOCS), str(target)])
     if code:

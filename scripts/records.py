@@ -5,6 +5,7 @@
     python scripts/records.py fill --from-result RESULT...          take result files of this project's own runs
     python scripts/records.py unite FOLDER                          take what is better in another folder of records
     python scripts/records.py verify [--sample 100 --seed 1]        price all partitions, or a sample, again
+    python scripts/records.py pages                                 write docs/records.md and docs/records from them
 
 `fill` runs pairs of the smallest graphs first (`--widest`: those with the widest gap), one core a pair, as many at a
 time as there are cores. It starts from the recorded partition where there is one, verifies what comes out, lets the
@@ -39,6 +40,8 @@ from framework.records.improving import ContradictionError, united
 from framework.records.offers import CHECK_SECONDS, Circumstances, Trust, name_of_graph
 from framework.records.pair import DEVICE, STAGES, Evidence, GraphRecords, PairRecord
 from framework.records.posing import PosedGraph, check_digest, faults_of_graph, faults_of_pair, pose, recordable_pairs
+from framework.report.records.pages import area_pages, blocks
+from framework.report.records.rows import record_rows
 from framework.report.records.table import change_words
 from framework.study.analysis.data import reading
 from framework.study.code_version import code_version
@@ -47,6 +50,7 @@ from framework.study.task import Finished, Task
 from framework.testbed.catalogue import bundled_graphs, subset_names
 from framework.units import parse_seconds
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 MOST_WAITING = 8
 """Results that may wait to be checked before the next run begins."""
 
@@ -77,11 +81,12 @@ def main() -> int:
     verify = commands.add_parser("verify", help="price partitions again")
     verify.add_argument("--sample", type=int, help="so many pairs only, drawn at random")
     verify.add_argument("--seed", type=int, default=0)
-    for command in (fill, unite, verify):
+    pages = commands.add_parser("pages", help="write the pages of the documentation")
+    for command in (fill, unite, verify, pages):
         command.add_argument("--records", type=Path, default=FOLDER, help="folder of the records (the package's)")
     given = parser.parse_args()
     try:
-        return {"fill": fill_records, "unite": unite_records, "verify": verify_records}[given.command](given)
+        return COMMANDS[given.command](given)
     except UserError as error:
         print(f"records: {error}", file=sys.stderr)
         return 2
@@ -351,6 +356,27 @@ def verify_records(given: argparse.Namespace) -> int:
     print(f"{len(chosen)} records checked in {time.monotonic() - started:.0f} s, {wrong} faults")
     return 1 if wrong else 0
 
+
+def write_pages(given: argparse.Namespace) -> int:
+    """Write what docs/records.md says of the records, and the pages of the task areas."""
+    rows = record_rows(folder=given.records)
+    page = DOCS / "records.md"
+    text = page.read_text(encoding="utf-8")
+    for name, block in blocks(rows).items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise UserError(f"there is no block {name}", where=str(page))
+        text = f"{before}{begin}{block}\n{end}{after}"
+    page.write_text(text, encoding="utf-8")
+    for path, area in area_pages(rows).items():
+        (DOCS / path).parent.mkdir(exist_ok=True)
+        (DOCS / path).write_text(area, encoding="utf-8")
+    return 0
+
+
+COMMANDS = {"fill": fill_records, "unite": unite_records, "verify": verify_records, "pages": write_pages}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,9 +8,11 @@ from framework.api.inputs import GraphLike, complete_settings, refuse_entries_of
 from framework.api.progress import ProgressLike, watch_for
 from framework.errors import UserError
 from framework.input_files import reading_deadline
+from framework.model.graph import ModelGraph
 from framework.model.instance import MAX_STAGES
 from framework.model.pricing import quantise
 from framework.portfolio.constraints import Constraints
+from framework.portfolio.reading import HoldsPartition
 from framework.portfolio.result import Result
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import check_entries
@@ -23,7 +25,7 @@ def solve(
     *,
     settings: Settings | None = None,
     constraints: Constraints | None = None,
-    start: Result | None = None,
+    start: Result | str | None = None,
     progress: ProgressLike = False,
 ) -> Result:
     """Prove a dual bound of a graph, and find a partition.
@@ -43,7 +45,8 @@ def solve(
     constraints
         What is fixed beforehand.
     start
-        An earlier result whose partition to start from.
+        An earlier result whose partition to start from; ``"testbed-record"`` is the best known one of a graph of the
+        testbed.
     progress
         True shows the run while it lasts; a function is called with a `Progress` after every report.
 
@@ -60,6 +63,7 @@ def solve(
     check_entries([settings.entry], [stages], settings.plugin_files)
     refuse_entries_of_script(settings.entry)
     priced = quantise(model, settings.device)
+    first = _partition_of(start, model, stages) if isinstance(start, str) else start
     with watch_for(progress, settings.budget, priced.rounding)(model.name, stages) as watcher:
         session = Session(
             started=started,
@@ -68,7 +72,15 @@ def solve(
             on_change=watcher,
             on_compile=watcher.on_compile,
         )
-        return run_portfolio(model, stages, settings=settings, constraints=constraints, start=start, session=session)
+        return run_portfolio(model, stages, settings=settings, constraints=constraints, start=first, session=session)
+
+
+def _partition_of(start: str, graph: ModelGraph, stages: int) -> HoldsPartition:
+    from framework.records.start import TESTBED_RECORD, recorded_partition
+
+    if start != TESTBED_RECORD:
+        raise UserError(f"`start` is {start!r}", hint=f"give a Result, read_result(path), or {TESTBED_RECORD!r}")
+    return recorded_partition(graph, stages)
 
 
 def check_stages(stages: list[int]) -> None:

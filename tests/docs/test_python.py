@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1), ("layouts.md", 4)])
+@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1), ("layouts.md", 4), ("records.md", 1)])
 def test_pages_with_python_say_what_is_so(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -29,7 +29,7 @@ def test_pages_with_python_say_what_is_so(
 def test_every_block_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall((REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8"))
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     names: dict[str, Any] = {"__name__": "page"}
     try:
         for number, block in enumerate(blocks, 1):

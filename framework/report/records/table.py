@@ -27,8 +27,8 @@ def print_records(rows: Sequence[RecordRow], console: Console | None = None) -> 
         table.row(
             row.graph,
             str(row.stages),
-            _time(row.bound),
-            _time(row.bottleneck),
+            time_text(row.bound),
+            time_text(row.bottleneck),
             ratio(row.ratio),
             row.rests_on or UNKNOWN,
             _both(row.bound_source, row.partition_source, row.credit),
@@ -83,18 +83,19 @@ def change_words(change: Change, records: GraphRecords) -> list[str]:
 
 
 def _step(step: Before, records: GraphRecords) -> str:
-    after = f"{_time(records.seconds(step.after))} ({step.after:,} ticks)"
+    after = f"{time_text(records.seconds(step.after))} ({step.after:,} ticks)"
     if step.before is None:
         return f"{after}, the first one"
     change = percent(abs(step.after - step.before) / max(1, step.before))
-    return f"{after} instead of {_time(records.seconds(step.before))} ({step.before:,} ticks), {change}"
+    return f"{after} instead of {time_text(records.seconds(step.before))} ({step.before:,} ticks), {change}"
 
 
-def _time(value: float | None) -> str:
+def time_text(value: float | None, digits: int = 6) -> str:
+    """Write seconds in a unit that reads well."""
     if value is None:
         return UNKNOWN
     unit, factor = scaled_unit("s", value)
-    return f"{quantity(value * factor)} {unit}"
+    return f"{quantity(value * factor, digits)} {unit}"
 
 
 def _both(bound: str, partition: str, credit: str = "") -> str:
@@ -127,6 +128,6 @@ def print_submission(found: Submission, console: Console | None = None) -> None:
 def _nothing_better(found: Considered) -> str:
     """Say why a result changes nothing."""
     records, pair = found.records, found.change.pair
-    known = [] if pair.best is None else [f"a partition of {_time(records.seconds(pair.best.ticks))}"]
-    known += [f"a dual bound of {_time(records.seconds(bound.ticks))} ({bound.words})" for bound in pair.bounds[:1]]
+    known = [] if pair.best is None else [f"a partition of {time_text(records.seconds(pair.best.ticks))}"]
+    known += [f"a dual bound of {time_text(records.seconds(bound.ticks))} ({bound.words})" for bound in pair.bounds[:1]]
     return f"nothing better than the record: {' and '.join(known) or 'it holds neither'}"
