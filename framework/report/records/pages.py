@@ -49,7 +49,10 @@ def _area(area: str, rows: Sequence[RecordRow]) -> str:
         lines.append(f"| {markdown(name)} | {group[0].nodes:,} | {values} |")
     return f"""# Records: {area}
 
-Made by `python scripts/records.py pages` from the [records](../records.md). {standing_words(Standing.of(rows))}
+Made by `python scripts/records.py pages` from the [records](../records.md). Terms are defined in the
+[glossary](../glossary.md).
+
+{standing_words(Standing.of(rows))}
 
 ## Best known partitions
 
