@@ -22,7 +22,7 @@ FOLDER = DATA / "records"
 SUFFIX = ".json"
 
 _MOST_TICKS = (1 << 63) - 1
-_HINT = "restore the file, or fill it again with scripts/benchmarks/records.py"
+_HINT = "restore the file, or fill it again with scripts/records.py"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
