@@ -17,6 +17,7 @@ from framework.report.study.export import export_results, export_table
 from framework.report.study.figures import figure_names, svg, write_figures
 from framework.report.study.latex import latex_table
 from framework.report.study.page import page, write_page
+from framework.report.study.runs import runs_json
 from framework.report.study.tables import print_report, report_view
 from framework.study.analysis.report import StudyReport, make_report
 from framework.study.plan import Plan, PlannedRun
@@ -49,7 +50,29 @@ addEventListener("load", () => {
     sections: [...document.querySelectorAll("section")].map(e => e.id),
     scripts: document.querySelectorAll("script").length,
     bold: document.querySelectorAll("td.best").length,
+    listed: document.querySelectorAll("#runs-rows tr").length,
+    marks: document.querySelectorAll("#picture .mark").length,
+    apart: new Set([...document.querySelectorAll("#picture .mark")].map(e => e.getAttribute("transform"))).size,
   };
+  const cells = (column) => [...document.querySelectorAll(`#runs-rows tr td:nth-child(${column})`)].map(e => e.innerText);
+  const set = (id, value) => {
+    document.getElementById(id).value = value;
+    document.getElementById(id).dispatchEvent(new Event("input"));
+  };
+  const press = (column) => document.querySelector(`#runs-heads th:nth-child(${column}) button`).click();
+  press(9);
+  result.rising = cells(9).map(Number);
+  press(9);
+  result.falling = cells(9).map(Number);
+  result.marked = document.querySelector("#runs-heads th:nth-child(9)").getAttribute("aria-sort");
+  set("filter-text", "G3");
+  result.named = [...new Set(cells(1))];
+  set("filter-k", "8");
+  result.both = cells(3);
+  result.count = document.getElementById("runs-count").innerText;
+  result.left = document.querySelectorAll("#picture .mark").length;
+  set("filter-text", "no such graph");
+  result.none = cells(1).length + document.querySelectorAll("#picture .mark").length;
   document.body.setAttribute("data-probe", JSON.stringify(result));
 });
 </script>
@@ -128,17 +151,48 @@ def test_the_page_stands_in_a_real_browser(report: StudyReport, tmp_path: Path) 
     assert seen["missing"] == 0
     assert seen["loaded"] == 0
     assert seen["overflow"] <= 0
-    assert seen["scripts"] == 1, "only the probe's own"
+    assert seen["scripts"] == 3, "the data, the page's own, and the probe's"
     assert seen["sections"][0] == "contradictions"
-    assert seen["sections"][1:] == ["stages", "all", "figures", "sizes", "families", "faults", "conditions"]
-    # 4 numbers of stages, all, 3 sizes, 3 families, two entries each, and one contradiction.
-    assert seen["rows"] == 2 * (4 + 1 + 3 + 3) + 1
+    assert seen["sections"][1:] == ["runs", "stages", "all", "figures", "sizes", "families", "faults", "conditions"]
+    # 4 numbers of stages, all, 3 sizes, 3 families and the chosen runs, two entries each; one contradiction; the runs.
+    assert seen["rows"] == 2 * (4 + 1 + 3 + 3 + 1) + 1 + 96
     assert seen["bold"] > 10
 
 
-def test_the_page_holds_no_script_and_loads_nothing(report: StudyReport) -> None:
+def test_runs_are_sorted_filtered_and_drawn_in_a_real_browser(report: StudyReport, tmp_path: Path) -> None:
+    write_page(report, tmp_path / "page.html")
+    seen = look(tmp_path / "page.html", tmp_path)
+    assert seen["listed"] == 96
+    # Two entries in four numbers of stages, and no point hides another.
+    assert seen["marks"] == seen["apart"] == 8
+    assert seen["rising"] == sorted(seen["rising"])
+    assert seen["falling"] == sorted(seen["rising"], reverse=True)
+    assert seen["marked"] == "descending"
+    assert seen["named"] == ["g3"]
+    assert seen["both"] == ["8", "8"]
+    assert seen["count"] == "2 of 96 runs"
+    assert seen["left"] == 2
+    assert seen["none"] == 0
+
+
+def test_the_data_of_the_page_are_the_runs_of_the_store(report: StudyReport) -> None:
+    document = json.loads(runs_json(report.data))
+    assert document["entries"] == ["a", NASTY]
+    assert len(document["runs"]) == 96
+    data = report.data
+    for i, row in enumerate(document["runs"]):
+        graph, k, entry, _, dual, incumbent, best, scale, seconds, *_ = row
+        assert document["graphs"][graph][0] == data.graphs[data.graph[i]].name
+        assert (k, entry, dual) == (data.stages[i], data.label[i], data.dual[i])
+        assert (incumbent, best) == (data.incumbent[i], data.best[i])
+        assert document["scales"][scale] == [data.ticks_per_unit[i], data.unit[i]]
+        assert seconds == pytest.approx(data.seconds[i], abs=1e-3)
+
+
+def test_the_page_runs_its_own_script_alone_and_loads_nothing(report: StudyReport) -> None:
     text = page(report)
-    assert "<script" not in text
+    assert text.count("<script") == text.count("</script") == 2
+    assert "default-src 'none'" in text
     assert "b&lt;script&gt;" in text
     assert not re.search(r'(src|href)="(?!#)', text)
     assert "@import" not in text

@@ -1,4 +1,7 @@
-"""A study's results as one HTML page: nothing to load, no script, figures inline."""
+"""A study's results as one HTML page: nothing to load, figures inline, and a script that filters and sorts the runs.
+
+What the script shows is JSON in the page, in which no tag can end; names reach the page as text only.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from framework.report.escape import html
 from framework.report.numbers import percent
 from framework.report.study.columns import BRIEF, COLUMNS, INTEGRALS, Column, columns_for, is_best
 from framework.report.study.figures import figure_names, svg
+from framework.report.study.runs import runs_html, runs_json
 from framework.report.study.tables import progress_words
 from framework.study.analysis.report import StudyReport
 from framework.study.analysis.summary import Group
 from framework.wording import counted
 
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 LISTED = 500
 """Contradictions the page lists; more are counted."""
 
@@ -35,9 +40,15 @@ def write_page(report: StudyReport, path: Path) -> None:
 def page(report: StudyReport) -> str:
     """Return the whole page."""
     name = html(report.data.name)
-    css = files("framework.report.study").joinpath("page.css").read_text("utf-8")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
+    css, script = (
+        files("framework.report.study").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js")
+    )
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    head += f'<meta name="viewport" content="width=device-width"><title>{name}</title>'
     body = "\n".join(_sections(report))
+    if report.data.answered.any():
+        body += f'\n<script type="application/json" id="runs-data">{runs_json(report.data)}</script>'
+        body += f"\n<script>\n{script}</script>"
     head += f"\n<style>\n{css}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
@@ -51,6 +62,7 @@ def _sections(report: StudyReport) -> Iterator[str]:
         yield _contradictions(report)
     yield f"<p>{html(progress_words(report))}.</p>"
     sections: list[tuple[str, str, Callable[[], str]]] = [
+        ("runs", "Bound / best", lambda: runs_html(report.data)),
         ("stages", "By number of stages", lambda: summary_html(report.stages, COLUMNS)),
         ("all", "All runs", lambda: summary_html(report.overall, COLUMNS)),
         ("figures", "Figures", lambda: _figures(report)),

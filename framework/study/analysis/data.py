@@ -32,7 +32,8 @@ SELECT runs.id, plan.position IS NOT NULL AND plan.collection = coalesce(?, plan
     runs.graph_id, runs.device_id, runs.stages, runs.seed, runs.budget, runs.state = 'done',
     coalesce(runs.instance, ''), coalesce(runs.dual, -1), coalesce(runs.simple, -1), coalesce(runs.own, -1),
     coalesce(runs.incumbent, -1), coalesce(runs.seconds, 0.0), runs.wall, coalesce(runs.ticks_per_unit, 1.0),
-    coalesce(runs.incumbent_source, ''), coalesce(runs.status, 'failed')
+    coalesce(runs.incumbent_source, ''), coalesce(runs.status, 'failed'), coalesce(runs.unit, ''),
+    coalesce(runs.dual_source, ''), coalesce(runs.soundness, '')
 FROM runs JOIN entries ON entries.id = runs.entry_id LEFT JOIN plan ON plan.key = runs.key ORDER BY runs.id
 """
 _PLAN_COUNTS = "SELECT label, count(*) FROM plan WHERE collection = coalesce(?, collection) GROUP BY label"
@@ -67,6 +68,8 @@ class StudyData:
         Ticks; `UNKNOWN` where there is none. `simple` is the bound every run starts from, `own` the best without it.
     best
         The virtual best incumbent of the run's problem, over all runs of the store; `UNKNOWN` where there is none.
+    unit, dual_source, soundness
+        What `ticks_per_unit` speaks of; which entry proved the best dual bound, and what that rests on; empty without.
     plan_counts
         Planned runs by label.
     """
@@ -96,6 +99,9 @@ class StudyData:
     ticks_per_unit: FloatArray
     incumbent_source: Sequence[str]
     status: Sequence[str]
+    unit: Sequence[str]
+    dual_source: Sequence[str]
+    soundness: Sequence[str]
     labels: list[str]
     collections: list[str]
     graphs: list[GraphRow]
@@ -173,7 +179,7 @@ def load(connection: sqlite3.Connection, path: Path, collection: str | None = No
     if collection is not None and collection not in planned_collections:
         known = ", ".join(planned_collections)
         raise UserError(f"this study has no graphs of '{collection}'", where=str(path), hint=f"it has: {known}")
-    columns = _columns(connection, _RUNS, 20, collection)
+    columns = _columns(connection, _RUNS, 23, collection)
     graph_ids, graphs = _table(connection, "SELECT id, name, sha256, family, task, nodes, tensors FROM graphs")
     device_ids, devices = _table(connection, "SELECT id, name, figures FROM devices")
     labels = [label for (label,) in connection.execute("SELECT label FROM plan GROUP BY label ORDER BY min(position)")]
@@ -208,6 +214,9 @@ def load(connection: sqlite3.Connection, path: Path, collection: str | None = No
         ticks_per_unit=np.array(columns[17], np.float64),
         incumbent_source=columns[18],
         status=columns[19],
+        unit=columns[20],
+        dual_source=columns[21],
+        soundness=columns[22],
         labels=labels,
         collections=collections,
         graphs=[GraphRow(name=n, sha256=s, family=f, task=t, nodes=v, tensors=m) for n, s, f, t, v, m in graphs],
