@@ -54,7 +54,8 @@ addEventListener("load", () => {
     marks: document.querySelectorAll("#picture .mark").length,
     apart: new Set([...document.querySelectorAll("#picture .mark")].map(e => e.getAttribute("transform"))).size,
   };
-  const cells = (column) => [...document.querySelectorAll(`#runs-rows tr td:nth-child(${column})`)].map(e => e.innerText);
+  const cells = (column) =>
+    [...document.querySelectorAll(`#runs-rows tr td:nth-child(${column})`)].map(e => e.innerText);
   const set = (id, value) => {
     document.getElementById(id).value = value;
     document.getElementById(id).dispatchEvent(new Event("input"));
