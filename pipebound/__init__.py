@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from framework.errors import UserError as UserError
     from framework.formats import read_graph as read_graph
     from framework.formats.networkx import from_networkx as from_networkx
+    from framework.formats.training import training_graph as training_graph
     from framework.layouts.explain import Explanation as Explanation
     from framework.layouts.judge import Judgement as Judgement
     from framework.layouts.write import Written as Written
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from framework.model.graph import ModelGraph as ModelGraph
     from framework.model.problem import Partition as Partition
     from framework.model.problem import Problem as Problem
+    from framework.model.training import Training as Training
     from framework.portfolio.comparison import Comparison as Comparison
     from framework.portfolio.constraints import Constraints as Constraints
     from framework.portfolio.reading import read_result as read_result
@@ -94,6 +96,7 @@ _HOMES = {
     "framework.errors": ("UserError",),
     "framework.formats": ("read_graph",),
     "framework.formats.networkx": ("from_networkx",),
+    "framework.formats.training": ("training_graph",),
     "framework.layouts.explain": ("Explanation",),
     "framework.layouts.judge": ("Judgement",),
     "framework.layouts.write": ("Written",),
@@ -101,6 +104,7 @@ _HOMES = {
     "framework.model.device_chain": ("DeviceChain", "load_devices"),
     "framework.model.graph": ("ModelGraph",),
     "framework.model.problem": ("Partition", "Problem"),
+    "framework.model.training": ("Training",),
     "framework.portfolio.comparison": ("Comparison",),
     "framework.portfolio.constraints": ("Constraints",),
     "framework.portfolio.reading": ("read_result",),

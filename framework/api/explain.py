@@ -44,7 +44,7 @@ def explain(
 
     def run(change: Change) -> Result:
         return solve(
-            change.graph, change.stages, settings=change.settings, constraints=change.constraints, start=result
+            change.graph, change.stages, settings=change.settings, constraints=change.constraints, start=change.start
         )
 
     return replace(explanation, what_if=what_if(result, model, settings, run, lambda: False))

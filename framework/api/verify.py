@@ -11,6 +11,7 @@ from framework.api.inputs import GraphLike, take_graph
 from framework.errors import UserError
 from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.model.graph import ModelGraph
+from framework.model.training import Training
 from framework.portfolio.portfolio_file import load_entries
 from framework.portfolio.reading import read_result_document
 from framework.portfolio.result import Result
@@ -72,7 +73,7 @@ def graph_of(document: Mapping[str, Any], named: str) -> ModelGraph:
         path,
         format=origin.get("format"),
         dims=origin.get("dims"),
-        training=bool(origin.get("training", False)),
+        training=Training.of(origin) or False,
         drop_unused=bool(origin.get("drop_unused", False)),
         kv_tokens=int(origin.get("kv_tokens", 0)),
     )

@@ -14,7 +14,34 @@ from framework.units import parse_latency
 if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
     from framework.model.device_chain import Devices
     from framework.model.graph import ModelGraph
+    from framework.model.training import Training
     from framework.portfolio.records import GraphInput
+
+
+class StepOptions(NamedTuple):
+    """What is said of training."""
+
+    given: bool
+    microbatches: int | None = None
+    optimizer_states: int | None = None
+
+    def training(self) -> Training | None:
+        """Return how the model is trained; None for an inference.
+
+        Raises
+        ------
+        UserError
+            If something is said of training, and not that there is any.
+        """
+        from framework.model.training import ADAM, Training
+
+        if not self.given:
+            for option, value in zip(("--microbatches", "--optimizer-states"), self[1:], strict=True):
+                if value is not None:
+                    raise UserError("this is about training", where=option, hint="add --training")
+            return None
+        states = ADAM if self.optimizer_states is None else self.optimizer_states
+        return Training(microbatches=self.microbatches, optimizer_states=states)
 
 
 class GraphOptions(NamedTuple):
@@ -22,7 +49,7 @@ class GraphOptions(NamedTuple):
 
     Attributes
     ----------
-    path, format, dims, training, drop_unused, kv_tokens
+    path, format, dims, step, drop_unused, kv_tokens
         As for `read_input`.
     device, bandwidth, link_latency, fast_memory, activations
         As for `choose_device`.
@@ -36,7 +63,7 @@ class GraphOptions(NamedTuple):
     activations: bool
     format: str | None
     dims: list[str] | None
-    training: bool
+    step: StepOptions
     drop_unused: bool
     kv_tokens: str | None
 
@@ -48,7 +75,7 @@ class GraphOptions(NamedTuple):
             self.path,
             format=self.format,
             dims=self.dims,
-            training=self.training,
+            training=self.step.training(),
             drop_unused=self.drop_unused,
             kv_tokens=opt.parse_tokens(self.kv_tokens),
             plugin_files=plugin_files,
@@ -72,7 +99,7 @@ def read_input(
     *,
     format: str | None,
     dims: list[str] | None,
-    training: bool,
+    training: Training | None = None,
     drop_unused: bool = False,
     kv_tokens: int = 0,
     plugin_files: Sequence[str] = (),
@@ -95,7 +122,7 @@ def read_input(
         path,
         format=format,
         dims=values,
-        training=training,
+        training=training or False,
         drop_unused=drop_unused,
         kv_tokens=kv_tokens,
         deadline=deadline,
@@ -123,12 +150,14 @@ def read_graph_of(
     graph, format, dims
         What was given for each.
     """
+    from framework.model.training import Training
+
     sizes = {**origin.get("dims", {}), **opt.parse_dims(dims)}
     model, _ = read_input(
         graph or _path(origin, result_file),
         format=format or (None if graph else origin.get("format")),
         dims=[f"{name}={value}" for name, value in sizes.items()],
-        training=bool(origin.get("training", False)),
+        training=Training.of(origin),
         drop_unused=bool(origin.get("drop_unused", False)),
         kv_tokens=int(origin.get("kv_tokens", 0)),
         plugin_files=plugin_files,

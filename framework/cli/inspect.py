@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions
+from framework.cli.graph_options import GraphOptions, StepOptions
 
 
 def command(
@@ -25,6 +25,8 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    microbatches: opt.MicrobatchesOption = None,
+    optimizer_states: opt.OptimizerStatesOption = None,
     drop_unused: opt.DropUnusedOption = False,
     kv_tokens: opt.KvTokensOption = None,
     plugin: opt.PluginOption = None,
@@ -37,8 +39,9 @@ def command(
 
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
+    step = StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, choose_stages
+from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages
 from framework.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    microbatches: opt.MicrobatchesOption = None,
+    optimizer_states: opt.OptimizerStatesOption = None,
     drop_unused: opt.DropUnusedOption = False,
     kv_tokens: opt.KvTokensOption = None,
     seed: opt.SeedOption = 0,
@@ -73,8 +75,9 @@ def command(
 
     seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
     opt.check_outputs([output], [graph, *split])
+    step = StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(

@@ -33,16 +33,37 @@ StagesOption = Annotated[
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="Input format; detected from the content if absent.")
 ]
-DimOption = Annotated[list[str] | None, typer.Option("--dim", help="Value of a symbolic ONNX dimension, NAME=VALUE.")]
-TrainingOption = Annotated[bool, typer.Option("--training", help="PipeDream profiles: add backward time to forward.")]
+DimOption = Annotated[
+    list[str] | None,
+    typer.Option("--dim", help="Size of an open dimension, NAME=VALUE; of torch programs INPUT.AXIS=VALUE."),
+]
+TrainingOption = Annotated[
+    bool, typer.Option("--training", help="Costs of a training step: backward pass, gradients, activations kept.")
+]
+MicrobatchesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--microbatches",
+        min=1,
+        help="With --training: microbatches of a step. Default: as many as stages or more.",
+        show_default=False,
+    ),
+]
+OptimizerStatesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--optimizer-states",
+        min=0,
+        help="With --training: values that the optimizer keeps for each parameter. Default: 2, as Adam.",
+        show_default=False,
+    ),
+]
 DropUnusedOption = Annotated[
     bool, typer.Option("--drop-unused", help="ONNX: nodes that no output depends on cost nothing.")
 ]
 KvTokensOption = Annotated[
     str | None,
-    typer.Option(
-        "--kv-tokens", help="ONNX: tokens whose keys and values attention keeps: 4096, or 8*4096 for 8 sequences."
-    ),
+    typer.Option("--kv-tokens", help="Tokens whose keys and values attention keeps: 4096, or 8*4096 for 8 sequences."),
 ]
 DeviceOption = Annotated[
     str | None,

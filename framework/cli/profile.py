@@ -37,7 +37,7 @@ def command(
         str, typer.Option("--clock", help="Of torch programs: seconds of a core (cpu), or that passed (wall).")
     ] = "cpu",
     backward: Annotated[
-        bool, typer.Option("--backward", help="Of torch programs: add the seconds of gradients, for training.")
+        bool, typer.Option("--backward", help="Of torch programs: measure gradients too, for solve --training.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of inputs, and of weights where there are none.")] = 0,
     json_output: opt.JsonOption = False,
@@ -62,17 +62,18 @@ def command(
     profile: Profile | TorchProfile
     with unwinding(), status_line("profiling", quiet=json_output) as say:
         if is_program(model):
-            ours = {"--dim": dim, "--drop-unused": drop_unused, "--kv-tokens": kv_tokens, "--neighbours": neighbours}
+            ours = {"--drop-unused": drop_unused, "--neighbours": neighbours}
             opt.refuse_for_programs({**ours, "--seed": seed, "--optimization": optimization != "all"})
             from framework.deploy.torch.model import open_torch_model
             from framework.deploy.torch.profile import profile_program
 
             profile = profile_program(
-                open_torch_model(model),
+                open_torch_model(model, opt.parse_dims(dim)),
                 warm_up=warm_up,
                 repetitions=repetitions,
                 clock=clock,
                 backward=backward,
+                kv_tokens=opt.parse_tokens(kv_tokens),
                 budget=seconds,
                 say=say,
             )

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions
+from framework.cli.graph_options import GraphOptions, StepOptions
 from framework.errors import UserError
 
 
@@ -29,6 +29,8 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    microbatches: opt.MicrobatchesOption = None,
+    optimizer_states: opt.OptimizerStatesOption = None,
     drop_unused: opt.DropUnusedOption = False,
     kv_tokens: opt.KvTokensOption = None,
     keep_fused: opt.KeepFusedOption = False,
@@ -68,8 +70,9 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
+    step = StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(

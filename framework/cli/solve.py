@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, choose_stages
+from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages
 from framework.errors import UserError
 from framework.output_files import is_special
 from framework.report.escape import terminal
@@ -46,6 +46,8 @@ def command(
     format: opt.FormatOption = None,
     dim: opt.DimOption = None,
     training: opt.TrainingOption = False,
+    microbatches: opt.MicrobatchesOption = None,
+    optimizer_states: opt.OptimizerStatesOption = None,
     drop_unused: opt.DropUnusedOption = False,
     kv_tokens: opt.KvTokensOption = None,
     seed: opt.SeedOption = 0,
@@ -72,6 +74,7 @@ def command(
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
+    from framework.portfolio.constraints import memory_limits
     from framework.portfolio.settings import Settings
     from framework.signals import Interrupt
 
@@ -90,8 +93,9 @@ def command(
     opt.check_plot(plot)
     files = [_numbered(file, k, len(stages)) for file in (output, plot, proof) if file for k in stages]
     opt.check_outputs(files, [graph, start])
+    step = StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, training, drop_unused, kv_tokens
+        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     constraints = opt.read_constraints(
@@ -110,6 +114,9 @@ def command(
         constraints=constraints,
         starts={} if start is None else _starts(start, model, stages),
     )
+    if proof is not None and model.step is not None and any(memory_limits(constraints, priced_by, k) for k in stages):
+        where = "--proof"
+        raise UserError("no rule of logs covers activations of microbatches", where=where, hint="drop --memory-limit")
     if any_order:
         if explain or proof is not None:
             where = "--explain" if explain else "--proof"
@@ -263,7 +270,7 @@ def _explain(task: _Task, result: Result, interrupt: Interrupt, *, quiet: bool) 
                 change.stages,
                 settings=change.settings,
                 constraints=change.constraints,
-                start=result,
+                start=change.start,
                 session=session,
             )
 

@@ -35,6 +35,8 @@ OPTIONS = {
     "start": "--start",
     "subset": "--subset",
     "training": "--training",
+    "microbatches": "--microbatches",
+    "optimizer_states": "--optimizer-states",
     "warm_up": "--warm-up",
     "whole_modules": "--whole-modules",
 }

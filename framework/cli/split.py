@@ -48,13 +48,16 @@ def command(
     dims = opt.parse_dims(dim)
     with unwinding(), status_line("splitting", quiet=json_output) as say:
         if is_program(model):
-            opt.refuse_for_programs({"--dim": dim, "--seed": seed, "--keep-unused": keep_unused})
+            opt.refuse_for_programs({"--seed": seed, "--keep-unused": keep_unused})
             from framework.deploy.split.assignment import assign
             from framework.deploy.torch.model import open_torch_model
             from framework.deploy.torch.split import split_program
 
-            program = open_torch_model(model)
-            assignment = assign(program, read_result(result), graph_path=graph)
+            program = open_torch_model(model, dims)
+            assignment = assign(program, read_result(result), graph_path=graph, dims=dims)
+            if assignment.dims != program.dims:
+                # The result is of other sizes than the example inputs, and so is what is compared.
+                program = open_torch_model(model, assignment.dims)
             stages, predicted = assignment.stage_of, assignment.predicted
             manifest = split_program(program, stages, output, predicted=predicted, force=force, inputs=needed, say=say)
         else:

@@ -11,8 +11,10 @@ from pathlib import Path
 from framework.errors import UserError
 from framework.formats.format import HEAD, Format, ReadOptions, formats, register_format, starts_like_json
 from framework.formats.source import PathLike, parse_json
+from framework.formats.training import training_graph
 from framework.input_files import collector_paused, head_of_large, read_bytes, reading_until
 from framework.model.graph import ModelGraph
+from framework.model.training import Training
 from framework.testbed.bundled import bundled_path
 from framework.testbed.random_graphs import PREFIX as REGAL_PREFIX
 from framework.testbed.random_graphs import read_regal
@@ -31,7 +33,7 @@ def read_graph(
     *,
     format: str | None = None,
     dims: Mapping[str, int] | None = None,
-    training: bool = False,
+    training: Training | bool = False,
     drop_unused: bool = False,
     kv_tokens: int = 0,
     deadline: float | None = None,
@@ -47,7 +49,7 @@ def read_graph(
     dims
         Sizes of symbolic dimensions by name (ONNX).
     training
-        Whether to add backward times (PipeDream).
+        Whether costs are those of a training step (`framework.formats.training`), and how it is trained.
     drop_unused
         Whether nodes that no output depends on cost nothing (ONNX).
     kv_tokens
@@ -62,9 +64,10 @@ def read_graph(
     """
     if kv_tokens < 0:
         raise UserError(f"`kv_tokens` is {kv_tokens}", hint="give a number of tokens")
-    options = ReadOptions(dims=dims or {}, training=training, drop_unused=drop_unused, kv_tokens=kv_tokens)
+    options = ReadOptions(dims=dims or {}, training=bool(training), drop_unused=drop_unused, kv_tokens=kv_tokens)
     with reading_until(deadline), collector_paused():
-        return _read(path, format, options)
+        graph = _read(path, format, options)
+        return training_graph(graph, Training() if training is True else training) if training else graph
 
 
 def _read(path: PathLike, format: str | None, options: ReadOptions) -> ModelGraph:
@@ -95,7 +98,8 @@ def _content(path: PathLike) -> bytes:
 
 def _check_options(options: ReadOptions, known: frozenset[str], what: str, where: str) -> None:
     for name in options.given():
-        if name not in known:
+        # Any graph can be made one of a training step, whatever its format knows of that.
+        if name not in known and name != "training":
             raise UserError(f"`{name}` means nothing to a {what}", where=where, hint=f"leave `{name}` out")
 
 

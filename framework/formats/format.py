@@ -40,7 +40,7 @@ class ReadOptions:
     dims
         Sizes of symbolic dimensions by name.
     training
-        Whether to add backward times to forward times.
+        Whether costs are to be those of a training step; formats that know backward times read them then.
     drop_unused
         Whether nodes that no output depends on cost nothing.
     kv_tokens

@@ -22,6 +22,10 @@ values, a recurrent state), ``workspace_bytes`` are needed while the node runs, 
 version 2 ``seconds`` may also be an object of times by the names of devices, ``{"edge-tpu": 0.0021, "*": 0.0009}``;
 ``*`` stands for all others, and where it is missing FLOPs and bytes decide.
 
+What training takes beside an inference may be stated in version 2, where it is known: ``backward_seconds`` and
+``backward_flops`` of a physical node, and ``gradient_bytes`` of a tensor, the size of the gradient that goes back for
+it (0 for none). `framework.formats.training` derives what is not stated.
+
 Required are ``format``, ``version``, ``nodes``, ``tensors``; of a tensor all its fields; of a physical node
 ``parameter_bytes``, and ``flops`` and ``accessed_bytes`` unless it has ``seconds``; of a priced node ``work``, and
 ``parameter_cost`` if there is a capacity. Nodes are called by their position (from 0) in ``producer`` and
@@ -64,12 +68,14 @@ _OTHERS = "*"
 """Where times stand by device: all devices that are not named."""
 
 _MEMORY = ("state_bytes", "workspace_bytes")
+_BACKWARD = ("backward_flops", "backward_seconds")
 _FIELDS = {
     "nodes": (
         *("name", "op", "work", "parameter_cost", "flops", "parameter_bytes", "accessed_bytes", "seconds"),
         *_MEMORY,
+        *_BACKWARD,
     ),
-    "tensors": ("producer", "consumers", "cost", "bytes"),
+    "tensors": ("producer", "consumers", "cost", "bytes", "gradient_bytes"),
 }
 
 
@@ -86,7 +92,9 @@ def parse(data: bytes, path: PathLike) -> ModelGraph:
         raise UserError("the file is not a JSON object", where=where, hint='it should start with {"format": ...')
     _check_version(top, where)
     nodes, tensors = _table(top, "nodes", where), _table(top, "tensors", where)
-    _check_memory(top, nodes, where)
+    for field in (*_MEMORY, *_BACKWARD):
+        _check_version_2(top, "nodes", field, nodes, where)
+    _check_version_2(top, "tensors", "gradient_bytes", tensors, where)
     builder = GraphBuilder(where)
     _add_nodes(builder, nodes)
     producers, consumers = tensors.values("producer"), tensors.values("consumers")
@@ -136,15 +144,15 @@ def _check_version(top: dict[str, Any], where: str) -> None:
         raise UserError("version 1 has no shared parameters", where=where, hint='say "version": 2')
 
 
-def _check_memory(top: Mapping[str, Any], nodes: Table, where: str) -> None:
-    for field in _MEMORY:
-        stated = [i for i, value in enumerate(nodes.values(field, None)) if value is not None]
-        if stated and top["version"] == 1:
-            raise UserError(f"version 1 has no {field}", where=f"{where}, nodes[{stated[0]}]", hint='say "version": 2')
-        if stated and top.get("cost_unit") is not None:
-            raise UserError(
-                f"there is {field} in a graph with a cost_unit", where=f"{where}, nodes[{stated[0]}]", hint="drop one"
-            )
+def _check_version_2(top: Mapping[str, Any], rows: str, field: str, table: Table, where: str) -> None:
+    """Refuse a field in a file of version 1, or one with prices."""
+    stated = [i for i, value in enumerate(table.values(field, None)) if value is not None]
+    if stated and top["version"] == 1:
+        raise UserError(f"version 1 has no {field}", where=f"{where}, {rows}[{stated[0]}]", hint='say "version": 2')
+    if stated and top.get("cost_unit") is not None:
+        raise UserError(
+            f"there is {field} in a graph with a cost_unit", where=f"{where}, {rows}[{stated[0]}]", hint="drop one"
+        )
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str | None:
@@ -213,6 +221,11 @@ def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCo
     def held(field: str) -> FloatArray:
         return float_column([value or 0 for value in nodes.values(field, 0)], field, place, where)
 
+    def known(table: Table, field: str, describe: Callable[[int], str]) -> FloatArray:
+        stated = table.values(field, None)
+        column = float_column([0 if value is None else value for value in stated], field, describe, where)
+        return np.where([value is None for value in stated], math.nan, column)
+
     return PhysicalCosts(
         flops=roofline("flops"),
         parameter_bytes=float_column(nodes.values("parameter_bytes"), "parameter_bytes", place, where),
@@ -222,6 +235,9 @@ def _physical(nodes: Table, tensors: Table, builder: GraphBuilder) -> PhysicalCo
         device_seconds=_device_seconds(stated, builder),
         state_bytes=held("state_bytes"),
         workspace_bytes=held("workspace_bytes"),
+        backward_flops=known(nodes, "backward_flops", place),
+        backward_seconds=known(nodes, "backward_seconds", place),
+        gradient_bytes=known(tensors, "gradient_bytes", builder.describe_tensor),
     )
 
 
@@ -281,12 +297,16 @@ def write_native(graph: ModelGraph, path: PathLike) -> None:
 
 def _needs_version_2(graph: ModelGraph) -> bool:
     costs = graph.costs
-    return bool(len(graph.shared) or (isinstance(costs, PhysicalCosts) and (costs.holds_more or costs.device_seconds)))
+    if len(graph.shared):
+        return True
+    return isinstance(costs, PhysicalCosts) and bool(costs.holds_more or costs.device_seconds or costs.knows_training)
 
 
 def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) -> str:
     """Return the file `write_native` writes, before compression; `notes` are fields of other programs, at its top."""
     costs = graph.costs
+    if graph.step is not None:
+        raise UserError("this is the graph of a training step", where=graph.source, hint="write that of an inference")
     head: dict[str, object] = dict(notes or {})
     head |= {
         "format": GRAPH,
@@ -313,6 +333,8 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
         }
         memory = {"state_bytes": costs.state_bytes, "workspace_bytes": costs.workspace_bytes}
         columns |= {field: _compact(values) for field, values in memory.items() if values.any()}
+        backward = {"backward_flops": costs.backward_flops, "backward_seconds": costs.backward_seconds}
+        columns |= {field: _stated(values) for field, values in backward.items() if not np.isnan(values).all()}
         tensor_field, tensor_costs, shared_sizes = "bytes", _compact(costs.tensor_bytes), _compact(costs.shared_bytes)
     nodes = [
         {"name": name, "op": op} | {field: values[i] for field, values in columns.items()}
@@ -324,12 +346,20 @@ def native_text(graph: ModelGraph, notes: Mapping[str, object] | None = None) ->
         {"producer": u, tensor_field: cost, "consumers": consumers[pointers[t] : pointers[t + 1]]}
         for t, (u, cost) in enumerate(zip(topology.producer.tolist(), tensor_costs, strict=True))
     ]
+    if isinstance(costs, PhysicalCosts) and not np.isnan(costs.gradient_bytes).all():
+        gradients = _stated(costs.gradient_bytes)
+        tensors = [row | {"gradient_bytes": size} for row, size in zip(tensors, gradients, strict=True)]
     fields = [f"{json.dumps(field)}: {_dumps(value)}" for field, value in head.items()]
     lists = [("nodes", nodes), ("tensors", tensors)]
     if len(graph.shared):
         lists.append(("parameters", rows_of(graph.shared, graph.shared_names, tensor_field, shared_sizes)))
     fields += [f'"{field}": [\n{_lines(rows)}]' for field, rows in lists]
     return "{" + ",\n".join(fields) + "}\n"
+
+
+def _stated(values: FloatArray) -> list[object]:
+    """Return numbers, None where they are not known."""
+    return [None if math.isnan(v) else int(v) if v.is_integer() and v < 2**63 else v for v in values.tolist()]
 
 
 def _stated_seconds(costs: PhysicalCosts) -> list[object]:

@@ -5,8 +5,8 @@ parameter_size=bytes``, an edge a tab-indented ``\tid -- id`` from producer to c
 ``activation_size=[a; b; c]`` and summed: the profile does not say which consumer reads which, so a node has one tensor.
 A trailing `` -- stage_id=...`` (of PipeDream's own partitioner) is ignored.
 
-The measured time is the forward pass; with `training` the backward pass is added. Activations are then still sent
-once: gradients, which travel back over the same links, are not charged.
+The measured time is the forward pass; with `training` that of the backward pass is read too, from which
+`framework.formats.training` makes the graph of a training step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MILLISECONDS = 1000.0
 
 
 def read(path: PathLike, *, training: bool = False) -> ModelGraph:
-    """Read a PipeDream profile; `training` adds the backward times."""
+    """Read a PipeDream profile; `training` reads the backward times too."""
     return parse(read_bytes(path), path, training=training)
 
 
@@ -68,7 +68,8 @@ def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
             flops=zeros,
             parameter_bytes=np.array([layer.parameters for layer in layers], np.float64),
             accessed_bytes=zeros,
-            seconds=np.array([layer.milliseconds for layer in layers], np.float64) / _MILLISECONDS,
+            seconds=np.array([layer.forward for layer in layers], np.float64) / _MILLISECONDS,
+            backward_seconds=np.array([layer.backward for layer in layers], np.float64) / _MILLISECONDS,
             tensor_bytes=np.array([layers[v].activation for v in producers], np.float64),
         ),
         name=graph_name(path),
@@ -78,7 +79,8 @@ def parse(data: bytes, path: PathLike, *, training: bool = False) -> ModelGraph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
-    milliseconds: float
+    forward: float
+    backward: float
     activation: float
     parameters: float
 
@@ -103,10 +105,9 @@ def _layer(text: str, where: str, training: bool) -> _Layer:
             )
         fields[match[1]] = match[2].strip()
         position = match.end()
-    forward = _number(fields, "forward_compute_time", where)
-    backward = _number(fields, "backward_compute_time", where) if training else 0.0
     return _Layer(
-        milliseconds=forward + backward,
+        forward=_number(fields, "forward_compute_time", where),
+        backward=_number(fields, "backward_compute_time", where) if training else math.nan,
         activation=_number(fields, "activation_size", where),
         parameters=_number(fields, "parameter_size", where),
     )
@@ -135,7 +136,7 @@ def _sniff(data: bytes) -> bool:
 
 FORMAT = Format(
     name="pipedream",
-    description="PipeDream profiles: measured times of layers (--training adds the backward pass)",
+    description="PipeDream profiles: measured times of layers, of the backward pass too",
     patterns=("*graph.txt",),
     sniff=_sniff,
     parse=lambda data, path, options: parse(data, path, training=options.training),

@@ -14,7 +14,7 @@ from framework.model.graph import ModelGraph
 from framework.model.module_paths import Path, dotted, is_element, matching_modules, module_paths
 from framework.model.topology import stable_topological_order
 
-NO_PATHS = "read the torch module itself, or an ONNX model exported with dynamo=False"
+NO_PATHS = "read the torch module itself, or an ONNX model of torch.onnx.export"
 """What to do where names tell of no modules."""
 
 

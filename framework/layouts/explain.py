@@ -160,7 +160,11 @@ def explain(result: Result, graph: ModelGraph) -> Explanation:
             outbound.append(prices.tensor(t, sorted(readers)))
         elif stage in readers:
             inbound.append(prices.tensor(t, [home]))
-    held = None if prices.physical is None else stage_memory(graph, stage_of, result.stages)[stage].parameters
+    held = None
+    if prices.physical is not None:
+        # Only the values of parameters count towards the fast memory, not their gradients and what optimizers keep.
+        copies = 1 if graph.step is None else graph.step.training.copies
+        held = stage_memory(graph, stage_of, result.stages)[stage].parameters // copies
     return Explanation(
         result=result,
         stage=stage,
@@ -200,6 +204,8 @@ class _Prices:
     def tensor(self, t: int, other: Sequence[int]) -> Part:
         """Return a tensor and what handing it over once costs."""
         name = self.graph.node_names[int(self.graph.topology.producer[t])]
+        if self.graph.step is not None and t >= self.graph.step.gradients:
+            name = f"gradient of {name}"
         if self.physical is None:
             costs = self.graph.costs
             assert not isinstance(costs, PhysicalCosts)
@@ -212,7 +218,7 @@ class _Prices:
         size = float(self.held[v])
         if self.physical is None:
             return Part(name=self.graph.node_names[v], cost=size)
-        return Part(name=self.graph.node_names[v], cost=self._seconds(size, 0.0), size=size)
+        return Part(name=self.graph.node_names[v], cost=self.physical.streams * self._seconds(size, 0.0), size=size)
 
     @property
     def _latency(self) -> float:

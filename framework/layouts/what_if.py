@@ -61,10 +61,11 @@ class Change(NamedTuple):
     stages: int
     settings: Settings
     constraints: Constraints
+    start: Result | None
 
 
 Solver = Callable[[Change], Result]
-"""Solves a row; it may start from the partition of the result that is explained."""
+"""Solves a row; it may start from `Change.start`, the result that is explained."""
 
 
 def what_if(
@@ -100,7 +101,7 @@ def what_if(
 def changes(result: Result, graph: ModelGraph, settings: Settings) -> Iterator[Change]:
     """Yield the problems next to that of a result; a change that would change nothing is left out."""
     limit = result.constraints.memory_limit
-    given = Change(LINK, graph, result.stages, settings, result.constraints)
+    given = Change(LINK, graph, result.stages, settings, result.constraints, result)
     yield given._replace(
         graph=_with_fast_links(graph, limited=limit is not None),
         settings=replace(settings, device=_changed(settings.device, _fast_link)),
@@ -118,7 +119,10 @@ def changes(result: Result, graph: ModelGraph, settings: Settings) -> Iterator[C
         device = settings.device
         if isinstance(device, DeviceChain):
             device = DeviceChain(devices=(*device.devices, device.devices[-1]))
-        yield given._replace(name=DEVICE, stages=result.stages + 1, settings=replace(settings, device=device))
+        # With one more stage in training, each one has one more microbatch in flight, and may hold too much.
+        start = result if graph.step is None else None
+        longer = replace(settings, device=device)
+        yield given._replace(name=DEVICE, stages=result.stages + 1, settings=longer, start=start)
 
 
 def _gain(before: float | None, after: float | None) -> float | None:

@@ -142,6 +142,7 @@ def exact_stage_costs(
         return [kinds[kind][b] for b, kind in enumerate(device.kind_of_stage)]
     cut = cut_tensors(graph.topology, np.asarray(stage_of, np.int64), stages)
     parameter, holder = graph.shared.held(np.asarray(stage_of, np.int64))
+    streams = graph.costs.streams if isinstance(graph.costs, PhysicalCosts) else 1
     readings: list[list[tuple[Fraction, ...]]] = []
     for decimal in (False, True):
         work = _sum_parts(_work_parts(graph, device), stage_of, stages, decimal)
@@ -156,7 +157,7 @@ def exact_stage_costs(
         limit = None if capacity is None or not streamed else _rational(capacity, decimal)
         rows = []
         for b in range(stages):
-            overflow = Fraction(0) if limit is None else max(Fraction(0), held[b] - limit) / divisor
+            overflow = Fraction(0) if limit is None else max(Fraction(0), held[b] - limit) * streams / divisor
             parts: tuple[Fraction, ...] = (work[b], inbound[b], outbound[b], overflow)
             rows.append((*parts, sum(parts, Fraction(0))))
         readings.append(rows)

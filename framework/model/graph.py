@@ -18,6 +18,7 @@ from framework.errors import UserError
 from framework.model.arrays import IntArray
 from framework.model.shared import SharedParameters
 from framework.model.topology import Topology, find_cycle
+from framework.model.training import TrainingStep
 from framework.wording import counted
 
 FloatArray = NDArray[np.float64]
@@ -46,6 +47,12 @@ class PhysicalCosts:
     state_bytes, workspace_bytes
         ``[n]`` what a node keeps from one inference to the next (a cache of keys and values, a recurrent state), which
         is never streamed; what it needs besides inputs and outputs while it runs. None are given where it is nothing.
+    backward_flops, backward_seconds, gradient_bytes
+        What training takes beside an inference: operations and measured time of the gradients of each node, ``[n]``,
+        and the size of the gradient that goes back for each tensor, ``[m]``. NaN, or none given, where that is not
+        known and `framework.formats.training` has to derive it.
+    streams
+        How often parameters beyond the fast memory cross the link for an input.
     """
 
     flops: FloatArray
@@ -57,16 +64,32 @@ class PhysicalCosts:
     state_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
     workspace_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
     device_seconds: Mapping[str, FloatArray] = field(default_factory=dict)
+    backward_flops: FloatArray = field(default_factory=lambda: np.zeros(0))
+    backward_seconds: FloatArray = field(default_factory=lambda: np.zeros(0))
+    gradient_bytes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    streams: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("state_bytes", "workspace_bytes"):
+        for name, size, absent in (
+            ("state_bytes", len(self.flops), 0.0),
+            ("workspace_bytes", len(self.flops), 0.0),
+            ("backward_flops", len(self.flops), math.nan),
+            ("backward_seconds", len(self.flops), math.nan),
+            ("gradient_bytes", len(self.tensor_bytes), math.nan),
+        ):
             if not len(getattr(self, name)):
-                object.__setattr__(self, name, np.zeros(len(self.flops)))
+                object.__setattr__(self, name, np.full(size, absent))
 
     def seconds_on(self, device: str | None) -> FloatArray:
         """Return the running times measured on a device, ``[n]``, else anywhere; NaN where there is none."""
         own = None if device is None else self.device_seconds.get(device)
         return self.seconds if own is None else np.where(np.isnan(own), self.seconds, own)
+
+    @property
+    def knows_training(self) -> bool:
+        """Whether something is known of what training takes."""
+        columns = (self.backward_flops, self.backward_seconds, self.gradient_bytes)
+        return not all(np.isnan(column).all() for column in columns)
 
     @property
     def holds_more(self) -> bool:
@@ -126,6 +149,8 @@ class ModelGraph:
         The parameters that several nodes use, and which those are.
     shared_names
         One per shared parameter; empty where they have none.
+    step
+        What is known besides if this is the graph of a training step; None for an inference.
     """
 
     name: str
@@ -141,6 +166,7 @@ class ModelGraph:
     node_ids: tuple[int | str, ...] = ()
     shared: SharedParameters = field(default_factory=SharedParameters)
     shared_names: tuple[str, ...] = ()
+    step: TrainingStep | None = None
 
     def __repr__(self) -> str:
         size = f"{counted(self.topology.n, 'node')}, {counted(self.topology.m, 'tensor')}"
@@ -176,7 +202,13 @@ class ModelGraph:
             }
             for device, seconds in self.costs.device_seconds.items():
                 per_node[f"seconds on {device}"] = np.nan_to_num(seconds, nan=0.0, posinf=np.inf, neginf=-np.inf)
-            per_tensor: dict[str, NDArray[np.generic]] = {"bytes": self.costs.tensor_bytes}
+            for name in ("backward_flops", "backward_seconds"):
+                per_node[name] = np.nan_to_num(getattr(self.costs, name), nan=0.0, posinf=np.inf, neginf=-np.inf)
+            gradients = np.nan_to_num(self.costs.gradient_bytes, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            per_tensor: dict[str, NDArray[np.generic]] = {
+                "bytes": self.costs.tensor_bytes,
+                "gradient_bytes": gradients,
+            }
             shared: NDArray[np.generic] = self.costs.shared_bytes
         else:
             per_node = {"work": self.costs.work, "parameter_cost": self.costs.parameter_cost}
@@ -257,6 +289,11 @@ class ModelGraph:
                 arrays += (self.costs.state_bytes, self.costs.workspace_bytes)
             for physical in arrays:
                 digest.update(physical.tobytes())
+            if self.costs.knows_training:
+                arrays = (self.costs.backward_flops, self.costs.backward_seconds, self.costs.gradient_bytes)
+                digest.update(b"".join(array.tobytes() for array in arrays))
+            if self.step is not None:
+                digest.update(b"".join((repr(self.costs.streams).encode(), *self.step.arrays())))
             for device in sorted(self.costs.device_seconds):
                 digest.update(device.encode() + self.costs.device_seconds[device].tobytes())
         else:

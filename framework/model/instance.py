@@ -126,7 +126,14 @@ class Instance:
 
     def without_limit(self) -> Instance:
         """Return the relaxation that forgets the limit; every partition that obeys is one of its, at the same cost."""
-        return self if self.stage_limit is None else replace(self, stage_limit=None).without_idle_parameters()
+        limit = self.stage_limit
+        if limit is None:
+            return self
+        unequal = self.unequal
+        if unequal is not None and len(limit.in_flight):
+            # Stages that only what they keep told apart are the same again.
+            unequal = unequal.merged()
+        return replace(self, stage_limit=None, unequal=unequal).without_idle_parameters()
 
     def without_idle_parameters(self) -> Instance:
         """Return the instance without the shared parameters that neither cost anything nor count towards its limit.
@@ -143,7 +150,7 @@ class Instance:
         elif len(self.working_cost):
             return replace(self, working_cost=self.working_cost[:0]).without_idle_parameters()
         if limit is not None:
-            used |= limit.shared_sizes > 0
+            used |= (limit.shared_sizes > 0) | (limit.shared_kept > 0)
         if used.all():
             return self
         ptr, users = take_rows(self.shared.ptr, self.shared.users, np.flatnonzero(used))
@@ -151,7 +158,8 @@ class Instance:
             self,
             shared=SharedParameters(ptr=ptr, users=users),
             shared_cost=self.shared_cost[used],
-            stage_limit=None if limit is None else replace(limit, shared_sizes=limit.shared_sizes[used]),
+            stage_limit=limit
+            and replace(limit, shared_sizes=limit.shared_sizes[used], shared_kept=limit.shared_kept[used]),
             unequal=None if unequal is None else replace(unequal, shared_cost=unequal.shared_cost[:, used]),
         )
 
@@ -170,10 +178,7 @@ class Instance:
         """Return the relaxation in which all stages are the same (`framework.model.unequal`)."""
         if self.is_uniform:
             return self
-        limit = self.stage_limit
-        if limit is not None:
-            limit = replace(limit, reserved=limit.reserved[:0])
-        return replace(self, unequal=None, stage_limit=limit)
+        return replace(self, unequal=None, stage_limit=self.stage_limit and self.stage_limit.same_for_all)
 
     @property
     def is_uniform(self) -> bool:
@@ -182,22 +187,34 @@ class Instance:
 
     def on_each_device(self) -> Sequence[Instance]:
         """Return the instance as every kind of device prices it; itself where all stages are the same."""
-        unequal = self.unequal
+        unequal, limit = self.unequal, self.stage_limit
         if unequal is None:
             return (self,)
+        limits = [limit and limit.same_for_all] * unequal.kinds
+        if limit is not None and len(limit.in_flight):
+            # All stages of a kind have as many microbatches in flight.
+            limits = [limit.times(int(limit.in_flight[b])).same_for_all for b in unequal.first_stages]
         rows = zip(
             unequal.work,
             unequal.parameter_cost,
             unequal.tensor_cost,
             unequal.shared_cost,
             unequal.capacity.tolist(),
+            limits,
             strict=True,
         )
         return tuple(
             replace(
-                self.uniform(), work=work, parameter_cost=own, tensor_cost=sent, shared_cost=shared, capacity=capacity
+                self,
+                work=work,
+                parameter_cost=own,
+                tensor_cost=sent,
+                shared_cost=shared,
+                capacity=capacity,
+                stage_limit=own_limit,
+                unequal=None,
             )
-            for work, own, sent, shared, capacity in rows
+            for work, own, sent, shared, capacity, own_limit in rows
         )
 
     def charged(self) -> Instance:
@@ -211,9 +228,10 @@ class Instance:
         parameter_cost, limit = self.parameter_cost.copy(), self.stage_limit
         np.add.at(parameter_cost, payer, self.shared_cost)
         if limit is not None:
-            sizes = limit.sizes.copy()
+            sizes, kept, none = limit.sizes.copy(), limit.kept.copy(), self.shared_cost[:0]
             np.add.at(sizes, payer, limit.shared_sizes)
-            limit = replace(limit, sizes=sizes, shared_sizes=self.shared_cost[:0])
+            np.add.at(kept, payer, limit.shared_kept)
+            limit = replace(limit, sizes=sizes, shared_sizes=none, kept=kept, shared_kept=none)
         return replace(
             self,
             unequal=None if self.unequal is None else self.unequal.charged(payer),
@@ -239,6 +257,9 @@ class Instance:
             if self.stage_limit.worksets.any():
                 digest.update(self.stage_limit.worksets.tobytes())
             digest.update(self.stage_limit.reserved.tobytes())
+            if len(self.stage_limit.in_flight):
+                for array in (self.stage_limit.in_flight, self.stage_limit.kept, self.stage_limit.shared_kept):
+                    digest.update(array.tobytes())
         if len(self.shared):
             sizes = self.shared_cost[:0] if self.stage_limit is None else self.stage_limit.shared_sizes
             for array in (self.shared.ptr, self.shared.users, self.shared_cost, sizes):

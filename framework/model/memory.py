@@ -5,17 +5,20 @@ workspace are there besides: its *working set*. Nodes of a stage run one after t
 is at least parameters, state and the largest working set of its nodes; that is what a memory limit counts. It grows
 with the nodes of a stage, whatever order they run in.
 
+In training (`framework.model.training`) a stage holds its parameters several times, its activations for each microbatch
+in flight, and while a node runs backwards the gradients of its inputs and outputs, and its workspace.
+
 The *peak* of a partition is larger, as tensors wait for their readers: it is exact for stages that run their nodes in
 the order of the file (or the nearest one in which producers come first). A tensor is live from the moment it is
 produced, or from the start if it comes from an earlier stage, until its last reader of the stage has run, or to the end
-if a later stage reads it or nobody does.
+if a later stage reads it or nobody does. In training nothing is known of it: it is what the stage holds at least.
 
 Fractions of bytes are rounded up, for each node and tensor.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -38,12 +41,15 @@ class NodeMemory:
         ``[n]`` parameters that the node alone uses, what it keeps from one inference to the next, its working set.
     shared
         Size of each shared parameter.
+    activations
+        In training the size of each tensor that gradients are computed from (`TrainingStep.activations`); else none.
     """
 
     parameters: IntArray
     state: IntArray
     worksets: IntArray
     shared: IntArray
+    activations: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +64,30 @@ class StageMemory:
         The largest working set of its nodes.
     peak_live
         The most that is live at once of tensors and workspace when nodes run in the order of the file.
+    activations
+        In training, what the stage keeps for all of its microbatches in flight.
     """
 
     parameters: int
     state: int
     workset: int
     peak_live: int
+    activations: int = 0
 
     @property
     def resident(self) -> int:
         """What the stage needs at least: what a memory limit counts."""
-        return self.parameters + self.state + self.workset
+        return self.parameters + self.state + self.activations + self.workset
 
     @property
     def peak(self) -> int:
         """What it needs when nodes run in the order of the file."""
-        return self.parameters + self.state + self.peak_live
+        return self.parameters + self.state + self.activations + self.peak_live
+
+    def as_dict(self) -> dict[str, int]:
+        """Return it for a file; activations where there are some."""
+        row = asdict(self)
+        return row if self.activations else {name: value for name, value in row.items() if name != "activations"}
 
 
 def node_memory(graph: ModelGraph) -> NodeMemory:
@@ -87,7 +101,8 @@ def node_memory(graph: ModelGraph) -> NodeMemory:
     costs, none = graph.costs, np.zeros(graph.topology.n, np.int64)
     parts: list[IntArray | FloatArray]
     if isinstance(costs, PhysicalCosts):
-        parts = [costs.parameter_bytes, costs.state_bytes, _working_bytes(graph.topology, costs), costs.shared_bytes]
+        working = _working_bytes(graph.topology, costs, 0 if graph.step is None else graph.step.gradients)
+        parts = [costs.parameter_bytes, costs.state_bytes, working, costs.shared_bytes]
     elif np.issubdtype(costs.parameter_cost.dtype, np.integer) and np.issubdtype(costs.shared_cost.dtype, np.integer):
         parts = [costs.parameter_cost, none, none, costs.shared_cost]
     else:
@@ -97,7 +112,11 @@ def node_memory(graph: ModelGraph) -> NodeMemory:
             hint="drop the memory limit",
         )
     parameters, state, worksets, shared = (np.ceil(part) for part in parts)
-    total = float(sum(part.sum(dtype=np.float64) for part in (parameters, state, shared)) + worksets.max())
+    activations = np.zeros(0)
+    if graph.step is not None:
+        copies, activations = graph.step.training.copies, np.ceil(graph.step.activation_bytes)
+        parameters, shared = copies * parameters, copies * shared
+    total = float(sum(part.sum(dtype=np.float64) for part in (parameters, state, shared, activations)) + worksets.max())
     if total >= LARGEST_SIZE:
         raise UserError(
             f"what nodes hold adds up to {total:.3g}, too much for a memory limit",
@@ -109,6 +128,7 @@ def node_memory(graph: ModelGraph) -> NodeMemory:
         state=state.astype(np.int64),
         worksets=worksets.astype(np.int64),
         shared=shared.astype(np.int64),
+        activations=activations.astype(np.int64),
     )
 
 
@@ -132,9 +152,11 @@ def working_sets(graph: ModelGraph) -> IntArray:
     return sizes.astype(np.int64)
 
 
-def _working_bytes(top: Topology, costs: PhysicalCosts) -> FloatArray:
+def _working_bytes(top: Topology, costs: PhysicalCosts, first: int = 0) -> FloatArray:
+    """Return the workspace of each node, and its tensors from the given one on, ``[n]``."""
     working = np.ceil(costs.workspace_bytes)
     sizes = np.ceil(costs.tensor_bytes)
+    sizes[:first] = 0
     np.add.at(working, top.producer, sizes)
     np.add.at(working, top.consumers, np.repeat(sizes, np.diff(top.consumer_ptr)))
     return working
@@ -160,16 +182,22 @@ def stage_memory(graph: ModelGraph, stage_of: IntArray, stages: int) -> tuple[St
     np.add.at(parameters, stage_of, memory.parameters)
     np.add.at(state, stage_of, memory.state)
     np.maximum.at(workset, stage_of, memory.worksets)
-    peak = _peak_live(graph.topology, costs, stage_of, stages)
-    columns = (array.tolist() for array in (parameters, state, workset, peak))
+    activations, peak = np.zeros(stages, np.int64), workset
+    if graph.step is None:
+        peak = _peak_live(graph.topology, costs, stage_of, stages)
+    else:
+        in_flight = np.array(graph.step.training.in_flight(stages), np.int64)
+        activations = in_flight * graph.step.activations.sums(memory.activations, stage_of, stages)
+    columns = (array.tolist() for array in (parameters, state, workset, peak, activations))
     return tuple(
-        StageMemory(parameters=p, state=s, workset=w, peak_live=live) for p, s, w, live in zip(*columns, strict=True)
+        StageMemory(parameters=p, state=s, workset=w, peak_live=live, activations=kept)
+        for p, s, w, live, kept in zip(*columns, strict=True)
     )
 
 
 def memory_rows(graph: ModelGraph, stage_of: IntArray, stages: int) -> list[dict[str, int]]:
     """Return what `stage_memory` does, for a file."""
-    return [asdict(row) for row in stage_memory(graph, stage_of, stages)]
+    return [row.as_dict() for row in stage_memory(graph, stage_of, stages)]
 
 
 def _peak_live(top: Topology, costs: PhysicalCosts, stage_of: IntArray, stages: int) -> IntArray:

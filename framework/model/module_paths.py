@@ -1,7 +1,8 @@
 """The modules that names of nodes tell of: which one ran a node, and which nodes ran in the modules of a pattern.
 
 Two spellings are known. torch's modules are read with names like ``encoder.layer.3.output.dense.addmm``: the path of
-the module, the operator, and a number where a module runs an operator more than once. torch's ONNX exporter writes
+the module, the operator, and a number where a module runs an operator more than once; models of torch's newer ONNX
+exporter with ``encoder.layer.3.output.dense.node_linear_17``. torch's ONNX exporter writes
 ``/encoder/layer.3/output/dense/Add``: one part for each module that was called, where a part of a list repeats the name
 of the list, ``/layer1/layer1.0/conv1/Conv``. Other names tell nothing, and their path is empty.
 """
@@ -107,5 +108,5 @@ def _offer(paths: Sequence[Path]) -> str:
     )
     shown = list(lists or dict.fromkeys(path[0] for path in paths if path))
     if not shown:
-        return "the names of the nodes tell of no modules: read the torch module itself, or export it with dynamo=False"
+        return "the names of the nodes tell of no modules: read the torch module itself, or export it with torch.onnx"
     return f"there are {', '.join(shown[:4])}" + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")

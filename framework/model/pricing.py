@@ -269,7 +269,7 @@ def parameters_in_unit(graph: ModelGraph, device: Devices | None) -> float:
         return float(_total(costs.parameter_cost) + _total(costs.shared_cost))
     assert device is not None
     assert device.link_bandwidth is not None
-    return float(costs.parameter_bytes.sum() + costs.shared_bytes.sum()) / device.link_bandwidth
+    return costs.streams * float(costs.parameter_bytes.sum() + costs.shared_bytes.sum()) / device.link_bandwidth
 
 
 def needs_device(graph: ModelGraph) -> bool:
@@ -330,7 +330,14 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
     unlimited = memory is None or math.isinf(memory)
     # What has no bytes is a dependency: nothing is handed over.
     sent = costs.tensor_bytes > 0
-    parameters, working = costs.parameter_bytes / device.link_bandwidth, np.zeros(0)
+    streaming = device.link_bandwidth / costs.streams
+    parameters, working = costs.parameter_bytes / streaming, np.zeros(0)
+    if device.activations and graph.step is not None:
+        raise UserError(
+            "activations of training count towards a memory limit, and not towards the fast memory",
+            where=graph.source,
+            hint="give a memory limit, and drop `activations`",
+        )
     if device.activations and not unlimited:
         parameters = parameters + costs.state_bytes / device.link_bandwidth
         working = working_sets(graph) / device.link_bandwidth
@@ -339,8 +346,8 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
         work=seconds,
         parameter_cost=parameters,
         tensor_cost=costs.tensor_bytes / device.link_bandwidth + np.where(sent, device.link_latency, 0.0),
-        capacity=None if unlimited or memory is None else memory / device.link_bandwidth,
-        shared_cost=costs.shared_bytes / device.link_bandwidth,
+        capacity=None if unlimited or memory is None else memory / streaming,
+        shared_cost=costs.shared_bytes / streaming,
         working_cost=working,
     )
 

@@ -260,8 +260,11 @@ def check_limit(problem: Problem, partition: Partition) -> None:
     if limit is None:
         return
     stage = np.asarray(partition.stage_of, np.int64)
-    held = sum_by(stage, limit.sizes, problem.stages)
-    held += problem.instance.shared.sums(limit.shared_sizes, stage, problem.stages)
+    held, shared = sum_by(stage, limit.sizes, problem.stages), problem.instance.shared
+    held += shared.sums(limit.shared_sizes, stage, problem.stages)
+    if len(limit.in_flight):
+        kept = sum_by(stage, limit.kept, problem.stages) + shared.sums(limit.shared_kept, stage, problem.stages)
+        held += limit.in_flight * kept
     held += largest_by(stage, limit.worksets, problem.stages)
     if len(limit.reserved):
         held += limit.reserved

@@ -86,6 +86,12 @@ class SharedParameters:
         return self.users[order[self.ptr[:-1]]]
 
 
+def joined(first: SharedParameters, second: SharedParameters) -> SharedParameters:
+    """Return the rows of both."""
+    ptr = np.concatenate((first.ptr, first.ptr[-1] + second.ptr[1:]))
+    return SharedParameters(ptr=ptr, users=np.concatenate((first.users, second.users)))
+
+
 def shared_by(rows: Sequence[Sequence[int]]) -> SharedParameters:
     """Return the parameters that the given nodes share, one row each."""
     users = [sorted(set(row)) for row in rows]

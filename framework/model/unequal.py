@@ -80,6 +80,32 @@ class UnequalStages:
         overflow = np.maximum(0, self.parameter_cost.sum(1) + self.shared_cost.sum(1) - self.capacity)
         return int((self.work.sum(1) + overflow)[self.device].argmin())
 
+    @property
+    def first_stages(self) -> list[int]:
+        """The first stage of each kind."""
+        return [int(np.flatnonzero(self.device == kind)[0]) for kind in range(self.kinds)]
+
+    def told_apart(self, mark: IntArray) -> UnequalStages:
+        """Return the same prices, with kinds that differ also where stages have different marks, ``[stages]``."""
+        pairs, device = np.unique(np.stack((self.device, mark)), axis=1, return_inverse=True)
+        return self._with_rows(pairs[0], device.reshape(-1))
+
+    def merged(self) -> UnequalStages | None:
+        """Return the same prices without kinds that cost the same as another one; None if one kind is left."""
+        columns = (self.work, self.parameter_cost, self.tensor_cost, self.shared_cost, self.capacity[:, None])
+        _, first, kind = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_inverse=True)
+        return None if len(first) == 1 else self._with_rows(first, kind.reshape(-1)[self.device])
+
+    def _with_rows(self, rows: IntArray, device: IntArray) -> UnequalStages:
+        return UnequalStages(
+            device=device.astype(np.int64),
+            work=self.work[rows],
+            parameter_cost=self.parameter_cost[rows],
+            tensor_cost=self.tensor_cost[rows],
+            shared_cost=self.shared_cost[rows],
+            capacity=self.capacity[rows],
+        )
+
     def charged(self, payer: IntArray) -> UnequalStages:
         """Return the prices when one user pays for each shared parameter, ``[parameters]`` (see `Instance.charged`)."""
         parameter_cost = self.parameter_cost.copy()

@@ -30,7 +30,7 @@ from framework.model.instance import Instance
 from framework.model.memory import node_memory
 from framework.model.module_paths import matching_modules, module_paths
 from framework.model.problem import Problem
-from framework.model.shared import rename_users
+from framework.model.shared import SharedParameters, joined, rename_users
 from framework.wording import counted
 
 MOST_MEMORY = (1 << 60) - 1
@@ -169,7 +169,7 @@ def constrain(
     if not constraints and limits is None:
         return instance
     from framework.structure.reduction.contraction import compose, contract
-    from framework.structure.reduction.hard_limits import limit_memory, pin
+    from framework.structure.reduction.hard_limits import Kept, limit_memory, pin
 
     label = instance.node_of_input[_groups(graph, constraints)]
     of_node = np.empty(instance.n, np.int64)
@@ -177,9 +177,12 @@ def constrain(
     instance = compose(instance, contract(instance, of_node))
     if limits is not None:
         held = _held(graph, constraints)
-        renamed = rename_users(graph.shared, instance.node_of_input, instance.n, held.shared)
+        renamed = rename_users(held.rows, instance.node_of_input, instance.n, held.shared, held.kept)
         sizes = renamed.private[0]
         np.add.at(sizes, instance.node_of_input, held.own)
+        kept = None
+        if graph.step is not None:
+            kept = Kept(renamed.private[1], renamed.sizes[1], graph.step.training.in_flight(stages))
         worksets = np.zeros(instance.n, np.int64)
         np.maximum.at(worksets, instance.node_of_input, held.worksets)
         instance = limit_memory(
@@ -190,6 +193,7 @@ def constrain(
             renamed.sizes[0],
             worksets,
             renamed.shared,
+            kept=kept,
             streams=constraints.memory_limit is None,
         )
     if constraints.pins:
@@ -235,10 +239,12 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int, dev
     limits = memory_limits(constraints, device, stages)
     if limits is None:
         return ""
-    limit, (own, shared, worksets) = max(limits), _held(graph, constraints)
+    limit, held = max(limits), _held(graph, constraints)
+    # Of microbatches, the last stage has no more than one in flight.
+    rows, own, shared, worksets = held.rows, held.own, held.shared + held.kept, held.worksets
     unit = " bytes" if isinstance(graph.costs, PhysicalCosts) else ""
     n = graph.topology.n
-    sizes = own + worksets + graph.shared.sums(shared, np.arange(n), n)
+    sizes = own + worksets + rows.sums(shared, np.arange(n), n)
     total, largest = int(own.sum() + shared.sum()), int(sizes.argmax())
     if sizes[largest] > limit:
         name = graph.node_names[largest]
@@ -247,33 +253,45 @@ def why_infeasible(graph: ModelGraph, constraints: Constraints, stages: int, dev
         room = (
             f"{counted(stages, 'stage')} of {limit:,}" if min(limits) == limit else f"the {sum(limits):,} of all stages"
         )
-        return f"all parameters take up {total:,}{unit}, more than {room}"
+        what = "all parameters" if graph.step is None else "what is held for all parameters and one microbatch"
+        return f"{what} {'take' if graph.step is None else 'takes'} up {total:,}{unit}, more than {room}"
     root = _groups(graph, constraints)
-    held = graph.shared.sums(shared, root, n)
-    np.add.at(held, root, own)
+    together = rows.sums(shared, root, n)
+    np.add.at(together, root, own)
     working = np.zeros(n, np.int64)
     np.maximum.at(working, root, worksets)
-    held += working
-    fullest = int(held.argmax())
-    if held[fullest] > limit:
+    together += working
+    fullest = int(together.argmax())
+    if together[fullest] > limit:
         names = ", ".join(graph.node_names[v] for v in np.flatnonzero(root == fullest)[:3].tolist())
-        return f"{names}, ... must share a stage and hold {held[fullest]:,}{unit}, more than the limit of {limit:,}"
+        return f"{names}, ... must share a stage and hold {together[fullest]:,}{unit}, more than the limit of {limit:,}"
     return ""
 
 
 class _Held(NamedTuple):
-    """What a memory limit counts: of each node alone, of each shared parameter, and while each node runs."""
+    """What a memory limit counts: of each node alone, while it runs, and of what a stage holds once for several nodes.
+
+    `rows` are shared parameters, and in training the tensors that gradients are computed from: `kept` is what each
+    takes for a microbatch in flight, `shared` what it takes besides.
+    """
 
     own: IntArray
-    shared: IntArray
     worksets: IntArray
+    rows: SharedParameters
+    shared: IntArray
+    kept: IntArray
 
 
 def _held(graph: ModelGraph, constraints: Constraints) -> _Held:
     memory = node_memory(graph)
+    rows, shared, kept = graph.shared, memory.shared, np.zeros_like(memory.shared)
     if constraints.memory_counts == "parameters":
-        return _Held(memory.parameters, memory.shared, np.zeros_like(memory.worksets))
-    return _Held(memory.parameters + memory.state, memory.shared, memory.worksets)
+        return _Held(memory.parameters, np.zeros_like(memory.worksets), rows, shared, kept)
+    if graph.step is not None:
+        rows = joined(rows, graph.step.activations)
+        shared = np.concatenate((shared, np.zeros_like(memory.activations)))
+        kept = np.concatenate((kept, memory.activations))
+    return _Held(memory.parameters + memory.state, memory.worksets, rows, shared, kept)
 
 
 def _pinned(instance: Instance, graph: ModelGraph, constraints: Constraints, stages: int) -> dict[int, int]:

@@ -20,6 +20,7 @@ from framework.model.device_chain import read_devices
 from framework.model.exact import Rounding
 from framework.model.instance import MAX_STAGES
 from framework.model.memory import StageMemory
+from framework.model.training import Training
 from framework.portfolio.constraints import Constraints, read_constraints
 from framework.portfolio.records import (
     BoundRecord,
@@ -136,8 +137,9 @@ def _graph(graph: Fields) -> GraphRecord:
     path, format = (None if graph.null(field) else graph.text(field, empty=True) for field in ("path", "format"))
     dims = graph.table("dims")
     sizes = {dim: dims.integer(dim, least=0) for dim in dims.everything()}
-    training, drop_unused = (graph.flag(field, False) for field in ("training", "drop_unused"))
+    drop_unused = graph.flag("drop_unused", False)
     kv_tokens = graph.integer("kv_tokens", 0, least=0)
+    training = _training(graph)
     graph.finish()
     read = None
     if path is not None:
@@ -145,6 +147,17 @@ def _graph(graph: Fields) -> GraphRecord:
             path=path, format=format, dims=sizes, training=training, drop_unused=drop_unused, kv_tokens=kv_tokens
         )
     return GraphRecord(name=name, sha256=sha256, nodes=nodes, input=read)
+
+
+def _training(graph: Fields) -> Training | None:
+    said: dict[str, Any] = {"training": graph.flag("training", False)}
+    for field in ("microbatches", "optimizer_states"):
+        if graph.has(field):
+            said[field] = graph.integer(field, least=0, most=1 << 20)
+    try:
+        return Training.of(said)
+    except UserError as error:
+        raise UserError(error.what, where=graph.where(), hint=error.hint) from None
 
 
 def _rounding(rounding: Fields, scale: float) -> Rounding:
@@ -194,6 +207,7 @@ def _stage_memory(row: Fields) -> StageMemory:
         state=row.integer("state", least=0),
         workset=row.integer("workset", least=0),
         peak_live=row.integer("peak_live", least=0),
+        activations=row.integer("activations", 0, least=0),
     )
     row.finish()
     return memory

@@ -13,6 +13,7 @@ from typing import Any
 
 from framework.bounds import Certificate, Interval, Soundness, Termination, ratio, relative_gap
 from framework.model.exact import ExactStage, Rounding, exact_bottleneck
+from framework.model.training import Training
 from framework.portfolio.runner import MemberReport
 
 
@@ -42,7 +43,7 @@ class GraphInput:
     path: str
     format: str | None = None
     dims: Mapping[str, int] = field(default_factory=dict)
-    training: bool = False
+    training: Training | None = None
     drop_unused: bool = False
     kv_tokens: int = 0
 
@@ -52,9 +53,10 @@ class GraphInput:
             "path": self.path,
             "format": self.format,
             "dims": dict(self.dims),
-            "training": self.training,
+            "training": self.training is not None,
             "drop_unused": self.drop_unused,
             **({"kv_tokens": self.kv_tokens} if self.kv_tokens else {}),
+            **({} if self.training is None else self.training.as_dict()),
         }
 
 

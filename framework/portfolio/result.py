@@ -190,7 +190,7 @@ class Result(Shown):
             "node_names": list(self.node_names),
             "node_ids": list(self.node_ids) or None,
             "stage_costs": [row.as_dict() for row in self.stage_costs],
-            "stage_memory": [asdict(row) for row in self.stage_memory],
+            "stage_memory": [row.as_dict() for row in self.stage_memory],
             "bounds": [bound.as_dict() for bound in self.bounds],
             "incumbent_source": self.incumbent_source,
             "trajectory": [moment.as_list() for moment in self.trajectory],

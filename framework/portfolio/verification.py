@@ -31,6 +31,7 @@ from framework.wording import counted
 
 NOT_CHECKED = (
     *(f"graph.{name}" for name in ("name", "path", "format", "dims", "training", "drop_unused", "kv_tokens")),
+    *(f"graph.{name}" for name in ("microbatches", "optimizer_states")),
     "device.name",
     "device.source",
     "portfolio",
@@ -257,7 +258,7 @@ def _check_memory(
     if "stage_memory" not in document:
         return []
     held = () if stage_of is None else stage_memory(graph, stage_of, stages)
-    return [_equal("what the stages hold", document["stage_memory"], [asdict(row) for row in held])]
+    return [_equal("what the stages hold", document["stage_memory"], [row.as_dict() for row in held])]
 
 
 def _check_partition(problem: Problem, stage_of: np.ndarray[Any, Any], constraints: Constraints) -> Check:

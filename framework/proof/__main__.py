@@ -8,6 +8,7 @@ from pathlib import Path
 
 from framework.errors import UserError
 from framework.formats import read_graph
+from framework.model.training import Training
 from framework.proof.check import replay
 from framework.proof.log import read_log
 from framework.proof.words import lines
@@ -22,7 +23,15 @@ def main() -> int:
     given = parser.parse_args()
     try:
         log = read_log(given.proof)
-        found = replay(log, read_graph(given.graph, **log.read_as), plain=given.plain)
+        graph = read_graph(
+            given.graph,
+            format=log.read_as.get("format"),
+            dims=log.read_as.get("dims"),
+            training=Training.of(log.read_as) or False,
+            drop_unused=log.read_as.get("drop_unused", False),
+            kv_tokens=log.read_as.get("kv_tokens", 0),
+        )
+        found = replay(log, graph, plain=given.plain)
     except UserError as error:
         print(f"python -m framework.proof: {error}", file=sys.stderr)
         return 2

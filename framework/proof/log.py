@@ -75,7 +75,8 @@ class ProofLog:
     graph
         ``sha256`` of the graph.
     read_as
-        How its file was read: `format`, `dims`, `training`, `drop_unused`, `kv_tokens`, where not as by default.
+        How its file was read: `format`, `dims`, `drop_unused`, `kv_tokens`, `training` with `microbatches` and
+        `optimizer_states`, where not as by default.
     device
         What prices it; None where the graph has prices.
     stages
@@ -168,8 +169,11 @@ def _read_as(fields: Fields) -> dict[str, Any]:
     for name in ("training", "drop_unused"):
         if fields.has(name):
             given[name] = fields.flag(name)
-    if fields.has("kv_tokens"):
-        given["kv_tokens"] = fields.integer("kv_tokens", least=1)
+    for name in ("kv_tokens", "microbatches"):
+        if fields.has(name):
+            given[name] = fields.integer(name, least=1)
+    if fields.has("optimizer_states"):
+        given["optimizer_states"] = fields.integer("optimizer_states", least=0)
     fields.finish()
     return given
 

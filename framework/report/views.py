@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,7 @@ class ResultView(_Printed):
                 }
                 for moment in value.trajectory
             ],
-            "memory": [{"stage": b, **asdict(row)} for b, row in enumerate(value.stage_memory)],
+            "memory": [{"stage": b, **row.as_dict()} for b, row in enumerate(value.stage_memory)],
         }
 
 

@@ -67,6 +67,7 @@ class Host:
         from framework.fields import Fields
         from framework.model.device_chain import read_devices
         from framework.model.pricing import price
+        from framework.model.training import Training
         from framework.portfolio.records import GraphInput
         from framework.portfolio.settings import Session, Settings
         from framework.portfolio.solve import solve
@@ -102,7 +103,7 @@ class Host:
                 path=task.path,
                 format=task.format,
                 dims=task.dims,
-                training=task.training,
+                training=Training() if task.training else None,
                 drop_unused=task.drop_unused,
             ),
         )

@@ -59,7 +59,7 @@ def _exhaust(problem: Problem) -> int:
     reserved = [] if instance.stage_limit is None else instance.stage_limit.reserved.tolist()
 
     def cost(stage: int, device: int, room: int) -> int | None:
-        return stage_cost(devices[device], stage) if _held(instance, stage) <= room else None
+        return stage_cost(devices[device], stage) if _held(instance, device, stage) <= room else None
 
     kinds = [0] * problem.stages if instance.unequal is None else instance.unequal.device.tolist()
     rooms = [limit - less for less in reserved or [0] * problem.stages]
@@ -200,12 +200,20 @@ def _best_chain(topology: Topology, stage_costs: Sequence[StageCost]) -> int | F
     return best.get(full)
 
 
-def _held(instance: Instance, stage: int) -> int:
-    if instance.stage_limit is None:
+def _held(instance: Instance, device: int, nodes: int) -> int:
+    """Return what a stage of these nodes holds, on a kind of device."""
+    limit, unequal = instance.stage_limit, instance.unequal
+    if limit is None:
         return 0
-    own = sum(int(instance.stage_limit.sizes[v]) for v in range(instance.n) if stage >> v & 1)
-    working = max((int(instance.stage_limit.worksets[v]) for v in range(instance.n) if stage >> v & 1), default=0)
-    return own + working + _of_shared(instance.shared, instance.stage_limit.shared_sizes.tolist(), stage)
+    inside = [v for v in range(instance.n) if nodes >> v & 1]
+    total = sum(int(limit.sizes[v]) for v in inside) + max((int(limit.worksets[v]) for v in inside), default=0)
+    total += int(_of_shared(instance.shared, limit.shared_sizes.tolist(), nodes))
+    if len(limit.in_flight):
+        assert unequal is not None
+        times = {int(limit.in_flight[b]) for b in range(unequal.stages) if unequal.device[b] == device}
+        kept = sum(int(limit.kept[v]) for v in inside)
+        total += max(times) * (kept + int(_of_shared(instance.shared, limit.shared_kept.tolist(), nodes)))
+    return total
 
 
 def _of_shared(shared: SharedParameters, sizes: Sequence[Number], stage: int) -> Number | int:

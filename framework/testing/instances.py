@@ -10,11 +10,11 @@ from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.pricing import price
 from framework.model.problem import Problem
-from framework.model.shared import shared_by
+from framework.model.shared import SharedParameters, rename_users, shared_by
 from framework.model.topology import build_topology
 from framework.model.unequal import make_unequal
 from framework.structure.reduction.contraction import contract
-from framework.structure.reduction.hard_limits import limit_memory, pin
+from framework.structure.reduction.hard_limits import Kept, limit_memory, pin
 
 
 def random_instance(seed: int, max_nodes: int = 9) -> Instance:
@@ -122,6 +122,54 @@ def random_memory_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) ->
     limit = int(rng.integers(least - (rng.random() < 0.1), max(least + 1, total + int(worksets.max()))))
     instance = limit_memory(instance, sizes, max(0, limit), stages, held_once, worksets)
     if rng.random() < 0.5:
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
+def random_in_flight_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
+    """Return a random problem whose stages keep activations for as many microbatches as they have in flight.
+
+    Some have shared parameters, kinds of devices, limits of each stage, or pins besides.
+    """
+    rng = np.random.default_rng([seed, 41])
+    base = random_unequal_problem(seed, max_nodes, max_stages)
+    stages, instance = base.stages, base.instance
+    if rng.random() < 0.7:
+        instance = random_instance(seed, max_nodes)
+    instance = contract(replace(instance, stage_limit=None), np.arange(instance.n))
+    n, streams = instance.n, rng.random() < 0.3
+    if rng.random() < 0.7 and n > 1:
+        # Tensors that several nodes need backwards are kept once in each stage.
+        rows = [rng.permutation(n)[: int(rng.integers(2, n + 1))].tolist() for _ in range(int(rng.integers(1, 4)))]
+    else:
+        rows = []
+    sizes, own, worksets = (rng.integers(0, 9, n).astype(np.int64) * (rng.random(n) < 0.7) for _ in range(3))
+    shared = rename_users(shared_by(rows), np.arange(n), n, np.array(rng.integers(0, 9, len(rows)), np.int64))
+    # Parameters that several nodes use, and none of which has a price, are held as well.
+    once = rng.integers(0, 4, len(shared.shared)).astype(np.int64)
+    microbatches = int(rng.integers(1, stages + 2))
+    in_flight = [min(microbatches, stages - b) for b in range(stages)]
+    total = int(sizes.sum() + once.sum()) + max(in_flight) * int(own.sum() + shared.sizes[0].sum())
+    limit = rng.integers(total // 4, total + 9, stages if rng.random() < 0.3 else 1)
+    instance = limit_memory(
+        replace(
+            instance,
+            shared=SharedParameters(),
+            shared_cost=instance.shared_cost[:0],
+            unequal=instance.unequal and replace(instance.unequal, shared_cost=instance.unequal.shared_cost[:, :0]),
+        ),
+        sizes,
+        limit.tolist() if len(limit) > 1 else int(limit[0]),
+        stages,
+        once,
+        worksets,
+        shared.shared,
+        kept=Kept(own, shared.sizes[0], in_flight),
+        streams=streams,
+    )
+    if rng.random() < 0.3:
         stage_of = np.sort(rng.integers(0, stages, instance.n))
         pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
         instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)

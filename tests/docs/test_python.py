@@ -14,7 +14,10 @@ from tests.conftest import REPOSITORY
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "count"), [("costs.md", 6), ("devices.md", 1), ("layouts.md", 4), ("records.md", 1)])
+PAGES = [("costs.md", 6), ("devices.md", 1), ("layouts.md", 4), ("records.md", 1), ("training.md", 4)]
+
+
+@pytest.mark.parametrize(("page", "count"), PAGES)
 def test_pages_with_python_say_what_is_so(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,8 @@ def test_profile() -> None:
 def test_training_adds_the_backward_time() -> None:
     costs = parse(PROFILE.encode(), "x", training=True).costs
     assert isinstance(costs, PhysicalCosts)
-    assert costs.seconds.tolist() == [0.006, 0.0, 1e-6]
+    assert costs.seconds.tolist() == [0.002, 0.0, 1e-6]
+    assert costs.backward_seconds.tolist() == [0.004, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

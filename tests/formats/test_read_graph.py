@@ -109,7 +109,7 @@ def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(NATIVE)
     assert "`dims` means nothing to a native file (leave `dims` out)" in refused(path, dims={"N": 1})
-    assert "`training` means nothing to a native file" in refused(path, training=True)
+    assert "prices, which say nothing of training" in refused(path, training=True)
     assert "`drop_unused` means nothing to a native file" in refused(path, drop_unused=True)
     assert read_graph(path, dims={}, training=False).topology.n == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +99,7 @@ def test_a_limit_counts_what_is_there_at_once() -> None:
         document = solved(Constraints(memory_limit=limit))
         assert (document["status"], document["stage_of"]) == ("infeasible" if stage_of is None else "optimal", stage_of)
         held = [] if stage_of is None else stage_memory(chain(), np.array(stage_of), 2)
-        assert document.get("stage_memory", []) == [asdict(row) for row in held]
+        assert document.get("stage_memory", []) == [row.as_dict() for row in held]
         assert Result.from_json(json.dumps(document)).stage_memory == tuple(held)
         assert all(check.passed for check in verify_document(document, chain()).checks)
     document["stage_memory"][0]["peak_live"] += 1

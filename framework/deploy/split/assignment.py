@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from framework.errors import UserError
-from framework.fields import Fields
 from framework.formats import BUNDLED_SCHEME, read_graph
 from framework.formats.profile_note import read_note
 from framework.model.arrays import IntArray
-from framework.model.device_chain import read_devices
+from framework.model.device_chain import Devices
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.memory import memory_rows
@@ -52,19 +51,21 @@ class Assignment:
         The graph that was solved: read from the model, or measured by `pipebound profile`.
     dims
         Sizes of symbolic dimensions that it was solved for.
+    device
+        What the result was priced by.
     predicted
-        What the result says of it, for a manifest.
+        What the result says of inferences with it, for a manifest; None if it is of training.
     """
 
     stage_of: list[int]
     graph: ModelGraph
     dims: dict[str, int]
-    predicted: dict[str, Any]
+    device: Devices | None
+    predicted: dict[str, Any] | None
 
     def priced(self) -> tuple[Instance, IntArray]:
         """Return the instance that the result is of, and the stage of each of its nodes."""
-        stored = self.predicted["device"]
-        instance = price(self.graph, None if stored is None else read_devices(Fields(stored, "the manifest", "device")))
+        instance = price(self.graph, self.device)
         stages = np.empty(instance.n, np.int64)
         stages[instance.node_of_input] = self.stage_of
         return instance, stages
@@ -114,7 +115,10 @@ def assign(
         stage_of=stage_of.tolist(),
         graph=graph,
         dims=sizes,
-        predicted={
+        device=result.device,
+        predicted=None
+        if graph.step is not None
+        else {
             "unit": result.unit,
             "bottleneck": result.incumbent,
             "dual_bound": result.dual_bound,
@@ -163,7 +167,7 @@ def _same_nodes(model: Splittable, result: Result, path: str) -> ModelGraph:
         path,
         format=read.format,
         dims=read.dims,
-        training=read.training,
+        training=read.training or False,
         drop_unused=read.drop_unused,
         kv_tokens=read.kv_tokens,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,13 @@ class TorchModel:
         The file.
     program
         The program with its nodes.
+    dims
+        Sizes of open dimensions that are not those of its example inputs.
     """
 
     path: Path
     program: Program
+    dims: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -40,13 +43,17 @@ class TorchModel:
         return self.program.labels
 
     def read_graph(self, dims: Mapping[str, int], *, drop_unused: bool = False, kv_tokens: int = 0) -> ModelGraph:
-        """Return the model graph, as `framework.formats.read_graph` would; no option means anything to it."""
-        return self._graph
+        """Return the model graph, as `framework.formats.read_graph` would; what no output needs is left out always."""
+        if dict(dims) != dict(self.dims):
+            return open_torch_model(self.path, dims).read_graph(dims, kv_tokens=kv_tokens)
+        if kv_tokens not in self._graphs:
+            with quietly():
+                self._graphs[kv_tokens] = build_graph(self.program, source=self.path.name, kv_tokens=kv_tokens)
+        return self._graphs[kv_tokens]
 
     @cached_property
-    def _graph(self) -> ModelGraph:
-        with quietly():
-            return build_graph(self.program, source=self.path.name)
+    def _graphs(self) -> dict[int, ModelGraph]:
+        return {}
 
     def feed(self) -> list[Any]:
         """Return the example inputs, for the CPU.
@@ -65,8 +72,8 @@ class TorchModel:
         return zip(self.program.inputs, self.program.arguments, strict=True)
 
 
-def open_torch_model(path: str | os.PathLike[str]) -> TorchModel:
-    """Open a file of `torch.export.save`.
+def open_torch_model(path: str | os.PathLike[str], dims: Mapping[str, int] | None = None) -> TorchModel:
+    """Open a file of `torch.export.save`, at other sizes of open dimensions if these are given.
 
     Raises
     ------
@@ -75,8 +82,8 @@ def open_torch_model(path: str | os.PathLike[str]) -> TorchModel:
     """
     exported = load(path)
     with quietly():
-        program = open_program(exported, graph_name(path))
-    return TorchModel(path=Path(path), program=program)
+        program = open_program(exported, graph_name(path), dims)
+    return TorchModel(path=Path(path), program=program, dims=dict(dims or {}))
 
 
 def check_has_values(tensors: Iterable[tuple[str, Any]], where: str) -> None:

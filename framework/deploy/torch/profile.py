@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,7 +46,7 @@ class TorchProfile:
     Attributes
     ----------
     graph
-        The model graph with `seconds` for every node.
+        The model graph with `seconds` for every node, and `backward_seconds` if gradients were measured.
     latency
         Quartiles of the seconds of the whole program.
     kernels, overhead
@@ -57,6 +57,8 @@ class TorchProfile:
         What handing a tensor over to another process takes.
     clock, backward
         What seconds are (`CLOCKS`), and whether gradients are part of them.
+    dims
+        Sizes of open dimensions that are not those of the example inputs.
     warnings
         Why the times should not be trusted; empty if nothing speaks against them.
     """
@@ -71,6 +73,7 @@ class TorchProfile:
     warm_up: int
     clock: str
     backward: bool
+    dims: Mapping[str, int]
     remarks: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -105,7 +108,7 @@ class TorchProfile:
         return {
             "runtime": "torch",
             "torch": torch.__version__,
-            "dims": {},
+            "dims": dict(self.dims),
             "clock": self.clock,
             "backward": self.backward,
             "warm_up": self.warm_up,
@@ -128,6 +131,7 @@ def profile_program(
     repetitions: int = 20,
     clock: str = "cpu",
     backward: bool = False,
+    kv_tokens: int = 0,
     budget: float = math.inf,
     link: Link | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -142,7 +146,9 @@ def profile_program(
         ``cpu`` for the seconds that the thread had of a core, which other programs disturb least; ``wall`` for those
         that passed.
     backward
-        Whether to add the seconds of gradients.
+        Whether to measure gradients too.
+    kv_tokens
+        Tokens whose keys and values attention keeps as state; 0 for none.
     budget
         Seconds for the whole; there are fewer repetitions where it is short, at least `FEWEST`.
     link
@@ -159,21 +165,25 @@ def profile_program(
         raise UserError(f"there is no clock {clock!r}", hint=f"choose one of {', '.join(CLOCKS)}")
     deadline = time.monotonic() + budget
     arguments = model.feed()
-    graph = model.read_graph({})
+    graph = model.read_graph(model.dims, kv_tokens=kv_tokens)
     runs = _measure(model, arguments, warm_up, repetitions, clock, backward, deadline, say)
     say("measuring how tensors are handed over")
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)
-    medians = np.median(runs.nodes, axis=1)
+    # Forward and backward passes, one after the other: the second half is empty where there are only forward ones.
+    medians = np.median(np.concatenate((runs.nodes, runs.backward)), axis=1)
     low, middle, high = (float(v) for v in np.quantile(runs.whole, (0.25, 0.5, 0.75)))
-    kernels = float(medians.sum())
+    kernels, n = float(medians.sum()), len(runs.nodes)
+    computing = [*runs.computing, *(n + node for node in runs.computing if len(medians) > n and medians[n + node] > 0)]
+    seconds = _shared_out(medians, computing, middle)
+    measured = replace(costs, seconds=seconds[:n], backward_seconds=seconds[n:])
     remarks = (
         []
         if len(runs.whole) == repetitions
         else [f"{len(runs.whole)} of {repetitions} repetitions, for the budget of {budget:g} s"]
     )
     return TorchProfile(
-        graph=replace(graph, costs=replace(costs, seconds=_shared_out(medians, runs.computing, middle))),
+        graph=replace(graph, costs=measured),
         latency=(low, middle, high),
         kernels=kernels,
         overhead=middle - kernels,
@@ -183,6 +193,7 @@ def profile_program(
         warm_up=warm_up,
         clock=clock,
         backward=backward,
+        dims=dict(model.dims),
         remarks=tuple(remarks),
         warnings=tuple(_warnings((low, middle, high), kernels)),
     )
@@ -190,9 +201,13 @@ def profile_program(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Runs:
-    """Seconds of the nodes, ``[n, repetitions]``, and of the whole; which nodes compute something, ``[n]``."""
+    """Seconds of the nodes forwards, and backwards if that was measured, ``[n, repetitions]``, and of the whole.
+
+    `computing` are the nodes that compute something.
+    """
 
     nodes: FloatArray
+    backward: FloatArray
     whole: list[float]
     computing: list[int]
 
@@ -232,10 +247,16 @@ def _measure(
             except Exception as error:  # whatever an operator raises
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(f"the program does not run: {reason}", where=str(model.path)) from error
-    samples = np.zeros((len(program.roots), len(whole) - warm_up))
+    samples = np.zeros((2 if backward else 1, len(program.roots), len(whole) - warm_up))
     for call, node in nodes.items():
-        samples[node] += np.array(timer.seconds[call][warm_up:])
-    return _Runs(nodes=samples, whole=whole[warm_up:], computing=sorted(set(nodes.values())))
+        for half, times in zip(samples, (timer.seconds, timer.backward), strict=False):
+            half[node] += np.array(times[call][warm_up:])
+    return _Runs(
+        nodes=samples[0],
+        backward=samples[1] if backward else samples[0][:0],
+        whole=whole[warm_up:],
+        computing=sorted(set(nodes.values())),
+    )
 
 
 def _shared_out(medians: FloatArray, computing: Sequence[int], whole: float) -> FloatArray:
@@ -251,7 +272,8 @@ def _rows(graph: ModelGraph, runs: _Runs) -> tuple[dict[str, Any], ...]:
     rows = []
     for node in runs.computing:
         name = graph.node_names[node]
-        quartiles = [round(float(v), 9) for v in np.quantile(runs.nodes[node], (0.25, 0.5, 0.75))]
+        samples = runs.nodes[node] + (runs.backward[node] if len(runs.backward) else 0.0)
+        quartiles = [round(float(v), 9) for v in np.quantile(samples, (0.25, 0.5, 0.75))]
         rows.append({"name": name, "op": graph.ops[node], "quartiles": quartiles, "nodes": [name]})
     return tuple(rows)
 

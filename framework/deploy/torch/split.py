@@ -174,7 +174,7 @@ def _document(
         "model": {
             "path": str(model.path.absolute()),
             "weights": "stored",
-            "dims": {},
+            "dims": dict(model.dims),
             "source": str(model.path.absolute()),
         },
         "inputs": [

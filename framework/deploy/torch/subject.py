@@ -42,7 +42,7 @@ def open_program_subject(manifest: Manifest, path: Path, folder: Path, *, affini
     UserError
         If the program cannot be read, or a process does not start.
     """
-    model = open_torch_model(path)
+    model = open_torch_model(path, manifest.dims)
     torch.save(model.feed(), folder / "feed.pt")
     predicted = manifest.document["predicted"] or {}
     size = max(len(manifest.stages), int(predicted.get("stages", 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
@@ -22,6 +23,11 @@ RANDOM = frozenset(
 """Sources of random numbers: never constant, whatever they depend on."""
 
 
+_SCOPES = "pkg.torch.onnx.name_scopes"
+"""Where torch's exporter notes the modules around a node, as a list in the syntax of Python."""
+
+_LONGEST_SCOPES = 1 << 14
+
 BROADCASTING = frozenset(
     {
         "Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual", "Less",
@@ -36,17 +42,36 @@ _RELABELLING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueez
 
 
 def node_labels(graph: onnx.GraphProto) -> list[str]:
-    """Return a distinct name for each node of an ONNX graph, in its order."""
-    counts = Counter(node.name for node in graph.node if node.name)
+    """Return a distinct name for each node of an ONNX graph, in its order.
+
+    Where torch's exporter notes the module that a node comes from (newer ones do not write it into the name), the path
+    of the module stands before the name: ``layers.3.mlp.node_linear_7``.
+    """
+    given = [_with_module(node) for node in graph.node]
+    counts = Counter(name for name in given if name)
     taken = {name for name, count in counts.items() if count == 1}
     labels = []
-    for index, node in enumerate(graph.node):
-        label = node.name if counts[node.name] == 1 else next((name for name in node.output if name), "")
-        if label != node.name and (not label or label in taken):
+    for index, (node, name) in enumerate(zip(graph.node, given, strict=True)):
+        label = name if counts[name] == 1 else next((name for name in node.output if name), "")
+        if label != name and (not label or label in taken):
             label = f"{node.op_type}#{index}"
         taken.add(label)
         labels.append(label)
     return labels
+
+
+def _with_module(node: onnx.NodeProto) -> str:
+    """Return the name of a node, after the path of the module that it comes from if that is noted beside it."""
+    noted = next((prop.value for prop in node.metadata_props if prop.key == _SCOPES), "") if node.name else ""
+    try:
+        scopes = ast.literal_eval(noted) if 0 < len(noted) <= _LONGEST_SCOPES else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        scopes = None
+    # The outermost scope is the model, the innermost one the call itself.
+    if not isinstance(scopes, list) or len(scopes) < 3 or not isinstance(scopes[-2], str) or not scopes[-2]:
+        return str(node.name)
+    prefix = f"{scopes[-2]}."
+    return str(node.name) if node.name.startswith(prefix) else prefix + node.name
 
 
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:

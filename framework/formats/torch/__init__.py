@@ -16,5 +16,6 @@ FORMAT = Format(
     description="programs of torch.export.save (needs torch)",
     patterns=("*.pt2",),
     sniff=files.sniff,
-    parse=lambda data, path, options: files.parse(data, path),
+    parse=lambda data, path, options: files.parse(data, path, dims=options.dims, kv_tokens=options.kv_tokens),
+    options=frozenset({"dims", "kv_tokens"}),
 )

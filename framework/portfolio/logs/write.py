@@ -57,6 +57,8 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
     where = graph.source or graph.name
     priced = quantise(graph, result.device).instance
     instance = constrain(priced, graph, result.constraints, result.stages, result.device)
+    if instance.stage_limit is not None and len(instance.stage_limit.in_flight):
+        raise UserError("no rule of logs covers activations of microbatches", where=where, hint="drop the memory limit")
     of_priced = np.empty(priced.n, np.int64)
     of_priced[priced.node_of_input] = instance.node_of_input
     limited = result.constraints.memory_limit is not None
@@ -96,7 +98,7 @@ def _read_as(result: Result) -> dict[str, Any]:
         return {}
     given: dict[str, Any] = {
         "dims": dict(origin.dims),
-        "training": origin.training,
+        **({} if origin.training is None else origin.training.as_dict()),
         "drop_unused": origin.drop_unused,
         "kv_tokens": origin.kv_tokens,
     }

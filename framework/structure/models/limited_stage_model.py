@@ -11,6 +11,7 @@ is written in two digits as there.
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import Any
 
 from framework.structure.models.stages_cp import SAFE_RESOLUTION, StageModel, Terms
@@ -24,19 +25,25 @@ class LimitedStageModel(StageModel):
         limit = self.problem.instance.stage_limit
         if limit is None:
             return
-        sizes, shared_sizes, worksets = limit.sizes.tolist(), limit.shared_sizes.tolist(), limit.worksets.tolist()
-        divisor = math.gcd(*sizes, *shared_sizes, *worksets) or 1
+        worksets = limit.worksets.tolist()
+        # What each stage holds if all that is kept for microbatches counts as often as it has some in flight.
+        times = limit.in_flight.tolist() or [0] * self.k
+        folded = {often: limit.times(often) for often in sorted(set(times))}
+        sizes = {often: own.sizes.tolist() for often, own in folded.items()}
+        shared_sizes = {often: own.shared_sizes.tolist() for often, own in folded.items()}
+        divisor = math.gcd(*chain(*sizes.values(), *shared_sizes.values()), *worksets) or 1
         most = (limit.rooms(self.k) // divisor).tolist()
         rows: list[Terms] = [[] for _ in range(self.k)]
-        for v, size in enumerate(sizes):
-            if size:
-                for b in range(self.earliest[v], self.latest[v] + 1):
+        for v in range(self.problem.instance.n):
+            for b in range(self.earliest[v], self.latest[v] + 1):
+                if size := sizes[times[b]][v]:
                     # A node beyond the limit breaks any row it is in, by however much: clipping keeps numbers small.
                     clipped = min(size // divisor, most[b] + 1)
                     rows[b] += [(self._literal(v, b), clipped), (self._literal(v, b - 1), -clipped)]
         for b, (terms, held) in enumerate(zip(rows, self._held, strict=True)):
             self._tick()
-            terms += [(literal, min(shared_sizes[q] // divisor, most[b] + 1)) for q, literal in held if shared_sizes[q]]
+            once = shared_sizes[times[b]]
+            terms += [(literal, min(once[q] // divisor, most[b] + 1)) for q, literal in held if once[q]]
             clipped_sets = [min(size // divisor, most[b] + 1) for size in worksets]
             least = self._add_worksets(b, clipped_sets, terms, most[b] + 1)
             if least > most[b]:

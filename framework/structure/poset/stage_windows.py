@@ -53,7 +53,7 @@ class StageWindows:
             capacity = instance.without_worksets().capacity
             weights.append((instance.work + instance.parameter_cost, instance.shared_cost, 1, capacity))
         if instance.stage_limit is not None:
-            limit = instance.stage_limit
+            limit = instance.stage_limit.same_for_all
             weights.append((limit.sizes, limit.shared_sizes, 0, limit.additive))
         # The weight of ancestors and self, of descendants and self in place of the weight.
         self._sides = [

@@ -77,6 +77,7 @@ def known_partition(problem: Problem, best: Partition | None) -> tuple[Partition
 
 def _cannot_hold(instance: Instance, limit: StageLimit, k: int) -> bool:
     """Whether a node or the sum of all is too large; with pins, every stage holds an anchor as well."""
+    limit = limit.same_for_all
     alone = limit.sizes + limit.worksets + instance.shared.sums(limit.shared_sizes, np.arange(instance.n), instance.n)
     free = alone.copy()
     # An anchor may be one node with those pinned to its stage: what these hold is left out.
@@ -113,8 +114,11 @@ def _filled_each(problem: Problem) -> list[Partition]:
     """Return the same where stages have limits or costs of their own; some may stay empty."""
     limit, prices, n = problem.instance.stage_limit, problem.prices, problem.instance.n
     assert limit is not None
-    rooms, of_stage = np.unique(limit.rooms(prices.stages), return_inverse=True)
-    reach = [np.append(_reach(problem.instance, room), n) for room in rooms.tolist()]
+    devices = problem.instance.on_each_device()
+    pairs = list(zip(prices.device.tolist(), limit.rooms(prices.stages).tolist(), strict=True))
+    distinct = sorted(set(pairs))
+    of_stage = [distinct.index(pair) for pair in pairs]
+    reach = [np.append(_reach(devices[device], room), n) for device, room in distinct]
     # The first node from which on all that is left fits into the stages from each one on.
     first = [n] * (prices.stages + 1)
     for b in range(prices.stages - 1, -1, -1):

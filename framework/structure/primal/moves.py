@@ -18,10 +18,10 @@ LARGEST_GROUP = 60
 class Nodes(NamedTuple):
     """What the kernels need of an instance; `used` are the shared parameters of each node.
 
-    Where stages are unequal, costs have a row for each kind of device, and `device` is the kind of each stage. Kernels
-    are compiled once for either shape (see `_priced`), so that equal stages pay nothing. `worksets` are the distinct
-    working sets, ascending, ``[sets, 2]``: what a hard limit counts, and what they take of the capacity; `level` says
-    which of them each node has. The first is that of a stage without nodes: 0.
+    Where stages are unequal, costs and sizes have a row for each kind of device, and `device` is the kind of each
+    stage. Kernels are compiled once for either shape (see `_priced`), so that equal stages pay nothing. `worksets` are
+    the distinct working sets, ascending, ``[sets, 2]``: what a hard limit counts, and what they take of the capacity;
+    `level` says which of them each node has. The first is that of a stage without nodes: 0.
     """
 
     device: IntArray
@@ -78,6 +78,13 @@ def nodes_of(problem: Problem) -> Nodes:
     costs = instance if instance.unequal is None else instance.unequal
     used_ptr, used = shared.of_nodes(instance.n)
     nothing = np.zeros(instance.n, np.int64)
+    held = nothing, np.zeros(len(shared), np.int64)
+    if limit is not None:
+        held = limit.sizes, limit.shared_sizes
+    if instance.unequal is not None:
+        limits = [device.stage_limit for device in instance.on_each_device()]
+        rows = [held if own is None else (own.sizes, own.shared_sizes) for own in limits]
+        held = np.stack([sizes for sizes, _ in rows]), np.stack([sizes for _, sizes in rows])
     pairs = np.stack(
         (
             nothing if limit is None else limit.worksets,
@@ -93,7 +100,7 @@ def nodes_of(problem: Problem) -> Nodes:
         work=costs.work,
         parameters=costs.parameter_cost,
         tensor_cost=costs.tensor_cost,
-        sizes=np.zeros(instance.n, np.int64) if limit is None else limit.sizes,
+        sizes=held[0],
         producer=top.producer,
         consumer_ptr=top.consumer_ptr,
         in_ptr=top.in_ptr,
@@ -107,7 +114,7 @@ def nodes_of(problem: Problem) -> Nodes:
         used_ptr=used_ptr,
         used=used,
         shared_cost=costs.shared_cost,
-        shared_sizes=np.zeros(len(shared), np.int64) if limit is None else limit.shared_sizes,
+        shared_sizes=held[1],
         level=level.reshape(-1)[1:].astype(np.int64),
         worksets=sets,
     )
@@ -138,9 +145,10 @@ def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -
     walk.excess[:] = -prices.capacity[prices.device]
     np.add.at(walk.excess, holder, prices.shared_cost[prices.device[holder], parameter])
     np.add.at(walk.excess, walk.stage, prices.parameter_cost[prices.device[walk.stage], np.arange(instance.n)])
-    walk.beyond_limit[:] = shared.sums(nodes.shared_sizes, walk.stage, k)
-    walk.beyond_limit[:] -= 0 if limit is None else limit.rooms(k)
-    np.add.at(walk.beyond_limit, walk.stage, nodes.sizes)
+    sizes, shared_sizes = np.atleast_2d(nodes.sizes), np.atleast_2d(nodes.shared_sizes)
+    walk.beyond_limit[:] = 0 if limit is None else -limit.rooms(k)
+    np.add.at(walk.beyond_limit, holder, shared_sizes[prices.device[holder], parameter])
+    np.add.at(walk.beyond_limit, walk.stage, sizes[prices.device[walk.stage], np.arange(instance.n)])
     walk.levels[:] = 0
     walk.highest[:] = 0
     if len(nodes.worksets) > 1:
@@ -171,17 +179,17 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
     here, there = nodes.device[a], nodes.device[b]
     from_a, to_b = -_priced(nodes.work, here, v), _priced(nodes.work, there, v)
     less, more = _priced(nodes.parameters, here, v), _priced(nodes.parameters, there, v)
-    walk.beyond_limit[a] -= nodes.sizes[v]
-    walk.beyond_limit[b] += nodes.sizes[v]
+    walk.beyond_limit[a] -= _priced(nodes.sizes, here, v)
+    walk.beyond_limit[b] += _priced(nodes.sizes, there, v)
     for i in range(nodes.used_ptr[v], nodes.used_ptr[v + 1]):
         q = nodes.used[i]
         walk.users[q, a] -= 1
         if walk.users[q, a] == 0:
             less += _priced(nodes.shared_cost, here, q)
-            walk.beyond_limit[a] -= nodes.shared_sizes[q]
+            walk.beyond_limit[a] -= _priced(nodes.shared_sizes, here, q)
         if walk.users[q, b] == 0:
             more += _priced(nodes.shared_cost, there, q)
-            walk.beyond_limit[b] += nodes.shared_sizes[q]
+            walk.beyond_limit[b] += _priced(nodes.shared_sizes, there, q)
         walk.users[q, b] += 1
     if len(nodes.worksets) > 1:
         _move_workset(nodes.level[v], a, b, nodes.worksets, walk)

@@ -48,8 +48,9 @@ def contract(instance: Instance, group: IntArray) -> Instance:
     costs = instance.tensor_cost[None] if unequal is None else unequal.tensor_cost
     producer, consumer_ptr, consumers, costs = _map_tensors(instance, costs, node_of_input, n)
     limit = instance.stage_limit
-    sizes = np.zeros(len(instance.shared), np.int64) if limit is None else limit.shared_sizes
-    renamed = rename_users(instance.shared, node_of_input, n, instance.shared_cost, sizes)
+    nothing = np.zeros(len(instance.shared), np.int64)
+    held = (nothing, nothing) if limit is None else (limit.shared_sizes, limit.shared_kept)
+    renamed = rename_users(instance.shared, node_of_input, n, instance.shared_cost, *held)
     if limit is not None:
         limit = StageLimit(
             sizes=sum_by(node_of_input, limit.sizes, n) + renamed.private[1],
@@ -58,6 +59,9 @@ def contract(instance: Instance, group: IntArray) -> Instance:
             shared_sizes=renamed.sizes[1],
             worksets=largest_by(node_of_input, limit.worksets, n),
             reserved=limit.reserved,
+            in_flight=limit.in_flight,
+            kept=sum_by(node_of_input, limit.kept, n) + renamed.private[2],
+            shared_kept=renamed.sizes[2],
         )
     work = sum_by(node_of_input, instance.work, n)
     if unequal is not None:

@@ -211,8 +211,9 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     ]
     load, shared_load = (np.stack(column) for column in zip(*rows, strict=True))
     if instance.stage_limit is not None:
-        load = load + np.where(instance.stage_limit.sizes > 0, _IMMOVABLE, 0)
-        shared_load = shared_load + np.where(instance.stage_limit.shared_sizes > 0, _IMMOVABLE, 0)
+        held = instance.stage_limit.times(1)
+        load = load + np.where(held.sizes > 0, _IMMOVABLE, 0)
+        shared_load = shared_load + np.where(held.shared_sizes > 0, _IMMOVABLE, 0)
     uses = _Uses(*instance.shared.of_nodes(instance.n), load=shared_load)
     root = np.arange(instance.n, dtype=np.int64)
     lowered = np.zeros(instance.n, np.int64)

@@ -9,6 +9,12 @@ obey and only ever higher than those of the bare instance for others: the optimu
 dual bound of the one with it, and a better one than without the new overflow. That is what entries without
 `Feature.LIMITS` are given.
 
+*Microbatches in flight.* In training a stage keeps activations for each of the f_b microbatches that stage b has in
+flight, so the sizes of nodes and shared parameters are s + f_b a. Stages with different f_b are of different kinds
+(`framework.model.unequal`), at the same prices if they run on the same device. What is said of A above holds for the
+relaxation in which all stages have the fewest microbatches of all in flight: no stage holds more there, so whoever
+obeys the limit does there too, and every bound of that relaxation is one of the problem.
+
 *Pins.* A chain of anchors a_0 -> ... -> a_{k-1} is added, nodes without work whose tensors cost nothing; anchor j
 becomes one node with the nodes pinned to stage j. Each anchor has the size L + 1 and the limit grows to L + (L + 1)
 (L = 0 where there is no limit on memory): a stage that holds one anchor may hold L besides, two anchors are 2L + 2 and
@@ -31,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,10 +46,19 @@ from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance
 from framework.model.shared import SharedParameters
 from framework.model.stage_limit import StageLimit
 from framework.model.topology import build_topology
+from framework.model.unequal import UnequalStages
 from framework.structure.reduction.contraction import compose, contract
 
 _OVERFLOW_FACTOR, _ANCHOR_FACTOR = 8, 4
 """F and H in units of the largest stage that cannot be avoided; larger ones coarsen what counts in few digits."""
+
+
+class Kept(NamedTuple):
+    """What stages keep for each microbatch in flight, of nodes and of shared parameters; how many each stage has."""
+
+    own: IntArray
+    shared: IntArray
+    in_flight: Sequence[int]
 
 
 def limit_memory(
@@ -54,6 +70,7 @@ def limit_memory(
     worksets: IntArray | None = None,
     shared: SharedParameters | None = None,
     *,
+    kept: Kept | None = None,
     streams: bool = False,
 ) -> Instance:
     """Limit what each stage holds; parameters that do not fit in are no longer streamed.
@@ -71,6 +88,8 @@ def limit_memory(
     shared
         The users of each shared parameter; None where those of the instance are meant. The instance has none that
         cannot cost anything, and they may take up memory all the same.
+    kept
+        What is held besides for microbatches in flight; nothing counts towards the capacity by working sets then.
     streams
         Whether parameters beyond the capacity are streamed all the same; then no overflow is put to a new use.
     """
@@ -80,10 +99,12 @@ def limit_memory(
     if shared_sizes is None:
         shared_sizes = np.zeros(len(shared), np.int64)
     limits = np.atleast_1d(np.asarray(limit, np.int64))
-    held, held_once = sizes.tolist(), shared_sizes.tolist()
-    total = sum(held) + sum(held_once)
+    if kept is None:
+        kept = Kept(np.zeros_like(sizes), np.zeros_like(shared_sizes), ())
     # A limit above everything is as good as everything.
-    limits = np.minimum(limits, total + int(worksets.max()))
+    most = sizes + max(kept.in_flight, default=0) * kept.own
+    most_once = shared_sizes + max(kept.in_flight, default=0) * kept.shared
+    limits = np.minimum(limits, sum(most.tolist()) + sum(most_once.tolist()) + int(worksets.max()))
     limit = int(limits.max())
     stage_limit = StageLimit(
         sizes=sizes,
@@ -92,7 +113,15 @@ def limit_memory(
         shared_sizes=shared_sizes,
         worksets=worksets,
         reserved=limits[:0] if (limits == limit).all() else limit - limits,
+        in_flight=np.array(kept.in_flight, np.int64),
+        kept=kept.own,
+        shared_kept=kept.shared,
     )
+    if len(kept.in_flight):
+        instance = _told_apart(instance, stage_limit.in_flight)
+    least = stage_limit.same_for_all
+    held, held_once = least.sizes.tolist(), least.shared_sizes.tolist()
+    total = sum(held) + sum(held_once)
     if streams:
         whole = _with_rows(instance, shared)
         return replace(whole, stage_limit=stage_limit).without_idle_parameters()
@@ -106,7 +135,7 @@ def limit_memory(
         capacity=UNLIMITED,
         unequal=None if instance.unequal is None else instance.unequal.without_overflow(UNLIMITED, len(shared)),
     )
-    additive = stage_limit.additive
+    additive = least.additive
     # Where the limit leaves no partition, nothing need be bounded.
     if 0 < additive < total <= stages * additive:
         # Every user of a shared parameter may pay for it, each in a stage of its own.
@@ -123,6 +152,27 @@ def limit_memory(
         stage_limit=stage_limit,
     )
     return limited.without_idle_parameters()
+
+
+def _told_apart(instance: Instance, in_flight: IntArray) -> Instance:
+    """Return the instance with kinds of stages that tell those with different numbers of microbatches apart.
+
+    Raises
+    ------
+    ValueError
+        If working sets count towards the capacity.
+    """
+    if len(instance.working_cost):
+        raise ValueError("working sets count where all stages are the same only")
+    prices = instance.unequal or UnequalStages(
+        device=np.zeros(len(in_flight), np.int64),
+        work=instance.work[None],
+        parameter_cost=instance.parameter_cost[None],
+        tensor_cost=instance.tensor_cost[None],
+        shared_cost=instance.shared_cost[None],
+        capacity=np.array([instance.capacity], np.int64),
+    )
+    return replace(instance, unequal=prices.told_apart(in_flight))
 
 
 def _with_rows(instance: Instance, shared: SharedParameters) -> Instance:
@@ -165,7 +215,7 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
     before = _places(instance, stage_of, stages)
     anchors = before + np.arange(stages)
     nodes = np.setdiff1d(np.arange(n + stages), anchors)
-    sizes, costs, work, worksets = (np.zeros(n + stages, np.int64) for _ in range(4))
+    sizes, costs, work, worksets, kept = (np.zeros(n + stages, np.int64) for _ in range(5))
     work[nodes], costs[nodes], costs[anchors] = instance.work, parameters, cost
     working = instance.working_cost if instance.can_overflow else instance.working_cost[:0]
     if len(working):
@@ -174,6 +224,7 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
         working[nodes] = instance.working_cost
     sizes[nodes], sizes[anchors] = 0 if limit is None else limit.sizes, most + 1
     worksets[nodes] = 0 if limit is None else limit.worksets
+    kept[nodes] = 0 if limit is None else limit.kept
     chain = anchors[:-1]
     extended = replace(
         instance,
@@ -195,6 +246,9 @@ def pin(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Instanc
             shared_sizes=np.zeros(len(shared_cost), np.int64) if limit is None else limit.shared_sizes,
             worksets=worksets,
             reserved=sizes[:0] if limit is None else limit.reserved,
+            in_flight=sizes[:0] if limit is None else limit.in_flight,
+            kept=kept,
+            shared_kept=np.zeros(len(shared_cost), np.int64) if limit is None else limit.shared_kept,
         ),
         unequal=None if instance.unequal is None else instance.unequal.with_free_nodes(nodes, n + stages, len(chain)),
         shared=replace(instance.shared, users=nodes[instance.shared.users]),

@@ -103,14 +103,15 @@ class UnequalChainSearch:
                 for node, more, cut in zip(tests.node, tests.shared, cuts[len(devices) :], strict=True)
             ]
         )
-        limit, none = instance.stage_limit, np.zeros(0, np.int64)
+        none, whole = np.zeros(0, np.int64), instance.stage_limit
         sizes = sizes_needed = none
-        if limit is not None:
-            sizes = lattice.sums(limit.sizes)
-            sizes_needed = unions(lattice, shared, sizes, limit.shared_sizes).outside
-            sizes_needed = sizes_needed + largest_outside(lattice, limit.worksets)
         self._sums = []
-        for device, tensors, cut in zip(devices, self._tensors, cuts, strict=False):
+        for i, (device, tensors, cut) in enumerate(zip(devices, self._tensors, cuts, strict=False)):
+            limit = device.stage_limit
+            if limit is not None and (i == 0 or (whole is not None and len(whole.in_flight))):
+                sizes = lattice.sums(limit.sizes)
+                sizes_needed = unions(lattice, shared, sizes, limit.shared_sizes).outside
+                sizes_needed = sizes_needed + largest_outside(lattice, limit.worksets)
             parameters = lattice.sums(device.parameter_cost)
             needed = unions(lattice, tensors.shared, parameters, device.shared_cost).outside
             self._sums.append(
@@ -194,7 +195,9 @@ def bytes_of_search(instance: Instance, ideals: int) -> int:
     """Return how much memory a search takes besides the lattice, about, where stages are unequal."""
     if instance.unequal is None:
         return 0
-    return 8 * ideals * (6 + 6 * instance.unequal.kinds)
+    limit = instance.stage_limit
+    sizes = 0 if limit is None else 2 * (instance.unequal.kinds if len(limit.in_flight) else 1)
+    return 8 * ideals * (6 + 6 * instance.unequal.kinds + sizes)
 
 
 def _which_hold_the_rest(sums: Sums, limits: Limits, todo: IntArray) -> IntArray:

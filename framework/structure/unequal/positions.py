@@ -83,8 +83,9 @@ def positions_of(instance: Instance, order: IntArray, kinds: StageKinds, tests: 
     limit = instance.stage_limit
     reach = np.full((len(kinds.room), instance.n), instance.n, np.int64)
     if limit is not None:
-        at_most = {room: with_limit(layout, instance, order, room).reach for room in set(kinds.room)}
-        reach = np.stack([at_most[room] for room in kinds.room])
+        devices = instance.on_each_device()
+        pairs = zip(kinds.device, kinds.room, strict=True)
+        reach = np.stack([with_limit(layout, devices[device], order, room).reach for device, room in pairs])
     return Positions(layout, prices, reach, after)
 
 

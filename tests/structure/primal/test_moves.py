@@ -13,13 +13,20 @@ from framework.model.problem import Partition, Problem, obeys, stage_costs
 from framework.structure.primal.initial_interval import balanced_partition
 from framework.structure.primal.moves import Walk, move_node, nodes_of, obeys_limit, span, stand_at, walk_of
 from framework.testing.instances import (
+    random_in_flight_problem,
     random_memory_problem,
     random_shared_problem,
     random_unequal_problem,
     random_workset_problem,
 )
 
-DRAWS = [random_shared_problem, random_memory_problem, random_workset_problem, random_unequal_problem]
+DRAWS = [
+    random_shared_problem,
+    random_memory_problem,
+    random_workset_problem,
+    random_unequal_problem,
+    random_in_flight_problem,
+]
 SEEDS = 60
 
 

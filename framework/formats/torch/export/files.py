@@ -107,23 +107,37 @@ def read(
     *,
     name: str | None = None,
     source: str = "torch.export",
+    dims: Mapping[str, int] | None = None,
+    kv_tokens: int = 0,
 ) -> ModelGraph:
     """Return the graph of an exported program, of a file of one, or of a module that is exported with arguments.
+
+    Parameters
+    ----------
+    dims
+        Sizes of open dimensions, ``{"tokens.1": 2048}``.
+    kv_tokens
+        Tokens whose keys and values attention keeps, of all sequences together; 0 for none.
 
     Raises
     ------
     UserError
         If torch is not installed, or the program cannot be exported, loaded, or read.
     """
-    program = program_of(exported, args, kwargs, name=name)
+    program = program_of(exported, args, kwargs, name=name, dims=dims)
     from framework.formats.torch.export.graph import build_graph
 
     with quietly():
-        return build_graph(program, source=source)
+        return build_graph(program, source=source, kv_tokens=kv_tokens)
 
 
 def program_of(
-    exported: Any, args: Sequence[Any] | Any = (), kwargs: Mapping[str, Any] | None = None, *, name: str | None = None
+    exported: Any,
+    args: Sequence[Any] | Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    dims: Mapping[str, int] | None = None,
 ) -> Program:
     """Return a program with its nodes: of a ``torch.export.ExportedProgram``, a file, or a module and its arguments.
 
@@ -140,7 +154,7 @@ def program_of(
     elif not isinstance(exported, torch.export.ExportedProgram):
         name, exported = name or type(exported).__name__, export(exported, args, kwargs)
     with quietly():
-        return open_program(exported, name or _class_of(exported))
+        return open_program(exported, name or _class_of(exported), dims)
 
 
 def load(path: PathLike, data: bytes | None = None) -> Any:
@@ -170,12 +184,13 @@ def load(path: PathLike, data: bytes | None = None) -> Any:
         raise UserError(f"torch.export does not load it: {reason[:300]}", where=where, hint=hint) from error
 
 
-def parse(data: bytes, path: PathLike) -> ModelGraph:
+def parse(data: bytes, path: PathLike, *, dims: Mapping[str, int] | None = None, kv_tokens: int = 0) -> ModelGraph:
     """Read a file of ``torch.export.save``, whose content was unpacked to `data`."""
     with open(path, "rb") as file:
         packed = file.read(len(ZIP)) != ZIP
     exported = load(path, data if packed else None)
-    return read(exported, name=graph_name(path), source=os.path.basename(os.fspath(path)))
+    source = os.path.basename(os.fspath(path))
+    return read(exported, name=graph_name(path), source=source, dims=dims, kv_tokens=kv_tokens)
 
 
 def require_torch(where: str = "") -> Any:

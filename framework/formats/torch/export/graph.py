@@ -23,6 +23,8 @@ from torch.utils._pytree import tree_leaves
 from framework.errors import UserError
 from framework.formats.builder import GraphBuilder, float_column
 from framework.formats.parameters import ParameterUses
+from framework.formats.torch.export.caches import kept_bytes
+from framework.formats.torch.export.gradients import Trained
 from framework.formats.torch.export.program import Program, operator_label
 from framework.formats.torch.operators import GATHERS
 from framework.formats.torch.python_calls import PythonCalls
@@ -94,49 +96,62 @@ def costs_of_calls(program: Program) -> tuple[dict[fx.Node, CallCosts], tuple[st
     return meter.costs, tuple(remarks_of(recorder))
 
 
-def build_graph(program: Program, *, source: str = "torch", batch: int | None = None) -> ModelGraph:
+def build_graph(program: Program, *, source: str = "torch", kv_tokens: int = 0) -> ModelGraph:
     """Return the model graph of a program.
+
+    Parameters
+    ----------
+    kv_tokens
+        Tokens whose keys and values attention keeps; 0 for none.
 
     Raises
     ------
     UserError
-        If a call does not run on the meta device.
+        If a call does not run on the meta device, or nothing keeps keys and values.
     """
     costs, remarks = costs_of_calls(program)
     members = program.members()
+    state, kept = kept_bytes(program, members, kv_tokens)
     builder = GraphBuilder(program.name)
     for label, root in zip(program.labels, program.roots, strict=True):
         builder.add_node(root.name, name=label, op=operator_label(root), place=f"call {root.name}")
     returned = {leaf for leaf in program.results if isinstance(leaf, fx.Node)}
+    trained = Trained(program)
     tensor_bytes: list[int] = []
+    gradient_bytes: list[int] = []
     for index, calls in enumerate(members):
         for call in calls:
             users = {program.node_of[user] for user in call.users if user in program.node_of} - {index}
             if users:
                 builder.add_tensor(index, users, place=builder.describe(index))
                 tensor_bytes.append(sum(costs[call].output_bytes) or NUMBER_BYTES)
+                gradient_bytes.append(tensor_bytes[-1] if call in trained else 0)
     uses = _parameter_uses(program, members)
     private, shared = uses.private(len(members)), uses.shared()
 
     def numbers(values: Sequence[int], what: str) -> Any:
         return float_column(values, what, builder.describe, program.name)
 
+    flops = [sum(costs[call].flops for call in calls) for calls in members]
+    backward = [trained.operations(calls, own) for calls, own in zip(members, flops, strict=True)]
     return builder.build(
         PhysicalCosts(
-            flops=numbers([sum(costs[call].flops for call in calls) for calls in members], "its operations"),
+            flops=numbers(flops, "its operations"),
             parameter_bytes=private,
             accessed_bytes=numbers([_accessed(calls, costs, returned) for calls in members], "bytes accessed"),
             seconds=np.full(len(members), math.nan),
             tensor_bytes=float_column(tensor_bytes, "its size", builder.describe_tensor, program.name),
             shared_bytes=shared.sizes.astype(np.float64),
+            state_bytes=np.array(state, np.float64),
+            backward_flops=np.array(backward if trained else [], np.float64),
+            gradient_bytes=np.array(gradient_bytes if trained else [], np.float64),
         ),
         shared=shared.users,
         shared_names=shared.names,
         name=program.name,
         source=source,
-        batch=batch,
         dtype=_dtype(program.module),
-        remarks=[*remarks, *_unused(program, float(private.sum() + shared.sizes.sum()))],
+        remarks=[*remarks, *kept, *_unused(program, float(private.sum() + shared.sizes.sum()))],
     )
 
 

@@ -24,6 +24,7 @@ from torch import fx
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from framework.errors import UserError
+from framework.formats.torch.export.sizes import resized
 from framework.formats.torch.naming import distinct_labels
 from framework.formats.torch.operators import RANDOM
 
@@ -43,7 +44,8 @@ class Program:
     exported
         The functional program that `module` is of.
     arguments
-        Values of its inputs, as the program was exported with, ``[inputs]``; what is no tensor is as it is.
+        Values of its inputs, as the program was exported with or of other sizes, ``[inputs]``; what is no tensor is as
+        it is.
     inputs
         The placeholders, in the order of `arguments`.
     results
@@ -103,13 +105,13 @@ def attribute_of(module: torch.nn.Module, path: str) -> Any:
     return held
 
 
-def open_program(exported: torch.export.ExportedProgram, name: str) -> Program:
-    """Return a program in functional form, with its nodes.
+def open_program(exported: torch.export.ExportedProgram, name: str, dims: Mapping[str, int] | None = None) -> Program:
+    """Return a program in functional form, with its nodes, at other sizes of open dimensions if these are given.
 
     Raises
     ------
     UserError
-        If it cannot be made functional, writes to an input, or has no live call.
+        If it cannot be made functional, writes to an input, has no live call, or no open dimension of a name.
     """
     try:
         with torch.no_grad():
@@ -141,7 +143,7 @@ def open_program(exported: torch.export.ExportedProgram, name: str) -> Program:
         name=name,
         module=module,
         exported=functional,
-        arguments=_arguments(functional, name, len(inputs)),
+        arguments=resized(functional, inputs, _arguments(functional, name, len(inputs)), dims or {}, name),
         inputs=inputs,
         results=results,
         roots=roots,
