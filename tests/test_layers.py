@@ -169,6 +169,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.formats.parameters",
         "framework.formats.source",
         "framework.formats.torch",
+        "framework.formats.training",
     ],
     "framework.formats.torch": [
         "framework.formats.builder",

@@ -74,7 +74,6 @@ def command(
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
-    from framework.portfolio.constraints import memory_limits
     from framework.portfolio.settings import Settings
     from framework.signals import Interrupt
 
@@ -114,9 +113,6 @@ def command(
         constraints=constraints,
         starts={} if start is None else _starts(start, model, stages),
     )
-    if proof is not None and model.step is not None and any(memory_limits(constraints, priced_by, k) for k in stages):
-        where = "--proof"
-        raise UserError("no rule of logs covers activations of microbatches", where=where, hint="drop --memory-limit")
     if any_order:
         if explain or proof is not None:
             where = "--explain" if explain else "--proof"
@@ -145,6 +141,15 @@ class _Task:
     starts: Mapping[int, HoldsPartition]
 
 
+def _check_provable(task: _Task, stages: Sequence[int]) -> None:
+    """Refuse, before anything runs, a log of what no rule of logs covers."""
+    from framework.portfolio.constraints import memory_limits
+
+    if task.model.step is not None and any(memory_limits(task.constraints, task.settings.device, k) for k in stages):
+        what = "no rule of logs covers activations of microbatches"
+        raise UserError(what, where="--proof", hint="drop --memory-limit")
+
+
 class _Files(NamedTuple):
     """The files that were asked for, as they were named."""
 
@@ -167,6 +172,8 @@ def _solve_and_write(
     task: _Task, stages: Sequence[int], started: float, interrupt: Interrupt, files: _Files, quiet: bool
 ) -> Iterator[Result]:
     """Yield the result for each number of stages, once its files are written."""
+    if files.proof is not None:
+        _check_provable(task, stages)
     for result in _solve_each(task, stages, started, interrupt, quiet=quiet):
         _write(result, files.output, files.plot, len(stages))
         if files.proof is not None:

@@ -32,8 +32,7 @@ from framework.wording import counted
 NOT_CHECKED = (
     *(f"graph.{name}" for name in ("name", "path", "format", "dims", "training", "drop_unused", "kv_tokens")),
     *(f"graph.{name}" for name in ("microbatches", "optimizer_states")),
-    "device.name",
-    "device.source",
+    *(f"device.{name}" for name in ("name", "source")),
     "portfolio",
     "termination.detail",
     "bounds[].soundness",

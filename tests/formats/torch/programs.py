@@ -87,6 +87,22 @@ class Attention(nn.Module):
         return mixed.transpose(1, 2).reshape(*x.shape)
 
 
+class Grouped(nn.Module):
+    """Four heads of queries share two of keys and values, which are repeated for the call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries, self.keys = nn.Linear(32, 32), nn.Linear(32, 32)
+
+    def forward(self, x: Any) -> Any:
+        q = self.queries(x).unflatten(-1, (4, 8)).transpose(1, 2)
+        k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.keys(x).chunk(2, -1))
+        k, v = (
+            part[:, :, None].expand(-1, -1, 2, -1, -1).reshape(part.shape[0], 4, part.shape[2], 8) for part in (k, v)
+        )
+        return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
 def tokens(*shape: int) -> Any:
     """Return seeded token numbers below 32."""
     return torch.randint(0, 32, shape, generator=torch.Generator().manual_seed(0))

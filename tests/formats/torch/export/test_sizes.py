@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from framework.formats.torch.export import files  # noqa: E402
 from framework.formats.training import training_graph  # noqa: E402
 from framework.model.graph import ModelGraph, PhysicalCosts  # noqa: E402
 from framework.model.training import Training  # noqa: E402
-from tests.formats.torch.programs import Attention, Tied, tokens  # noqa: E402
+from tests.formats.torch.programs import Attention, Grouped, Tied, tokens  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 Dim = torch.export.Dim
@@ -68,22 +67,6 @@ def test_sizes_that_are_refused(tmp_path: Path, dims: dict[str, int], said: str)
 def test_closed_programs_have_no_sizes_to_give() -> None:
     with pytest.raises(UserError, match=r"no open dimension 'x\.0' \(export it with dynamic_shapes"):
         files.read(Attention(), (torch.randn(2, 4, 16),), dims={"x.0": 2})
-
-
-class Grouped(torch.nn.Module):
-    """Four heads of queries share two of keys and values, which are repeated for the call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queries, self.keys = torch.nn.Linear(32, 32), torch.nn.Linear(32, 32)
-
-    def forward(self, x: Any) -> Any:
-        q = self.queries(x).unflatten(-1, (4, 8)).transpose(1, 2)
-        k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.keys(x).chunk(2, -1))
-        k, v = (
-            part[:, :, None].expand(-1, -1, 2, -1, -1).reshape(part.shape[0], 4, part.shape[2], 8) for part in (k, v)
-        )
-        return torch.nn.functional.scaled_dot_product_attention(q, k, v)
 
 
 def test_attention_keeps_keys_and_values() -> None:
