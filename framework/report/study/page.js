@@ -130,15 +130,18 @@ function showPicture(chosen) {
     if (ratios.length) points.push({ label: data.entries[i], i, k, place, count: ratios.length, value: geometric(ratios) });
   }));
   if (!points.length) return;
-  const least = Math.min(...points.map((point) => point.value)), low = least >= 1 ? 0.99 : 1 - 1.1 * (1 - least);
+  // Ticks at round numbers: a step of 1, 2 or 5 times a power of ten, at most five steps down from one.
+  const span = Math.max(1e-4, 1 - Math.min(...points.map((point) => point.value))), power = 10 ** Math.floor(Math.log10(span / 5));
+  const tick = [1, 2, 5, 10].map((digit) => digit * power).find((width) => 5 * width >= span * 0.999999);
+  const ticks = Math.ceil(span / tick - 1e-9), low = 1 - ticks * tick, digits = Math.max(0, Math.ceil(-Math.log10(tick) - 1e-9));
   const step = (width - left - 20) / stages.length, seen = [...new Set(points.map((point) => point.i))];
   const y = (value) => bottom - (value - low) / (1 - low) * (bottom - top);
   const x = (point) => left + step * (point.place + 0.5) + (seen.indexOf(point.i) - (seen.length - 1) / 2) *
     Math.min(16, 0.8 * step / seen.length);
-  for (let tick = 0; tick <= 4; tick++) {
-    const value = low + (1 - low) * tick / 4;
+  for (let i = 0; i <= ticks; i++) {
+    const value = 1 - i * tick;
     drawn("line", { x1: left, x2: width - 20, y1: y(value), y2: y(value), class: "grid" }, picture);
-    drawn("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, picture, value.toPrecision(1 - low < 0.01 ? 6 : 4));
+    drawn("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, picture, value.toFixed(digits));
   }
   stages.forEach((k, place) => drawn("text", { x: left + step * (place + 0.5), y: bottom + 20, "text-anchor": "middle" }, picture, `k = ${k}`));
   drawn("text", { x: left, y: height - 6 }, picture, "dual bound / best partition of any run, geometric mean of the chosen runs");
