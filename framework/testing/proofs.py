@@ -75,8 +75,8 @@ class ProvenProblem:
     steps: tuple[Step, ...]
 
 
-def proven_problems(seeds: Sequence[int], max_nodes: int = 6) -> Iterator[ProvenProblem]:
-    """Yield a proof by each rule that succeeds, for the random problem of each seed."""
+def proven_problems(seeds: Sequence[int], max_nodes: int = 6, *, rule: str = "") -> Iterator[ProvenProblem]:
+    """Yield a proof by each rule that succeeds, or by one of them, for the random problem of each seed."""
     for seed in seeds:
         drawn = _DRAWN[seed % len(_DRAWN)](seed, max_nodes)
         rng, problem = random.Random(seed), as_checked(drawn)
@@ -85,7 +85,7 @@ def proven_problems(seeds: Sequence[int], max_nodes: int = 6) -> Iterator[Proven
             # No partition obeys the limits: any bound is true.
             continue
         reduced, reductions = _reduced(problem, rng)
-        for last in _bounds(reduced, optimum, rng):
+        for last in _bounds(reduced, optimum, rng, rule):
             yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))
 
 
@@ -120,8 +120,12 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
     return smaller, steps
 
 
-def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator[Step]:
+def _bounds(problem: PlainProblem, optimum: int, rng: random.Random, only: str) -> Iterator[Step]:
     """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
+    if only:
+        makers = {"core-program": _core, "fixing": _rounds, "nested-cuts": _nested}
+        yield from _highest(problem, optimum, rng, makers[only])
+        return
     for rule in ("ideal-program", "windows") if not problem.kinds else ("ideal-program",):
         for threshold in sorted({optimum - 1, 3 * optimum // 4, optimum // 2, optimum // 4}, reverse=True):
             step = Step(rule=rule, data={"threshold": threshold})
@@ -135,11 +139,16 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random) -> Iterator
         yield max(cuts, key=lambda step: proven_by(problem, [step]))
         makers = (_packing, _prices, _shares, _nested, *makers)
     for make in makers:
-        for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
-            found = make(problem, threshold, rng)
-            if found is not None and _holds(problem, found):
-                yield found
-                break
+        yield from _highest(problem, optimum, rng, make)
+
+
+def _highest(problem: PlainProblem, optimum: int, rng: random.Random, make: _Maker) -> Iterator[Step]:
+    """Yield the step that one rule makes at the highest of a few thresholds."""
+    for threshold in (optimum - 1, 9 * optimum // 10, 3 * optimum // 4, optimum // 2):
+        found = make(problem, threshold, rng)
+        if found is not None and _holds(problem, found):
+            yield found
+            break
 
 
 def _holds(problem: PlainProblem, step: Step) -> bool:

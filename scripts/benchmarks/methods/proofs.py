@@ -1,6 +1,7 @@
 """What proofs cost, and what damage does to them.
 
 python scripts/benchmarks/methods/proofs.py damage --count 10000     damaged proofs by rule: none may prove too much
+                                                  [--rule NAME]     by core-program, fixing or nested-cuts alone
 python scripts/benchmarks/methods/proofs.py pairs [core | NAME[,NAME...]] [-k 4 -k 8] [--sample 40 --seed 0]
                                                   [--with ENTRY] [--budget 10s] [--folder DIR]
 
@@ -52,6 +53,7 @@ def main() -> None:
     damage = commands.add_parser("damage")
     damage.add_argument("--count", type=int, default=10_000)
     damage.add_argument("--seed", type=int, default=0)
+    damage.add_argument("--rule", choices=["core-program", "fixing", "nested-cuts"], default="")
     pairs = commands.add_parser("pairs")
     pairs.add_argument("names", nargs="?", default="core")
     pairs.add_argument("-k", "--stages", type=int, action="append")
@@ -62,7 +64,7 @@ def main() -> None:
     pairs.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "pipebound-proofs")
     given = parser.parse_args()
     if given.command == "damage":
-        print_damage(given.count, given.seed)
+        print_damage(given.count, given.seed, given.rule)
     else:
         load_plugins()
         given.folder.mkdir(parents=True, exist_ok=True)
@@ -73,14 +75,14 @@ def main() -> None:
         print_pairs(drawn, given.entry, parse_seconds(given.budget), given.folder)
 
 
-def print_damage(count: int, seed: int) -> None:
+def print_damage(count: int, seed: int, rule: str) -> None:
     """Damage proofs until there are so many of them, and count by rule what becomes of them."""
     rng, done = random.Random(seed), 0
     rows: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     for first in range(1_000_000 + 100 * seed, 2_000_000, 10):
         if done >= count:
             break
-        for case in proven_problems(range(first, first + 10)):
+        for case in proven_problems(range(first, first + 10), rule=rule):
             rules = {step.rule for step in case.steps}
             for rule in rules:
                 rows[rule][0] += 1
