@@ -75,14 +75,14 @@ def main() -> None:
         print_pairs(drawn, given.entry, parse_seconds(given.budget), given.folder)
 
 
-def print_damage(count: int, seed: int, rule: str) -> None:
+def print_damage(count: int, seed: int, only: str) -> None:
     """Damage proofs until there are so many of them, and count by rule what becomes of them."""
     rng, done = random.Random(seed), 0
     rows: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     for first in range(1_000_000 + 100 * seed, 2_000_000, 10):
         if done >= count:
             break
-        for case in proven_problems(range(first, first + 10), rule=rule):
+        for case in proven_problems(range(first, first + 10), rule=only):
             rules = {step.rule for step in case.steps}
             for rule in rules:
                 rows[rule][0] += 1
