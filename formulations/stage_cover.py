@@ -9,7 +9,8 @@ p(S) - capacity or as 0, whichever gives the better bound: neither is above max(
 that several nodes of S use counts once, which a cut charges exactly (`framework.structure.pricing.network`).
 
 Certificate: T, prices, theta, the order of the anchors and the tree; `check` repeats one minimum cut a leaf, and
-those that rule out pairs of nodes and covered nets at T. No linear program is involved.
+those that rule out pairs of nodes and covered nets at T. No linear program is involved. With `contract`, the edges that
+were contracted as well, with one or two minimum cuts each.
 
 Source: Farley's bound in column generation (Farley, 1990); the pricing: this project.
 """
@@ -17,8 +18,10 @@ Source: Farley's bound in column generation (Farley, 1990); the pricing: this pr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import Columns, Context, Decision, Feature, Refuted, Relaxation, Undecided
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from framework.structure.pricing.network import RoleArray
 
 NAME = "stage-cover"
+FIELDS = ("threshold", "prices", "theta", "order", "tree")
+"""Of a certificate; one of the contracted instance also has its rounds, and which of its nodes each node became."""
 LONGEST_LOG = 20_000
 """Rows of a tree that a certificate may have; longer proofs stand without one."""
 FIRST, DESCENT, STEP, SMALLEST_STEP, RESOLUTION = 0.84, 0.06, 0.035, 0.004, 5e-4
@@ -67,8 +72,7 @@ class StageCovering:
     max_nodes
         Give up on larger instances.
     contract
-        Whether `bound`, and `column-generation`, refute thresholds on the instance contracted at them; such proofs
-        come without a certificate.
+        Whether `bound`, and `column-generation`, refute thresholds on the instance contracted at them.
     """
 
     first_effort: int = 20_000
@@ -151,7 +155,9 @@ class StageCovering:
 
         from framework.structure.covering.farley import CoverProof, StageCover
 
-        data = certificate.whole_data("threshold", "prices", "theta", "order", "tree")
+        if "rounds" in certificate.data:
+            return _checked_contracted(problem, certificate)
+        data = certificate.whole_data(*FIELDS)
         proof = CoverProof(
             threshold=int(data["threshold"]),
             prices=np.array(data["prices"], np.int64),
@@ -201,9 +207,12 @@ class _Program:
             return Refuted(soundness=Soundness.EXACT)
         found = cover.refute(threshold, effort=effort, margin=margin, should_stop=self._context.should_stop)
         if isinstance(found, CoverProof):
-            # Nobody keeps a contracted instance to check a certificate against.
-            own = cover.problem is self._problem
-            return Refuted(soundness=Soundness.EXACT, certificate=_certificate(self._problem, found) if own else None)
+            contraction = {}
+            if cover.problem is not self._problem:
+                node_of = cover.problem.instance.node_of_input.tolist()
+                contraction = {"rounds": self._problems.rounds, "node_of": node_of}
+            certificate = _certificate(self._problem, found, contraction)
+            return Refuted(soundness=Soundness.EXACT, certificate=certificate)
         if found is Failure.COVERED:
             self.covered = min(self.covered, threshold)
         return Undecided(reason=found.value, above=found is Failure.COVERED)
@@ -258,7 +267,22 @@ def _cover_of(problem: Problem, context: Context) -> StageCover:
     return _latest.get(key, lambda: StageCover(problem, context.should_stop))
 
 
-def _certificate(problem: Problem, proof: CoverProof) -> Certificate | None:
+def _checked_contracted(problem: Problem, certificate: Certificate) -> int:
+    """Return what a certificate of the contracted instance proves: the checker of proofs makes that again."""
+    import numpy as np
+
+    from framework.portfolio.logs.write import steps_of
+    from framework.proof.check import proven_by
+    from framework.proof.problem import plain_problem
+
+    certificate.whole_data(*FIELDS, "rounds", "node_of")
+    steps = steps_of(certificate, np.arange(problem.instance.n))
+    return proven_by(plain_problem(problem.instance, problem.stages), steps or ())
+
+
+def _certificate(
+    problem: Problem, proof: CoverProof, contraction: Mapping[str, Sequence[Any]] = MappingProxyType({})
+) -> Certificate | None:
     if proof.log is None or len(proof.log) > LONGEST_LOG:
         return None
     return Certificate(
@@ -269,6 +293,7 @@ def _certificate(problem: Problem, proof: CoverProof) -> Certificate | None:
             "theta": proof.theta,
             "order": proof.order.tolist(),
             "tree": proof.log.ravel().tolist(),
+            **contraction,
         },
         instance=problem.instance.sha256(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from framework.proof.log import REDUCTIONS, ProofLog, Step
 from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
-from framework.proof.stages import anchored_cut, counting_shares, stage_prices, windows
+from framework.proof.stages import anchored_cut, counting_shares, stage_prices, threshold_contract, windows
 from framework.proof.sums import packing, simple
 
 
@@ -116,16 +117,20 @@ class _Watch:
 
 
 def _follow(problem: PlainProblem, steps: Sequence[Step], rows: list[Row], watch: _Watch, plain: bool) -> int:
+    # What a reduction keeps of partitions within a threshold proves nothing beyond.
+    most: float = math.inf
     for number, step in enumerate(steps, 1):
         what = f"step {number}: {step.rule}"
         try:
             if step.rule in REDUCTIONS:
                 problem = _reduced(problem, step)
+                most = min(most, step.data["threshold"] + 1) if step.rule == "threshold-contract" else most
                 rows.append(watch.row(what, f"{problem.n} nodes are left, {len(problem.tensors)} tensors"))
                 continue
             bound, detail = _bound(problem, step, plain)
         except RefusedError as error:
             raise RefusedError(f"{what}: {error}") from error
+        bound = int(min(bound, most))
         rows.append(watch.row(what, f"no partition costs less than {bound} ticks{detail and f' ({detail})'}"))
         return bound
     raise RefusedError("no step proves a bound")
@@ -144,6 +149,8 @@ def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
             return hold(problem, **data)
         case "anchor":
             return anchor(problem, **data)
+        case "threshold-contract":
+            return threshold_contract(problem, **data)
         case _:
             return narrow(problem)
 

@@ -28,6 +28,7 @@ REDUCTIONS: dict[str, dict[str, str]] = {
     "hold": {"amount": NUMBER},
     "anchor": {"amount": NUMBER},
     "narrow": {},
+    "threshold-contract": {"threshold": NUMBER, "rounds": LISTS},
 }
 """Rules that make a smaller problem, with their fields."""
 BOUNDS: dict[str, dict[str, str]] = {

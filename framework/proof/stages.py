@@ -1,12 +1,17 @@
-"""Rules about single stages: *windows* by sums; *anchored cut*, *stage prices*, *counting shares* by minimum cuts."""
+"""Rules about single stages: *windows* by sums; the others by minimum cuts.
+
+These are *anchored cut*, *stage prices*, *counting shares*, and *threshold contraction*, which makes a smaller problem.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 from framework.proof.cuts import closed, least_cut, members
 from framework.proof.problem import PlainProblem, RefusedError, Shared
+from framework.proof.reductions import together
 
 SHARES = 64
 """The share of the parameters in an anchored cut is a multiple of its inverse."""
@@ -70,6 +75,47 @@ def counting_shares(
         if next(rows, None) is not None:
             raise RefusedError("a tree goes on after its end")
     return threshold + 1, stages.summary()
+
+
+def threshold_contract(problem: PlainProblem, threshold: int, rounds: Sequence[Sequence[int]]) -> PlainProblem:
+    """Make one node of pairs of nodes that share a stage in every partition within a threshold.
+
+    Parameters
+    ----------
+    rounds
+        x, y, x', y', ... of each round: what holds y comes after what holds x in the problem that the rounds before
+        have left, and no stage within the threshold holds the one, and nothing that goes beyond it with the other.
+
+    Raises
+    ------
+    RefusedError
+        If some stage may.
+    """
+    problem.check_alike()
+    left = replace(problem, node_of=tuple(range(problem.n)))
+    for pairs in rounds:
+        if len(pairs) % 2 or not all(0 <= v < problem.n for v in pairs):
+            raise RefusedError("the pairs are none, or of other nodes")
+        nodes = [left.node_of[v] for v in pairs]
+        sets = list(zip(nodes[::2], nodes[1::2], strict=True))
+        for u, v in sets:
+            if u == v or not left.below[u] >> v & 1:
+                raise RefusedError("in a pair the second node does not come after the first")
+            if not _is_dear(left, threshold, u, left.below[v]) and not _is_dear(left, threshold, v, left.above[u]):
+                raise RefusedError(f"nothing shows that what holds nodes {u} and {v} shares a stage")
+        left = together(left, sets)
+    return replace(left, node_of=tuple(left.node_of[v] for v in problem.node_of))
+
+
+def _is_dear(problem: PlainProblem, threshold: int, node: int, outside: int) -> bool:
+    """Whether all stages that hold a node and avoid some others cost more than a threshold, by one of two cuts."""
+    for share in (0, 1):
+        weights = [w + share * p for w, p in zip(problem.work, problem.parameters, strict=True)]
+        shared = [q._replace(cost=share * q.cost) for q in problem.shared]
+        value = least_cut(problem, weights, shared, scale=1, inside=1 << node, outside=outside)
+        if value - share * problem.capacity > threshold:
+            return True
+    return False
 
 
 def windows(problem: PlainProblem, threshold: int) -> int:

@@ -31,11 +31,12 @@ from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Problem, bottleneck
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
-from framework.portfolio.logs.write import step_of
+from framework.portfolio.logs.write import steps_of
 from framework.proof.check import proven_by
 from framework.proof.problem import RefusedError, plain_problem
 from framework.registry import EntrySpec, load_plugins, registry
 from framework.testing.brute_force import brute_force_optimum
+from framework.testing.damage import damaged
 from framework.testing.instances import (
     random_in_flight_problem,
     random_layered_instance,
@@ -46,7 +47,6 @@ from framework.testing.instances import (
     random_unequal_problem,
     random_workset_problem,
 )
-from framework.testing.proofs import damaged
 from framework.wording import counted
 
 SLACK_SECONDS = 5.0
@@ -124,12 +124,12 @@ class Conformance:
             problem, _, board = run_random(self.entry, seed, self.seconds)
             plain, optimum = plain_problem(problem.instance, problem.stages), brute_force_optimum(problem)
             for bound in board.bounds:
-                step = bound.certificate and step_of(bound.certificate, np.arange(problem.instance.n))
-                if not step:
+                written = bound.certificate and steps_of(bound.certificate, np.arange(problem.instance.n))
+                if not written:
                     continue
-                assert bound.value <= proven_by(plain, [step]) <= optimum, f"random_problem({seed}): {step}"
+                assert bound.value <= proven_by(plain, written) <= optimum, f"random_problem({seed}): {written}"
                 for _ in range(5):
-                    steps = damaged([step], rng)
+                    steps = damaged(written, rng)
                     with suppress(RefusedError):
                         assert proven_by(plain, steps) <= optimum, f"random_problem({seed}): {steps}"
 

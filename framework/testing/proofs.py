@@ -20,7 +20,7 @@ from framework.proof.log import Step
 from framework.proof.nested import _Search
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
-from framework.proof.stages import BRANCHES, _Stages
+from framework.proof.stages import BRANCHES, _Stages, threshold_contract
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import (
     random_limited_problem,
@@ -87,6 +87,10 @@ def proven_problems(seeds: Sequence[int], max_nodes: int = 6, *, rule: str = "")
         reduced, reductions = _reduced(problem, rng)
         for last in _bounds(reduced, optimum, rng, rule):
             yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))
+        step = None if reduced.kinds else _contracted(reduced, optimum - 1, rng)
+        if step is not None and rule in ("", step.rule):
+            for last in _bounds(threshold_contract(reduced, **step.data), optimum, rng, "ideal-program"):
+                yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, step, last))
 
 
 def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, list[Step]]:
@@ -123,8 +127,9 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
 def _bounds(problem: PlainProblem, optimum: int, rng: random.Random, only: str) -> Iterator[Step]:
     """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
     if only:
-        makers = {"core-program": _core, "fixing": _rounds, "nested-cuts": _nested}
-        yield from _highest(problem, optimum, rng, makers[only])
+        alone = {"core-program": _core, "fixing": _rounds, "nested-cuts": _nested, "ideal-program": _ideals}
+        if only in alone:
+            yield from _highest(problem, optimum, rng, alone[only])
         return
     for rule in ("ideal-program", "windows") if not problem.kinds else ("ideal-program",):
         for threshold in sorted({optimum - 1, 3 * optimum // 4, optimum // 2, optimum // 4}, reverse=True):
@@ -157,6 +162,24 @@ def _holds(problem: PlainProblem, step: Step) -> bool:
     except RefusedError:
         return False
     return True
+
+
+def _ideals(problem: PlainProblem, threshold: int, rng: random.Random) -> Step:
+    return Step(rule="ideal-program", data={"threshold": threshold})
+
+
+def _contracted(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
+    """Return rounds of pairs that share a stage within a threshold, drawn at random; None if there are none."""
+    rounds, left = list[list[int]](), problem
+    for _ in range(3):
+        pairs = list[int]()
+        for _ in range(3 * left.n):
+            pair = [rng.randrange(problem.n), rng.randrange(problem.n)]
+            with suppress(RefusedError):
+                left = threshold_contract(problem, threshold, [*rounds, pairs + pair])
+                pairs += pair
+        rounds += [pairs] if pairs else []
+    return Step(rule="threshold-contract", data={"threshold": threshold, "rounds": rounds}) if rounds else None
 
 
 def _packing(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
@@ -357,47 +380,3 @@ def _tree(
     first = _tree(problem, threshold, prices, theta, inside | 1 << free[0], outside)
     second = None if first is None else _tree(problem, threshold, prices, theta, inside, outside | 1 << free[0])
     return None if first is None or second is None else [free[0], BRANCHES, 0, *first, *second]
-
-
-def damaged(steps: Sequence[Step], rng: random.Random) -> list[Step]:
-    """Return steps of which something is different: a number, an item of a list, or a step."""
-    rows = [(step.rule, copy.deepcopy(dict(step.data))) for step in steps]
-    kind = rng.randrange(12)
-    if kind == 0:
-        rows.insert(0, rng.choice(rows))
-    elif kind == 1 and len(rows) > 1:
-        del rows[rng.randrange(len(rows) - 1)]
-    else:
-        # A threshold above is what a forger wants; the rest makes it pass, or not.
-        if kind > 6 and "threshold" in rows[-1][1]:
-            rows[-1][1]["threshold"] += rng.choice((1, 1, 2, 5, 20))
-        for _ in range(rng.choice((1, 1, 2, 4))):
-            _damage(rng.choice(rows)[1], rng)
-    return [Step(rule=rule, data=data) for rule, data in rows]
-
-
-def _damage(data: dict[str, Any], rng: random.Random) -> None:
-    if not data:
-        return
-    name = rng.choice(sorted(data))
-    value = data[name]
-    if isinstance(value, bool):
-        data[name] = not value
-    elif isinstance(value, int):
-        data[name] = _other(value, rng)
-    elif name in ("chains", "units") and not value:
-        value.append([rng.randrange(6), rng.randrange(6)])
-    else:
-        row = rng.choice(value) if value and isinstance(value[0], list) else value
-        at = rng.randrange(len(row)) if row else 0
-        kind = rng.randrange(4)
-        if not row or kind == 0:
-            row.insert(at, rng.randrange(8))
-        elif kind == 1:
-            del row[at]
-        elif isinstance(row[at], int):
-            row[at] = _other(row[at], rng)
-
-
-def _other(value: int, rng: random.Random) -> int:
-    return rng.choice((value + 1, value - 1, 2 * value, -value, 0, 1, value + rng.randint(-20, 20), 1 << 62))

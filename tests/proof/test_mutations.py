@@ -8,7 +8,8 @@ from collections import Counter
 from framework.proof.check import proven_by
 from framework.proof.log import BOUNDS, REDUCTIONS
 from framework.proof.problem import RefusedError
-from framework.testing.proofs import damaged, proven_problems
+from framework.testing.damage import damaged
+from framework.testing.proofs import proven_problems
 
 SEEDS = range(60)
 DAMAGES = 12

@@ -6,6 +6,7 @@ Nothing is searched here, and nothing is checked: `framework.proof` does that, a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -137,9 +138,9 @@ class _Writer:
         certificate = bound.certificate
         posed = None if certificate is None else self._posed(certificate.instance)
         if certificate is not None and posed is not None:
-            last = step_of(certificate, posed[1])
+            last = steps_of(certificate, posed[1])
             if last is not None:
-                return [*posed[0], last]
+                return [*posed[0], *last]
         spec = EntrySpec.parse(self.entries.get(bound.source, bound.source))
         exact = spec.name == IDEAL_DP and "epsilon" not in dict(spec.arguments)
         if exact or self.is_narrow:
@@ -237,6 +238,22 @@ def _numbering(of_priced: IntArray, n: int) -> IntArray:
     ranks = np.empty(n, np.int64)
     ranks[np.argsort(first, kind="stable")] = np.arange(n)
     return ranks
+
+
+def steps_of(certificate: Certificate, number: IntArray) -> list[Step] | None:
+    """Return the steps that a certificate is, `number` as in `step_of`: one, or two if it is of a contracted instance.
+
+    None for kinds without a rule.
+    """
+    steps, data = list[Step](), dict(certificate.data)
+    if "node_of" in data:
+        rounds = [number[np.array(pairs, np.int64)].tolist() for pairs in data.pop("rounds")]
+        steps.append(Step(rule="threshold-contract", data={"threshold": data["threshold"], "rounds": rounds}))
+        # What became one node goes by the smallest number of what it holds.
+        node_of = np.array(data.pop("node_of"), np.int64)
+        number = _numbering(node_of[np.argsort(number)], int(node_of.max()) + 1)
+    last = step_of(replace(certificate, data=data), number)
+    return None if last is None else [*steps, last]
 
 
 def step_of(certificate: Certificate, number: IntArray) -> Step | None:

@@ -42,9 +42,19 @@ MOST_NODES = 5_000
 
 
 def contract_at_threshold(
-    instance: Instance, threshold: int, *, should_stop: Callable[[], bool] = lambda: False
+    instance: Instance,
+    threshold: int,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    noted: list[list[int]] | None = None,
 ) -> Instance | None:
     """Contract every edge that no partition of bottleneck at most `threshold` (ticks) separates.
+
+    Parameters
+    ----------
+    noted
+        Gets a list for each round, of the ends of edges that cuts show not to be separated, one after the other: nodes
+        of the instance, one for those that were contracted before.
 
     Returns
     -------
@@ -61,15 +71,20 @@ def contract_at_threshold(
         cuts = _Cuts(reduced, threshold, should_stop)
         if any(not cuts.affordable(v) for v in np.flatnonzero(dear).tolist()):
             return None
-        label = _labels(cuts, dear)
+        pairs = list[tuple[int, int]]()
+        label = _labels(cuts, dear, pairs)
         if np.array_equal(label, np.arange(reduced.n)):
             break
+        if noted is not None:
+            names = np.empty(reduced.n, np.int64)
+            names[reduced.node_of_input[::-1]] = np.arange(instance.n)[::-1]
+            noted.append(names[np.array(pairs, np.int64)].ravel().tolist())
         reduced = compose(reduced, contract(reduced, label))
     return reduced
 
 
-def _labels(cuts: _Cuts, dear: BoolArray) -> IntArray:
-    """Return a label for each node, equal for nodes that must share a stage."""
+def _labels(cuts: _Cuts, dear: BoolArray, pairs: list[tuple[int, int]]) -> IntArray:
+    """Return a label for each node, equal for nodes that must share a stage; add the edges that show that."""
     instance, reach = cuts.instance, cuts.cuts.reach
     root = list(range(instance.n))
     tails, heads = transitive_reduction(instance)
@@ -81,6 +96,7 @@ def _labels(cuts: _Cuts, dear: BoolArray) -> IntArray:
         after, before = reach.descendants[v], reach.ancestors[u]
         if (dear[u] and not cuts.affordable(u, v, after)) or (dear[v] and not cuts.affordable(v, u, before)):
             root[max(mine, other)] = min(mine, other)
+            pairs.append((u, v))
     return np.array([find_root(root, v) for v in range(instance.n)], np.int64)
 
 
@@ -130,10 +146,16 @@ class ContractedProblems:
     ----------
     max_nodes
         Larger instances are left as they are.
+
+    Attributes
+    ----------
+    rounds
+        What cuts have shown at the latest threshold, for a checker.
     """
 
     def __init__(self, problem: Problem, *, max_nodes: int = MOST_NODES) -> None:
         self._problem = self._latest = problem
+        self.rounds = list[list[int]]()
         self._worthwhile = problem.instance.n <= max_nodes
 
     def at(self, threshold: int, should_stop: Callable[[], bool] = lambda: False) -> Problem | None:
@@ -141,10 +163,13 @@ class ContractedProblems:
 
         None if no partition keeps to the threshold. If time runs out, the problem itself.
         """
+        self.rounds = []
         if not self._worthwhile:
             return self._problem
         try:
-            reduced = contract_at_threshold(self._problem.instance, threshold, should_stop=should_stop)
+            reduced = contract_at_threshold(
+                self._problem.instance, threshold, should_stop=should_stop, noted=self.rounds
+            )
         except OutOfTimeError:
             return self._problem
         if reduced is None:

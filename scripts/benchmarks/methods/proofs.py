@@ -1,7 +1,7 @@
 """What proofs cost, and what damage does to them.
 
 python scripts/benchmarks/methods/proofs.py damage --count 10000     damaged proofs by rule: none may prove too much
-                                                  [--rule NAME]     by core-program, fixing or nested-cuts alone
+                                                  [--rule NAME]     those by one rule of `ALONE`
 python scripts/benchmarks/methods/proofs.py pairs [core | NAME[,NAME...]] [-k 4 -k 8] [--sample 40 --seed 0]
                                                   [--with ENTRY] [--budget 10s] [--folder DIR]
 
@@ -37,11 +37,14 @@ from framework.registry import load_plugins
 from framework.report.console import open_console
 from framework.report.layout import FactTable
 from framework.testbed.catalogue import SUBSETS, subset_names
-from framework.testing.proofs import ProvenProblem, damaged, proven_problems
+from framework.testing.damage import damaged
+from framework.testing.proofs import ProvenProblem, proven_problems
 from framework.units import parse_seconds
 
 A_PROOF = 40
 """Damaged copies of one proof."""
+ALONE = ("core-program", "fixing", "nested-cuts", "threshold-contract")
+"""Rules that can be damaged alone."""
 STAGES = (2, 4, 8, 16, 32, 64)
 LONGEST = 600
 """Seconds after which a check is given up."""
@@ -53,7 +56,7 @@ def main() -> None:
     damage = commands.add_parser("damage")
     damage.add_argument("--count", type=int, default=10_000)
     damage.add_argument("--seed", type=int, default=0)
-    damage.add_argument("--rule", choices=["core-program", "fixing", "nested-cuts"], default="")
+    damage.add_argument("--rule", choices=ALONE, default="")
     pairs = commands.add_parser("pairs")
     pairs.add_argument("names", nargs="?", default="core")
     pairs.add_argument("-k", "--stages", type=int, action="append")
