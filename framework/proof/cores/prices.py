@@ -143,7 +143,8 @@ class Walk:
 
     def lead_on(self, queue: IntArray, states: States) -> int:
         """Call the loop; return the steps that it took."""
-        loop = compiled() if self._left is not None and self._left < 0 else None
+        known = compiled.cache_info().currsize > 0
+        loop = compiled() if self._left is not None and (known or self._left < 0) else None
         if loop is not None:
             return loop(queue, self._compiled[0], self._rules, states, self._compiled[1])
         lists = States(*(row.tolist() for row in states))
@@ -151,7 +152,8 @@ class Walk:
         for row, changed in zip(states[:-1], lists[:-1], strict=True):
             row[:] = changed
         if self._left is not None:
-            self._left -= steps
+            # Lists of what is known of all ideals are made for each call.
+            self._left -= steps + len(states.value)
         return steps
 
     @cached_property
