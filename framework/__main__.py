@@ -34,8 +34,10 @@ def main() -> None:
 
     end_at_signals()
     standard_streams()
-    if len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare", "recommend") and "--help" not in sys.argv:
-        # Members need the heavy packages; importing them overlaps with everything that comes before.
+    runs = len(sys.argv) > 1 and sys.argv[1] in ("solve", "compare", "recommend") and "--help" not in sys.argv
+    if runs and os.getloadavg()[0] < len(os.sched_getaffinity(0)):
+        # Members need the heavy packages; importing them overlaps with everything that comes before. Where no core is
+        # idle that would only slow it down: then the first member starts the server, if there is one.
         from framework.portfolio.processes.fork_server import start_fork_server
 
         start_fork_server()

@@ -14,6 +14,7 @@ import sys
 import traceback
 import typing
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -286,12 +287,18 @@ def _register(name: str, kind: Kind, **attributes: Any) -> Callable[[T], T]:
 _loaded: dict[str, str] = {}
 
 
+@cache
+def _entry_points() -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of plugins; to find them the metadata of every installed package is read."""
+    return tuple(metadata.entry_points(group=PLUGIN_GROUP))
+
+
 def load_plugins() -> tuple[str, ...]:
     """Import every entry point of the plugin group once; return the faults.
 
     A plugin of somebody else that fails to import must not take the command down: `plugin_faults` tells of it.
     """
-    for point in metadata.entry_points(group=PLUGIN_GROUP):
+    for point in _entry_points():
         key = f"{point.name} = {point.value}"
         if key in _loaded:
             continue
@@ -339,7 +346,7 @@ def _file_of(entry: Entry) -> str:
 
 def files_of_callers() -> tuple[str, ...]:
     """Return the files of entries whose modules somebody imported: processes of members must load them as plugins."""
-    known = {point.value.partition(".")[0] for point in metadata.entry_points(group=PLUGIN_GROUP)}
+    known = {point.value.partition(".")[0] for point in _entry_points()}
     known |= {"framework", "__main__"}
     modules = {entry.factory.__module__: entry for entry in registry.entries()}
     return tuple(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from framework.api.recommend import recommend as recommend
     from framework.api.records import records as records
     from framework.api.solve import solve as solve
+    from framework.api.solve import solve_many as solve_many
     from framework.api.study import Study as Study
     from framework.api.study import StudyProgress as StudyProgress
     from framework.api.verify import verify as verify
@@ -77,7 +78,7 @@ _HOMES = {
     "framework.api.progress": ("Progress",),
     "framework.api.recommend": ("recommend",),
     "framework.api.records": ("records",),
-    "framework.api.solve": ("solve",),
+    "framework.api.solve": ("solve", "solve_many"),
     "framework.api.study": ("Study", "StudyProgress"),
     "framework.api.verify": ("verify",),
     "framework.bounds": (

@@ -121,6 +121,7 @@ ROOMS: dict[str, list[str]] = {
     "framework.portfolio.processes": [],
     "framework.portfolio.logs": [
         "framework.portfolio.constraints",
+        "framework.portfolio.members",
         "framework.portfolio.proofs",
         "framework.portfolio.records",
         "framework.portfolio.result",

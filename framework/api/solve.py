@@ -1,8 +1,9 @@
-"""`solve`, as a program calls it: any graph, settings that travel whole, progress if it is wanted."""
+"""`solve` and `solve_many`, as a program calls them: any graph, settings that travel whole, progress if wanted."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
 
 from framework.api.inputs import GraphLike, complete_settings, refuse_entries_of_script, take_graph
 from framework.api.progress import ProgressLike, watch_for
@@ -17,6 +18,7 @@ from framework.portfolio.result import Result
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import check_entries
 from framework.portfolio.solve import solve as run_portfolio
+from framework.signals import Interrupt
 
 
 def solve(
@@ -55,24 +57,93 @@ def solve(
     UserError
         For anything the caller can mend.
     """
-    started = time.monotonic()
     settings, constraints = settings or Settings(), constraints or Constraints()
     check_stages([stages])
+    return next(_solve_each(graph, [stages], settings, constraints, start, progress, Interrupt()))
+
+
+def solve_many(
+    graphs: Iterable[GraphLike],
+    stages: int | Sequence[int],
+    *,
+    settings: Settings | None = None,
+    constraints: Constraints | None = None,
+    progress: ProgressLike = False,
+) -> Iterator[tuple[GraphLike, Result | UserError]]:
+    """Solve several graphs, one after the other, in processes that are kept from one to the next.
+
+    Yields each graph with its result as soon as that is there. A graph that cannot be read or solved is yielded with
+    the error, and the others go on. Ctrl-C ends the run at hand, whose result is the last.
+
+    Parameters
+    ----------
+    graphs
+        As for `solve`.
+    stages
+        Number of stages, or several: then there is a result for each.
+    settings, constraints, progress
+        As for `solve`; the budget is that of each run.
+
+    Raises
+    ------
+    UserError
+        For what is wrong whatever the graph.
+    """
+    settings, constraints = settings or Settings(), constraints or Constraints()
+    numbers = [stages] if isinstance(stages, int) else list(stages)
+    check_stages(numbers)
+    check_entries([settings.entry], numbers, settings.plugin_files)
+    return _solve_all(graphs, numbers, settings, constraints, progress)
+
+
+def _solve_all(
+    graphs: Iterable[GraphLike],
+    stages: list[int],
+    settings: Settings,
+    constraints: Constraints,
+    progress: ProgressLike,
+) -> Iterator[tuple[GraphLike, Result | UserError]]:
+    interrupt = Interrupt()
+    for graph in graphs:
+        try:
+            for result in _solve_each(graph, stages, settings, constraints, None, progress, interrupt):
+                yield graph, result
+                if interrupt.happened:
+                    return
+        except UserError as error:
+            yield graph, error
+
+
+def _solve_each(
+    graph: GraphLike,
+    stages: list[int],
+    settings: Settings,
+    constraints: Constraints,
+    start: HoldsPartition | str | None,
+    progress: ProgressLike,
+    interrupt: Interrupt,
+) -> Iterator[Result]:
+    """Yield the result of a graph for each number of stages; the first run pays for reading the graph."""
+    started = time.monotonic()
     model, source = take_graph(graph, reading_deadline(started, settings.budget))
     settings = complete_settings(settings, model, source)
-    check_entries([settings.entry], [stages], settings.plugin_files)
+    check_entries([settings.entry], stages, settings.plugin_files)
     refuse_entries_of_script(settings.entry)
     priced = quantise(model, settings.device)
-    first = _partition_of(start, model, stages) if isinstance(start, str) else start
-    with watch_for(progress, settings.budget, priced.rounding)(model.name, stages) as watcher:
-        session = Session(
-            started=started,
-            graph_input=source,
-            priced=priced,
-            on_change=watcher,
-            on_compile=watcher.on_compile,
-        )
-        return run_portfolio(model, stages, settings=settings, constraints=constraints, start=first, session=session)
+    for k in stages:
+        first = _partition_of(start, model, k) if isinstance(start, str) else start
+        with watch_for(progress, settings.budget, priced.rounding)(model.name, k) as watcher:
+            session = Session(
+                started=started,
+                graph_input=source,
+                priced=priced,
+                on_change=watcher,
+                on_compile=watcher.on_compile,
+                interrupt=interrupt,
+            )
+            result = run_portfolio(model, k, settings=settings, constraints=constraints, start=first, session=session)
+        yield result
+        started = time.monotonic()
 
 
 def _partition_of(start: str, graph: ModelGraph, stages: int) -> HoldsPartition:

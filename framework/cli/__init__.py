@@ -5,44 +5,71 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from framework import __version__
-from framework.cli import (
-    check,
-    compare,
-    convert,
-    inspect,
-    judge,
-    listing,
-    new,
-    pipeline,
-    profile,
-    recommend,
-    refine,
-    solve,
-    split,
-    study,
-    testbed,
-    verify,
-    versions,
-    warm,
-)
+from framework.cli.quick_command import QuickCommand, QuickGroup
 from framework.cli.spelling import with_options
 from framework.errors import UserError
 from framework.input_files import LIMIT_VARIABLE, size_limit
 from framework.report.escape import short_words, terminal
 from framework.signals import EXIT_CODE, Interrupted
 
-app = typer.Typer(
-    name="pipebound",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help="Split a neural network into pipeline stages, and prove how good the split is.",
-)
+_COMMANDS = {
+    name: name
+    for name in (
+        "solve",
+        "compare",
+        "check",
+        "new",
+        "list",
+        "inspect",
+        "testbed",
+        "judge",
+        "verify",
+        "profile",
+        "split",
+        "convert",
+        "pipeline",
+        "refine",
+        "recommend",
+        "versions",
+        "warm",
+        "study",
+    )
+} | {"list": "listing"}
+"""The modules of this package by the commands that they are, in the order in which they are listed."""
+
+
+def application(names: Sequence[str] = tuple(_COMMANDS)) -> typer.Typer:
+    """Return the command line with the commands of these names; to build all takes a tenth of a second."""
+    made = typer.Typer(
+        name="pipebound",
+        cls=QuickGroup,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        help="Split a neural network into pipeline stages, and prove how good the split is.",
+    )
+    made.callback()(for_all_commands)
+    for name in names:
+        module = import_module(f"{__name__}.{_COMMANDS[name]}")
+        if hasattr(module, "app"):
+            made.add_typer(module.app, name=name)
+        else:
+            made.command(name, cls=QuickCommand)(module.command)
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = application()
+    return globals()["app"]
 
 
 def _print_version(wanted: bool) -> None:
@@ -51,7 +78,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def for_all_commands(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
@@ -69,26 +95,6 @@ def for_all_commands(
     if max_input is not None:
         os.environ[LIMIT_VARIABLE] = max_input
         size_limit()
-
-
-app.command("solve")(solve.command)
-app.command("compare")(compare.command)
-app.command("check")(check.command)
-app.command("new")(new.command)
-app.command("list")(listing.command)
-app.command("inspect")(inspect.command)
-app.add_typer(testbed.app, name="testbed")
-app.command("judge")(judge.command)
-app.command("verify")(verify.command)
-app.command("profile")(profile.command)
-app.command("split")(split.command)
-app.command("convert")(convert.command)
-app.command("pipeline")(pipeline.command)
-app.command("refine")(refine.command)
-app.command("recommend")(recommend.command)
-app.command("versions")(versions.command)
-app.command("warm")(warm.command)
-app.add_typer(study.app, name="study")
 
 
 def run() -> int:
@@ -121,7 +127,9 @@ def run() -> int:
 
 def _run() -> int:
     try:
-        return int(app(standalone_mode=True) or 0)
+        # Options of all commands may come first, and a name that is none has to be compared with all that there are.
+        names = sys.argv[1:2] if sys.argv[1:] and sys.argv[1] in _COMMANDS else tuple(_COMMANDS)
+        return int(application(names)(standalone_mode=True) or 0)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
 

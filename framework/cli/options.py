@@ -24,6 +24,14 @@ if TYPE_CHECKING:  # numpy would triple the time of `pipebound --help`
 GraphArgument = Annotated[
     str, typer.Argument(help="A graph file (see `pipebound list formats`), or testbed:NAME.", show_default=False)
 ]
+GraphsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="GRAPH...",
+        help="A graph file (see `pipebound list formats`), or testbed:NAME; several are solved one after the other.",
+        show_default=False,
+    ),
+]
 StagesOption = Annotated[
     list[int] | None,
     typer.Option(
@@ -105,7 +113,10 @@ WithOption = Annotated[
     ),
 ]
 GapOption = Annotated[float, typer.Option("--gap", min=0.0, help="Stop at this relative gap.")]
-ResultOption = Annotated[Path | None, typer.Option("-o", "--output", help="Write the result to this JSON file.")]
+ResultOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Write the result to this JSON file; those of several graphs to this folder."),
+]
 ResultPlotOption = Annotated[
     Path | None, typer.Option("--plot", help="Draw the stages and the gap over time (.svg, .png, .pdf).")
 ]

@@ -1,11 +1,12 @@
-"""`pipebound solve`: bound and partition one graph, for one or several numbers of stages."""
+"""`pipebound solve`: bound and partition one graph or several, for one or several numbers of stages."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    graph: opt.GraphArgument,
+    graphs: opt.GraphsArgument,
     stages: opt.StagesOption = None,
     budget: opt.BudgetOption = "30s",
     gap: opt.GapOption = 0.0,
@@ -70,17 +71,19 @@ def command(
 ) -> None:
     """Prove a dual bound, find a partition, and say how good it is.
 
+    Several graphs are solved one after the other, with a line for each run; --json prints a document a line, -o writes
+    to a folder. One that cannot be read or solved is named, and the exit code is then 2.
+
     Ctrl-C, SIGTERM and SIGHUP end the run, keep what was proved so far (and write it with -o), and exit with 130.
     Where it is proved that no partition obeys the pins and the memory limit, it exits with 3.
     """
     started = time.monotonic()
     from framework.portfolio.settings import Settings
-    from framework.signals import Interrupt
 
-    seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
+    plugins = opt.plugin_paths(plugin, portfolio)
     settings = Settings(
         entry=opt.choose_entry(with_entry, portfolio, plugins),
-        budget=seconds,
+        budget=opt.parse_seconds(budget),
         gap=gap,
         seed=seed,
         workers=workers,
@@ -90,43 +93,113 @@ def command(
     )
     stages = choose_stages(stages, device)
     opt.check_plot(plot)
+    first, step = graphs[0], StepOptions(training, microbatches, optimizer_states)
+    asked = _Asked(
+        graph=GraphOptions(
+            first, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
+        ),
+        constraints=partial(
+            opt.read_constraints,
+            same_stage=same_stage,
+            whole_modules=whole_modules,
+            no_cut=no_cut,
+            keep_fused=keep_fused,
+            pins=pin,
+            memory_limit=memory_limit,
+        ),
+        settings=settings,
+    )
+    if len(graphs) > 1:
+        single = {"--start": start, "--plot": plot, "--proof": proof, "--explain": explain, "--any-order": any_order}
+        _solve_several(asked, graphs, stages, started, output, single, json_output=json_output)
+        return
     files = [_numbered(file, k, len(stages)) for file in (output, plot, proof) if file for k in stages]
-    opt.check_outputs(files, [graph, start])
-    step = StepOptions(training, microbatches, optimizer_states)
-    asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
-    )
-    model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
-    constraints = opt.read_constraints(
-        graph,
-        same_stage=same_stage,
-        whole_modules=whole_modules,
-        no_cut=no_cut,
-        keep_fused=keep_fused,
-        pins=pin,
-        memory_limit=memory_limit,
-    )
-    task = _Task(
-        model=model,
-        source=source,
-        settings=replace(settings, device=priced_by),
-        constraints=constraints,
-        starts={} if start is None else _starts(start, model, stages),
-    )
+    opt.check_outputs(files, [first, start])
+    task = asked.task(first, stages, started, start)
     if any_order:
-        if explain or proof is not None:
-            where = "--explain" if explain else "--proof"
-            raise UserError("this is for one order of the devices", where=where, hint="drop --any-order")
+        _refuse({"--explain": explain, "--proof": proof}, "one order of the devices", "drop --any-order")
         _solve_any_order(task, started, json_output=json_output, output=output, plot=plot)
         return
+    shown = {"nodes": nodes or all_nodes, "everything": all_nodes}
+    _solve_one(task, stages, started, _Files(output, plot, proof), shown, explain=explain, json_output=json_output)
+
+
+def _solve_one(
+    task: _Task,
+    stages: Sequence[int],
+    started: float,
+    files: _Files,
+    shown: Mapping[str, bool],
+    *,
+    explain: bool,
+    json_output: bool,
+) -> None:
+    """Solve one graph for each number of stages, and print it as `shown` says."""
+    from framework.signals import Interrupt
+
     with Interrupt().watch(from_begin=True) as interrupt:
-        results = list(_solve_and_write(task, stages, started, interrupt, _Files(output, plot, proof), json_output))
+        results = list(_solve_and_write(task, stages, started, interrupt, files, json_output))
         explained = [_explain(task, result, interrupt, quiet=json_output) for result in results if explain]
         if json_output:
             _print_json(results, len(stages), explained)
         else:
-            _print(results, explained, model, nodes=nodes or all_nodes, everything=all_nodes)
-    if code := _exit_code(results, interrupted=interrupt.happened):
+            _print(results, explained, task.model, **shown)
+    if code := exit_code(results, interrupted=interrupt.happened):
+        raise typer.Exit(code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the options say of every graph."""
+
+    graph: GraphOptions
+    constraints: Callable[[str], Constraints]
+    settings: Settings
+
+    def task(self, path: str, stages: Sequence[int], started: float, start: Path | None = None) -> _Task:
+        """Read a graph, what is fixed of its partitions, and what its runs start from."""
+        settings = self.settings
+        model, source, priced_by = self.graph._replace(path=path).read(
+            settings.plugin_files, started=started, budget=settings.budget
+        )
+        return _Task(
+            model=model,
+            source=source,
+            settings=replace(settings, device=priced_by),
+            constraints=self.constraints(path),
+            starts={} if start is None else _starts(start, model, stages),
+        )
+
+
+def _refuse(options: Mapping[str, object], what_for: str, hint: str) -> None:
+    """Refuse the first of some options that is given."""
+    for option, given in options.items():
+        if given:
+            raise UserError(f"this is for {what_for}", where=option, hint=hint)
+
+
+def _solve_several(
+    asked: _Asked,
+    graphs: Sequence[str],
+    stages: Sequence[int],
+    started: float,
+    folder: Path | None,
+    single: Mapping[str, object],
+    *,
+    json_output: bool,
+) -> None:
+    """Solve one graph after the other; `single` are options that are for one graph."""
+    from framework.cli.batch import Batch
+    from framework.portfolio.solve import check_entries
+
+    _refuse(single, "one graph", "solve one graph at a time")
+    check_entries([asked.settings.entry], stages, asked.settings.plugin_files)
+
+    def solve_one(graph: str, began: float, interrupt: Interrupt) -> Iterator[Result]:
+        return _solve_each(asked.task(graph, stages, began), stages, began, interrupt, quiet=json_output)
+
+    batch = Batch(graphs=graphs, stages=stages, solve=solve_one, folder=folder, json_output=json_output)
+    if code := batch.run(started):
         raise typer.Exit(code)
 
 
@@ -250,7 +323,8 @@ def _solve_any_order(task: _Task, started: float, *, json_output: bool, output: 
         raise typer.Exit(3)
 
 
-def _exit_code(results: Sequence[Result], *, interrupted: bool) -> int:
+def exit_code(results: Sequence[Result], *, interrupted: bool) -> int:
+    """Return the exit code of runs that have ended."""
     if any(result.contradictions for result in results):
         return 1
     if interrupted:
@@ -294,12 +368,13 @@ def _print(
     nodes: bool,
     everything: bool,
 ) -> None:
-    from framework.report.splits.explanation import print_explanation
     from framework.report.tables import print_results
 
     print_results(results, names=model.node_names if nodes else (), everything=everything)
     for explanation in explained:
         if explanation is not None:
+            from framework.report.splits.explanation import print_explanation
+
             print_explanation(explanation)
 
 

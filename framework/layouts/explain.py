@@ -297,7 +297,7 @@ def _node_names(result: Result, graph: ModelGraph, certificate: Certificate) -> 
     if certificate.instance not in relaxations(problem):
         from framework.structure.reduction.dominance import reduce_exact
 
-        reduced = replace(problem, instance=reduce_exact(problem.instance))
+        reduced = replace(problem, instance=reduce_exact(problem.instance, load_kernels=False))
         if certificate.instance not in relaxations(reduced):
             return None
         of_input = reduced.instance.node_of_input[of_input]

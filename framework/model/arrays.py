@@ -37,6 +37,17 @@ def ranks(order: IntArray) -> IntArray:
     return rank
 
 
+def distinct(values: IntArray) -> IntArray:
+    """Return the values without repetitions, ascending.
+
+    A stable sort is fast where much is in order already, as it mostly is here. The `unique` of numpy is not, and loads
+    more of numpy.
+    """
+    ordered = np.sort(values, kind="stable")
+    kept: IntArray = ordered[np.concatenate((np.ones(len(ordered[:1]), np.bool_), ordered[1:] != ordered[:-1]))]
+    return kept
+
+
 def sum_by(keys: IntArray, values: IntArray, n: int) -> IntArray:
     """Return the sum of the values of each key, ``[n]``."""
     sums = np.zeros(n, np.int64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.errors import UserError
-from framework.model.arrays import IntArray, largest_by, sum_by
+from framework.model.arrays import IntArray, distinct, largest_by, sum_by
 from framework.model.instance import MAX_STAGES, Instance
 from framework.model.topology import Topology
 from framework.model.unequal import UnequalStages
@@ -194,8 +194,8 @@ def cut_tensors(topology: Topology, stage: IntArray, stages: int) -> CutTensors:
         raise ValueError(f"the edge {u} -> {v} goes from stage {stage[u]} back to stage {stage[v]}")
     away = pin_stage != home[tensor_of_pin]
     # One entry per (tensor, foreign stage that consumes it): a transfer is paid once per stage.
-    cut = np.unique(tensor_of_pin[away] * stages + pin_stage[away])
-    leaving = np.unique(cut // stages)
+    cut = distinct(tensor_of_pin[away] * stages + pin_stage[away])
+    leaving = distinct(cut // stages)
     return CutTensors(tensor=cut // stages, stage=cut % stages, leaving=leaving, home=home[leaving])
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.arrays import IntArray, merge_equal_rows, row_pointers, take_rows
+from framework.model.arrays import IntArray, distinct, merge_equal_rows, row_pointers, take_rows
 
 
 def _none() -> IntArray:
@@ -68,7 +68,7 @@ class SharedParameters:
         if not len(self):
             return _none(), _none()
         stages = int(stage_of.max()) + 1
-        pairs = np.unique(self.pins * stages + stage_of[self.users])
+        pairs = distinct(self.pins * stages + stage_of[self.users])
         return pairs // stages, pairs % stages
 
     def sums(self, sizes: IntArray, stage_of: IntArray, stages: int) -> IntArray:
@@ -135,7 +135,7 @@ def rename_users(shared: SharedParameters, name: IntArray, n: int, *sizes: IntAr
     if not len(shared):
         empty = tuple(np.zeros(0, np.int64) for _ in sizes)
         return Renamed(shared, empty, tuple(np.zeros(n, np.int64) for _ in sizes))
-    pairs = np.unique(shared.pins * n + name[shared.users])
+    pairs = distinct(shared.pins * n + name[shared.users])
     users = pairs % n
     ptr = row_pointers(pairs // n, len(shared))
     alone = np.diff(ptr) == 1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.arrays import IntArray, row_pointers
+from framework.model.arrays import IntArray, distinct, row_pointers
 
 
 class TopologyArrays(NamedTuple):
@@ -115,9 +115,7 @@ def build_topology(n: int, producer: IntArray, consumer_ptr: IntArray, consumers
         pins = pins[np.lexsort((pins, tensor_of_pin))]
     by_consumer = np.argsort(pins, kind="stable")
     by_producer = np.argsort(producer, kind="stable")
-    # A stable sort is fast where much is in order already, as it is here; `np.unique` is not.
-    edge = np.sort(producer[tensor_of_pin] * n + pins, kind="stable")
-    edge = edge[np.concatenate((edge[:1] >= 0, edge[1:] != edge[:-1]))]
+    edge = distinct(producer[tensor_of_pin] * n + pins)
     heads, tails = edge // max(n, 1), edge % max(n, 1)
     by_tail = np.argsort(tails, kind="stable")
     return Topology(

@@ -1,10 +1,12 @@
-"""What a portfolio is made of: members, and the protocol a registered portfolio fulfils."""
+"""What a portfolio is made of: members, how each fared, and the protocol a registered portfolio fulfils."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from framework.bounds import Termination
+from framework.model.instance import Instance
 from framework.model.problem import Problem
 
 Space = Literal["reduced", "original"]
@@ -30,6 +32,9 @@ class Member:
         Whether it works on the instance that exact reductions left, or on the original one.
     threads
         Threads it may use; it occupies as many workers.
+    inline
+        Whether it runs in the process of the run, before all others: for entries that take milliseconds and load no
+        kernels. Nothing ends it but its own look at the clock. Small instances are reduced by then, others are not.
     """
 
     entry: str
@@ -40,6 +45,7 @@ class Member:
     max_gap: float = 1.0
     space: Space = "reduced"
     threads: int = 1
+    inline: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -48,6 +54,8 @@ class Member:
             raise ValueError("gaps must be from 0 to 1, and min_gap at most max_gap")
         if self.threads < 1:
             raise ValueError("threads must be at least 1")
+        if self.inline and self.after:
+            raise ValueError("a member that runs inline waits for no other")
 
     @property
     def label(self) -> str:
@@ -57,6 +65,28 @@ class Member:
     def suits(self, gap: float | None) -> bool:
         """Whether it starts with a relative gap; None, as long as no partition is known, is the widest."""
         return self.min_gap <= (1.0 if gap is None else gap) <= self.max_gap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberReport:
+    """How one member fared."""
+
+    name: str
+    entry: str
+    seconds: float
+    termination: Termination
+    details: dict[str, Any]
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What a run leaves behind beside its board."""
+
+    termination: Termination
+    members: tuple[MemberReport, ...]
+    seconds: float
+    reduced: Instance | None
 
 
 @runtime_checkable

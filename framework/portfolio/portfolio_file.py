@@ -279,6 +279,7 @@ def _row(row: Fields, before: Sequence[MemberRow]) -> MemberRow:
             max_gap=upper,
             space=cast(Space, space),
             threads=row.integer("threads", 1, least=1),
+            inline=_inline(row, after),
         ),
         stages=_range(row, "stages", least=1),
         nodes=_range(row, "nodes", least=0),
@@ -304,6 +305,13 @@ def _gaps(row: Fields) -> tuple[float, float]:
     if upper < lower:
         raise row.error("max_gap", f"{upper:g} is less than min_gap = {lower:g}")
     return lower, upper
+
+
+def _inline(row: Fields, after: Sequence[str]) -> bool:
+    inline = row.flag("inline", False)
+    if inline and after:
+        raise row.error("inline", "a member that runs inline waits for no other", "drop `after`")
+    return inline
 
 
 def _range(row: Fields, size: str, least: int) -> Range:

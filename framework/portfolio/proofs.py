@@ -93,7 +93,7 @@ def _problems_by_digest(problem: Problem, certificates: Sequence[Certificate]) -
     if {certificate.instance for certificate in certificates} - set(problems):
         from framework.structure.reduction.dominance import reduce_exact
 
-        reduced = Problem(instance=reduce_exact(problem.instance), stages=problem.stages)
+        reduced = Problem(instance=reduce_exact(problem.instance, load_kernels=False), stages=problem.stages)
         problems |= relaxations(reduced)
     return problems
 

@@ -22,6 +22,7 @@ from framework.model.instance import MAX_STAGES
 from framework.model.memory import StageMemory
 from framework.model.training import Training
 from framework.portfolio.constraints import Constraints, read_constraints
+from framework.portfolio.members import MemberReport
 from framework.portfolio.records import (
     BoundRecord,
     ContradictedBound,
@@ -34,7 +35,6 @@ from framework.portfolio.records import (
     Status,
 )
 from framework.portfolio.result import FORMAT, VERSION, Result
-from framework.portfolio.runner import MemberReport
 
 T = TypeVar("T")
 

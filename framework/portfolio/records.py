@@ -14,7 +14,7 @@ from typing import Any
 from framework.bounds import Certificate, Interval, Soundness, Termination, ratio, relative_gap
 from framework.model.exact import ExactStage, Rounding, exact_bottleneck
 from framework.model.training import Training
-from framework.portfolio.runner import MemberReport
+from framework.portfolio.members import MemberReport
 
 
 class Status(StrEnum):

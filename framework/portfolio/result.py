@@ -21,6 +21,7 @@ from framework.model.pricing import check_rounding
 from framework.output_files import write_text
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.context.board import Board, Contradiction, TrajectoryPoint
+from framework.portfolio.members import MemberReport, RunRecord
 from framework.portfolio.records import (
     BoundRecord,
     ContradictedBound,
@@ -36,7 +37,6 @@ from framework.portfolio.records import (
     member_row,
 )
 from framework.portfolio.run_options import RunOptions
-from framework.portfolio.runner import MemberReport, RunRecord
 from framework.shown import Shown
 
 _LONG = 10_000

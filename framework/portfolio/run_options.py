@@ -39,3 +39,8 @@ class RunOptions:
     presolve: bool = True
     plugin_files: tuple[str, ...] = ()
     cutoff: int | None = None
+
+
+def default_memory_bytes(workers: int) -> int:
+    """Return a fair share of four fifths of the machine's memory."""
+    return int(0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / max(1, workers))

@@ -6,7 +6,6 @@ what it had reported before is kept, and the fault is named in the record of the
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +17,15 @@ from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, obeys, project
 from framework.portfolio.clock import RunClock
 from framework.portfolio.context.board import Board
-from framework.portfolio.members import Member
+from framework.portfolio.members import Member, MemberReport, RunRecord
 from framework.portfolio.portfolio_file import python_files
 from framework.portfolio.processes import wire
 from framework.portfolio.processes.member_process import MemberProcess
 from framework.portfolio.processes.shared_state import SharedState
-from framework.portfolio.processes.worker import Job
-from framework.portfolio.run_options import RunOptions
+from framework.portfolio.processes.worker import Job, run_inline
+from framework.portfolio.run_options import RunOptions, default_memory_bytes
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
+from framework.structure.reduction.dominance import SMALL_NODES
 from framework.wording import counted
 
 POLL_SECONDS = 0.1
@@ -48,28 +48,6 @@ LARGEST_END_SHARE = 0.25
 """The largest part of the budget that is kept for it."""
 
 CompileFor = Callable[[Sequence[Member], Sequence[Member], Callable[[], bool]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberReport:
-    """How one member fared."""
-
-    name: str
-    entry: str
-    seconds: float
-    termination: Termination
-    details: dict[str, Any]
-    peak_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """What a run leaves behind beside its board."""
-
-    termination: Termination
-    members: tuple[MemberReport, ...]
-    seconds: float
-    reduced: Instance | None
 
 
 @dataclass(slots=True)
@@ -133,11 +111,12 @@ class Runner:
             self._start_seconds = START_FACTOR * taken
         waiting = list(self.members)
         if self.options.presolve:
-            presolve = Member(entry="", name=PRESOLVE, space="original")
+            presolve = Member(entry="", name=PRESOLVE, space="original", inline=self.problem.instance.n <= SMALL_NODES)
             self._early = self._before_presolve()
             waiting = [*self._early, presolve, *waiting]
         termination: Termination | None = None
         try:
+            self._run_inline(waiting)
             while (termination := self._why_stop(waiting)) is None:
                 self._start_members(waiting)
                 self._wait()
@@ -181,6 +160,20 @@ class Runner:
             self._publish(partition)
         if self.start is not None and self.board.report_partition(self.start, source="start"):
             self._publish(self.start)
+
+    def _run_inline(self, waiting: list[Member]) -> None:
+        """Run in this process what takes milliseconds there: where it settles the run, no other process is needed."""
+        for member in [member for member in waiting if member.inline]:
+            waiting.remove(member)
+            if self._settled() is not None:
+                continue
+            job, shared = self._job(member)
+            started = time.monotonic()
+            reports: list[wire.Report] = []
+            end = run_inline(replace(job, memory_bytes=None), shared, reports.append, self.interrupted)
+            self._take_in(member, reports)
+            self._ended.add(member.label)
+            self._note(member, started, end.termination, end.details)
 
     def _why_stop(self, waiting: list[Member]) -> Termination | None:
         settled = self._settled()
@@ -242,7 +235,7 @@ class Runner:
     def _leave_out(self, member: Member) -> None:
         gap = self.board.interval.relative_gap
         words = "no partition is known" if gap is None else f"the gap is {100 * gap:.3g}%"
-        self._reports.append(_unstarted(member, Termination(reason=Reason.FINISHED, detail=f"left out: {words}")))
+        self._note(member, time.monotonic(), Termination(reason=Reason.FINISHED, detail=f"left out: {words}"), {})
 
     def _stand_while_compiling(self, ready: list[Member], waiting: list[Member]) -> None:
         """Have compiled what members need that are ready, and what the next two levels of members will need."""
@@ -262,7 +255,7 @@ class Runner:
         self._ended |= self._collect()
         return self._settled() is not None
 
-    def _start(self, member: Member) -> None:
+    def _job(self, member: Member) -> tuple[Job, SharedState]:
         problem, shared = self._spaces.get(member.space, self._spaces["original"])
         now = time.monotonic()
         job = Job(
@@ -274,11 +267,15 @@ class Runner:
             plugin_files=python_files(self.options.plugin_files),
             memory_bytes=self.options.memory_bytes or default_memory_bytes(self.options.workers),
         )
+        return job, shared
+
+    def _start(self, member: Member) -> None:
+        job, shared = self._job(member)
         try:
             self._running[member.label] = (member, MemberProcess(member.label, job, shared))
         except Exception as error:
             fault = Termination(reason=Reason.FAULT, detail=f"could not start: {type(error).__name__}: {error}")
-            self._reports.append(_unstarted(member, fault))
+            self._note(member, time.monotonic(), fault, {})
 
     def _seconds_of(self, member: Member, now: float) -> float:
         if member.label == PRESOLVE and self._large:
@@ -370,6 +367,17 @@ class Runner:
         if process.was_terminated and self.interrupted():
             # A SIGTERM to the whole process group reaches members as well.
             termination = Termination(reason=Reason.INTERRUPTED, detail="ended with the run")
+        self._note(member, process.started, termination, process.details, process.peak_bytes)
+
+    def _note(
+        self,
+        member: Member,
+        started: float,
+        termination: Termination,
+        details: dict[str, Any],
+        peak_bytes: int | None = None,
+    ) -> None:
+        """Keep how a member fared: by a fault, if it claimed too much."""
         if member.label in self.board.quarantined:
             detail = "claimed a dual bound above a verified incumbent; all its bounds are dropped"
             termination = Termination(reason=Reason.FAULT, detail=detail)
@@ -377,10 +385,10 @@ class Runner:
             MemberReport(
                 name=member.label,
                 entry=member.entry or PRESOLVE,
-                seconds=time.monotonic() - process.started,
+                seconds=time.monotonic() - started,
                 termination=termination,
-                details=process.details,
-                peak_bytes=process.peak_bytes,
+                details=details,
+                peak_bytes=peak_bytes,
             )
         )
 
@@ -404,14 +412,3 @@ class Runner:
 
     def _wait_briefly(self) -> None:
         wait([process.sentinel for _, process in self._running.values()], timeout=0.02)
-
-
-def _unstarted(member: Member, why: Termination) -> MemberReport:
-    return MemberReport(
-        name=member.label, entry=member.entry, seconds=0.0, termination=why, details={}, peak_bytes=None
-    )
-
-
-def default_memory_bytes(workers: int) -> int:
-    """Return a fair share of four fifths of the machine's memory."""
-    return int(0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / max(1, workers))

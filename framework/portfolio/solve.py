@@ -15,11 +15,11 @@ from framework.model.pricing import WORST_ROUNDING, Quantised, check_rounding, q
 from framework.model.problem import Partition, Problem, bottleneck, check_limit, stage_costs
 from framework.portfolio.compilation import compile_for
 from framework.portfolio.constraints import Constraints, constrain, obeyed, on_instance, why_infeasible
-from framework.portfolio.members import Member, Portfolio
+from framework.portfolio.members import Member, MemberReport, Portfolio
 from framework.portfolio.portfolio_file import check_member, load_entries
 from framework.portfolio.reading import HoldsPartition, stages_of
 from framework.portfolio.result import Result, build_result
-from framework.portfolio.runner import MemberReport, Runner
+from framework.portfolio.runner import Runner
 from framework.portfolio.settings import Session, Settings
 from framework.registry import EntrySpec, Kind, registry, split_entries
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound

@@ -50,7 +50,7 @@ def inspect_graph(
     from framework.structure.reduction.dominance import reduce_exact
 
     say("exact reductions")
-    reduced = reduce_exact(instance)
+    reduced = reduce_exact(instance, load_kernels=False)
     shape: dict[str, Any] = {}
     for name, item in (("as read", instance), ("reduced", reduced)):
         say(f"{name}: width and ideals")

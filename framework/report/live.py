@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +19,8 @@ from framework.report.numbers import percent, quantity, scaled_unit, seconds
 
 def compiling_row(state: Compiling) -> Table:
     """Return the line that is shown while kernels are compiled."""
+    from rich.progress_bar import ProgressBar
+
     row = Table.grid(padding=(0, 1))
     # Entries take very different times: what is being compiled counts half.
     done = state.done + 0.5 * min(len(state.names), state.total - state.done)
@@ -125,6 +125,8 @@ def live_display(title: str, stages: int, budget: float, *, quiet: bool = False)
     if quiet or not console.is_terminal:
         yield Quiet()
         return
+    from rich.live import Live
+
     display = Display(title, stages, budget, console)
     with Live(display, console=console, refresh_per_second=8, transient=True):
         yield display
@@ -138,6 +140,8 @@ def compilation_display() -> Iterator[OnCompile]:
     if not console.is_terminal:
         yield say_plainly
         return
+    from rich.live import Live
+
     with Live(console=console, refresh_per_second=8, transient=True) as live:
 
         def tell(state: Compiling) -> None:

@@ -13,10 +13,10 @@ from framework.bounds import Limit, Reason
 from framework.model.instance import Instance
 from framework.model.problem import Problem
 from framework.portfolio import runner as runner_module
-from framework.portfolio.members import Member
+from framework.portfolio.members import Member, RunRecord
 from framework.portfolio.result import json_text
 from framework.portfolio.run_options import RunOptions
-from framework.portfolio.runner import PRESOLVE, Runner, RunRecord
+from framework.portfolio.runner import PRESOLVE, Runner
 from framework.registry import load_plugin_file, load_plugins
 from framework.testing.instances import random_layered_instance
 

@@ -117,6 +117,7 @@ def test_ranges_may_have_no_upper_end() -> None:
         (row('entry = "simple"\nshare = "all"'), 'p.toml: mine.members[1].share: "all" is no number'),
         (row('entry = "simple"\nmax_gap = 5'), "p.toml: mine.members[1].max_gap: 5 is no relative gap"),
         (row('entry = "simple"\nmin_gap = 0.5\nmax_gap = 0.1'), "max_gap: 0.1 is less than min_gap = 0.5"),
+        (row('entry = "simple"\nafter = ["slice-graph"]\ninline = true'), "mine.members[1].inline: a member that runs"),
         (row('entry = "simple"\nthreads = 1.5'), "p.toml: mine.members[1].threads"),
         (row('entry = "simple"\nspace = "orginal"'), "p.toml: mine.members[1].space"),
         (row('entry = "simple"\nnodes = [0, 300]'), "p.toml: mine.members[1].nodes: there is no such key"),

@@ -10,9 +10,9 @@ import pytest
 
 from framework.bounds import Limit, Reason
 from framework.model.problem import Problem, bottleneck
-from framework.portfolio.members import Member
+from framework.portfolio.members import Member, MemberReport, RunRecord
 from framework.portfolio.run_options import RunOptions
-from framework.portfolio.runner import MemberReport, Runner, RunRecord
+from framework.portfolio.runner import Runner
 from framework.testing.instances import random_layered_instance
 
 FAULTY = str(Path(__file__).parent.parent / "plugins" / "faulty.py")
@@ -160,3 +160,41 @@ def test_a_run_starts_from_both_sides() -> None:
     assert runner.board.interval.dual is not None
     assert runner.board.incumbent is not None
     assert np.all(runner.board.incumbent.partition.stage_of < PROBLEM.stages)
+
+
+def test_what_runs_inline_may_settle_the_run_before_any_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("no process is needed")
+
+    monkeypatch.setattr("framework.portfolio.runner.MemberProcess", refuse)
+    problem = Problem(instance=random_layered_instance(1, 12), stages=3)
+    words: list[str] = []
+    runner = Runner(
+        problem,
+        (Member(entry="few-ideals", inline=True), GOOD),
+        RunOptions(started=time.monotonic(), budget=20.0, workers=2),
+        on_change=lambda board, label, said: words.append(f"{label} {said}"),
+    )
+    record = runner.run()
+    assert record.termination.reason is Reason.OPTIMAL
+    assert [report.name for report in record.members] == ["presolve", "few-ideals"]
+    assert record.reduced is not None
+    assert runner.board.dual is not None
+    assert runner.board.dual.source == "few-ideals"
+    assert any(word.startswith("presolve 12 nodes reduced to") for word in words)
+
+
+def test_a_fault_of_what_runs_inline_costs_that_member_only(undisturbed: int) -> None:
+    runner, record = run(Member(entry="test-raises", inline=True), GOOD)
+    assert "RuntimeError: as planned (faulty.py:" in report_of(record, "test-raises").termination.detail
+    assert runner.board.dual is not None
+    assert runner.board.dual.value == undisturbed
+
+
+def test_what_runs_inline_listens_to_the_user() -> None:
+    member = Member(entry="few-ideals", inline=True)
+    runner, record = run(member, interrupted=lambda: True)
+    assert record.termination.reason is Reason.INTERRUPTED
+    assert runner.board.incumbent is not None
+    with pytest.raises(ValueError, match="waits for no other"):
+        Member(entry="few-ideals", inline=True, after=("simple",))

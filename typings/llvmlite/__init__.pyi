@@ -1,1 +1,1 @@
-"""What `framework.structure.kernel` uses of llvmlite."""
+"""What `framework.structure.kernel_compiler` uses of llvmlite."""

@@ -1,4 +1,4 @@
-"""What `framework.structure.kernel` uses of llvmlite's modules of code."""
+"""What `framework.structure.kernel_compiler` uses of llvmlite's modules of code."""
 
 from typing import Any
 

@@ -22,18 +22,20 @@ from framework.model.pricing import quantise
 from framework.portfolio.constraints import constrain
 from framework.portfolio.logs.cores import core_program_of, fixing_of
 from framework.portfolio.logs.read import given_of
+from framework.portfolio.members import MemberReport
 from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
-from framework.portfolio.runner import MemberReport
 from framework.proof.log import ProofLog, Step
 from framework.structure.ideals.lattice import count_ideals
 from framework.structure.reduction.dominance import moves_of_reduction
 
 IDEAL_DP = "ideal-dp"
+FEW_IDEALS = "few-ideals"
 MOST_IDEALS = 100_000
 """A bound that no rule covers is written as an ideal program where there are no more: they are counted at once."""
 _COVERED = (
     IDEAL_DP,
+    FEW_IDEALS,
     SIMPLE,
     "packing",
     "anchored-cut",
@@ -142,7 +144,7 @@ class _Writer:
             if last is not None:
                 return [*posed[0], *last]
         spec = EntrySpec.parse(self.entries.get(bound.source, bound.source))
-        exact = spec.name == IDEAL_DP and "epsilon" not in dict(spec.arguments)
+        exact = spec.name == FEW_IDEALS or (spec.name == IDEAL_DP and "epsilon" not in dict(spec.arguments))
         if exact or self.is_narrow:
             return [*self._contraction, Step(rule="ideal-program", data={"threshold": bound.ticks - 1})]
         return None

@@ -1,4 +1,4 @@
-"""The member's side: one entry in a process of its own, with a memory limit, reporting as it goes."""
+"""The member's side: one entry, mostly in a process of its own with a memory limit, reporting as it goes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from framework.bounds import Certificate, Limit, Outcome, Reason, Soundness, Termination
 from framework.contracts import run_and_report
@@ -49,12 +50,21 @@ class Job:
 
 @dataclass(slots=True)
 class WorkerContext:
-    """A `framework.contracts.Context` at the member's end of the pipe."""
+    """A `framework.contracts.Context` at the member's side.
+
+    Parameters
+    ----------
+    send
+        Takes the reports.
+    interrupted
+        Whether the user asked the run to end, where the member has to look for itself.
+    """
 
     job: Job
     shared: SharedState
-    pipe: int
-    _last_dual: tuple[int, bool] = (-1, False)
+    send: Callable[[wire.Report], None]
+    interrupted: Callable[[], bool] = lambda: False
+    _last_dual: tuple[int, bool] = field(init=False, default=(-1, False))
 
     @property
     def seed(self) -> int:
@@ -87,7 +97,7 @@ class WorkerContext:
 
     def should_stop(self) -> bool:
         """Whether the time is up, the run was cancelled, or the gap is closed."""
-        if self.shared.cancelled or self.remaining() <= 0:
+        if self.shared.cancelled or self.remaining() <= 0 or self.interrupted():
             return True
         dual, incumbent = self.shared.dual, self.shared.incumbent
         return dual is not None and incumbent is not None and dual >= incumbent
@@ -97,20 +107,34 @@ class WorkerContext:
         worth = int(value), certificate is not None
         if worth > self._last_dual:
             self._last_dual = worth
-            wire.send(self.pipe, wire.DualReport(int(value), soundness, certificate))
+            self.send(wire.DualReport(int(value), soundness, certificate))
 
     def report_partition(self, partition: Partition) -> None:
         """Send a partition."""
-        wire.send(self.pipe, wire.PartitionReport(partition.stage_of))
+        self.send(wire.PartitionReport(partition.stage_of))
 
     def progress(self, message: str) -> None:
         """Send a few words."""
-        wire.send(self.pipe, wire.ProgressReport(message))
+        self.send(wire.ProgressReport(message))
 
 
 def run_job(job: Job, shared: SharedState, pipe: int) -> None:
-    """Run the entry of a job, or presolve, and report how it ended."""
-    context = WorkerContext(job, shared, pipe)
+    """Run the entry of a job, or presolve, in a process of its own, and report how it ended."""
+
+    def send(report: wire.Report) -> None:
+        wire.send(pipe, report)
+
+    send(_attempt(job, WorkerContext(job, shared, send), traceback.print_exc))
+
+
+def run_inline(
+    job: Job, shared: SharedState, send: Callable[[wire.Report], None], interrupted: Callable[[], bool]
+) -> wire.EndReport:
+    """Run the entry of a job, or presolve, in the process of the run; return how it ended."""
+    return _attempt(job, WorkerContext(job, shared, send, interrupted), lambda: None)
+
+
+def _attempt(job: Job, context: WorkerContext, show_error: Callable[[], None]) -> wire.EndReport:
     try:
         _limit_memory(job.memory_bytes)
         outcome = _run_presolve(job, context) if not job.entry else _run_registered(job, context)
@@ -118,13 +142,13 @@ def run_job(job: Job, shared: SharedState, pipe: int) -> None:
     except MemoryError:
         limit = f"{(job.memory_bytes or 0) / 2**20:.0f} MiB"
         termination, details = Termination(reason=Reason.FAULT, detail=f"out of memory (limit {limit})"), {}
-    except BaseException as error:
+    except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
         termination, details = Termination(reason=Reason.FAULT, detail=text), {}
-        traceback.print_exc()
+        show_error()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    wire.send(pipe, wire.EndReport(termination, details, peak))
+    return wire.EndReport(termination, details, peak)
 
 
 def _run_registered(job: Job, context: WorkerContext) -> Outcome:
@@ -142,12 +166,12 @@ def _run_presolve(job: Job, context: WorkerContext) -> Outcome:
     from framework.structure.reduction.dominance import reduce_exact
 
     before = job.problem.instance
-    reduced = reduce_exact(before, should_stop=context.should_stop)
+    reduced = reduce_exact(before, should_stop=context.should_stop, load_kernels=False)
     details = {"nodes": reduced.n, "tensors": reduced.m, "nodes_before": before.n, "tensors_before": before.m}
     if context.should_stop():
         # A reduction cut short is valid, but nobody could make it again to check certificates against it.
         return Outcome(termination=Termination(reason=Reason.LIMIT, limit=Limit.TIME), details=details)
-    wire.send(context.pipe, wire.ReducedReport(reduced, details))
+    context.send(wire.ReducedReport(reduced, details))
     return Outcome(termination=Termination(reason=Reason.FINISHED), details=details)
 
 

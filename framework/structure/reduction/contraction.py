@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from framework.model.arrays import IntArray, largest_by, merge_equal_tensors, ranks, row_pointers, sum_by
+from framework.model.arrays import IntArray, distinct, largest_by, merge_equal_tensors, ranks, row_pointers, sum_by
 from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.shared import rename_users
@@ -149,7 +149,7 @@ def _map_tensors(
     tensor = np.repeat(np.arange(top.m, dtype=np.int64), np.diff(top.consumer_ptr))
     head = node_of_input[top.consumers]
     outside = head != producer[tensor]
-    pins = np.unique(tensor[outside] * n + head[outside])
+    pins = distinct(tensor[outside] * n + head[outside])
     tensor, head = pins // n, pins % n
     free = tensor_costs[:, tensor].max(0) == 0
     arcs = _necessary_dependencies(n, producer[tensor] * n + head, free)

@@ -80,11 +80,13 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.topology import TopologyArrays
-from framework.structure.kernel import allocating_kernel, inlined_kernel, kernel
+from framework.structure.kernel import allocating_kernel, inlined_kernel, interpreted, kernel
 from framework.structure.poset.closure import BoolArray, redundant_edges
 from framework.structure.reduction.contraction import compose, contract
 from framework.structure.union_find import find_root
 
+SMALL_NODES = 300
+"""Up to so many, Python reduces an instance in some 10 ms, less time than it takes to load the kernels."""
 _IMMOVABLE = 2 * MAX_TOTAL
 """A load that no tensors can make up for: a node that has it stays where it is."""
 
@@ -113,18 +115,25 @@ class Reduction:
     lowered: int
 
 
-def reduce_exact(instance: Instance, *, should_stop: Callable[[], bool] | None = None) -> Instance:
+def reduce_exact(
+    instance: Instance, *, should_stop: Callable[[], bool] | None = None, load_kernels: bool = True
+) -> Instance:
     """Contract dominated nodes to a fixed point; the optimum for any number of stages stays the same.
 
     Parameters
     ----------
     should_stop
         Asked between rounds; what has been contracted by then is returned, and is valid.
+    load_kernels
+        Whether to use machine code also where the instance is so small that Python takes less time than loading it.
 
     Returns
     -------
     The reduced instance; its `node_of_input` maps the nodes of the given one to its own.
     """
+    if not load_kernels and instance.n <= SMALL_NODES:
+        with interpreted():
+            return _reduce(instance, 0, should_stop).instance
     return _reduce(instance, 0, should_stop).instance
 
 

@@ -1,4 +1,4 @@
-"""The part of numba's compiler that `framework.structure.kernel` builds on."""
+"""The part of numba's compiler that `framework.structure.kernel_compiler` builds on."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The part of numba's dispatchers that `framework.structure.kernel` uses."""
+"""The part of numba's dispatchers that `framework.structure.kernel_compiler` uses."""
 
 from typing import Any
 

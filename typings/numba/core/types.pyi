@@ -1,3 +1,6 @@
-"""The part of numba's types that `framework.structure.kernel` uses."""
+"""The part of numba's types that `framework.structure.kernel_compiler` uses."""
 
 def unliteral(given: object) -> object: ...
+
+class Dispatcher:
+    def __init__(self, dispatcher: object) -> None: ...
