@@ -65,7 +65,7 @@ def test_a_graph_that_fails_costs_its_own_results_only(
     done = pipebound("solve", broken, graph_file, other_file, "-k", "3", "-o", tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith(f"pipebound: {broken}: ")
+    assert done.stderr.startswith(f"pipebound: {broken}, line 1")
     assert done.stdout.count("optimal") == 2
     assert {path.name for path in tmp_path.glob("*.json")} >= {"braid.json", "dear.json"}
     # A pin that only one of them can obey.
