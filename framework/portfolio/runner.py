@@ -173,7 +173,7 @@ class Runner:
             end = run_inline(replace(job, memory_bytes=None), shared, reports.append, self.interrupted)
             self._take_in(member, reports)
             self._ended.add(member.label)
-            self._note(member, started, end.termination, end.details)
+            self._note(member, time.monotonic() - started, end.termination, end.details)
 
     def _why_stop(self, waiting: list[Member]) -> Termination | None:
         settled = self._settled()
@@ -235,7 +235,7 @@ class Runner:
     def _leave_out(self, member: Member) -> None:
         gap = self.board.interval.relative_gap
         words = "no partition is known" if gap is None else f"the gap is {100 * gap:.3g}%"
-        self._note(member, time.monotonic(), Termination(reason=Reason.FINISHED, detail=f"left out: {words}"), {})
+        self._note(member, 0.0, Termination(reason=Reason.FINISHED, detail=f"left out: {words}"), {})
 
     def _stand_while_compiling(self, ready: list[Member], waiting: list[Member]) -> None:
         """Have compiled what members need that are ready, and what the next two levels of members will need."""
@@ -275,7 +275,7 @@ class Runner:
             self._running[member.label] = (member, MemberProcess(member.label, job, shared))
         except Exception as error:
             fault = Termination(reason=Reason.FAULT, detail=f"could not start: {type(error).__name__}: {error}")
-            self._note(member, time.monotonic(), fault, {})
+            self._note(member, 0.0, fault, {})
 
     def _seconds_of(self, member: Member, now: float) -> float:
         if member.label == PRESOLVE and self._large:
@@ -367,12 +367,13 @@ class Runner:
         if process.was_terminated and self.interrupted():
             # A SIGTERM to the whole process group reaches members as well.
             termination = Termination(reason=Reason.INTERRUPTED, detail="ended with the run")
-        self._note(member, process.started, termination, process.details, process.peak_bytes)
+        seconds = time.monotonic() - process.started
+        self._note(member, seconds, termination, process.details, process.peak_bytes)
 
     def _note(
         self,
         member: Member,
-        started: float,
+        seconds: float,
         termination: Termination,
         details: dict[str, Any],
         peak_bytes: int | None = None,
@@ -385,7 +386,7 @@ class Runner:
             MemberReport(
                 name=member.label,
                 entry=member.entry or PRESOLVE,
-                seconds=time.monotonic() - started,
+                seconds=seconds,
                 termination=termination,
                 details=details,
                 peak_bytes=peak_bytes,

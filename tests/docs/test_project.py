@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import tomllib
@@ -61,3 +62,21 @@ def test_modules_of_the_reference_exist() -> None:
     for module in named:
         path = REPOSITORY.joinpath(*module.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
+
+
+def test_the_description_on_an_index_has_no_link_into_the_repository() -> None:
+    spec = importlib.util.spec_from_file_location("setup_of_package", REPOSITORY / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    setup = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(setup)
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    relative = re.compile(r"\]\((?!https?://|#)")
+    assert relative.search(readme)
+    assert not relative.search(setup.description(readme, ""))
+    assert not relative.search(setup.description(readme, "https://example.org/blob/v1/"))
+    text = "![A picture](a.svg) and [a page](docs/a.md#b), [outside](https://example.org)"
+    assert setup.description(text, "") == " and a page, [outside](https://example.org)"
+    assert setup.description(text, "https://x.org/y/") == (
+        "![A picture](https://x.org/y/a.svg) and [a page](https://x.org/y/docs/a.md#b), [outside](https://example.org)"
+    )

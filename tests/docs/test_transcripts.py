@@ -38,7 +38,7 @@ def test_every_figure_belongs_to_a_transcript(script: Any) -> None:
     ("command", "complaint"),
     [
         ("solve x.onnx -k 4 --bugdet 3s", "No such option: --bugdet"),
-        ("solve -k 4", "Missing argument 'graph'"),
+        ("solve -k 4", "Missing argument 'GRAPH...'"),
         ("testbed lst", "no command 'lst'"),
         ("solv x.onnx -k 4", "no command 'solv'"),
     ],
