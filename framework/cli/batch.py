@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -44,7 +45,7 @@ class Batch:
 
     def run(self, started: float) -> int:
         """Solve all graphs, and return the exit code: a graph that fails costs its own results only."""
-        from framework.report.batch import Lines, json_line
+        from framework.report.tables import Lines
         from framework.signals import Interrupt
 
         names = file_names(self.graphs)
@@ -63,7 +64,7 @@ class Batch:
                         ended.append(result)
                         if self.folder is not None:
                             result.write(self.folder / self._file_name(name, result))
-                        typer.echo(json_line(result.as_dict()) if self.json_output else lines.of(graph, result))
+                        typer.echo(_json_line(result.as_dict()) if self.json_output else lines.of(graph, result))
                         self._warn(graph, result)
                 except UserError as error:
                     failed += 1
@@ -72,7 +73,7 @@ class Batch:
                     words = terminal(short_words(with_options(f"{where}{error}")))
                     typer.echo(f"pipebound: {words}", err=True)
                     if self.json_output:
-                        typer.echo(json_line({"graph": graph, "error": words}))
+                        typer.echo(_json_line({"graph": graph, "error": words}))
                 started = time.monotonic()
             interrupted = interrupt.happened
         return _exit_code(ended, interrupted=interrupted, failed=failed)
@@ -100,6 +101,10 @@ def file_names(graphs: Sequence[str]) -> list[str]:
             name = f"{path.name}-{times}"
         names.append(name)
     return names
+
+
+def _json_line(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"))
 
 
 def _make(folder: Path) -> None:

@@ -11,6 +11,7 @@ from framework.model.device_chain import DeviceChain, Devices
 from framework.portfolio.records import NOTEWORTHY, BoundRecord
 from framework.portfolio.result import Result
 from framework.report.console import open_console, styled
+from framework.report.escape import terminal
 from framework.report.layout import FactTable
 from framework.report.numbers import percent, quantity, ratio, scaled_unit, seconds
 from framework.wording import counted
@@ -205,3 +206,45 @@ def _node_table(result: Result, names: Sequence[str], everything: bool) -> FactT
     if not everything and any(len(found) > _MOST_NAMES for found in members.values()):
         table.caption = "--all-nodes lists all; the result file (-o) names every node"
     return table
+
+
+_LINE_HEADINGS = ("k", "status", "dual bound", "incumbent", "unit", "gap", "time")
+_LINE_WIDTHS = (5, 12, 12, 12, 6, 9, 9)
+"""Columns of what stands between the name of a graph and who proved and found it; nothing in them is longer."""
+
+
+class Lines:
+    """The lines of runs on several graphs, in columns.
+
+    Parameters
+    ----------
+    graphs
+        What the graphs are called, all of them: the first column is as wide as the longest.
+    """
+
+    def __init__(self, graphs: Sequence[str]) -> None:
+        self._width = max(len(terminal(name)) for name in ("graph", *graphs))
+
+    def heading(self) -> str:
+        """Return the line above all others."""
+        return self._line("graph", _LINE_HEADINGS, "bound by, found by")
+
+    def of(self, graph: str, result: Result) -> str:
+        """Return the line of a run."""
+        unit, factor = scaled_unit(result.unit, result.incumbent or result.dual_bound or 0.0)
+        dual, incumbent = result.dual_bound, result.incumbent
+        by = with_soundness(result.bounds[0]) if result.bounds else "-"
+        cells = (
+            str(result.stages),
+            result.status.replace("_", " "),
+            quantity(None if dual is None or result.status == "infeasible" else dual * factor),
+            quantity(None if incumbent is None else incumbent * factor),
+            unit,
+            percent(shown_gap(result)),
+            seconds(result.seconds),
+        )
+        return self._line(terminal(graph), cells, terminal(f"{by}, {result.incumbent_source or '-'}"))
+
+    def _line(self, name: str, cells: Sequence[str], sources: str) -> str:
+        columns = [cell.rjust(width) for cell, width in zip(cells, _LINE_WIDTHS, strict=True)]
+        return "  ".join([name.ljust(self._width), *columns, sources])
