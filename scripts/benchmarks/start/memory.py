@@ -14,6 +14,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,10 @@ def measure(version: Path, command: list[str]) -> Sample:
     """Run a command and return the moment at which its processes took most memory together."""
     environment = os.environ | {"PYTHONPATH": str(version)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "framework", *command], env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "framework", *command],
+        env=environment,
+        cwd=tempfile.gettempdir(),
+        stdout=subprocess.DEVNULL,
     )
     peak = Sample(0.0, 0.0, 0)
     while process.poll() is None:
