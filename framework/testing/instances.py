@@ -211,6 +211,23 @@ def random_unequal_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -
     base = random_shared_problem(seed, max_nodes).instance if rng.random() < 0.3 else random_instance(seed, max_nodes)
     base = contract(replace(base, stage_limit=None), np.arange(base.n))
     stages = int(rng.integers(1, max_stages + 1))
+    instance = on_random_devices(base, stages, rng)
+    choice = rng.random()
+    if choice < 0.25:
+        sizes, worksets = (rng.integers(0, 9, instance.n).astype(np.int64) for _ in range(2))
+        held_once = rng.integers(0, 9, len(instance.shared)).astype(np.int64)
+        total = int(sizes.sum() + held_once.sum())
+        limits = rng.integers(total // 3, total + 9, stages)
+        instance = limit_memory(instance, sizes, limits.tolist(), stages, held_once, worksets)
+    if choice > 0.85 or choice < 0.1:
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
+def on_random_devices(base: Instance, stages: int, rng: np.random.Generator) -> Instance:
+    """Return an instance with equal stages as one whose stages run on up to three kinds of devices."""
     kinds = int(rng.integers(1, min(3, stages) + 1))
     rows = []
     for _ in range(kinds):
@@ -228,19 +245,7 @@ def random_unequal_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -
             )
         )
     device = rng.permutation(np.concatenate((np.arange(kinds), rng.integers(0, kinds, stages - kinds))))
-    instance = make_unequal(base, rows, device)
-    choice = rng.random()
-    if choice < 0.25:
-        sizes, worksets = (rng.integers(0, 9, instance.n).astype(np.int64) for _ in range(2))
-        held_once = rng.integers(0, 9, len(instance.shared)).astype(np.int64)
-        total = int(sizes.sum() + held_once.sum())
-        limits = rng.integers(total // 3, total + 9, stages)
-        instance = limit_memory(instance, sizes, limits.tolist(), stages, held_once, worksets)
-    if choice > 0.85 or choice < 0.1:
-        stage_of = np.sort(rng.integers(0, stages, instance.n))
-        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
-        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
-    return Problem(instance=instance, stages=stages)
+    return make_unequal(base, rows, device)
 
 
 def with_equal_nodes(instance: Instance, seed: int) -> Instance:

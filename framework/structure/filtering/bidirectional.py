@@ -104,8 +104,8 @@ def read_both_ways(
     complement[_sorted(complements)] = _sorted(mirror.bits)
     if device is not None:
         return Sides(
-            forwards=UnequalFluidSearch(core, lattice, device, whole, should_stop=should_stop),
-            backwards=UnequalFluidSearch(turned, mirror, device[::-1], whole, should_stop=should_stop),
+            forwards=UnequalFluidSearch(core, lattice, device, whole, crowded, should_stop=should_stop),
+            backwards=UnequalFluidSearch(turned, mirror, device[::-1], whole, crowded, should_stop=should_stop),
             complement=complement,
         )
     return Sides(

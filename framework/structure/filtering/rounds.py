@@ -26,8 +26,8 @@ from framework.structure.filtering.tuning import DEFAULT, FilterTuning
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
-from framework.structure.fluid.unequal_chain_dp import needs_prices, stage_devices
-from framework.structure.fluid.variants import Variant, device_variants, whole_node_variants
+from framework.structure.fluid.unequal_chain_dp import stage_devices
+from framework.structure.fluid.variants import Variant, device_variants, needs_prices, whole_node_variants
 from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
@@ -148,11 +148,11 @@ class FixedProblems:
         )
         mask, lattice = choice.choose(stand.ideals, should_stop)
         core = build_core(instance, mask, should_stop=should_stop)
+        crowded = crowded_nodes(instance, reach, threshold)
         if needs_prices(instance):
-            crowded, whole, device = None, device_variants(core, threshold), stage_devices(instance, stages)
+            whole, device = device_variants(core, threshold, crowded), stage_devices(instance, stages)
         else:
-            crowded, device = crowded_nodes(instance, reach, threshold), None
-            whole = whole_node_variants(core, stages, threshold)
+            whole, device = whole_node_variants(core, stages, threshold), None
         sides = read_both_ways(core, lattice, crowded, should_stop, whole, device)
         names = named(np.arange(self._whole.n), instance)
         read = [variant for variant in stand.variants if variant in sides.forwards.variants] or sides.forwards.variants

@@ -25,10 +25,10 @@ together, so T + capacity is cut off there, which keeps all products with k insi
 of a weight that many nodes have (`framework.structure.fluid.variants`).
 
 *Separation costs (tolls).* Some tensors are in no net. They bound from below the cost of running fluid nodes in another
-stage than the first one that needs them (`framework.structure.fluid.separation_costs`). So the more the fluid work of a
-stage I -> J differs from what the stage needs, the less fluid work fits into it. The largest amount that fits takes the
-place of T - f in (1). It depends on I and J only, like f, and is at most T - f, so the following arguments hold with
-separation costs too.
+stage than the first one that needs them (`framework.structure.fluid.tolls.separation_costs`). So the more the fluid
+work of a stage I -> J differs from what the stage needs, the less fluid work fits into it. The largest amount that fits
+takes the place of T - f in (1). It depends on I and J only, like f, and is at most T - f, so the following arguments
+hold with separation costs too.
 
 *Pruning.* Y_b(J) is useful only if the remaining nodes fit into the remaining k - b stages, which pay for every
 crossing net at least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. This limit,
@@ -86,7 +86,7 @@ class FluidPlan:
     fluid_done: IntArray
 
 
-NO_PREFIXES = np.zeros((2, 0), np.int64)
+NO_PREFIXES, NOTHING = np.zeros((2, 0), np.int64), np.zeros(0, np.int64)
 
 
 class Reached(NamedTuple):
@@ -171,9 +171,10 @@ class FluidSearch:
         levels = [first_level()]
         if not self._begin(facts, limits, stages):
             return None
+        alone = rows.fluid_after_all(facts, limits)
         for stage in range(stages):
             left = stages - stage
-            last = kernels.finishing_state(facts, limits, left, levels[-1])
+            last = kernels.finishing_state(facts, limits, levels[-1], (left - 1) * alone, NOTHING, NOTHING)
             if last >= 0:
                 return plan_of(self.core, self.lattice, levels, last, stages, limits.fluid)
             if left == 1 or not len(levels[-1].ideals):

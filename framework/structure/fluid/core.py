@@ -1,24 +1,9 @@
 """Cores: a relaxation of an instance in which some nodes (*fluid* nodes) become divisible and belong to no stage.
 
 Let R be the fluid nodes. The core keeps the nodes V - R, the order among them (paths through R included), their work,
-parameters, and *nets*: sets of core nodes with a cost that every stage pays which holds some of them but not all.
-
-*Nets only lower cuts.* What a stage S pays for a tensor is its cost if S holds some but not all of {producer} +
-consumers, whichever side the producer is on: ``cut(S)`` is the cut of a hypergraph. Fluid nodes are taken out of it
-one by one. Let f be in the nets a and b, and m <= min(cost(a), cost(b)). Then for every S
-
-    cost(a) [S cuts a] + cost(b) [S cuts b]
-        >=  m [S cuts (a + b) - f]  +  (cost(a) - m) [S cuts a - f]  +  (cost(b) - m) [S cuts b - f].
-
-For f is on one side of S: if neither a nor b is cut, all of a + b is on that side, and the right side is 0. If only
-a is cut, b - f is not, and the right side is at most m + cost(a) - m; likewise if only b is cut. If both are, it is
-at most cost(a) + cost(b) - m. Taking f out of a net without merging is the case m = 0. So at the end
-``cut(S) >= sum of costs of the nets that the core nodes of S cut``, for every node set S at once. Merging is worth
-it where a has but one other node: alone, a - f is never cut. (If f lies between u and v on a path, the stages
-of u and v each pay for one of its two tensors, wherever f is.)
-
-On different devices, each net has a cost on each of them, and m is the least on each: the argument holds for a stage S
-in the prices of the device that S runs on.
+parameters, and *nets* (`framework.structure.fluid.nets`): sets of core nodes with a cost that every stage pays which
+holds some of them but not all. Some tensors are in no net, but in a *unit* of fluid nodes, and bound from below what a
+stage pays that separates these from the core nodes that they feed (`framework.structure.fluid.tolls.separation_costs`).
 
 Of a fluid node the relaxation keeps its work, its parameters, and its place: after ancestors, before descendants.
 
@@ -32,8 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
 
 import numpy as np
 
@@ -43,15 +26,11 @@ from framework.model.instance import Instance
 from framework.model.topology import build_topology
 from framework.structure.bit_sets import BitArray
 from framework.structure.fluid.interchangeable import Chain, chain_arcs
-from framework.structure.fluid.separation_costs import find_tolls
+from framework.structure.fluid.nets import Nets
+from framework.structure.fluid.tolls.separation_costs import find_tolls
 from framework.structure.ideals.held import held_by
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BoolArray, redundant_arcs, unpack_sets, word_count
-
-LANE, _LANE_MASK = 48, (1 << 48) - 1
-"""Bits for the cost of a net on one kind of device: more than the sum of all costs takes."""
-LARGEST_NET = 64
-"""Nodes of a merged net; larger ones are cut by almost every stage or by none, and cost time in every step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,10 +57,13 @@ class FluidCore:
         ``[fluid, words]`` bit sets over core nodes: the last ones each fluid node comes after, the first ones it comes
         before.
     unit, unit_cost
-        ``[fluid]``, ``[units]`` the units of `framework.structure.fluid.separation_costs`, whose cost is in no net.
+        ``[fluid]``, ``[units]`` the units of `framework.structure.fluid.tolls.separation_costs`, whose cost is in no
+        net.
     common, feeder, takers, feeding_cost, fed
         The common tensor of many units, if there is one; its producer and its consumers in the core (arrays of one,
         and of any number), its cost, in no net either, and ``[fluid]`` which nodes are in those units.
+    device_unit_cost, device_feeding_cost
+        ``[kinds, units]``, ``[kinds]`` these costs on each kind of device, of which the others are the least.
     """
 
     instance: Instance
@@ -103,6 +85,8 @@ class FluidCore:
     takers: IntArray
     feeding_cost: int
     fed: BoolArray
+    device_unit_cost: IntArray
+    device_feeding_cost: IntArray
 
 
 def core_order(
@@ -185,7 +169,7 @@ def build_core(
     Parameters
     ----------
     tolled
-        Whether some tensors serve as tolls (`framework.structure.fluid.separation_costs`) and not as nets.
+        Whether some tensors serve as tolls (`framework.structure.fluid.tolls.separation_costs`) and not as nets.
 
     Raises
     ------
@@ -199,10 +183,9 @@ def build_core(
         placeless[chain.nodes] = True
     core = np.full(instance.n, -1, np.int64)
     core[nodes] = np.arange(len(nodes))
-    tolled = tolled and instance.unequal is None and not len(instance.shared)
     instance = held_by(instance, ~placeless, fluid)
-    tolls, unequal = find_tolls(instance, fluid & tolled, ~placeless), instance.unequal
-    nets = _Nets(instance, tolls.tensor_cost[None] if unequal is None else unequal.tensor_cost, placeless)
+    tolls = find_tolls(instance, fluid & tolled, ~placeless)
+    nets = Nets(instance, tolls.tensor_cost, placeless)
     for f in np.flatnonzero(placeless).tolist():
         if should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
@@ -224,141 +207,15 @@ def build_core(
         after=after,
         before=before,
         unit=tolls.unit[fluid],
-        unit_cost=tolls.cost,
+        unit_cost=tolls.cost.min(0),
         common=tolls.common,
         feeder=core[tolls.feeder],
         takers=core[tolls.takers],
-        feeding_cost=tolls.feeding_cost,
+        feeding_cost=int(tolls.feeding_cost.min()),
         fed=tolls.fed[fluid],
+        device_unit_cost=tolls.cost,
+        device_feeding_cost=tolls.feeding_cost,
     )
-
-
-class _Net:
-    """A net, changed in place while nodes are taken out.
-
-    Attributes
-    ----------
-    serial
-        Counts the nets made, so that ties are broken alike in every run.
-    head
-        The pin that is an ancestor of all others, or -1 if there may be none.
-    code, key
-        The hash of its pins, and where it stands in the table of `_Nets`.
-    """
-
-    __slots__ = ("code", "cost", "head", "key", "pins", "serial")
-
-    def __init__(self, serial: int, pins: set[int], head: int, cost: int, code: int) -> None:
-        self.serial, self.pins, self.head, self.cost = serial, pins, head, cost
-        self.code, self.key = code, code
-
-
-class _Nets:
-    """Nets in a table by a hash of their pins, so that equal ones add up; equality is decided on pins and head.
-
-    The costs of a net on several kinds of devices are one whole number, `LANE` bits for each: costs never leave these
-    bits, so sums and differences of such numbers are those of the costs.
-    """
-
-    def __init__(self, instance: Instance, tensor_cost: IntArray, placeless: BoolArray) -> None:
-        self._code: list[int] = np.random.default_rng(1).integers(1 << 62, size=instance.n).tolist()
-        self._table: dict[int, _Net] = {}
-        self._at: dict[int, set[_Net]] = {int(f): set() for f in np.flatnonzero(placeless)}
-        self._serial = 0
-        self._kinds = len(tensor_cost)
-        self._least: Callable[[int, int], int] = min if self._kinds == 1 else self._least_of_each
-        top = instance.topology
-        ptr, pins, costs = top.consumer_ptr.tolist(), top.consumers.tolist(), self._packed(tensor_cost)
-        rows = [(u, pins[ptr[t] : ptr[t + 1]], costs[t]) for t, u in enumerate(top.producer.tolist())]
-        # In an order that depends on nothing but nodes: whoever checks a proof makes the same nets.
-        for u, consumers, cost in sorted(rows):
-            self._add({u, *consumers}, u, cost)
-
-    def eliminate(self, f: int) -> None:
-        """Take a node out of all its nets, merging nets of two pins with others.
-
-        Dear nets are partners first: what a merged net costs is the cheaper of the two.
-        """
-        nets = sorted(self._at.pop(f), key=lambda net: (-net.cost, net.serial))
-        for net in nets:
-            del self._table[net.key]
-        merged = []
-        for pair in nets:
-            if len(pair.pins) != 2:
-                continue
-            for other in nets:
-                shared = self._least(pair.cost, other.cost)
-                if other is pair or not shared or len(other.pins) > LARGEST_NET + 1:
-                    continue
-                union = (pair.pins | other.pins) - {f}
-                if 2 <= len(union) <= LARGEST_NET:
-                    pair.cost -= shared
-                    other.cost -= shared
-                    merged.append((union, _head(pair, other, f), shared))
-        for net in nets:
-            net.pins.discard(f)
-            net.code ^= self._code[f]
-            if net.head == f:
-                net.head = -1
-            if net.cost == 0 or len(net.pins) < 2 or not self._place(net):
-                for v in net.pins:
-                    if v in self._at:
-                        self._at[v].discard(net)
-        for union, head, shared in merged:
-            self._add(union, head, shared)
-
-    def rows(self) -> list[tuple[list[int], int, bool]]:
-        """Return pins, cost and whether the first pin is the head, in a fixed order."""
-        return sorted((sorted(net.pins), net.cost, net.head >= 0) for net in self._table.values())
-
-    def unpacked(self, costs: Sequence[int]) -> IntArray:
-        """Return the costs of nets, ``[kinds, nets]``."""
-        rows = [[cost >> lane & _LANE_MASK for cost in costs] for lane in range(0, LANE * self._kinds, LANE)]
-        return np.array(rows, np.int64).reshape(self._kinds, len(costs))
-
-    def _packed(self, costs: IntArray) -> list[int]:
-        packed: list[int] = costs[0].tolist()
-        for i, row in enumerate(costs[1:], start=1):
-            packed = [cost | more << LANE * i for cost, more in zip(packed, row.tolist(), strict=True)]
-        return packed
-
-    def _least_of_each(self, one: int, other: int) -> int:
-        """Return the lesser cost on each kind of device."""
-        least = 0
-        for lane in range(0, LANE * self._kinds, LANE):
-            least |= min(one >> lane & _LANE_MASK, other >> lane & _LANE_MASK) << lane
-        return least
-
-    def _add(self, pins: set[int], head: int, cost: int) -> None:
-        if cost == 0 or len(pins) < 2:
-            return
-        self._serial += 1
-        net = _Net(self._serial, pins, head, cost, reduce(xor, [self._code[v] for v in pins]))
-        if self._place(net):
-            for v in pins:
-                if v in self._at:
-                    self._at[v].add(net)
-
-    def _place(self, net: _Net) -> bool:
-        """Put a net into the table, or add its cost to an equal one there and return False."""
-        key = net.code + net.head
-        while (there := self._table.get(key)) is not None:
-            if there.head == net.head and there.pins == net.pins:
-                there.cost += net.cost
-                return False
-            key += 1
-        net.key = key
-        self._table[key] = net
-        return True
-
-
-def _head(a: _Net, b: _Net, f: int) -> int:
-    """Return the head of the merged net: if f heads b, the head of a is an ancestor of all of b, and vice versa."""
-    if b.head == f and a.head not in (f, -1):
-        return a.head
-    if a.head == f and b.head not in (f, -1):
-        return b.head
-    return -1
 
 
 @kernel

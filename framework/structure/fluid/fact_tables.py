@@ -11,8 +11,8 @@ from framework.model.arrays import IntArray
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
 from framework.structure.fluid.ideal_table import Fluid, Nets
-from framework.structure.fluid.separation_costs import choose_tolled
-from framework.structure.fluid.tolls_per_unit import UnitTolls, tolls_per_unit
+from framework.structure.fluid.tolls.separation_costs import choose_tolled
+from framework.structure.fluid.tolls.tolls_per_unit import UnitTolls, tolls_per_unit
 from framework.structure.fluid.variants import Counted, Variant
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray
@@ -50,6 +50,13 @@ def net_cuts(core: FluidCore, lattice: IdealLattice, cost: IntArray, look: Calla
         rows.fill_cuts(lattice.arrays, nets, cuts, first, min(first + IDEALS_A_CALL, len(lattice)))
         look()
     return cuts
+
+
+def common_tensor(core: FluidCore, lattice: IdealLattice) -> tuple[IntArray, IntArray]:
+    """Return whether each ideal contains the producer of the common tensor, and how many of its core consumers."""
+    feeder, takers = np.zeros((2, core.order.n), np.int64)
+    feeder[core.feeder], takers[core.takers] = 1, 1
+    return lattice.sums(feeder), lattice.sums(takers)
 
 
 class FactTables:
@@ -132,7 +139,7 @@ class FactTables:
     def unit_tolls(self, variant: Variant) -> UnitTolls:
         """Return the tolls per unit of a variant that has such."""
         if variant not in self._unit_tolls:
-            self._unit_tolls[variant] = tolls_per_unit(self._core, self._weight(variant))
+            self._unit_tolls[variant] = tolls_per_unit(self._core.unit, self._core.unit_cost, self._weight(variant))
         return self._unit_tolls[variant]
 
     def _weight(self, variant: Variant) -> IntArray:
@@ -155,15 +162,8 @@ class FactTables:
         table[rows.MOST], table[rows.LEAST] = most[0], least[0]
         table[rows.OWNED], table[rows.OWNED_TOLLS], table[rows.FEEDING] = least[1:]
         table[rows.WEIGHT] -= table[rows.OWNED_TOLLS]
-        table[rows.FED], table[rows.TAKERS] = self._common_tensor()
+        table[rows.FED], table[rows.TAKERS] = common_tensor(self._core, self._lattice)
         return table
-
-    def _common_tensor(self) -> tuple[IntArray, IntArray]:
-        """Return whether each ideal contains the producer of the common tensor, and how many of its core consumers."""
-        core = self._core
-        feeder, takers = np.zeros((2, core.order.n), np.int64)
-        feeder[core.feeder], takers[core.takers] = 1, 1
-        return self._lattice.sums(feeder), self._lattice.sums(takers)
 
     def _whole_fluid(self, variant: Variant) -> tuple[IntArray, IntArray]:
         if variant not in self._fluid_of_whole:
@@ -185,8 +185,8 @@ class FactTables:
         work = instance.work[core.fluid]
         counted = [parameters[core.fluid] for parameters in self._counted]
         weights = [work + parameters for parameters in counted]
-        tolled = [choose_tolled(core.unit, core.unit_cost, weight) for weight in weights]
-        plain = not any(toll for _, toll, _ in tolled)
+        tolled = [choose_tolled(core.unit, core.unit_cost[None], weight) for weight in weights]
+        plain = not any(one.weight for one in tolled)
         # What may and must be done is asked for in work and in parameters counted, and where there are tolls, in tolled
         # weight and in that of fed units.
         kinds = [work, *counted[1:]]
@@ -203,9 +203,9 @@ class FactTables:
         facts[rows.AVAILABLE], facts[rows.SPENT] = rows.ANY_NUMBER, 0
         facts[rows.WEIGHT], facts[rows.MOST], facts[rows.LEAST] = lattice.work, most[0], least[0]
         if not plain:
-            facts[rows.FED], facts[rows.TAKERS] = self._common_tensor()
+            facts[rows.FED], facts[rows.TAKERS] = common_tensor(self._core, self._lattice)
         tables = []
-        for way, (_, toll, weight) in enumerate(tolled):
+        for way, (_, (toll,), weight) in enumerate(tolled):
             facts = facts.copy()
             if way:
                 spent = lattice.parameter_cost if way == 1 else lattice.sums(self._counted[way][core.nodes])
@@ -220,5 +220,5 @@ class FactTables:
                 facts[rows.FREE_MOST] = facts[rows.MOST] - ahead
                 facts[rows.FREE_LEAST] = facts[rows.LEAST] - owned
             tables.append(facts)
-            self.tolls.append((int(toll), int(weight), int(core.feeding_cost)) if toll else (0, 0, 0))
+            self.tolls.append((toll, weight, core.feeding_cost) if toll else (0, 0, 0))
         return tables

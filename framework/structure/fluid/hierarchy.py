@@ -26,8 +26,14 @@ from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
 from framework.structure.fluid.tuning import HierarchyTuning
-from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, needs_prices, stage_devices
-from framework.structure.fluid.variants import Variant, device_variants, toll_variants, whole_node_variants
+from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage_devices
+from framework.structure.fluid.variants import (
+    Variant,
+    device_variants,
+    needs_prices,
+    toll_variants,
+    whole_node_variants,
+)
 from framework.structure.ideals.lattice import IdealLattice
 from framework.structure.poset.closure import BoolArray, Closure, closure
 from framework.structure.poset.topological_orders import order_of_partition
@@ -295,9 +301,12 @@ class CoreHierarchy:
         search: FluidSearch | UnequalFluidSearch
         if needs_prices(self._instance):
             device = stage_devices(self._instance, self._stages)
-            variants = device_variants(core, self._threshold)
-            device = device[::-1] if backwards else device
-            search = UnequalFluidSearch(read, lattice, device, variants, should_stop=should_stop)
+            variants = device_variants(core, self._threshold, self._crowded)
+            if backwards:
+                device = device[::-1]
+            else:
+                variants = (*variants, *toll_variants(core, priced=True))
+            search = UnequalFluidSearch(read, lattice, device, variants, self._crowded, should_stop=should_stop)
         else:
             further = whole_node_variants(core, self._stages, self._threshold)
             if not backwards:
@@ -348,8 +357,7 @@ class CoreHierarchy:
     def _closure(self, should_stop: Callable[[], bool]) -> Closure:
         if self._reach is None:
             self._reach = closure(self._instance, should_stop=should_stop)
-            if not needs_prices(self._instance):
-                self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)
+            self._crowded = crowded_nodes(self._instance, self._reach, self._threshold)
         return self._reach
 
     def _others(self) -> list[Way]:

@@ -6,9 +6,9 @@ parameters), AVAILABLE and SPENT (parameters that may, must lie in or below an i
 them), OWNED (tolled weight whose owner lies in an ideal), FREE_MOST and FREE_LEAST (Mx and Mn without what is tolled),
 FED and TAKERS (whether an ideal contains the producer of the common tensor, and how many of its placed consumers),
 FEEDING (OWNED of the units that tensor feeds). Tolls, owners, units and the common tensor are defined in
-`framework.structure.fluid.separation_costs`. Variants with tolls per unit (`framework.structure.fluid.tolls_per_unit`)
-have OWNED_TOLLS, what the units owned in an ideal pay, in place of FREE_MOST; they count tolls, not weight, in FEEDING,
-both in MOST and LEAST, and WEIGHT is less by OWNED_TOLLS.
+`framework.structure.fluid.tolls.separation_costs`. Variants with tolls per unit
+(`framework.structure.fluid.tolls.tolls_per_unit`) have OWNED_TOLLS, what the units owned in an ideal pay, in place of
+FREE_MOST; they count tolls, not weight, in FEEDING, both in MOST and LEAST, and WEIGHT is less by OWNED_TOLLS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.structure.bit_sets import BitArray, holds
-from framework.structure.fluid.tolls_per_unit import run_by_unit
+from framework.structure.fluid.tolls.tolls_per_unit import run_by_unit
 from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import inlined_kernel, kernel
 
@@ -59,9 +59,10 @@ class Limits(NamedTuple):
         `framework.structure.fluid.variants`.
     toll, unit, feeding
         The least toll of a unit, the most weight of one, the cost of the common tensor; a toll of 0 where there is
-        none. See `framework.structure.fluid.separation_costs`.
+        none. See `framework.structure.fluid.tolls.separation_costs`.
     by_unit, prefixes
-        Whether each unit has its own toll, and the table of `framework.structure.fluid.tolls_per_unit`; empty if not.
+        Whether each unit has its own toll, and the table of `framework.structure.fluid.tolls.tolls_per_unit`; empty if
+        not.
     """
 
     threshold: int
@@ -172,9 +173,12 @@ def _cut_change(bits: BitArray, nets: Nets, ideal: int, v: int) -> int:
 
 
 @inlined_kernel
-def limit_of(facts: IntArray, limits: Limits, start: int, end: int) -> int:
-    """Return what a stage between two ideals may weigh, fluid included: T, and its parameters up to the allowance."""
-    within: int = facts[AVAILABLE, end] - facts[SPENT, start]
+def limit_of(facts: IntArray, limits: Limits, start: int, end: int, held: int) -> int:
+    """Return what a stage between two ideals may weigh, fluid included: T, and its parameters up to the allowance.
+
+    Its shared parameters weigh `held`.
+    """
+    within: int = facts[AVAILABLE, end] - facts[SPENT, start] + held
     return limits.threshold + min(limits.allowance, within)
 
 
@@ -247,6 +251,13 @@ def most_fluid(facts: IntArray, start: int, end: int, weight_left: int, cost_lef
     # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.
     by_cost = cost_left * limits.rate
     return int(by_cost) if by_cost < weight_left else weight_left
+
+
+@kernel
+def fluid_after_all(facts: IntArray, limits: Limits) -> int:
+    """Return the most fluid that a stage after the whole core runs."""
+    goal = facts.shape[1] - 1
+    return most_fluid(facts, goal, goal, limit_of(facts, limits, goal, goal, 0), limits.threshold, limits)
 
 
 def weight_rate(work: IntArray, weight: IntArray) -> float:

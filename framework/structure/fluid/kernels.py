@@ -171,31 +171,31 @@ def fill_least(lattice: Lattice, table: Table, first: int, final: int) -> int:
 
 
 @kernel
-def finishing_state(facts: IntArray, limits: Limits, stages_left: int, level: Level) -> int:
-    """Return the first state from which one stage takes the rest of the core and the stages left all fluid, or -1."""
-    threshold, capacity = limits.threshold, limits.capacity
-    ideals, values = level.ideals, level.values
-    goal = facts.shape[1] - 1
-    alone = most_fluid(facts, goal, goal, limit_of(facts, limits, goal, goal), threshold, limits)
-    for s in range(len(ideals)):
-        here = ideals[s]
+def finishing_state(
+    facts: IntArray, limits: Limits, level: Level, later: int, held_cost: IntArray, held_weight: IntArray
+) -> int:
+    """Return the first state from which one stage takes the rest of the core and the stages left all fluid, or -1.
+
+    The stages after it run at most `later` of the fluid. Shared parameters that the core beyond each ideal holds have
+    such a cost and such a weight; the arrays are empty where there are none.
+    """
+    threshold, goal, more_cost, more_weight = limits.threshold, facts.shape[1] - 1, 0, 0
+    for s in range(len(level.ideals)):
+        here = level.ideals[s]
+        if len(held_cost):
+            more_cost, more_weight = held_cost[here], held_weight[here]
         cost = facts[WORK, goal] - facts[WORK, here] + facts[CUT, here]
-        over = max(0, facts[PARAMETERS, goal] - facts[PARAMETERS, here] - capacity)
+        over = max(0, facts[PARAMETERS, goal] - facts[PARAMETERS, here] + more_cost - limits.capacity)
         if cost + over > threshold:
             continue
-        weight = facts[WEIGHT, goal] - facts[WEIGHT, here] + facts[CUT, here]
+        weight = facts[WEIGHT, goal] - facts[WEIGHT, here] + facts[CUT, here] + more_weight
         if limits.apart:
             weight += over
-        limit = limit_of(facts, limits, here, goal)
+        limit = limit_of(facts, limits, here, goal, more_weight)
         # The fluid that feeds the core is done by then; the rest may follow.
         fits = most_fluid(facts, here, goal, limit - weight, threshold - cost - over, limits)
-        value = values[s] + fits
-        if (
-            weight <= limit
-            and fits >= 0
-            and value >= facts[LEAST, goal]
-            and value + (stages_left - 1) * alone >= limits.fluid
-        ):
+        value = level.values[s] + fits
+        if weight <= limit and fits >= 0 and value >= facts[LEAST, goal] and value + later >= limits.fluid:
             return s
     return -1
 
@@ -207,7 +207,7 @@ def carry(limits: Limits, table: Table, level: Level, new: Level) -> int:
     count = 0
     for s in range(len(level.ideals)):
         here = level.ideals[s]
-        alone = most_fluid(facts, here, here, limit_of(facts, limits, here, here), threshold, limits)
+        alone = most_fluid(facts, here, here, limit_of(facts, limits, here, here, 0), threshold, limits)
         value = min(facts[MOST, here], level.values[s] + alone)
         if table.need[here] <= value and value > table.best[here]:
             table.best[here] = value
@@ -355,11 +355,12 @@ def _fits(
 ) -> bool:
     """Whether a walk that pays `cuts` may find a useful ideal from this one on: see `fill_least`.
 
-    With what shared parameters weigh, and cost, that is `weighed` and `streamed`.
+    With what shared parameters weigh, and cost, that is `weighed` and `streamed`. Where parameters are counted as far
+    as a stage can hold them, the stage is allowed as much more as those weigh that it does hold.
     """
     return not (
         least[0, ideal] + weighed > rooms[0]
-        or least[4, ideal] + weighed > rooms[1]
+        or least[4, ideal] + cuts > rooms[1]
         or least[1, ideal] + cuts > rooms[2]
         or (overflows and least[2, ideal] + streamed > rooms[3])
     )
@@ -413,7 +414,7 @@ def _value(
     weight = facts[WEIGHT, there] - facts[WEIGHT, start] + paid + held_weight
     if limits.apart:
         weight += over
-    limit = limit_of(facts, limits, start, there)
+    limit = limit_of(facts, limits, start, there, held_weight)
     if own + paid + over > threshold or weight > limit:
         return -1
     fluid = most_fluid(facts, start, there, limit - weight, threshold - own - paid - over, limits)

@@ -13,7 +13,7 @@ left with what the stages left can hold. The limit by the cost of a stage, rate 
 the rounding. With lambda the weight of many equal nodes, a stage with room for 3.14 of them holds 3.
 
 *Tolls per unit.* Further variants charge each unit of fluid nodes its own separation cost
-(`framework.structure.fluid.tolls_per_unit`).
+(`framework.structure.fluid.tolls.tolls_per_unit`).
 
 *Unequal stages.* Nodes weigh what some weights of the devices make of them, and the capacity counts where these say so
 (`framework.structure.fluid.unequal_chain_dp`). Let the nodes of a class weigh g_d each on device d: with a grain lambda
@@ -31,7 +31,9 @@ from enum import IntEnum
 import numpy as np
 
 from framework.model.arrays import IntArray
+from framework.model.instance import Instance
 from framework.structure.fluid.core import FluidCore
+from framework.structure.poset.closure import BoolArray
 from framework.structure.primal.unrelated_machines import DeviceWeights, balanced_weights, most_weight
 
 CLASSES = 3
@@ -84,10 +86,23 @@ PLAIN = Variant()
 """Work alone, divisible."""
 
 
-def toll_variants(core: FluidCore) -> tuple[Variant, ...]:
-    """Return the variants with tolls per unit: one for each way of counting, if a core has units."""
+def needs_prices(instance: Instance) -> bool:
+    """Whether stages are unequal or parameters shared: `framework.structure.fluid.chain_dp` knows neither."""
+    return instance.unequal is not None or len(instance.shared) > 0
+
+
+def toll_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ...]:
+    """Return the variants with tolls per unit: one for each way of counting, if a core has units.
+
+    Parameters
+    ----------
+    priced
+        Whether devices have weights.
+    """
     if not (core.unit >= 0).any():
         return ()
+    if priced:
+        return tuple(Variant(devices=weights, by_unit=True) for weights in balanced_weights(core.instance))
     ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(core.instance.can_overflow)]
     return tuple(Variant(counted=counted, by_unit=True) for counted in ways)
 
@@ -111,16 +126,21 @@ def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[V
     return tuple(variants)
 
 
-def device_variants(core: FluidCore, threshold: int) -> tuple[Variant, ...]:
+def device_variants(core: FluidCore, threshold: int, crowded: BoolArray | None = None) -> tuple[Variant, ...]:
     """Return the variants of a core in which devices have weights: with divisible fluid, and whole-node ones.
 
     Parameters
     ----------
     threshold
         About what a stage costs, in ticks.
+    crowded
+        ``[n]`` the nodes whose parameters one of them counts, without those of the others; none if not given.
     """
     priced, most = core.instance.on_each_device(), most_weight(core.instance)
     variants = [Variant(devices=weights) for weights in balanced_weights(core.instance)]
+    if crowded is not None:
+        *_, weights = balanced_weights(core.instance, crowded)
+        variants.append(Variant(counted=Counted.CROWDED, devices=weights))
     overflows = [row.can_overflow for row in priced]
     for counts in ([False] * len(priced), overflows)[: 1 + any(overflows)]:
         weight = np.stack(

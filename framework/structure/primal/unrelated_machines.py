@@ -16,11 +16,12 @@ Source: Lenstra, Shmoys and Tardos, 1990, for the program; overflow and shared p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from framework.model.graph import BoolArray
 from framework.model.instance import UNLIMITED, Instance
 from framework.model.unequal import UnequalStages
 
@@ -92,13 +93,20 @@ def most_weight(instance: Instance) -> int:
     return min(_FINEST, _ABOVE_SUMS // max(1, total))
 
 
-def balanced_weights(instance: Instance) -> tuple[DeviceWeights, ...]:
+def balanced_weights(instance: Instance, counted: BoolArray | None = None) -> tuple[DeviceWeights, ...]:
     """Return weights that share all work out, without and with streaming: by multiplicative updates, in numpy alone.
 
     A device on which the nodes that are cheapest there take long gets a larger weight. Weights are rounded up: a node
     that is cheapest on a fast device counts no less because of a slow one. They are at most `most_weight`.
+
+    Parameters
+    ----------
+    counted
+        ``[n]`` the nodes whose parameters count with streaming, all if not given.
     """
     unequal, most = instance.unequal, most_weight(instance)
+    if unequal is not None and counted is not None:
+        unequal = replace(unequal, parameter_cost=unequal.parameter_cost * counted)
     found: list[DeviceWeights] = []
     for streams in _streams(instance):
         if found and not streams.any():

@@ -18,6 +18,7 @@ from framework.structure.ideals.lattice import IdealLattice, enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import random_problem
 
+NOTHING = np.zeros((2, 0), np.int64)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -106,7 +107,7 @@ def test_levels_hold_all_ideals_of_partitions_and_only_what_stages_reach(seed: i
         level = kernels.Level(*(np.array([x], np.int64) for x in (0, 0, 0, -1)))
         finished = False
         for b in range(1, k + 1):
-            state = kernels.finishing_state(chains.facts, limits, k - b + 1, level)
+            state = kernels.finishing_state(chains.facts, limits, level, 0, *NOTHING)
             if state >= 0:
                 finished = True
                 assert behind[level.ideals[state]] <= 1

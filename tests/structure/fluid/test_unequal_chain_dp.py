@@ -21,8 +21,8 @@ from framework.structure.fluid.core import FluidCore, build_core
 from framework.structure.fluid.interchangeable import find_chains
 from framework.structure.fluid.reversal import read_backwards
 from framework.structure.fluid.rounding import place_fluid
-from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, needs_prices, stage_devices
-from framework.structure.fluid.variants import Variant, device_variants
+from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage_devices
+from framework.structure.fluid.variants import Variant, device_variants, needs_prices
 from framework.structure.ideals.held import held_by
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import BoolArray, Closure, closure
@@ -239,7 +239,7 @@ def test_reached_states_hold_every_partition(seed: int) -> None:
         for variant in search.variants:
             reached = search.reach(k, threshold, never, variant=variant)
             assert reached is not None
-            weight = search._counts(variant).weight
+            weight = search._tables.of(variant).weight
             for partition in partitions:
                 if bottleneck(problem, partition) > threshold:
                     continue

@@ -1,6 +1,6 @@
 """Separation costs of each unit by itself: what a stage runs at most, if units that stay away from their owner pay.
 
-`framework.structure.fluid.separation_costs` defines units, owners and tolls, and uses the least toll and the most
+`framework.structure.fluid.tolls.separation_costs` defines units, owners and tolls, and uses the least toll and the most
 weight of all tolled units. Where their weights differ much, as those of embedding tables do, that is little: here every
 unit i has its own weight w_i and toll c_i.
 
@@ -34,6 +34,9 @@ stage.
 takes it; and if not, it pays f or runs no fluid node that takes it, hence cuts each unit F in O that is fed by it, and
 (1) gives u(S) <= R + d(O) - d(F). The stage of the producer pays f if a later one has a core node that takes it.
 
+*Different devices.* With c_i the lowest of the costs of unit i on all devices, in the weights of the stages on them,
+(1) holds for a stage on any device, in its own room, and so does what follows. f is that of the device.
+
 The value of the program, Mx, Mn and X count u. So the room of a stage for fluid is at most R + d(O), which takes the
 place of R where the limits of `framework.structure.fluid.chain_dp` compare what is left with what the stages left can
 hold: in the table of ideals, the weight of an ideal is less by d(owned in it).
@@ -48,7 +51,6 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.model.arrays import IntArray
-from framework.structure.fluid.core import FluidCore
 from framework.structure.kernel import kernel
 
 SAFE = 1.0 - 1e-9
@@ -73,31 +75,35 @@ class UnitTolls(NamedTuple):
     prefixes: IntArray
 
 
-def tolls_per_unit(core: FluidCore, weight: IntArray) -> UnitTolls:
+def tolls_per_unit(unit: IntArray, cost: IntArray, weight: IntArray) -> UnitTolls:
     """Return the tolls of all units.
 
     Parameters
     ----------
+    unit
+        ``[fluid]`` the unit of each fluid node, -1 for none.
+    cost
+        ``[units]`` what cutting each costs a stage, in the unit of the weights; on whatever device it runs.
     weight
-        ``[fluid]`` what each fluid node weighs, a, in ticks.
+        ``[fluid]`` what each fluid node weighs, a.
     """
-    members = np.flatnonzero(core.unit >= 0)
-    total = np.zeros(len(core.unit_cost), np.int64)
-    np.add.at(total, core.unit[members], weight[members])
-    size = np.bincount(core.unit[members], minlength=len(total)).astype(np.int64)
+    members = np.flatnonzero(unit >= 0)
+    total = np.zeros(len(cost), np.int64)
+    np.add.at(total, unit[members], weight[members])
+    size = np.bincount(unit[members], minlength=len(total)).astype(np.int64)
     tolled = np.zeros(len(weight), np.int64)
     toll = np.zeros(len(weight), np.int64)
     for v in members.tolist():
-        unit = core.unit[v]
-        if total[unit] and core.unit_cost[unit]:
+        own = unit[v]
+        if total[own] and cost[own]:
             tolled[v] = 1
             # Whole numbers of Python: the product may need more than 64 bits.
-            toll[v] = int(core.unit_cost[unit]) * int(weight[v]) // int(total[unit])
-    freed = total - core.unit_cost
-    cost = np.maximum(0, core.unit_cost - size)
-    units = np.flatnonzero((size > 0) & (total > 0) & (core.unit_cost > 0) & (freed > 0))
-    units = units[np.argsort(cost[units] / freed[units], kind="stable")]
-    return UnitTolls(toll, tolled, np.stack((np.cumsum(freed[units]), np.cumsum(cost[units]))))
+            toll[v] = int(cost[own]) * int(weight[v]) // int(total[own])
+    freed = total - cost
+    least = np.maximum(0, cost - size)
+    units = np.flatnonzero((size > 0) & (total > 0) & (cost > 0) & (freed > 0))
+    units = units[np.argsort(least[units] / freed[units], kind="stable")]
+    return UnitTolls(toll, tolled, np.stack((np.cumsum(freed[units]), np.cumsum(least[units]))))
 
 
 @kernel

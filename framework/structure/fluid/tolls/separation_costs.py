@@ -28,6 +28,11 @@ is its room. If b runs none of them, it cuts all the units it owns that they are
 stage has a core node that takes the tensor; and as for units that later stages own, if it runs all nodes of theirs
 that take it, it cuts all these units, and if not, it cuts the common tensor.
 
+*Different devices.* A tensor has a cost on each device, and so have a unit and the common tensor: c is the lowest on
+each. A stage pays in the prices of its own device, and the argument is about one stage at a time. Fluid weighs the same
+on all of them (`framework.structure.fluid.unequal_chain_dp`), and w is the same: only c, f and R are those of the
+device, times its weight of work. Shared parameters are in no tensor.
+
 A unit that is the only consumer of some tensor, or its first one, is left to the nets instead, because merging nets
 gives more for a node on a path. This choice is tuned by measurements; every choice is valid. Source: this project.
 """
@@ -35,11 +40,12 @@ gives more for a node on a path. This choice is tuned by measurements; every cho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from framework.model.arrays import IntArray, take_rows
-from framework.model.instance import Instance
+from framework.model.instance import MAX_TOTAL, Instance
 from framework.structure.poset.closure import BoolArray
 
 HIGHEST_RATE = 0.5
@@ -66,15 +72,15 @@ class Tolls:
     unit
         ``[n]`` the unit of each node, -1 for none.
     cost
-        ``[units]`` what a stage pays that cuts a unit, in ticks.
+        ``[kinds, units]`` what a stage on each kind of device pays that cuts a unit, in ticks.
     tensor_cost
-        ``[tensors]`` what is left for the nets.
+        ``[kinds, tensors]`` what is left for the nets.
     common
         The common tensor, or none.
     feeder, takers
         Its producer and its placed consumers.
     feeding_cost
-        What it costs; nothing of that is left.
+        ``[kinds]`` what it costs; nothing of that is left.
     fed
         ``[n]`` which nodes are in units that take it.
     """
@@ -85,7 +91,7 @@ class Tolls:
     common: IntArray
     feeder: IntArray
     takers: IntArray
-    feeding_cost: int
+    feeding_cost: IntArray
     fed: BoolArray
 
 
@@ -112,20 +118,34 @@ def find_tolls(instance: Instance, fluid: BoolArray, placed: BoolArray) -> Tolls
     readers = take_rows(top.consumer_ptr, top.consumers, common)[1]
     if not (unit[readers] >= 0).any():
         common, readers = common[:0], readers[:0]
-    left = instance.tensor_cost.copy()
-    for v in np.flatnonzero(unit >= 0).tolist():
-        left[top.out_tensors[top.out_ptr[v] : top.out_ptr[v + 1]]] -= cost[unit[v]]
-    left[common] = 0
+    prices = instance.tensor_cost[None] if instance.unequal is None else instance.unequal.tensor_cost
+    tensors, units = _made_by_units(instance, unit)
+    lowest = np.full((len(prices), len(cost)), MAX_TOTAL, np.int64)
+    for least, price in zip(lowest, prices, strict=True):
+        np.minimum.at(least, units, price[tensors])
+    lowest[:, np.bincount(units, minlength=len(cost)) == 0] = 0
+    left = prices.copy()
+    left[:, tensors] -= lowest[:, units]
+    feeding_cost = prices[:, common].sum(1)
+    left[:, common] = 0
     return Tolls(
         unit=unit,
-        cost=cost,
+        cost=lowest,
         tensor_cost=left,
         common=common,
         feeder=top.producer[common],
         takers=readers[placed[readers]],
-        feeding_cost=int(instance.tensor_cost[common].sum()),
+        feeding_cost=feeding_cost,
         fed=(unit >= 0) & np.isin(unit, unit[readers]),
     )
+
+
+def _made_by_units(instance: Instance, unit: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the tensors that nodes of units make, and the unit of each."""
+    top = instance.topology
+    nodes = np.flatnonzero(unit >= 0)
+    count, tensors = take_rows(top.out_ptr, top.out_tensors, nodes)
+    return tensors, np.repeat(unit[nodes], np.diff(count))
 
 
 def _leave_out(unit: IntArray, cost: IntArray) -> None:
@@ -195,8 +215,19 @@ def _common_tensor(instance: Instance, placed: BoolArray, tolled: BoolArray, wei
     return best[weight[best] >= 0]
 
 
-def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> tuple[BoolArray, int, int]:
-    """Return which fluid nodes to toll, the least toll of their units and the most weight of one; twice 0 if none are.
+class Tolled(NamedTuple):
+    """Which fluid nodes have a toll, the least toll of their units on each kind of device, and the most weight of one.
+
+    Tolls and weight are 0 if none have one.
+    """
+
+    mask: BoolArray
+    toll: list[int]
+    weight: int
+
+
+def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> Tolled:
+    """Return which fluid nodes to toll.
 
     Those whose tolls come to most if all of them move, of the units that cost most for their weight.
 
@@ -205,22 +236,23 @@ def choose_tolled(unit: IntArray, cost: IntArray, weight: IntArray) -> tuple[Boo
     unit
         ``[fluid]`` the unit of each fluid node, -1 for none.
     cost
-        ``[units]``
+        ``[kinds, units]`` what cutting a unit costs a stage, in the unit of the weights.
     weight
         ``[fluid]`` what each weighs.
     """
-    nodes = np.flatnonzero(unit >= 0)
-    total = np.zeros(len(cost), np.int64)
+    nodes, lowest, none = np.flatnonzero(unit >= 0), cost.min(0), np.zeros(len(unit), np.bool_)
+    total = np.zeros(len(lowest), np.int64)
     np.add.at(total, unit[nodes], weight[nodes])
-    heavy = np.flatnonzero((cost > 0) & (total > 0))
+    heavy = np.flatnonzero((lowest > 0) & (total > 0))
     if not len(heavy):
-        return np.zeros(len(unit), np.bool_), 0, 0
-    order = heavy[np.argsort(-(cost[heavy] / total[heavy]), kind="stable")]
+        return Tolled(none, [0] * len(cost), 0)
+    order = heavy[np.argsort(-(lowest[heavy] / total[heavy]), kind="stable")]
     most = np.maximum.accumulate(total[order])
-    least = np.minimum(np.minimum.accumulate(cost[order]), (HIGHEST_RATE * most).astype(np.int64))
+    least = np.minimum(np.minimum.accumulate(lowest[order]), (HIGHEST_RATE * most).astype(np.int64))
     best = int(np.argmax(least / most * np.cumsum(total[order])))
     if not least[best]:
-        return np.zeros(len(unit), np.bool_), 0, 0
-    mask = np.zeros(len(unit), np.bool_)
+        return Tolled(none, [0] * len(cost), 0)
+    mask = none
     mask[nodes] = np.isin(unit[nodes], order[: best + 1])
-    return mask, int(least[best]), int(most[best])
+    tolls = np.minimum(cost[:, order[: best + 1]].min(1), int(HIGHEST_RATE * int(most[best])))
+    return Tolled(mask, tolls.tolist(), int(most[best]))

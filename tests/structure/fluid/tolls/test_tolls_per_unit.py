@@ -12,7 +12,7 @@ from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
 from framework.structure.fluid.chain_dp import FluidSearch
 from framework.structure.fluid.core import FluidCore, build_core
-from framework.structure.fluid.tolls_per_unit import least_missing_tolls, run_by_unit, tolls_per_unit
+from framework.structure.fluid.tolls.tolls_per_unit import least_missing_tolls, run_by_unit, tolls_per_unit
 from framework.structure.fluid.variants import Variant, toll_variants
 from framework.structure.ideals.chain_dp import ChainSearch
 from framework.structure.ideals.lattice import enumerate_ideals
@@ -88,7 +88,7 @@ def test_what_a_stage_runs_is_at_least_what_any_whole_nodes_allow(seed: int) -> 
     instance, mask = embedding_tables(weights, toll=int(rng.integers(1, 6)), heads=1)
     core = build_core(instance, mask)
     weight = instance.work[core.fluid]
-    tolls = tolls_per_unit(core, weight)
+    tolls = tolls_per_unit(core.unit, core.unit_cost, weight)
     units = _units(core, core.unit[core.unit >= 0], tolls.toll, weight)
     for owned in product((False, True), repeat=len(units)):
         own = [i for i, is_owned in enumerate(owned) if is_owned]

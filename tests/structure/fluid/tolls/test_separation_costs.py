@@ -15,7 +15,7 @@ from framework.structure.fluid.chain_dp import FluidSearch
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.ideal_table import run_with_tolls
 from framework.structure.fluid.interchangeable import find_chains
-from framework.structure.fluid.separation_costs import choose_tolled, find_tolls
+from framework.structure.fluid.tolls.separation_costs import choose_tolled, find_tolls
 from framework.structure.ideals.chain_dp import ChainSearch
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import BoolArray, closure
@@ -62,7 +62,7 @@ def test_no_stage_pays_more_for_nets_and_tolls_than_for_tensors(seed: int) -> No
     free = replace(instance, work=np.zeros(n, np.int64), parameter_cost=np.zeros(n, np.int64))
     core, tolls, top = build_core(instance, fluid), find_tolls(instance, fluid, ~fluid), instance.topology
     groups = []
-    for u, cost in enumerate(tolls.cost.tolist()):
+    for u, cost in enumerate(tolls.cost[0].tolist()):
         members = np.flatnonzero(tolls.unit == u)
         if len(members):
             takers = np.concatenate([top.succs[top.succ_ptr[v] : top.succ_ptr[v + 1]] for v in members])
@@ -71,7 +71,7 @@ def test_no_stage_pays_more_for_nets_and_tolls_than_for_tensors(seed: int) -> No
         feeder = tolls.feeder[0]
         readers = top.succs[top.succ_ptr[feeder] : top.succ_ptr[feeder + 1]]
         sources = np.intersect1d(np.flatnonzero(tolls.fed), readers)
-        groups.append((tolls.feeding_cost, np.array([feeder, *sources, *tolls.takers])))
+        groups.append((int(tolls.feeding_cost[0]), np.array([feeder, *sources, *tolls.takers])))
     for i, cost in enumerate(core.net_cost.tolist()):
         groups.append((cost, core.nodes[core.net_pins[core.net_ptr[i] : core.net_ptr[i + 1]]]))
     for stage in range(1 << n):
@@ -147,7 +147,7 @@ def test_a_node_on_a_path_is_left_to_the_nets() -> None:
     fluid = np.array([False, True, False])
     tolls = find_tolls(instance, fluid, ~fluid)
     assert (tolls.unit < 0).all()
-    assert tolls.tensor_cost.tolist() == [5, 3]
+    assert tolls.tensor_cost.tolist() == [[5, 3]]
 
 
 def test_a_unit_takes_in_what_only_feeds_it() -> None:
@@ -157,15 +157,15 @@ def test_a_unit_takes_in_what_only_feeds_it() -> None:
     fluid = np.array([False] + [True] * 5 + [False] * 3)
     tolls = find_tolls(instance, fluid, ~fluid)
     assert tolls.unit[1] == tolls.unit[2] != tolls.unit[3] == tolls.unit[4]
-    assert tolls.cost[tolls.unit[1:6]].tolist() == [4, 4, 2, 2, 4]
-    assert tolls.tensor_cost.tolist() == [0, 0, 0, 0, 2, 0]
+    assert tolls.cost[0, tolls.unit[1:6]].tolist() == [4, 4, 2, 2, 4]
+    assert tolls.tensor_cost.tolist() == [[0, 0, 0, 0, 2, 0]]
     assert tolls.feeder.tolist() == [0]
 
 
 def test_tolled_units_are_those_whose_tolls_come_to_most() -> None:
     unit, weight = np.array([0, 1, 2, -1]), np.array([10, 10, 100, 50])
-    mask, toll, most = choose_tolled(unit, np.array([3, 4, 1]), weight)
-    assert (mask.tolist(), toll, most) == ([True, True, False, False], 3, 10)
-    mask, toll, most = choose_tolled(unit, np.zeros(3, np.int64), weight)
+    mask, toll, most = choose_tolled(unit, np.array([[3, 4, 1], [9, 8, 1]]), weight)
+    assert (mask.tolist(), toll, most) == ([True, True, False, False], [3, 5], 10)
+    mask, toll, most = choose_tolled(unit, np.zeros((1, 3), np.int64), weight)
     assert not mask.any()
-    assert (toll, most) == (0, 0)
+    assert (toll, most) == ([0], 0)
