@@ -291,6 +291,27 @@ def random_cross_attention(seed: int) -> tuple[Problem, list[int]]:
     return Problem(instance=instance, stages=int(rng.integers(2, 5))), [v for path, _ in paths for v in path]
 
 
+def with_random_shared(instance: Instance, rng: np.random.Generator) -> Instance:
+    """Return the instance with parameters that several nodes use, and a capacity that all of them may exceed."""
+    rows = [rng.permutation(instance.n)[: int(rng.integers(2, 5))].tolist() for _ in range(int(rng.integers(1, 4)))]
+    sizes = rng.integers(1, 12, len(rows)).astype(np.int64)
+    instance = replace(instance, shared=shared_by(rows), shared_cost=sizes)
+    capacity = int(rng.integers(0, instance.total_parameter_cost // 2 + 2))
+    return contract(replace(instance, capacity=capacity), np.arange(instance.n))
+
+
+def random_attention_problem(seed: int) -> Problem:
+    """Return a problem of `random_cross_attention` with shared parameters, on different devices, or both."""
+    problem, _ = random_cross_attention(seed)
+    rng, instance = np.random.default_rng([seed, 31]), problem.instance
+    kind = rng.integers(3)
+    if kind < 2:
+        instance = with_random_shared(instance, rng)
+    if kind > 0:
+        instance = on_random_devices(instance, problem.stages, rng)
+    return Problem(instance=instance, stages=problem.stages)
+
+
 def random_branches(seed: int) -> tuple[Instance, list[list[int]]]:
     """Return an instance with branches that can be exchanged, all between the same nodes, and their nodes by place."""
     rng = np.random.default_rng([seed, 11])

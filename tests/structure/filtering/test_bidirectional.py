@@ -142,10 +142,10 @@ def test_on_different_devices_every_partition_within_the_threshold_survives(seed
     assert partitions
     tuning = FilterTuning(first_trial=int(rng.choice([1, 10, 10_000])))
     fluid = _core(instance, rng)[0].fluid
-    core = build_core(instance, np.isin(np.arange(instance.n), fluid), tolled=False)
+    core = build_core(instance, np.isin(np.arange(instance.n), fluid))
     lattice = enumerate_ideals(core.order, max_ideals=1 << 14)
-    device = stage_devices(instance, k)
-    sides = read_both_ways(core, lattice, None, _never, device_variants(core, threshold), device)
+    device, crowded = stage_devices(instance, k), rng.random(instance.n) < 0.5
+    sides = read_both_ways(core, lattice, crowded, _never, device_variants(core, threshold, crowded), device)
     found = find_survivors(sides, k, threshold, (), _never, tuning=tuning)
     assert found is not None
     number = {row.tobytes(): i for i, row in enumerate(unpack_sets(lattice.bits, core.order.n))}

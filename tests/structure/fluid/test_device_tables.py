@@ -25,10 +25,9 @@ from framework.structure.fluid.variants import Counted, Variant, device_variants
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import BoolArray, closure
 from framework.structure.primal.unrelated_machines import DeviceWeights
-from framework.structure.reduction.contraction import contract
 from framework.structure.unequal.slicing import slicer_of
 from framework.testing.brute_force import brute_force_optimum, stage_cost
-from framework.testing.instances import on_random_devices, random_cross_attention
+from framework.testing.instances import random_attention_problem, random_cross_attention
 
 SEEDS = st.integers(0, 2**32 - 1)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=60)
@@ -38,30 +37,16 @@ def never() -> bool:
     return False
 
 
-def with_random_shared(instance: Instance, rng: np.random.Generator) -> Instance:
-    """Return the instance with parameters that several nodes use, and a capacity that they may exceed."""
-    rows = [rng.permutation(instance.n)[: int(rng.integers(2, 5))].tolist() for _ in range(int(rng.integers(1, 4)))]
-    sizes = rng.integers(1, 12, len(rows)).astype(np.int64)
-    instance = replace(instance, shared=shared_by(rows), shared_cost=sizes)
-    capacity = int(rng.integers(0, instance.total_parameter_cost // 2 + 2))
-    return contract(replace(instance, capacity=capacity), np.arange(instance.n))
-
-
 def priced_attention(seed: int) -> tuple[Problem, BoolArray]:
     """Return a problem with prices of its own in which paths feed a chain, and a mask of most nodes of these paths."""
-    problem, paths = random_cross_attention(seed)
-    rng, instance = np.random.default_rng([seed, 31]), problem.instance
-    kind = rng.integers(3)
-    if kind < 2:
-        instance = with_random_shared(instance, rng)
-    if kind > 0:
-        instance = on_random_devices(instance, problem.stages, rng)
-    mask = np.zeros(instance.n, np.bool_)
+    problem, (_, paths) = random_attention_problem(seed), random_cross_attention(seed)
+    rng, n = np.random.default_rng([seed, 32]), problem.instance.n
+    mask = np.zeros(n, np.bool_)
     mask[paths] = rng.random(len(paths)) < rng.choice([1.0, 0.8])
     if rng.random() < 0.3:
-        mask |= rng.random(instance.n) < 0.15
+        mask |= rng.random(n) < 0.15
     mask[-1] &= not mask.all()
-    return Problem(instance=instance, stages=problem.stages), mask
+    return problem, mask
 
 
 def all_variants(core: FluidCore, seed: int, threshold: int, crowded: BoolArray) -> list[Variant]:
