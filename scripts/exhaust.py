@@ -1,20 +1,21 @@
 """Hold every entry against brute force on thousands of random small problems.
 
     python scripts/exhaust.py [--problems 5000] [--first 0] [--entry NAME ...] [--workers 2]
-                     [--limited | --shared | --memory | --worksets | --unequal | --attention | --in-flight |
-                      --wide | --physical | --devices]
+                     [--limited | --shared | --memory | --worksets | --unequal | --unequal-worksets | --attention |
+                      --in-flight | --wide | --physical | --devices]
 
 A problem has up to nine nodes and four stages, with and without overflow, with integer and fractional input; see
 `framework.testing.instances.random_problem`. With --limited it has up to seven nodes and three stages, pins and memory
 limits. With --shared some parameters have several users, and there may be pins and limits besides. With --memory there
 is a limit on parameters, some of them shared, and working sets together, and half have pins. With --worksets working
 sets count towards the capacity, and there may be shared parameters and pins. With --unequal stages run on up to three
-kinds of devices, and there may be shared parameters, limits and pins besides. With --attention up to 14 nodes are paths
-that feed a chain, with shared parameters, different devices or both. With --in-flight stages keep activations for the
-microbatches they have in flight. With --wide it has up to seven nodes whose costs span up to 24 orders of magnitude,
-and claims are held against rational numbers in the unit of the input (graphs that are refused count as well); with
---physical they are FLOPs and bytes that a device prices, with
---devices different ones for its stages. It prints a row an entry, and exits with 1 if any claim was false.
+kinds of devices, and there may be shared parameters, limits and pins besides; with --unequal-worksets working sets
+count towards the capacity of some of them, too. With --attention up to 14 nodes are paths that feed a chain, with
+shared parameters, different devices or both. With --in-flight stages keep activations for the microbatches they have in
+flight. With --wide it has up to seven nodes whose costs span up to 24 orders of magnitude, and claims are held against
+rational numbers in the unit of the input (graphs that are refused count as well); with --physical they are FLOPs and
+bytes that a device prices, with --devices different ones for its stages. It prints a row an entry, and exits with 1 if
+any claim was false.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from framework.testing.instances import (
     random_problem,
     random_shared_problem,
     random_unequal_problem,
+    random_unequal_workset_problem,
     random_workset_problem,
 )
 from framework.testing.wide_costs import assert_true_in_units
@@ -56,6 +58,7 @@ DRAWN: dict[str, Callable[[int], Problem]] = {
     "memory": random_memory_problem,
     "worksets": random_workset_problem,
     "unequal": random_unequal_problem,
+    "unequal-worksets": random_unequal_workset_problem,
     "attention": random_attention_problem,
     "in-flight": random_in_flight_problem,
 }

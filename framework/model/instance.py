@@ -107,6 +107,11 @@ class Instance:
         return self.total_parameter_cost + int(self.working_cost.max(initial=0))
 
     @property
+    def counts_worksets(self) -> bool:
+        """Whether working sets count towards the capacity: of all stages, or on some kind of device."""
+        return len(self.working_cost) > 0 or (self.unequal is not None and self.unequal.counts_worksets)
+
+    @property
     def can_overflow(self) -> bool:
         """Whether some stage can hold more than the capacity."""
         return self.most_held > self.capacity
@@ -147,8 +152,10 @@ class Instance:
             used |= self.shared_cost > 0
             if unequal is not None:
                 used |= unequal.shared_cost.any(0)
-        elif len(self.working_cost):
-            return replace(self, working_cost=self.working_cost[:0]).without_idle_parameters()
+        elif self.counts_worksets:
+            if unequal is not None:
+                unequal = replace(unequal, working_cost=unequal.working_cost[:0, :0])
+            return replace(self, working_cost=self.working_cost[:0], unequal=unequal).without_idle_parameters()
         if limit is not None:
             used |= (limit.shared_sizes > 0) | (limit.shared_kept > 0)
         if used.all():
@@ -169,6 +176,8 @@ class Instance:
         A stage has the largest of its nodes, which is no smaller. That of every stage with nodes is the same then, and
         makes the capacity smaller; below 0 the rest is forgotten, as stages may be empty.
         """
+        if self.unequal is not None:
+            return self if not self.counts_worksets else replace(self, unequal=self.unequal.without_worksets())
         if not len(self.working_cost):
             return self
         capacity = max(0, self.capacity - int(self.working_cost.min()))
@@ -194,6 +203,7 @@ class Instance:
         if limit is not None and len(limit.in_flight):
             # All stages of a kind have as many microbatches in flight.
             limits = [limit.times(int(limit.in_flight[b])).same_for_all for b in unequal.first_stages]
+        nothing = [self.working_cost[:0]] * unequal.kinds
         rows = zip(
             unequal.work,
             unequal.parameter_cost,
@@ -201,6 +211,7 @@ class Instance:
             unequal.shared_cost,
             unequal.capacity.tolist(),
             limits,
+            unequal.working_cost if unequal.counts_worksets else nothing,
             strict=True,
         )
         return tuple(
@@ -213,8 +224,9 @@ class Instance:
                 capacity=capacity,
                 stage_limit=own_limit,
                 unequal=None,
+                working_cost=working,
             )
-            for work, own, sent, shared, capacity, own_limit in rows
+            for work, own, sent, shared, capacity, own_limit, working in rows
         )
 
     def charged(self) -> Instance:

@@ -74,7 +74,7 @@ class Problem:
 
     def without_worksets(self) -> Problem:
         """Return the relaxation in which all working sets are the smallest (`Instance.without_worksets`)."""
-        return self if not len(self.instance.working_cost) else self.on(self.instance.without_worksets(), self.windows)
+        return self if not self.instance.counts_worksets else self.on(self.instance.without_worksets(), self.windows)
 
     def uniform(self) -> Problem:
         """Return the relaxation in which all stages are the same (`Instance.uniform`)."""
@@ -108,6 +108,7 @@ class Problem:
             tensor_cost=instance.tensor_cost[None],
             shared_cost=instance.shared_cost[None],
             capacity=np.array([instance.bounded_capacity], np.int64),
+            working_cost=instance.working_cost[None] if len(instance.working_cost) else np.zeros((0, 0), np.int64),
         )
 
 
@@ -235,6 +236,8 @@ def _unequal_costs(instance: Instance, unequal: UnequalStages, stage: IntArray, 
     parameter, holder = instance.shared.held(stage)
     parameters = sum_by(stage, unequal.parameter_cost[kind[stage], nodes], k)
     parameters += sum_by(holder, unequal.shared_cost[kind[holder], parameter], k)
+    if unequal.counts_worksets:
+        parameters += largest_by(stage, unequal.working_cost[kind[stage], nodes], k)
     return StageCosts(
         work=sum_by(stage, unequal.work[kind[stage], nodes], k),
         inbound=sum_by(cut.stage, unequal.tensor_cost[kind[cut.stage], cut.tensor], k),

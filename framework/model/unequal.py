@@ -10,9 +10,11 @@ is such that for all sets S and all devices d
     sum p(S) - C <= max(0, sum p_d(S) - C_d),   p the cheapest and p_d, C_d the parameter costs and capacity of d.
 
 So no stage costs more there than on its own device, and optima only fall: whatever knows nothing of unequal devices
-bounds that. The least such C is at most the largest value, over d, of the fractional knapsack that packs nodes of size
-p_d and value p into C_d: with x = sum p_d(S), where x <= C_d the stage is one way to pack; where x > C_d, taking away
-x - C_d of size takes away at most as much value, since p <= p_d.
+bounds that. A stage with nodes has a working set, where these count, of at least the smallest of all: so C_d is less by
+that of d, and nothing else of working sets counts in the relaxation. The least such C is at most the largest value,
+over d, of the fractional knapsack that packs nodes of size p_d and value p into C_d: with x = sum p_d(S), where x <=
+C_d the stage is one way to pack; where x > C_d, taking away x - C_d of size takes away at most as much value, since p
+<= p_d.
 
 Source: this project.
 """
@@ -20,12 +22,11 @@ Source: this project.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framework.errors import UserError
 from framework.model.arrays import IntArray
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class UnequalStages:
         ``[kinds, parameters]`` what streaming a shared parameter in costs on each.
     capacity
         ``[kinds]`` parameter cost that a stage on each holds for free.
+    working_cost
+        ``[kinds, n]`` what the working set of each node takes of that; a stage has the largest of its nodes. Without
+        columns where they do not count.
     """
 
     device: IntArray
@@ -56,6 +60,17 @@ class UnequalStages:
     tensor_cost: IntArray
     shared_cost: IntArray
     capacity: IntArray
+    working_cost: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    @property
+    def counts_worksets(self) -> bool:
+        """Whether working sets count towards the capacity of some kind."""
+        return self.working_cost.size > 0
+
+    @property
+    def largest_worksets(self) -> IntArray:
+        """``[kinds]`` the largest working set of all nodes, on each kind."""
+        return self.working_cost.max(1) if self.counts_worksets else np.zeros_like(self.capacity)
 
     @property
     def stages(self) -> int:
@@ -70,15 +85,25 @@ class UnequalStages:
     @property
     def largest_cost(self) -> int:
         """What no stage can cost more than, in ticks."""
-        parameters = self.parameter_cost.sum(1) + self.shared_cost.sum(1)
-        overflow = np.maximum(0, parameters - self.capacity)
-        return int((self.work.sum(1) + self.tensor_cost.sum(1) + overflow).max())
+        return int((self.work.sum(1) + self.tensor_cost.sum(1) + self._most_overflow).max())
 
     @property
     def fastest_stage(self) -> int:
         """A stage that runs all nodes in the least time, overflow included."""
-        overflow = np.maximum(0, self.parameter_cost.sum(1) + self.shared_cost.sum(1) - self.capacity)
-        return int((self.work.sum(1) + overflow)[self.device].argmin())
+        return int((self.work.sum(1) + self._most_overflow)[self.device].argmin())
+
+    @property
+    def _most_overflow(self) -> IntArray:
+        held = self.parameter_cost.sum(1) + self.shared_cost.sum(1) + self.largest_worksets
+        overflow: IntArray = np.maximum(0, held - self.capacity)
+        return overflow
+
+    def without_worksets(self) -> UnequalStages:
+        """Return the prices with the smallest working set of all in every stage (`Instance.without_worksets`)."""
+        if not self.counts_worksets:
+            return self
+        capacity = np.maximum(0, self.capacity - self.working_cost.min(1))
+        return replace(self, capacity=capacity, working_cost=self.working_cost[:0, :0])
 
     @property
     def first_stages(self) -> list[int]:
@@ -120,6 +145,7 @@ class UnequalStages:
             parameter_cost=np.zeros_like(self.parameter_cost),
             shared_cost=np.zeros((self.kinds, shared), np.int64),
             capacity=np.full_like(self.capacity, capacity),
+            working_cost=self.working_cost[:0, :0],
         )
 
     def with_free_nodes(self, place: IntArray, n: int, tensors: int) -> UnequalStages:
@@ -136,7 +162,14 @@ class UnequalStages:
         """
         work, parameter_cost = np.zeros((self.kinds, n), np.int64), np.zeros((self.kinds, n), np.int64)
         work[:, place], parameter_cost[:, place] = self.work, self.parameter_cost
-        return replace(self.with_free_tensors(tensors), work=work, parameter_cost=parameter_cost)
+        working_cost = self.working_cost
+        if self.counts_worksets:
+            # A new node has the smallest of all, so that its stage holds no more for it; alone, it must not overflow.
+            working_cost = np.repeat(np.minimum(self.working_cost.min(1), self.capacity)[:, None], n, axis=1)
+            working_cost[:, place] = self.working_cost
+        return replace(
+            self.with_free_tensors(tensors), work=work, parameter_cost=parameter_cost, working_cost=working_cost
+        )
 
     def with_free_tensors(self, count: int) -> UnequalStages:
         """Return the prices with more tensors that cost nothing."""
@@ -146,7 +179,8 @@ class UnequalStages:
     @property
     def arrays(self) -> tuple[IntArray, ...]:
         """Everything, for digests."""
-        return self.device, self.work, self.parameter_cost, self.tensor_cost, self.shared_cost, self.capacity
+        arrays = (self.device, self.work, self.parameter_cost, self.tensor_cost, self.shared_cost, self.capacity)
+        return (*arrays, self.working_cost) if self.counts_worksets else arrays
 
 
 def make_unequal(base: Instance, kinds: Sequence[Instance], device: IntArray) -> Instance:
@@ -165,14 +199,7 @@ def make_unequal(base: Instance, kinds: Sequence[Instance], device: IntArray) ->
     ------
     ValueError
         If the instances differ in structure.
-    UserError
-        If working sets count in one of them.
     """
-    if any(len(kind.working_cost) for kind in kinds):
-        raise UserError(
-            "working sets count towards the fast memory where all devices are the same only",
-            hint="drop `activations`, or give one device",
-        )
     top = kinds[0].topology
     for other in kinds[1:]:
         same = (
@@ -192,7 +219,11 @@ def make_unequal(base: Instance, kinds: Sequence[Instance], device: IntArray) ->
         shared_cost=np.stack([kind.shared_cost for kind in kinds]),
         capacity=np.array([kind.capacity for kind in kinds], np.int64),
     )
-    return with_relaxation(replace(base, unequal=unequal))
+    if any(len(kind.working_cost) for kind in kinds):
+        nothing = np.zeros(len(base.work), np.int64)
+        working = [kind.working_cost if len(kind.working_cost) else nothing for kind in kinds]
+        unequal = replace(unequal, working_cost=np.stack(working))
+    return with_relaxation(replace(base, unequal=unequal, working_cost=base.working_cost[:0]))
 
 
 def with_relaxation(instance: Instance) -> Instance:
@@ -204,7 +235,7 @@ def with_relaxation(instance: Instance) -> Instance:
     total = int(cheapest.sum())
     capacity = max(
         _knapsack(sizes, cheapest, int(room)) if int(sizes.sum()) > int(room) else total
-        for sizes, room in zip(parameters, unequal.capacity, strict=True)
+        for sizes, room in zip(parameters, unequal.without_worksets().capacity, strict=True)
     )
     n = len(unequal.work[0])
     return replace(

@@ -103,5 +103,5 @@ def relaxations(problem: Problem) -> dict[str, Problem]:
     free = problem.without_limit()
     counted = (free.charged(), free, problem.charged(), problem)
     uniform = [posed.uniform() for posed in counted]
-    every = (*(posed.without_worksets() for posed in uniform), *uniform, *counted)
+    every = (*(posed.without_worksets() for posed in (*uniform, *counted)), *uniform, *counted)
     return {posed.instance.sha256(): posed for posed in every}

@@ -50,7 +50,7 @@ class _Merging:
         self.overflows = [kind.can_overflow for kind in self.kinds]
         self.work = [list(kind.work) for kind in self.kinds]
         self.parameters = [list(kind.parameters) for kind in self.kinds]
-        self.working = list(problem.working)
+        self.working = [list(kind.working) for kind in self.kinds]
         self.made = [set(row) for row in problem.made_by]
         self.read = [set(row) for row in problem.read_by]
         self.producer = [tensor.producer for tensor in problem.tensors]
@@ -123,7 +123,7 @@ class _Merging:
         if not self.overflows[kind]:
             return work
         beside = sum(self.kinds[kind].shared[q].cost for q in self.uses[x] - self.uses[y])
-        return work + self.parameters[kind][x] + beside + max(0, self.working[x] - self.working[y])
+        return work + self.parameters[kind][x] + beside + max(0, self.working[kind][x] - self.working[kind][y])
 
     def _reach(self, start: int, wanted: set[int], *, down: bool) -> bool:
         """Whether all wanted groups are descendants of a group, or ancestors."""
@@ -160,7 +160,7 @@ class _Merging:
         self.parent[x] = y
         for costs in (*self.work, *self.parameters, self.sizes):
             costs[y] += costs[x]
-        for highest in (self.working, self.worksets, self.pins):
+        for highest in (*self.working, self.worksets, self.pins):
             highest[y] = max(highest[y], highest[x])
         self.uses[y] |= self.uses[x]
         self.holds[y] |= self.holds[x]
@@ -199,12 +199,14 @@ class _Merging:
                 kind,
                 work=of(work),
                 parameters=of(parameters),
-                working=of(self.working),
+                working=of(working),
                 tensors=tuple(Tensor(sum(kind.tensors[t].cost for t in row), *ends) for ends, row in tensors.items()),
                 shared=renamed(kind.shared),
                 node_of=tuple(group[v] for v in problem.node_of),
             )
-            for kind, work, parameters in zip(self.kinds, self.work, self.parameters, strict=True)
+            for kind, work, parameters, working in zip(
+                self.kinds, self.work, self.parameters, self.working, strict=True
+            )
         )
         limit = problem.limit
         return replace(
@@ -261,28 +263,32 @@ def on_each_kind(problem: PlainProblem, change: Callable[[PlainProblem], PlainPr
 
 
 def narrow(problem: PlainProblem) -> PlainProblem:
-    """Let every node have the smallest working set of all, and make the capacity smaller by it."""
-    problem.check_alike()
+    """Let every node have the smallest working set of all, and make the capacity smaller by it; on each device."""
+    if problem.kinds:
+        kinds = tuple(map(narrow, problem.kinds))
+        return replace(problem, capacity=kinds[0].capacity, working=kinds[0].working, kinds=kinds)
     capacity = max(0, problem.capacity - min(problem.working))
     return replace(problem, capacity=capacity, working=(0,) * problem.n)
 
 
 def uniform(problem: PlainProblem) -> PlainProblem:
-    """Let everything cost what it costs on the device where it is cheapest, and stages hold what any of them holds."""
+    """Let everything cost what it costs on the device where it is cheapest, and stages hold what any of them holds.
+
+    Working sets are the smallest of all.
+    """
     if not problem.kinds:
         return problem
-    kinds = problem.kinds
+    kinds = tuple(map(narrow, problem.kinds))
     parameters = tuple(map(min, zip(*(kind.parameters for kind in kinds), strict=True)))
     shared = tuple(min(rows) for rows in zip(*(kind.shared for kind in kinds), strict=True))
     values = [*parameters, *(q.cost for q in shared)]
-    if any(problem.working):
-        raise RefusedError("working sets count where all devices are the same only")
     return replace(
         problem,
         work=tuple(map(min, zip(*(kind.work for kind in kinds), strict=True))),
         parameters=parameters,
         tensors=tuple(min(rows) for rows in zip(*(kind.tensors for kind in kinds), strict=True)),
         shared=shared,
+        working=(0,) * problem.n,
         capacity=max(_packed(values, kind) for kind in kinds),
         kinds=(),
         kind_of=(),

@@ -285,7 +285,7 @@ def assert_bounds_hold(entry: str, problem: Problem, *, label: str, seconds: flo
         needed.add(Feature.LIMITS)
     if len(problem.instance.shared):
         needed.add(Feature.SHARED)
-    if len(problem.instance.working_cost):
+    if problem.instance.counts_worksets:
         needed.add(Feature.WORKSETS)
     if problem.instance.unequal is not None:
         needed.add(Feature.UNEQUAL)

@@ -226,8 +226,38 @@ def random_unequal_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -
     return Problem(instance=instance, stages=stages)
 
 
+def random_unequal_workset_problem(seed: int, max_nodes: int = 7, max_stages: int = 4) -> Problem:
+    """Return a random problem whose working sets count towards the capacity of some kinds of devices.
+
+    Some have shared parameters, a memory limit of its own for each stage, or pins.
+    """
+    rng = np.random.default_rng([seed, 41])
+    base = random_shared_problem(seed, max_nodes).instance if rng.random() < 0.3 else random_instance(seed, max_nodes)
+    base = contract(replace(base, stage_limit=None), np.arange(base.n))
+    stages, highest = int(rng.integers(1, max_stages + 1)), max(2, int(base.parameter_cost.max()))
+    least = int(rng.choice([0, highest // 2, 2 * highest]))
+    working = rng.integers(least, least + int(rng.choice([2, highest, 3 * highest])), base.n).astype(np.int64)
+    capacity = int(rng.integers(0, 1 + base.total_parameter_cost + int(working.max())))
+    instance = on_random_devices(replace(base, working_cost=working, capacity=capacity), stages, rng)
+    choice = rng.random()
+    if choice < 0.2:
+        sizes, held_once = (rng.integers(0, 9, count).astype(np.int64) for count in (base.n, len(base.shared)))
+        worksets = working // max(1, highest // 8)
+        most = int(sizes.sum() + held_once.sum() + worksets.max())
+        limits = rng.integers(most // 2, most + 9, stages).tolist()
+        instance = limit_memory(instance, sizes, limits, stages, held_once, worksets, streams=True)
+    if choice < 0.1 or choice > 0.85:
+        stage_of = np.sort(rng.integers(0, stages, instance.n))
+        pinned = rng.permutation(instance.n)[: int(rng.integers(1, 4))]
+        instance = pin(instance, {int(v): int(stage_of[v]) for v in pinned}, stages)
+    return Problem(instance=instance, stages=stages)
+
+
 def on_random_devices(base: Instance, stages: int, rng: np.random.Generator) -> Instance:
-    """Return an instance with equal stages as one whose stages run on up to three kinds of devices."""
+    """Return an instance with equal stages as one whose stages run on up to three kinds of devices.
+
+    Where working sets count, they do on all devices but, sometimes, the last one.
+    """
     kinds = int(rng.integers(1, min(3, stages) + 1))
     rows = []
     for _ in range(kinds):
@@ -240,10 +270,13 @@ def on_random_devices(base: Instance, stages: int, rng: np.random.Generator) -> 
                 work=work,
                 parameter_cost=base.parameter_cost * link,
                 shared_cost=base.shared_cost * link,
+                working_cost=base.working_cost * link,
                 tensor_cost=base.tensor_cost * link + (base.tensor_cost > 0) * int(rng.integers(0, 3)),
                 capacity=UNLIMITED if rng.random() < 0.2 else capacity,
             )
         )
+    if len(base.working_cost) and rng.random() < 0.3:
+        rows[-1] = replace(rows[-1], working_cost=base.working_cost[:0])
     device = rng.permutation(np.concatenate((np.arange(kinds), rng.integers(0, kinds, stages - kinds))))
     return make_unequal(base, rows, device)
 

@@ -123,10 +123,10 @@ def random_physical_graph(seed: int) -> tuple[ModelGraph, Device, int]:
 def random_device_chain(seed: int) -> tuple[ModelGraph, Devices, int]:
     """Return the graph of `random_physical_graph`, devices that differ by up to 1,000 times, and their number.
 
-    Some have no fast memory, and for some devices nodes have measured times of their own.
+    Some have no fast memory, some count activations, and for some devices nodes have measured times of their own.
     """
     graph, base, stages = random_physical_graph(seed)
-    rng = np.random.default_rng([seed, 14])
+    rng, more = np.random.default_rng([seed, 14]), np.random.default_rng([seed, 15])
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)
     assert base.peak_flops is not None
@@ -144,6 +144,7 @@ def random_device_chain(seed: int) -> tuple[ModelGraph, Devices, int]:
                 link_bandwidth=base.link_bandwidth * wider,
                 link_latency=base.link_latency * float(rng.integers(0, 3)),
                 fast_memory=base.fast_memory if rng.random() < 0.8 else None,
+                activations=more.random() < 0.35,
             )
         )
         if rng.random() < 0.4:

@@ -42,9 +42,10 @@ def test_devices_may_count_activations(pipebound: Run, tmp_path: Path) -> None:
     ask = ("solve", "testbed:squeezenet", "-k", "2", "--with", "simple,annealing", "--budget", "5s", "--json")
     result = json.loads(pipebound(*ask, "--device", "mine.toml").stdout)
     assert result["device"]["activations"] is True
-    refused = pipebound(*ask, "--devices", "edge-tpu,reference", "--activations")
-    assert refused.returncode == 2
-    assert "drop --activations, or give one device" in " ".join(refused.stderr.split())
+    chain = json.loads(pipebound(*ask, "--devices", "edge-tpu,mine.toml").stdout)
+    assert [kind.get("activations", False) for kind in chain["device"]["kinds"]] == [False, True]
+    chain = json.loads(pipebound(*ask, "--devices", "edge-tpu,mine.toml", "--activations").stdout)
+    assert [kind.get("activations", False) for kind in chain["device"]["kinds"]] == [True, True]
     (tmp_path / "mine.toml").write_text("link_bandwidth = 1e9\nactivations = 1\n")
     refused = pipebound(*ask, "--device", "mine.toml")
     assert refused.returncode == 2

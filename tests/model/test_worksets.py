@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from framework.errors import UserError
 from framework.model.device import Device
 from framework.model.exact import exact_stage_costs
 from framework.model.instance import instance_from_lists
@@ -25,7 +25,7 @@ from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import contract, lift
 from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum, fraction_optimum, stage_cost
-from framework.testing.instances import random_workset_problem
+from framework.testing.instances import random_unequal_workset_problem, random_workset_problem
 from framework.testing.wide_costs import assert_true_in_units, decimal
 from tests.model.test_memory import graph_of
 from tests.model.test_shared import partitions
@@ -127,7 +127,35 @@ def test_results_say_so_and_are_verified() -> None:
     assert all(row.overflow == 0 for row in limited.stage_costs)
 
 
-def test_unequal_devices_are_refused() -> None:
-    instance = instance_from_lists([1, 1], [], parameter_cost=[2, 3], capacity=4, working_cost=[4, 6])
-    with pytest.raises(UserError, match="the same only"):
-        make_unequal(instance, [instance, instance], np.array([0, 1]))
+def test_on_different_devices_each_stage_has_the_largest_working_set_of_its_own() -> None:
+    one = instance_from_lists([1, 1, 1], [(0, 2, [1])], parameter_cost=[2, 3, 1], capacity=4, working_cost=[4, 6, 1])
+    other = replace(one, capacity=9, working_cost=one.working_cost[:0])
+    instance = make_unequal(one, [one, other], np.array([0, 1]))
+    problem = Problem(instance=instance, stages=2)
+    assert instance.counts_worksets
+    costs = stage_costs(problem, Partition(stage_of=np.array([0, 0, 1])))
+    assert costs.overflow.tolist() == [2 + 3 + 6 - 4, 0]
+    # In the relaxation every stage has a working set of 1 on the first device, and none on the other.
+    assert not instance.without_worksets().counts_worksets
+    assert [row.capacity for row in instance.without_worksets().on_each_device()] == [3, 9]
+    assert instance.uniform().capacity == 6
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_prices_and_relaxations_on_different_devices_are_those_of_the_definition(seed: int) -> None:
+    problem = random_unequal_workset_problem(seed).without_limit()
+    devices, kinds = problem.instance.on_each_device(), problem.prices.device.tolist()
+    relaxed = [problem.without_worksets(), problem.uniform(), problem.without_worksets().uniform()]
+    for partition in partitions(problem, seed):
+        costs = stage_costs(problem, partition).total
+        masks = [int((1 << np.flatnonzero(partition.stage_of == b)).sum()) for b in range(problem.stages)]
+        assert costs.tolist() == [stage_cost(devices[kind], mask) for kind, mask in zip(kinds, masks, strict=True)]
+        for other in relaxed:
+            assert (stage_costs(other, partition).total <= costs).all()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_reductions_on_different_devices_keep_the_optimum(seed: int) -> None:
+    problem = random_unequal_workset_problem(seed).without_limit()
+    reduced = problem.on(reduce_exact(problem.instance))
+    assert brute_force_optimum(reduced) == brute_force_optimum(problem)

@@ -167,6 +167,8 @@ class _Writer:
                 if smaller is not relaxed:
                     if relaxed.sha256() == digest:
                         return path, number
+                    if relaxed.without_worksets().sha256() == digest:
+                        return [*path, Step(rule="narrow")], number
                     relaxed, path = smaller, [*path, Step(rule="uniform")]
                 path += self._limits(instance)
                 if relaxed.sha256() == digest:

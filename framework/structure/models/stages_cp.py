@@ -118,7 +118,7 @@ class StageModel:
         self.problem, self.k = problem, problem.useful_stages
         self._prices = prices = problem.prices
         most_held = prices.parameter_cost.sum(1) + prices.shared_cost.sum(1)
-        self._overflows = most_held + problem.instance.working_cost.max(initial=0) > prices.capacity
+        self._overflows = most_held + prices.largest_worksets > prices.capacity
         largest = threshold + int(prices.capacity[self._overflows].max(initial=0))
         self.unit = max(1, -(-largest // self._resolution(resolution, largest)))
         self.threshold, self.limit = threshold, threshold // self.unit
@@ -152,9 +152,10 @@ class StageModel:
         for terms, held, device in zip(self._parameters, self._held, prices.device.tolist(), strict=True):
             terms += [(literal, shared[device][q]) for q, literal in held if shared[device][q]]
         self._allowances = prices.capacity[prices.device].tolist()
-        working = np.minimum(problem.instance.working_cost, most.max()).tolist()
+        working = np.minimum(prices.working_cost, most.max()).tolist()
         for b, terms in enumerate(self._parameters if working else []):
-            self._allowances[b] -= self._add_worksets(b, working, terms, self._allowances[b])
+            here = working[prices.device[b]]
+            self._allowances[b] -= self._add_worksets(b, here, terms, self._allowances[b])
         self._add_transfers(np.minimum(prices.tensor_cost, largest + 1))
         self._add_limits()
         self._add_prefix_limits()
@@ -364,7 +365,7 @@ class StageModel:
 def estimated_size(problem: Problem) -> int:
     """Return roughly how many literals and clauses a model without windows has."""
     instance, k = problem.instance, problem.useful_stages
-    pins = 2 * instance.topology.pins + len(instance.shared.users) + 2 * len(instance.working_cost)
+    pins = 2 * instance.topology.pins + len(instance.shared.users) + 2 * instance.n * instance.counts_worksets
     return k * (2 * instance.n + instance.topology.edges + 2 * instance.m + len(instance.shared) + pins)
 
 

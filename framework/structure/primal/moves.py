@@ -71,7 +71,7 @@ def nodes_of(problem: Problem) -> Nodes:
     Raises
     ------
     ValueError
-        If working sets count both in a limit and towards the capacity, and are not in the same order in both.
+        If working sets are not in the same order wherever they count: in a limit, and towards each capacity.
     """
     instance, top = problem.instance, problem.instance.topology
     limit, shared = instance.stage_limit, instance.shared
@@ -85,18 +85,15 @@ def nodes_of(problem: Problem) -> Nodes:
         limits = [device.stage_limit for device in instance.on_each_device()]
         rows = [held if own is None else (own.sizes, own.shared_sizes) for own in limits]
         held = np.stack([sizes for sizes, _ in rows]), np.stack([sizes for _, sizes in rows])
-    pairs = np.stack(
-        (
-            nothing if limit is None else limit.worksets,
-            instance.working_cost if len(instance.working_cost) else nothing,
-        ),
-        axis=1,
-    )
-    sets, level = np.unique(np.concatenate((np.zeros((1, 2), np.int64), pairs)), axis=0, return_inverse=True)
-    if (np.diff(sets[:, 1]) < 0).any():
-        raise ValueError("working sets are in another order in the limit than they are towards the capacity")
+    prices = problem.prices
+    columns = [nothing if limit is None else limit.worksets]
+    columns += list(prices.working_cost) if prices.counts_worksets else [nothing] * prices.kinds
+    pairs = np.stack(columns, axis=1)
+    sets, level = np.unique(np.concatenate((0 * pairs[:1], pairs)), axis=0, return_inverse=True)
+    if (np.diff(sets, axis=0) < 0).any():
+        raise ValueError("working sets are in another order in the limit, or on another device")
     return Nodes(
-        device=problem.prices.device,
+        device=prices.device,
         work=costs.work,
         parameters=costs.parameter_cost,
         tensor_cost=costs.tensor_cost,
@@ -154,7 +151,7 @@ def stand_at(partition: Partition, problem: Problem, nodes: Nodes, walk: Walk) -
     if len(nodes.worksets) > 1:
         np.add.at(walk.levels, (nodes.level, walk.stage), 1)
         np.maximum.at(walk.highest, walk.stage, nodes.level)
-        walk.excess[:] += nodes.worksets[walk.highest, 1]
+        walk.excess[:] += nodes.worksets[walk.highest, 1 + prices.device]
     walk.users[:] = 0
     np.add.at(walk.users, (shared.pins, walk.stage[shared.users]), 1)
     walk.counts[:] = 0
@@ -192,7 +189,7 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
             walk.beyond_limit[b] += _priced(nodes.shared_sizes, there, q)
         walk.users[q, b] += 1
     if len(nodes.worksets) > 1:
-        _move_workset(nodes.level[v], a, b, nodes.worksets, walk)
+        _move_workset(nodes.level[v], a, b, nodes, walk)
     from_a += max(0, excess[a] - less) - max(0, excess[a])
     to_b += max(0, excess[b] + more) - max(0, excess[b])
     excess[a] -= less
@@ -230,9 +227,10 @@ def move_node(v: int, b: int, nodes: Nodes, walk: Walk) -> None:
 
 
 @kernel
-def _move_workset(level: int, a: int, b: int, worksets: IntArray, walk: Walk) -> None:
+def _move_workset(level: int, a: int, b: int, nodes: Nodes, walk: Walk) -> None:
     """Move a working set from stage a to b; a function of its own, as few instances call it."""
     levels, highest, excess, cost = walk.levels, walk.highest, walk.excess, walk.cost
+    worksets = nodes.worksets
     levels[level, a] -= 1
     levels[level, b] += 1
     for stage in (a, b):
@@ -240,7 +238,8 @@ def _move_workset(level: int, a: int, b: int, worksets: IntArray, walk: Walk) ->
         highest[stage] = max(before, level) if stage == b else before
         while highest[stage] > 0 and levels[highest[stage], stage] == 0:
             highest[stage] -= 1
-        beyond = excess[stage] + worksets[highest[stage], 1] - worksets[before, 1]
+        column = 1 + nodes.device[stage]
+        beyond = excess[stage] + worksets[highest[stage], column] - worksets[before, column]
         cost[stage] += max(0, beyond) - max(0, excess[stage])
         excess[stage] = beyond
 

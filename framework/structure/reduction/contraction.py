@@ -94,7 +94,13 @@ def _contract_unequal(
         parameter_cost=np.stack(parameters) + np.stack(renamed.private),
         tensor_cost=tensor_cost,
         shared_cost=np.stack(renamed.sizes),
+        working_cost=_largest(unequal.working_cost, node_of_input, n),
     )
+
+
+def _largest(rows: IntArray, node_of_input: IntArray, n: int) -> IntArray:
+    """Return the largest value of each group in each row; no columns where there are none."""
+    return np.stack([largest_by(node_of_input, row, n) for row in rows]) if rows.size else rows
 
 
 def with_arcs(instance: Instance, tails: IntArray, heads: IntArray) -> Instance:

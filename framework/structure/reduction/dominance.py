@@ -228,7 +228,9 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
     lowered = np.zeros(instance.n, np.int64)
     slack = np.minimum(instance.work, tolerance)
     worksets = root * 0 if instance.stage_limit is None else instance.stage_limit.worksets
-    working = instance.working_cost if instance.can_overflow and len(instance.working_cost) else root * 0
+    working = np.stack(
+        [row.working_cost if row.can_overflow and len(row.working_cost) else root * 0 for row in devices]
+    )
     nodes = _Nodes(load, slack, worksets, working, uses)
     cost = np.stack([row.tensor_cost for row in devices])
     target = np.full(instance.n, -1, np.int64)
@@ -239,7 +241,7 @@ def _dominated(instance: Instance, redundant: BoolArray, tolerance: int) -> tupl
 class _Nodes(NamedTuple):
     """What each node adds to a stage (a row a device), what its work may lose, its working set, and what it uses.
 
-    `worksets` count towards a limit, `working` towards the capacity.
+    `worksets` count towards a limit, `working` (a row a device, too) towards the capacity.
     """
 
     load: IntArray
@@ -282,20 +284,20 @@ def _find_dominated(
         least = slack[x] + 1
         if direct_out[x] == 1:
             v = top.succs[top.succ_ptr[x]]
-            beside = _load_beside(uses, 0, x, v) + max(0, working[x] - working[v])
+            beside = _load_beside(uses, 0, x, v) + max(0, working[0, x] - working[0, v])
             excess = _excess_of_pull(x, v, load[0, x] + beside, least, cost[0], top)
             for d in range(1, len(load)):
-                more = _excess_of_pull(x, v, load[d, x] + _load_beside(uses, d, x, v), least, cost[d], top)
-                excess = max(excess, more)
+                beside = _load_beside(uses, d, x, v) + max(0, working[d, x] - working[d, v])
+                excess = max(excess, _excess_of_pull(x, v, load[d, x] + beside, least, cost[d], top))
             if excess < least and worksets[x] <= worksets[v] and find_root(root, v) != x:
                 target, least = v, excess
         if direct_in[x] == 1:
             u = top.preds[top.pred_ptr[x + 1] - 1]
-            beside = _load_beside(uses, 0, x, u) + max(0, working[x] - working[u])
+            beside = _load_beside(uses, 0, x, u) + max(0, working[0, x] - working[0, u])
             excess = _excess_of_push(x, u, load[0, x] + beside, cost[0], top)
             for d in range(1, len(load)):
-                more = _excess_of_push(x, u, load[d, x] + _load_beside(uses, d, x, u), cost[d], top)
-                excess = max(excess, more)
+                beside = _load_beside(uses, d, x, u) + max(0, working[d, x] - working[d, u])
+                excess = max(excess, _excess_of_push(x, u, load[d, x] + beside, cost[d], top))
             if excess < least and worksets[x] <= worksets[u] and find_root(root, u) != x:
                 target, least = u, excess
         if target >= 0:

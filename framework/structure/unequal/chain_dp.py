@@ -114,6 +114,7 @@ class UnequalChainSearch:
                 sizes_needed = sizes_needed + largest_outside(lattice, limit.worksets)
             parameters = lattice.sums(device.parameter_cost)
             needed = unions(lattice, tensors.shared, parameters, device.shared_cost).outside
+            needed = needed + largest_outside(lattice, device.working_cost)
             self._sums.append(
                 Sums(lattice.sums(device.work), parameters, cut, sizes, none, needed, sizes_needed, needed)
             )

@@ -13,6 +13,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
+from framework.model.unequal import UnequalStages
 from framework.structure.primal.layout import CLOSES, COST, NEVER, NEXT, OUTS, USES, Layout, lay_out, with_limit
 from framework.structure.unequal.stage_kinds import CompletionTests, StageKinds
 
@@ -21,7 +22,9 @@ class Prices(NamedTuple):
     """What lies along an order costs, a row for each device; in ticks, columns as in `Layout`.
 
     `work` and `parameters` are of the nodes before each position, `produced` of the tensors produced there; `pins`,
-    `outs`, `closes` and `uses` are the prices of the entries of those arrays. `capacity` is ``[devices]``.
+    `outs`, `closes` and `uses` are the prices of the entries of those arrays. `capacity` is ``[devices]``. `working` is
+    ``[devices, sets]``, what working sets take of it, by the numbers in `Layout.working`; without columns where they do
+    not count.
     """
 
     work: IntArray
@@ -32,6 +35,7 @@ class Prices(NamedTuple):
     closes: IntArray
     uses: IntArray
     capacity: IntArray
+    working: IntArray
 
 
 class Positions(NamedTuple):
@@ -56,11 +60,13 @@ def positions_of(instance: Instance, order: IntArray, kinds: StageKinds, tests: 
     """
     unequal = instance.unequal
     assert unequal is not None
+    working, number = _numbered_worksets(unequal)
     numbered = replace(
         instance,
         stage_limit=None,
         tensor_cost=np.arange(instance.m, dtype=np.int64),
         shared_cost=np.arange(len(instance.shared), dtype=np.int64),
+        working_cost=number,
     )
     layout = lay_out(numbered, order)
     outs, closes, uses = layout.outs[COST], layout.closes[COST], layout.uses[COST]
@@ -73,6 +79,7 @@ def positions_of(instance: Instance, order: IntArray, kinds: StageKinds, tests: 
         closes=unequal.tensor_cost[:, closes],
         uses=unequal.shared_cost[:, uses],
         capacity=np.array([device.bounded_capacity for device in instance.on_each_device()], np.int64),
+        working=working,
     )
     # A tensor crosses a position between its producer and its last reader; the rest needs what has a user there.
     crossing = _by_position(tests.tensor[:, outs], layout.ptr[OUTS])
@@ -87,6 +94,23 @@ def positions_of(instance: Instance, order: IntArray, kinds: StageKinds, tests: 
         pairs = zip(kinds.device, kinds.room, strict=True)
         reach = np.stack([with_limit(layout, devices[device], order, room).reach for device, room in pairs])
     return Positions(layout, prices, reach, after)
+
+
+def _numbered_worksets(unequal: UnequalStages) -> tuple[IntArray, IntArray]:
+    """Return the distinct working sets, ``[kinds, sets]`` and ascending after one of nothing, and that of each node.
+
+    Raises
+    ------
+    ValueError
+        If they are in another order on another device.
+    """
+    if not unequal.counts_worksets:
+        return np.zeros((unequal.kinds, 0), np.int64), np.zeros(0, np.int64)
+    rows = np.concatenate((np.zeros((1, unequal.kinds), np.int64), unequal.working_cost.T))
+    sets, number = np.unique(rows, axis=0, return_inverse=True)
+    if (np.diff(sets, axis=0) < 0).any():
+        raise ValueError("working sets are in another order on another device")
+    return np.ascontiguousarray(sets.T), number.reshape(-1)[1:].astype(np.int64)
 
 
 def _before(values: IntArray) -> IntArray:

@@ -13,6 +13,7 @@ said there of kinds, of completion and of closed ideals holds for positions. As 
 * a start has nothing to improve at j where j was reached or is closed, and both stay so. A stage therefore keeps a
   *corner*: a segment that ends before the first j where something is left to improve. The next start takes it over,
   dropping nodes at its left end;
+* the largest working set of a segment, where these count, goes by its number, the same on all devices;
 * in- and outbound cost, and what a segment holds of shared parameters, change in O(degree) as nodes join and leave.
 
 Source: this project.
@@ -39,6 +40,7 @@ from framework.structure.primal.layout import (
     PREVIOUS,
     PRODUCER,
     USES,
+    largest_working,
 )
 from framework.structure.primal.slicing import Slicer
 from framework.structure.unequal.positions import Positions, positions_of
@@ -108,7 +110,7 @@ class UnequalSlicer(Slicer):
         average = self._tests.least_threshold(self._positions.after[:, 0])
         kinds, n = self._kinds, len(self._order)
         alone = [
-            device.total_work + max(0, device.total_parameter_cost - device.capacity)
+            device.total_work + max(0, device.most_held - device.capacity)
             for kind, device in ((kind, self._devices[kinds.device[kind]]) for kind in range(len(kinds.room)))
             if self._positions.reach[kind, 0] == n
         ]
@@ -229,8 +231,14 @@ def _grow(threshold: int, positions: Positions, chain: Chain, covers: IntArray, 
     corner[BEGIN] = i
     j, inbound, outbound, held = corner[END], corner[INBOUND], corner[OUTBOUND], corner[HELD]
     joined, at_corner = j, True
+    works, working = prices.working.shape[1] > 0, 0
+    if works and j > i:
+        working = largest_working(i, j, layout)
     while True:
-        least = work[j] - work[i] + inbound + max(0, parameters[j] - parameters[i] + held - capacity)
+        over = parameters[j] - parameters[i] + held - capacity
+        if works:
+            over += prices.working[device, working]
+        least = work[j] - work[i] + inbound + max(0, over)
         if least > threshold:
             break
         if j > i and fewest[j] > b + 1:
@@ -255,6 +263,8 @@ def _grow(threshold: int, positions: Positions, chain: Chain, covers: IntArray, 
             if close_producer[y] >= i:
                 outbound -= close_cost[y]
         outbound += produced[j]
+        if works:
+            working = max(working, layout.working[0, j])
         j += 1
     if at_corner:
         corner[END], corner[INBOUND], corner[OUTBOUND], corner[HELD] = j, inbound, outbound, held
