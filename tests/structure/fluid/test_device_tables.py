@@ -68,7 +68,8 @@ def all_variants(core: FluidCore, seed: int, threshold: int, crowded: BoolArray)
 def test_no_stage_pays_more_for_nets_and_tolls_than_for_tensors_on_its_device(seed: int) -> None:
     problem, fluid = priced_attention(seed)
     instance, n = problem.instance, problem.instance.n
-    core, tolls, top = build_core(instance, fluid), find_tolls(instance, fluid, ~fluid), instance.topology
+    core, top = build_core(instance, fluid), instance.topology
+    tolls = find_tolls(core.instance, fluid, ~fluid)
     assert np.array_equal(tolls.cost.min(0), core.unit_cost)
     for kind, row in enumerate(instance.on_each_device()):
         groups = [
