@@ -17,7 +17,7 @@ from framework.model.instance import MAX_TOTAL
 from framework.model.problem import Partition, Problem
 from framework.model.topology import TopologyArrays
 from framework.structure.fluid.core import FluidCore
-from framework.structure.kernel import allocating_kernel
+from framework.structure.kernel import allocating_kernel, kernel
 
 
 def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> Partition:
@@ -34,14 +34,18 @@ def place_fluid(problem: Problem, core: FluidCore, stage_of_core: IntArray) -> P
     stage, wanted = np.full(instance.n, -1, np.int64), np.full(instance.n, -1, np.int64)
     stage[core.nodes[~core.chained]] = stage_of_core[~core.chained]
     wanted[core.nodes[core.chained]] = stage_of_core[core.chained]
-    prices = problem.prices
-    costs = StageCosts(
-        prices.device,
-        prices.work.reshape(-1),
-        prices.parameter_cost.reshape(-1),
-        prices.tensor_cost.reshape(-1),
-        np.minimum(prices.capacity, MAX_TOTAL),
-    )
+    unequal = instance.unequal
+    if unequal is None:
+        device, capacity = np.zeros(problem.useful_stages, np.int64), np.array([min(instance.capacity, MAX_TOTAL)])
+        costs = StageCosts(device, instance.work, instance.parameter_cost, instance.tensor_cost, capacity)
+    else:
+        costs = StageCosts(
+            unequal.device,
+            unequal.work.reshape(-1),
+            unequal.parameter_cost.reshape(-1),
+            unequal.tensor_cost.reshape(-1),
+            np.minimum(unequal.capacity, MAX_TOTAL),
+        )
     _place(costs, top.arrays, stage, wanted)
     return Partition(stage_of=stage)
 
@@ -75,59 +79,57 @@ def _place(costs: StageCosts, top: TopologyArrays, stage: IntArray, wanted: IntA
         else:
             for e in range(succ_ptr[v], succ_ptr[v + 1]):
                 latest[v] = min(latest[v], latest[succs[e]])
-    # The tensor that each stage was last seen with, by a number for each time that one is looked at.
-    seen = np.full(k, -1, np.int64)
-    looks = 0
     for t in range(m):
         home = stage[producer[t]]
         if home < 0:
             continue
-        looks += 1
-        seen[home] = looks
         leaves = False
+        # Consumers ascend, but their stages need not: a stage counts at its first consumer.
         for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
             there = stage[consumers[x]]
-            if there >= 0 and seen[there] != looks:
-                seen[there] = looks
-                leaves = True
+            if there < 0 or there == home:
+                continue
+            leaves = True
+            if not _reads(t, there, consumer_ptr[t], x, consumers, stage):
                 load[there] += cost[device[there] * m + t]
         if leaves:
             load[home] += cost[device[home] * m + t]
-    added = np.zeros(k, np.int64)
     for v in range(n):
         if stage[v] >= 0:
             continue
         earliest = 0
         for e in range(pred_ptr[v], pred_ptr[v + 1]):
             earliest = max(earliest, stage[preds[e]])
+        least = best_added = 0
+        best = -1
         last = latest[v]
         if earliest <= wanted[v] <= last:
             earliest = last = wanted[v]
         for s in range(earliest, last + 1):
-            added[s] = work[device[s] * n + v]
-        for i in range(in_ptr[v], in_ptr[v + 1]):
-            t = in_tensors[i]
-            looks += 1
-            seen[stage[producer[t]]] = looks
-            for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
-                if stage[consumers[x]] >= 0:
-                    seen[stage[consumers[x]]] = looks
-            for s in range(earliest, last + 1):
-                if seen[s] != looks:
-                    added[s] += cost[device[s] * m + t]
-        for i in range(out_ptr[v], out_ptr[v + 1]):
-            t = out_tensors[i]
-            furthest = -1
-            for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
-                furthest = max(furthest, stage[consumers[x]])
-            for s in range(earliest, min(last + 1, furthest)):
-                added[s] += cost[device[s] * m + t]
-        least = 0
-        best = -1
-        for s in range(earliest, last + 1):
-            total = load[s] + added[s] + max(0, held[s] + parameters[device[s] * n + v] - costs.capacity[device[s]])
+            nodes_before, tensors_before = device[s] * n, device[s] * m
+            added = work[nodes_before + v]
+            for i in range(in_ptr[v], in_ptr[v + 1]):
+                t = in_tensors[i]
+                if stage[producer[t]] != s and not _reads(t, s, consumer_ptr[t], consumer_ptr[t + 1], consumers, stage):
+                    added += cost[tensors_before + t]
+            for i in range(out_ptr[v], out_ptr[v + 1]):
+                t = out_tensors[i]
+                for x in range(consumer_ptr[t], consumer_ptr[t + 1]):
+                    if stage[consumers[x]] > s:
+                        added += cost[tensors_before + t]
+                        break
+            total = load[s] + added + max(0, held[s] + parameters[nodes_before + v] - costs.capacity[device[s]])
             if best < 0 or total < least:
-                best, least = s, total
+                best, least, best_added = s, total, added
         stage[v] = best
-        load[best] += added[best]
+        load[best] += best_added
         held[best] += parameters[device[best] * n + v]
+
+
+@kernel
+def _reads(t: int, s: int, first: int, last: int, consumers: IntArray, stage: IntArray) -> bool:
+    """Whether a consumer in the given part of the row is in stage s."""
+    readers = 0
+    for x in range(first, last):
+        readers += stage[consumers[x]] == s
+    return readers > 0
