@@ -12,14 +12,19 @@ from framework.model.problem import Problem
 from framework.proof.cores.fixing import fixing
 from framework.proof.cores.program import core_program
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
-from framework.structure.filtering.noted import way_of
+from framework.structure.filtering.noted import common_of, units_of, way_of
 from framework.structure.filtering.rounds import FixedProblems
 from framework.structure.fluid.core import build_core
 from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage_devices
-from framework.structure.fluid.variants import device_variants
+from framework.structure.fluid.variants import Counted, device_variants, toll_variants
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_shared_problem, random_unequal_problem
+from framework.testing.instances import (
+    random_attention_problem,
+    random_cross_attention,
+    random_shared_problem,
+    random_unequal_problem,
+)
 from tests.proof.test_cores import drawn, highest, refutes
 from tests.proof.test_fixing import SMALL
 
@@ -73,6 +78,42 @@ def test_a_core_refutes_whatever_the_solver_refutes_with_it() -> None:
             assert search.decide(stages, found + 1, lambda: False, variant=variant) is not None, data
             met[bool(seen.kinds)] += search.decide(stages, found, lambda: False, variant=variant) is None
     assert min(met) > 2
+
+
+def test_tolls_and_crowded_nodes_are_counted_with_prices_as_the_solver_does() -> None:
+    rng, met = random.Random(4), {"tolls": 0, "units": 0, "crowded": 0}
+    for seed in range(40):
+        problem, (_, paths) = random_attention_problem(seed), random_cross_attention(seed)
+        instance, stages, optimum = problem.instance, problem.stages, brute_force_optimum(problem)
+        seen, mask = plain_problem(instance, stages), np.zeros(instance.n, np.bool_)
+        mask[paths] = True
+        core, crowded = build_core(instance, mask), np.array([rng.random() < 0.5 for _ in range(instance.n)])
+        variants = [*device_variants(core, optimum, crowded), *toll_variants(core, priced=True)]
+        device, lattice = stage_devices(instance, problem.useful_stages), enumerate_ideals(core.order, max_ideals=1_000)
+        if problem.useful_stages != stages:
+            continue
+        search = UnequalFluidSearch(core, lattice, device, variants, crowded)
+        for variant in variants:
+            counted, grain, *weights = way_of(variant, instance)
+            given = {
+                "fluid": core.fluid.tolist(),
+                "some": np.flatnonzero(crowded).tolist(),
+                "counted": counted,
+                "grain": grain,
+                "weights": weights,
+                "units": [nodes.tolist() for nodes in units_of(core)],
+                "common": common_of(core).tolist(),
+                "by_unit": variant.by_unit,
+            }
+            data = drawn(seen.n, rng) | {"backwards": False} | given
+            found = highest(seen, data)
+            assert found < optimum, data
+            assert search.decide(stages, found + 1, lambda: False, variant=variant) is not None, data
+            also = search.decide(stages, found, lambda: False, variant=variant) is None
+            met["units"] += also and variant.by_unit
+            met["tolls"] += also and bool(given["units"])
+            met["crowded"] += also and variant.counted == Counted.CROWDED
+    assert min(met.values()) > 2
 
 
 def test_rounds_of_the_solver_hold_and_refute_no_optimum() -> None:

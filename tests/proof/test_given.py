@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -123,8 +123,7 @@ def test_relaxing_steps_raise_no_optimum() -> None:
         for relaxed in ways:
             assert not refutes(relaxed, optimum)
         assert simple(alike) <= optimum
-        with pytest.raises(RefusedError, match="different devices") if seen.kinds else nullcontext():
-            narrow(seen)
+        assert not refutes(narrow(seen), optimum)
     assert min(differing, limited) > 15
 
 

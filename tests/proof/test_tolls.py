@@ -102,11 +102,11 @@ def test_tolls_and_nets_cost_no_stage_more_than_tensors() -> None:
         for chosen in range(1 << seen.n):
             stage = {v for v in range(seen.n) if chosen >> v & 1}
             paid = sum(cost for pins, (cost,) in nets if stage & pins and not pins <= stage)
-            for v, toll in zip(fluid, units.tolls, strict=True):
+            for v, toll in zip(fluid, units.tolls[0], strict=True):
                 whole = {v, *seen.successors[v]}
                 paid += toll if stage & whole and not whole <= stage else 0
             whole = {0, *fluid}
-            paid += units.common_cost if stage & whole and not whole <= stage else 0
+            paid += units.common_cost[0] if stage & whole and not whole <= stage else 0
             held = max(0, seen.held(stage) - seen.capacity)
             assert paid <= seen.cost(stage) - sum(seen.work[v] for v in stage) - held
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from framework.structure.filtering.noted import common_of, units_of, way_of
-from framework.structure.fluid.chain_dp import FluidSearch
 from framework.structure.fluid.hierarchy import ReadyCore
 from framework.structure.fluid.variants import Counted
 
@@ -20,7 +19,7 @@ def certificate_of(ready: ReadyCore, threshold: int) -> dict[str, Any] | None:
     variant, search = ready.order.latest, ready.search
     if ready.instance.stage_limit is not None:
         return None
-    crowded = search.crowded if isinstance(search, FluidSearch) and variant.counted == Counted.CROWDED else None
+    crowded = search.crowded if variant.counted == Counted.CROWDED else None
     counted, grain, *weights = way_of(variant, ready.instance)
     return {
         "threshold": threshold,

@@ -24,7 +24,7 @@ _Net: TypeAlias = tuple[frozenset[int], int]
 
 
 def nets_between(
-    problem: PlainProblem, order: Sequence[int], gone: Collection[int], spared: Sequence[int] = ()
+    problem: PlainProblem, order: Sequence[int], gone: Collection[int], spared: Sequence[Sequence[int]] = ()
 ) -> Nets:
     """Return nets of the nodes that are not gone, with their costs.
 
@@ -33,12 +33,12 @@ def nets_between(
     order
         All nodes. Those that go are taken out in it, and nets of equal cost come in the order in which it makes them.
     spared
-        What of the cost of each tensor is in no net.
+        What of the cost of each tensor, on each kind of device, is in no net; nothing if empty.
     """
     rank = {v: i for i, v in enumerate(order)}
     nets, rows = _Nets(rank, gone), list[tuple[int, list[int], Costs]]()
     for t, (_, producer, consumers) in enumerate(problem.tensors):
-        costs = tuple(kind.tensors[t].cost - (spared[t] if spared else 0) for kind in problem.priced)
+        costs = tuple(kind.tensors[t].cost - (spared[i][t] if spared else 0) for i, kind in enumerate(problem.priced))
         rows.append((producer, sorted(consumers, key=rank.__getitem__), costs))
     for producer, readers, costs in sorted(rows, key=lambda row: (rank[row[0]], [rank[v] for v in row[1]])):
         nets.add((frozenset((producer, *readers)), producer), costs)

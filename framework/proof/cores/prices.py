@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -51,10 +51,10 @@ class Kind:
     work, streams
         What a tick of work counts, and one of parameters.
     counted
-        Nodes whose parameters count; None for all, shared ones among them.
+        Nodes whose parameters count, and those that only they share; None for all.
     """
 
-    def __init__(self, problem: PlainProblem, work: int, streams: int, counted: Collection[int] | None) -> None:
+    def __init__(self, problem: PlainProblem, work: int, streams: int, counted: frozenset[int] | None) -> None:
         self.problem, self.work, self.streams, self.counted = problem, work, streams, counted
         held = sum(problem.parameters) + sum(q.cost for q in problem.shared)
         self.capacity = min(problem.capacity, held)
@@ -70,7 +70,8 @@ class Kind:
 
     def shared(self) -> list[int]:
         """Return what shared parameters weigh."""
-        return [self.streams * q.cost if self.counted is None else 0 for q in self.problem.shared]
+        some = self.counted
+        return [self.streams * q.cost if some is None or q.users <= some else 0 for q in self.problem.shared]
 
     def gather(self, tables: Tables, costs: Sequence[int], fluid: Fluid) -> None:
         """Fill the tables of a walk.

@@ -137,18 +137,20 @@ class Program:
         self.kind_of = kind_of[::-1] if backwards else kind_of
         self.kinds = self._kinds_of(problem)
         weights = _least(kind.weights(fluid) for kind in self.kinds)
-        tolls = Counted(tables, units, weights, by_unit=counting.by_unit)
+        tolls = Counted(tables, units, weights, [kind.work for kind in self.kinds], by_unit=counting.by_unit)
         weights = [w - w % counting.grain + more for w, more in zip(weights, tolls.extra, strict=True)]
         self.fluid = sum(weights)
-        self._fluid = Fluid(weights, tables.may(weights), tables.must(weights), tables.must(tolls.extra), tolls.rules)
+        done = tables.may(weights), tables.must(weights), tables.must(tolls.extra)
+        self._fluid = Fluid(weights, *done, tolls.rules[0])
         for i, kind in enumerate(self.kinds):
-            kind.gather(tables, [costs[i] for costs in tables.net_costs], self._fluid)
-        self.exchangeable = len(self.kinds) == 1 and counting.counted != SOME and not tolls.rules.rate
+            kind.gather(tables, [costs[i] for costs in tables.net_costs], self._fluid._replace(tolls=tolls.rules[i]))
+        self.exchangeable = len(self.kinds) == 1 and counting.counted != SOME and not tolls.rules[0].rate
         # Where stages are alike, what all that is left beyond an ideal does and holds counts, too.
         self._work_beyond = _from_the_end(tables.may([problem.work[v] for v in fluid]))
         held = _from_the_end(tables.may([problem.parameters[v] for v in fluid]))
         self._held_beyond = held + tables.held_beyond([q.cost for q in problem.shared])
         self._rests: dict[frozenset[int], IntArray] = {}
+        self._mosts: dict[frozenset[int], IntArray] = {}
 
     def _kinds_of(self, problem: PlainProblem) -> list[Kind]:
         """Return the kinds of devices, with what work and parameters count on each."""
@@ -156,15 +158,19 @@ class Program:
         known = counted in (NOTHING, ALL, SOME) and all(0 <= v < problem.n for v in some) and 1 <= grain <= MOST_COSTS
         if not known or (by_unit and grain > 1):
             raise RefusedError("what is counted is not given as it should be")
-        kinds = len(problem.kinds)
+        kinds, whose = len(problem.kinds), some if counted == SOME else None
         if not kinds and not weights:
-            return [Kind(problem, 1, int(counted != NOTHING), some if counted == SOME else None)]
+            return [Kind(problem, 1, int(counted != NOTHING), whose)]
         speeds, streams = weights[:kinds], weights[kinds:]
-        if counted or len(streams) != kinds or not all(0 <= y <= z for z, y in zip(speeds, streams, strict=True)):
+        if (
+            counted == ALL
+            or len(streams) != kinds
+            or not all(0 <= y <= z for z, y in zip(speeds, streams, strict=True))
+        ):
             raise RefusedError("work and parameters have one weight each for each kind of device")
         if max(speeds) * self.total > 1 << 59:
             raise RefusedError("the costs are too large for 64 bits")
-        return [Kind(kind, z, y, None) for kind, z, y in zip(problem.kinds, speeds, streams, strict=True)]
+        return [Kind(kind, z, y, whose) for kind, z, y in zip(problem.kinds, speeds, streams, strict=True)]
 
     def run(self, threshold: int, plain: bool) -> int | None:
         """Return how many stages of cost at most the threshold have room for everything; None if all have not."""
@@ -215,8 +221,9 @@ class Program:
         ideals, first = self.kinds[0].ideals, self.kinds[0]
         room = min(FAR, sum(kind.work * threshold for kind in left))
         counted = min(FAR, sum(kind.streams * kind.capacity for kind in left))
-        need = self._beyond(frozenset(self.kind_of[done:] or self.kind_of)) + self.fluid - room
-        need -= np.minimum(counted, ideals.available[-1] - ideals.spent)
+        among = frozenset(self.kind_of[done:] or self.kind_of)
+        need = self._beyond(among) + self.fluid - room
+        need -= counted if self.counting.counted != SOME else np.minimum(counted, self._most_held(among))
         late = np.zeros(len(need), np.bool_)
         if len(self.kinds) == 1 and first.work == 1:
             over = np.maximum(0, _from_the_end(ideals.held) + self._held_beyond - len(left) * first.capacity)
@@ -234,6 +241,22 @@ class Program:
             rest = _from_the_end(inside) + tables.cut(_least(kind.priced.nets.cost for kind in kinds))
             self._rests[among] = rest + tables.held_beyond(_least(kind.shared() for kind in kinds))
         return self._rests[among]
+
+    def _most_held(self, among: frozenset[int]) -> IntArray:
+        """Return what counts of the parameters that may be beyond each ideal, at most; shared ones for each user."""
+        if among not in self._mosts:
+            kinds, tables = [self.kinds[i] for i in among], self.tables
+            nodes, shared = (
+                tables.core.nodes,
+                [max(row) for row in zip(*(kind.shared() for kind in kinds), strict=True)],
+            )
+            own = [max(row) for row in zip(*(kind.extra(nodes) for kind in kinds), strict=True)]
+            beside = [max(row) for row in zip(*(kind.extra(tables.core.fluid) for kind in kinds), strict=True)]
+            for q, parameter in enumerate(tables.problem.shared):
+                own = [have + shared[q] * (v in parameter.users) for v, have in zip(nodes, own, strict=True)]
+            rest = _from_the_end(tables.over_nodes(own))
+            self._mosts[among] = rest + sum(beside) - tables.must(beside)
+        return self._mosts[among]
 
     def raise_bars(self, kind: Kind, states: States) -> None:
         """Fill the bars with what is of use."""

@@ -223,7 +223,7 @@ def fits(priced: Priced, rules: StageRules, start: int, end: int, cuts: int, str
     paid = cuts + ideals.cut[end] - ideals.cut[start]
     over = max(0, ideals.held[end] - ideals.held[start] + streamed - rules.capacity)
     left = rules.threshold - paid - over - (ideals.work[end] - ideals.work[start])
-    counted = min(rules.allowance, ideals.available[end] - ideals.spent[start])
+    counted = min(rules.allowance, ideals.available[end] - ideals.spent[start] + weighed)
     room = rules.threshold + counted - paid - weighed - (ideals.weight[end] - ideals.weight[start])
     if priced.tolls.rate > 0:
         room = with_tolls(priced.tolls, start, end, room)
@@ -240,7 +240,7 @@ def hopeless(
     streamed, weighed = held
     return bool(
         bars[0][ideal] + cuts + weighed > rooms[0]
-        or bars[1][ideal] + cuts + weighed > rooms[1]
+        or bars[1][ideal] + cuts > rooms[1]
         or bars[2][ideal] + cuts > rooms[2]
         or bars[3][ideal] + cuts + streamed > rooms[3]
         or -bars[4][ideal] <= hurdle

@@ -33,10 +33,12 @@ def way_of(variant: Variant, instance: Instance) -> list[int]:
     weights = variant.devices
     if weights is None:
         return [int(variant.counted), variant.grain]
-    if instance.unequal is None:
-        # Work counts as it is, where parameters do.
-        return [int(Counted.ALL_PARAMETERS if weights.streams[0] else Counted.WORK), variant.grain]
-    return [int(Counted.WORK), variant.grain, *weights.work, *weights.streams]
+    if instance.unequal is not None:
+        return [int(variant.counted), variant.grain, *weights.work, *weights.streams]
+    if variant.counted == Counted.CROWDED:
+        return [int(Counted.CROWDED), variant.grain]
+    # Work counts as it is, where parameters do.
+    return [int(Counted.ALL_PARAMETERS if weights.streams[0] else Counted.WORK), variant.grain]
 
 
 def units_of(core: FluidCore) -> list[IntArray]:

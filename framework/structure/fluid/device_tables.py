@@ -203,7 +203,7 @@ class DeviceTables:
         np.maximum(need, least, out=need)
         never = need > most
         for test, other in self._counted.items():
-            if test.basic:
+            if test.basic and test.counted != Counted.CROWDED:
                 at = other.filled.index(rows.MOST)
                 rest = int(other.weight.sum()) - other.rows[at]
                 never |= rest + self._excess(done, threshold, test) > 0
