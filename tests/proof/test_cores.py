@@ -153,9 +153,9 @@ def test_weights_of_work_are_exact_without_large_products() -> None:
     for _ in range(200):
         work, num, den = rng.getrandbits(46), rng.getrandbits(46), rng.getrandbits(45) + 1
         whole, rest = divmod(num, den)
-        rules = StageRules(0, 0, 0, 1, whole, rest, den, True)
+        rules = StageRules(0, 0, 0, False, 1, whole, rest, den, True)
         assert at_most(rules, work) == min(FAR, work * num // den) or at_most(rules, work) == FAR
-    assert at_most(StageRules(0, 0, 0, 1, FAR, 0, 1, True), 0) == FAR
+    assert at_most(StageRules(0, 0, 0, False, 1, FAR, 0, 1, True), 0) == FAR
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ class Kind:
             threshold=self.work * threshold,
             allowance=self.streams * self.capacity,
             capacity=self.work * self.capacity,
+            apart=not self.streams,
             grain=grain,
             whole=FAR if self.rate is None else min(FAR, whole),
             num=num,

@@ -89,6 +89,7 @@ class Tolls(NamedTuple):
 class StageRules(NamedTuple):
     """What a stage keeps to: threshold; what counted parameters may add to it; capacity; the grain of fluid.
 
+    `apart`: whether no parameters are counted, so that what overflows is taken from the room for fluid.
     Fluid of work x weighs at most ``x * whole + x * num / den``. `exchangeable`: whether stages of fluid alone may be
     put in any order.
     """
@@ -96,6 +97,7 @@ class StageRules(NamedTuple):
     threshold: int
     allowance: int
     capacity: int
+    apart: bool
     grain: int
     whole: int
     num: int
@@ -225,6 +227,8 @@ def fits(priced: Priced, rules: StageRules, start: int, end: int, cuts: int, str
     left = rules.threshold - paid - over - (ideals.work[end] - ideals.work[start])
     counted = min(rules.allowance, ideals.available[end] - ideals.spent[start] + weighed)
     room = rules.threshold + counted - paid - weighed - (ideals.weight[end] - ideals.weight[start])
+    if rules.apart:
+        room -= over
     if priced.tolls.rate > 0:
         room = with_tolls(priced.tolls, start, end, room)
     if left < 0 or room < 0:

@@ -202,7 +202,8 @@ class DeviceTables:
         np.add(self._excess(done, threshold, variant), int(counts.weight.sum()), out=need)
         np.maximum(need, least, out=need)
         never = need > most
-        for test, other in self._counted.items():
+        # With equal stages what is left of work, and of parameters, limits all variants, as a checker of proofs knows.
+        for test, other in self._counted.items() if len(self._capacity) == 1 else ():
             if test.basic and test.counted != Counted.CROWDED:
                 at = other.filled.index(rows.MOST)
                 rest = int(other.weight.sum()) - other.rows[at]

@@ -49,7 +49,8 @@ one of these stages, each net that crosses J is paid for by one of them, and the
     sum over the core beyond J of min_D a_d(v) + sum over crossing nets of min_D z_d cost_d + u(all) - Y
         <=  sum over the stages left of z_d T + y_d C_d,
 
-which makes the least useful value of J; and in other weights, too, where all fluid beyond Mx(J) is still to come.
+which makes the least useful value of J. With equal stages the weights of other variants limit what is left, too, where
+all fluid beyond Mx(J) is still to come.
 
 *States.* What is reached by b is reached by b + 1 with at least the same value, as a stage may stay empty. But a stage
 of fluid alone cannot be exchanged with another one on a different device, and what one device cannot add to a state the
