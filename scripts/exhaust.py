@@ -38,16 +38,15 @@ from framework.registry import EntrySpec, Kind, load_plugins, registry
 from framework.testing import wide_costs
 from framework.testing.conformance import assert_bounds_hold, assert_true
 from framework.testing.instances import (
-    random_attention_problem,
     random_in_flight_problem,
     random_limited_problem,
     random_memory_problem,
     random_problem,
     random_shared_problem,
     random_unequal_problem,
-    random_unequal_workset_problem,
     random_workset_problem,
 )
+from framework.testing.priced_instances import random_attention_problem, random_unequal_workset_problem
 from framework.testing.wide_costs import assert_true_in_units
 
 BATCH = 25

@@ -25,7 +25,8 @@ from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import contract, lift
 from framework.structure.reduction.dominance import reduce_exact
 from framework.testing.brute_force import brute_force_optimum, fraction_optimum, stage_cost
-from framework.testing.instances import random_unequal_workset_problem, random_workset_problem
+from framework.testing.instances import random_workset_problem
+from framework.testing.priced_instances import random_unequal_workset_problem
 from framework.testing.wide_costs import assert_true_in_units, decimal
 from tests.model.test_memory import graph_of
 from tests.model.test_shared import partitions

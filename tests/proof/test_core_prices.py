@@ -19,12 +19,8 @@ from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage
 from framework.structure.fluid.variants import Counted, device_variants, toll_variants
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import (
-    random_attention_problem,
-    random_cross_attention,
-    random_shared_problem,
-    random_unequal_problem,
-)
+from framework.testing.instances import random_cross_attention, random_shared_problem, random_unequal_problem
+from framework.testing.priced_instances import random_attention_problem
 from tests.proof.test_cores import drawn, highest, refutes
 from tests.proof.test_fixing import SMALL
 

@@ -139,9 +139,8 @@ def fill_need(facts: IntArray, limits: Limits, stages_left: int, need: IntArray)
 def fill_least(lattice: Lattice, table: Table, first: int, final: int) -> int:
     """Fill, for each ideal, minima over the ideals above it (itself included) that a better value could be found for.
 
-    From ideal `first` to the last one with such a value, which is returned and is at most `final`. Above an ideal there
-    are only ideals with larger numbers. Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn; and the first one less
-    the parameters that may lie below.
+    From ideal `first` to the last one with such a value, at most `final`, which is returned. Ideals above have larger
+    numbers. Rows: a + cut + value wanted; w + cut; w + p + cut; -Mn; the first less parameters that may lie below.
     """
     facts, need, best, least = table.facts, table.need, table.best, table.least
     last = first - 1

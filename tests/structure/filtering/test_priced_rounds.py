@@ -7,7 +7,7 @@ import pytest
 from framework.structure.filtering.rounds import FixedProblems
 from framework.structure.filtering.tuning import FilterTuning
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.instances import random_attention_problem
+from framework.testing.priced_instances import random_attention_problem
 
 
 @pytest.mark.parametrize("seed", range(40))

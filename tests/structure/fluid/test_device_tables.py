@@ -18,6 +18,7 @@ from framework.model.shared import shared_by
 from framework.model.unequal import make_unequal
 from framework.structure.fluid.chain_dp import FluidSearch
 from framework.structure.fluid.core import FluidCore, build_core
+from framework.structure.fluid.device_tables import DeviceTables, weights_of
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.tolls.separation_costs import find_tolls
 from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage_devices
@@ -27,7 +28,8 @@ from framework.structure.poset.closure import BoolArray, closure
 from framework.structure.primal.unrelated_machines import DeviceWeights
 from framework.structure.unequal.slicing import slicer_of
 from framework.testing.brute_force import brute_force_optimum, stage_cost
-from framework.testing.instances import random_attention_problem, random_cross_attention
+from framework.testing.instances import random_cross_attention
+from framework.testing.priced_instances import random_attention_problem
 
 SEEDS = st.integers(0, 2**32 - 1)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=60)
@@ -104,6 +106,23 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     for variant, threshold in product(variants, (optimum, optimum + 1, 2 * optimum + 3)):
         assert search.decide(problem.stages, threshold, never, variant=variant) is not None
         assert search.reach(problem.stages, threshold, never, variant=variant) is not None
+
+
+@EXHAUSTIVE
+@given(SEEDS)
+def test_fluid_weighs_no_more_than_on_any_device(seed: int) -> None:
+    problem, fluid = priced_attention(seed)
+    instance = problem.instance
+    crowded: BoolArray = np.random.default_rng([seed, 5]).random(instance.n) < 0.5
+    core = build_core(instance, fluid)
+    lattice, device = enumerate_ideals(core.order, max_ideals=100_000), stage_devices(instance, problem.stages)
+    tables = DeviceTables(core, lattice, device.tolist(), crowded, never)
+    for variant in device_variants(core, brute_force_optimum(problem), crowded):
+        weights, weight = weights_of(variant), tables.of(variant).weight
+        for z, y, row in zip(weights.work, weights.streams, core.instance.on_each_device(), strict=True):
+            counted = np.where(crowded, row.parameter_cost, 0) if variant.counted else row.parameter_cost
+            assert (weight <= (z * row.work + y * counted)[core.fluid]).all()
+        assert not (weight % variant.grain).any()
 
 
 def both(
