@@ -102,6 +102,8 @@ def test_where_nothing_can_be_kept_it_says_so_once(
 def test_the_clock_stands_while_it_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("framework.portfolio.clock.time.monotonic", lambda: now)
+    # Presolve of an instance that is not small has kernels.
+    monkeypatch.setattr("framework.portfolio.runner.SMALL_NODES", 0)
     problem = Problem(instance=random_layered_instance(0, 10, width=3), stages=2)
     members = (Member(entry="simple"), Member(entry="sweep", after=("simple",)))
     asked: list[tuple[list[str], list[str]]] = []
