@@ -27,7 +27,7 @@ def test_a_path_through_a_node_becomes_a_net_of_the_cheaper_tensor() -> None:
     instance = instance_from_lists([1, 1, 1], [(0, 5, [1]), (1, 3, [2])])
     assert nets_of(instance, instance.tensor_cost[None], [1]) == ([[0, 2]], [[3]])
     # On each kind of device what is cheaper there.
-    assert nets_of(instance, np.array([[5, 3], [2, 9]]), [1]) == ([[0, 2]], [[3, 2]])
+    assert nets_of(instance, np.array([[5, 3], [2, 9]]), [1]) == ([[0, 2]], [[3], [2]])
     assert nets_of(instance, instance.tensor_cost[None], [2]) == ([[0, 1]], [[5]])
 
 
