@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 import traceback
@@ -342,6 +343,11 @@ def _file_of(entry: Entry) -> str:
     """Return the file of the module that registered an entry; empty where there is none."""
     file = getattr(sys.modules.get(entry.factory.__module__), "__file__", None)
     return "" if file is None else str(Path(file).resolve())
+
+
+def loaded_files() -> tuple[str, ...]:
+    """Return the files that were loaded as plugins by this process: others that it starts may need them as well."""
+    return tuple(key for key in _loaded if os.path.isabs(key))
 
 
 def files_of_callers() -> tuple[str, ...]:

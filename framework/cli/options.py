@@ -98,7 +98,8 @@ ActivationsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 PluginOption = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A Python file with entries or an input format; repeatable.")
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file with entries, a format, or operators of torch programs; repeatable."),
 ]
 PortfolioOption = Annotated[
     list[Path] | None, typer.Option("--portfolio", help="A TOML file with portfolios of your own; repeatable.")
@@ -335,6 +336,14 @@ def parse_seconds(text: str) -> float:
         return seconds_of(text)
     except UserError as error:
         raise UserError(error.what, where="--budget", hint=error.hint) from None
+
+
+def load_plugins(plugins: list[Path] | None) -> None:
+    """Load the files of --plugin, which may define the operators of torch programs."""
+    if plugins:
+        from framework.portfolio.portfolio_file import load_entries
+
+        load_entries(plugin_paths(plugins))
 
 
 def plugin_paths(plugins: list[Path] | None, portfolios: list[Path] | None = None) -> tuple[str, ...]:

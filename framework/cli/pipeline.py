@@ -28,6 +28,7 @@ def command(
     ] = True,
     optimization: opt.OptimizationOption = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs.")] = 0,
+    plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Run the stages as a pipeline of processes, one thread each.
@@ -37,6 +38,7 @@ def command(
     splits with equal operator counts, layers, parameters and FLOPs. Exits with 1 if a result differs by more than its
     type allows (1e-4 in single precision).
     """
+    opt.load_plugins(plugin)
     from framework.deploy.split.manifest import read_manifest
     from framework.deploy.tuning.subjects import open_subject
     from framework.deploy.tuning.trial import run_trial

@@ -40,6 +40,7 @@ def command(
         bool, typer.Option("--backward", help="Of torch programs: measure gradients too, for solve --training.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of inputs, and of weights where there are none.")] = 0,
+    plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Measure every operator on one thread, and write the graph with its seconds.
@@ -48,6 +49,7 @@ def command(
     are handed over on this machine, and `solve` takes that unless --bandwidth or --device say otherwise. An ONNX model
     without weights gets random ones.
     """
+    opt.load_plugins(plugin)
     from framework.formats.torch.export.files import is_program
     from framework.report.console import status_line
     from framework.report.deployment import print_profile

@@ -29,6 +29,7 @@ def command(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs and of the solver.")] = 0,
     workers: opt.WorkersOption = None,
     force: opt.ForceOption = False,
+    plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Measure a split and the naive ones, correct the costs by what stages took, solve again, and so on.
@@ -36,6 +37,7 @@ def command(
     A last race decides; the winner, which may be a naive split, is written to the folder, with the graph of corrected
     costs beside it. Constraints of the result are kept. Ctrl-C keeps the best split so far, and exits with 130.
     """
+    opt.load_plugins(plugin)
     from framework.deploy.split.manifest import read_manifest
     from framework.deploy.tuning.refine import refine_split
     from framework.report.console import status_line

@@ -27,6 +27,7 @@ def command(
         bool, typer.Option("--keep-unused", help="Ship nodes that no result of the model depends on.")
     ] = False,
     force: opt.ForceOption = False,
+    plugin: opt.PluginOption = None,
     json_output: opt.JsonOption = False,
 ) -> None:
     """Write one valid ONNX file, or one program of torch.export, per stage, and a manifest of the tensors between them.
@@ -36,6 +37,7 @@ def command(
     with its example inputs, and must return what it returns. A folder that holds an earlier split of the same model is
     replaced at the end, when all is well; files that are no stages stay.
     """
+    opt.load_plugins(plugin)
     from framework.formats.torch.export.files import is_program
     from framework.portfolio.reading import read_result
     from framework.report.console import status_line

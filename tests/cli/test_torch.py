@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_files_of_programs_say_what_to_install(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     "options",
     [
-        ["split", "m.pt2", "r.json", "-o", "s", "--dim", "N=1"],
+        ["split", "m.pt2", "r.json", "-o", "s", "--seed", "1"],
         ["profile", "m.pt2", "-o", "g.json", "--neighbours", "1"],
     ],
 )
@@ -91,3 +92,47 @@ def test_the_whole_way(pipebound_process: Run, tmp_path: Path) -> None:
     assert trial["optimization"] == "torch"
     assert trial["predicted_over_measured"] > 0
     assert {"equal layers", "equal operator count"} <= {row["name"] for row in trial["rows"]}
+
+
+def test_operators_of_other_packages_come_with_a_plugin(pipebound: Run, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from framework.formats.torch.export.files import export
+
+    source = """
+import torch
+
+@torch.library.custom_op("pipebound_tests::twice", mutates_args=())
+def twice(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+@twice.register_fake
+def _(x):
+    return torch.empty_like(x)
+"""
+    (tmp_path / "ops.py").write_text(source)
+    exec(compile(source, "ops.py", "exec"), {"__name__": "ops"})
+
+    class Doubled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.second(torch.ops.pipebound_tests.twice(self.first(x)))
+
+    torch.export.save(export(Doubled(), (torch.randn(2, 4),)), tmp_path / "m.pt2")
+    refused = pipebound("inspect", "m.pt2")
+    assert refused.returncode == 2
+    assert "nobody has defined the operator pipebound_tests.twice" in refused.stderr
+    assert "--plugin" in refused.stderr
+    profiled = pipebound("profile", "m.pt2", "-o", "m.graph.json", "--plugin", "ops.py", "--repetitions", "3")
+    assert profiled.returncode == 0, profiled.stderr
+    solved = pipebound(
+        "solve", "m.graph.json", "-k", "2", "--with", "slice-graph", "--pin", "second.linear=1", "-o", "r.json"
+    )
+    assert solved.returncode == 0, solved.stderr
+    split = pipebound("split", "m.pt2", "r.json", "-o", "stages", "--plugin", "ops.py")
+    assert split.returncode == 0, split.stderr
+    ran = pipebound("pipeline", "stages", "--plugin", "ops.py", "--rounds", "1", "--items", "4", "--no-naive")
+    assert ran.returncode == 0, ran.stderr
+    assert "Results equal" in ran.stdout

@@ -28,6 +28,7 @@ from framework.deploy.torch.model import TorchModel, open_torch_model
 from framework.deploy.torch.stages import cut_program
 from framework.formats.torch.export.files import load
 from framework.formats.torch.export.program import states_of, unlifted
+from framework.registry import load_plugin_file
 
 AHEAD = 2
 """Items of which a stage may have sent its tensors before the first of them has been received."""
@@ -130,16 +131,20 @@ class StageTimes:
     results: bytes
 
 
-def serve(rank: int, size: int, meeting: str, core: int | None, pipe: Connection) -> None:
+def serve(
+    rank: int, size: int, meeting: str, core: int | None, pipe: Connection, plugin_files: Sequence[str] = ()
+) -> None:
     """Answer orders until the other end of the pipe closes or says stop; an answer that is a text is an error.
 
-    The first answer, before anything is asked, is None: ready.
+    The first answer, before anything is asked, is None: ready. Plugins may bring the operators of programs.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, BrokenPipeError):
         try:
             if core is not None:
                 os.sched_setaffinity(0, {core})
+            for path in plugin_files:
+                load_plugin_file(path)
             _join(rank, size, meeting)
             pipe.send(None)
             loaded = _Loaded()

@@ -18,6 +18,7 @@ from typing import Any
 from framework.deploy.torch.stage_process import Order, serve
 from framework.errors import UserError
 from framework.portfolio.processes.fork_server import without_main_module
+from framework.registry import loaded_files
 from framework.signals import held
 
 START_SECONDS, STALL_SECONDS = 300.0, 120.0
@@ -94,7 +95,7 @@ class World:
         for rank in range(self.size):
             ours, theirs = context.Pipe()
             meeting = str(Path(self._folder.name) / "meeting")
-            arguments = (rank, self.size, meeting, cores[rank] if own else None, theirs)
+            arguments = (rank, self.size, meeting, cores[rank] if own else None, theirs, loaded_files())
             process = context.Process(target=serve, args=arguments, daemon=True)
             with held(), without_main_module():
                 process.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +25,15 @@ _END = 1 << 16
 _ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Environment variable that torch's loading asks for."""
 
+_UNKNOWN_OPERATOR = re.compile(r"resolve torch\.ops\.(\w+\.\w+)")
 _PICKLED = "opaque_obj_"
 _MARKS = (b"/archive_format", b"/data/weights/weight_", b"serialized_exported_program")
 """Names in the zip files of programs, near the beginning or in the table at the end: since torch 2.8, and before."""
 
 # When it is imported, torch warns that triton is missing, which is no matter where there is no GPU.
 logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
+# What it says of a file that it cannot load is in its error, too.
+logging.getLogger("torch.export").setLevel(logging.ERROR)
 
 
 def sniff(data: bytes) -> bool:
@@ -180,7 +184,10 @@ def load(path: PathLike, data: bytes | None = None) -> Any:
             return torch.export.load(content)
     except Exception as error:  # it has no exceptions of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        hint = f"write it with torch.export.save of torch {torch.__version__}; import the packages of its own operators"
+        hint = f"write it with torch.export.save of torch {torch.__version__}"
+        if unknown := _UNKNOWN_OPERATOR.search(str(error)):
+            reason = f"nobody has defined the operator {unknown[1]}"
+            hint = "give a Python file that imports the package which defines it in `plugin_files`"
         raise UserError(f"torch.export does not load it: {reason[:300]}", where=where, hint=hint) from error
 
 
