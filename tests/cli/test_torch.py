@@ -94,7 +94,8 @@ def test_the_whole_way(pipebound_process: Run, tmp_path: Path) -> None:
     assert {"equal layers", "equal operator count"} <= {row["name"] for row in trial["rows"]}
 
 
-def test_operators_of_other_packages_come_with_a_plugin(pipebound: Run, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_operators_of_other_packages_come_with_a_plugin(pipebound_process: Run, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from framework.formats.torch.export.files import export
 
@@ -121,18 +122,18 @@ def _(x):
             return self.second(torch.ops.pipebound_tests.twice(self.first(x)))
 
     torch.export.save(export(Doubled(), (torch.randn(2, 4),)), tmp_path / "m.pt2")
-    refused = pipebound("inspect", "m.pt2")
+    refused = pipebound_process("inspect", "m.pt2")
     assert refused.returncode == 2
     assert "nobody has defined the operator pipebound_tests.twice" in refused.stderr
     assert "--plugin" in refused.stderr
-    profiled = pipebound("profile", "m.pt2", "-o", "m.graph.json", "--plugin", "ops.py", "--repetitions", "3")
+    profiled = pipebound_process("profile", "m.pt2", "-o", "m.graph.json", "--plugin", "ops.py", "--repetitions", "3")
     assert profiled.returncode == 0, profiled.stderr
-    solved = pipebound(
+    solved = pipebound_process(
         "solve", "m.graph.json", "-k", "2", "--with", "slice-graph", "--pin", "second.linear=1", "-o", "r.json"
     )
     assert solved.returncode == 0, solved.stderr
-    split = pipebound("split", "m.pt2", "r.json", "-o", "stages", "--plugin", "ops.py")
+    split = pipebound_process("split", "m.pt2", "r.json", "-o", "stages", "--plugin", "ops.py")
     assert split.returncode == 0, split.stderr
-    ran = pipebound("pipeline", "stages", "--plugin", "ops.py", "--rounds", "1", "--items", "4", "--no-naive")
+    ran = pipebound_process("pipeline", "stages", "--plugin", "ops.py", "--rounds", "1", "--items", "4", "--no-naive")
     assert ran.returncode == 0, ran.stderr
     assert "Results equal" in ran.stdout
