@@ -32,7 +32,14 @@ def _context(problem: Problem) -> LocalContext:
 
 
 @pytest.mark.parametrize(
-    ("stages", "nodes", "share"), [(2, 30, None), (2, 30, 0.3), (3, 22, None), (3, 22, 0.25), (4, 16, None)]
+    ("stages", "nodes", "share"),
+    [
+        (2, 30, None),
+        (2, 30, 0.3),
+        (3, 22, None),
+        pytest.param(3, 22, 0.25, marks=pytest.mark.slow),
+        (4, 16, None),
+    ],
 )
 def test_it_agrees_with_the_ideals(stages: int, nodes: int, share: float | None) -> None:
     for seed in range(3):
