@@ -26,7 +26,7 @@ def posed() -> PosedGraph:
 @pytest.fixture(scope="session")
 def solved(posed: PosedGraph) -> Result:
     """Its optimum for two stages."""
-    settings = Settings(device=load_device("reference"), entry="ideal-dp", budget=300.0, workers=1)
+    settings = Settings(device=load_device("reference"), entry="ideal-dp", budget=3600.0, workers=1)
     result = solve(posed.graph, 2, settings=settings, session=Session())
     assert result.status == "optimal"
     return result

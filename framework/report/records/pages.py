@@ -95,7 +95,7 @@ def _evidence_table(rows: Sequence[RecordRow]) -> str:
     lines = ["| the best dual bound rests on | proven optimal | open |", "| --- | --- | --- |"]
     lines += [f"| {word} | {' | '.join(f'{counts[word, state]:,}' for state in _STATES)} |" for word in words]
     sources = Counter(row.bound_source for row in rows if row.bound_source)
-    named = ", ".join(f"`{source}` {count:,}" for source, count in sources.most_common(8))
+    named = ", ".join(f"{markdown(source)} {count:,}" for source, count in sources.most_common(8))
     return "\n".join(lines) + f"\n\n{counted(len(sources), 'entry')} found the best bounds: {named}."
 
 
