@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from framework.portfolio.result import Result
 from framework.records.files import read_records, records_path
@@ -12,46 +15,71 @@ from framework.records.pair import Evidence
 from framework.records.posing import PosedGraph
 from tests.conftest import REPOSITORY
 
-
-def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / "records.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=REPOSITORY, check=False)
+Script = Callable[..., tuple[int, str]]
 
 
-def test_results_are_taken_united_and_verified(posed: PosedGraph, solved: Result, tmp_path: Path) -> None:
-    folder, other = tmp_path / "records", tmp_path / "other"
-    solved.write(tmp_path / "result.json")
-    taken = script("fill", "--from-result", tmp_path / "result.json", "--records", folder, "--check-seconds", "0")
-    assert taken.returncode == 0, taken.stderr
-    assert taken.stdout.endswith("1 better, 1 results, 0 refused\n")
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Run the script in this process; return its exit code and what it printed."""
+    path = REPOSITORY / "scripts" / "records.py"
+    spec = importlib.util.spec_from_file_location("script_of_records", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "script_of_records", module)
+    spec.loader.exec_module(module)
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        return int(module.main()), capsys.readouterr().out
+
+    return run
+
+
+def test_results_are_taken_united_and_verified(
+    script: Script, posed: PosedGraph, solved: Result, tmp_path: Path
+) -> None:
+    folder, other, file = tmp_path / "records", tmp_path / "other", tmp_path / "result.json"
+    solved.write(file)
+    code, said = script("fill", "--from-result", file, "--records", folder, "--check-seconds", "0")
+    assert (code, said.splitlines()[-1]) == (0, "1 better, 1 results, 0 refused")
     path = records_path(posed.name, folder)
     assert read_records(path).pairs[2].interval == solved.interval
     assert read_records(path).pairs[2].bounds[0].evidence is Evidence.RUN
-    checked = script("fill", "--from-result", tmp_path / "result.json", "--records", folder)
-    assert "the dual bound now rests on a proof log" in checked.stdout
-    again = script("fill", "--from-result", tmp_path / "result.json", "--records", folder)
-    assert again.stdout.endswith("0 better, 1 results, 0 refused\n")
-    united = script("unite", folder, "--records", other)
-    assert united.stdout.endswith("1 pairs are better\n")
+    assert "the dual bound now rests on a proof log" in script("fill", "--from-result", file, "--records", folder)[1]
+    assert "0 better, 1 results" in script("fill", "--from-result", file, "--records", folder)[1]
+    assert script("unite", folder, "--records", other)[1].endswith("1 pairs are better\n")
     assert read_records(records_path(posed.name, other)).pairs == read_records(path).pairs
-    assert "1 records checked" in script("verify", "--records", other).stdout
-    said = (solved.incumbent_ticks or 0) + 1
+    assert script("verify", "--records", other)[1].startswith("1 records checked")
+    false = (solved.incumbent_ticks or 0) + 1
     ticks = '"best": {{"ticks": {}'
-    path.write_text(path.read_text().replace(ticks.format(solved.incumbent_ticks), ticks.format(said)))
-    wrong = script("verify", "--records", folder)
-    assert wrong.returncode == 1
-    assert f"the bottleneck is {solved.incumbent_ticks}, the record says {said}" in wrong.stdout
+    path.write_text(path.read_text().replace(ticks.format(solved.incumbent_ticks), ticks.format(false)))
+    code, said = script("verify", "--records", folder)
+    assert code == 1
+    assert f"the bottleneck is {solved.incumbent_ticks}, the record says {false}" in said
 
 
-def test_pairs_are_run_once(posed: PosedGraph, tmp_path: Path) -> None:
-    shape = ("--graph", posed.name, "-k", "2", "--budget", "5s", "--entry", "simple", "--jobs", "1", "--no-warm")
-    first = script("fill", *shape, "--records", tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith("1 pairs to run, 5 s each at most\n")
+def test_pairs_are_run_once(script: Script, posed: PosedGraph, tmp_path: Path) -> None:
+    shape = (
+        "fill",
+        "--graph",
+        posed.name,
+        "-k",
+        "2",
+        "--budget",
+        "5s",
+        "--entry",
+        "simple",
+        "--jobs",
+        "1",
+        "--no-warm",
+    )
+    code, said = script(*shape, "--records", tmp_path)
+    assert (code, said.splitlines()[0]) == (0, "1 pairs to run, 5 s each at most")
     pair = read_records(records_path(posed.name, tmp_path)).pairs[2]
     assert pair.best is not None
     assert pair.longest == 5.0
-    assert script("fill", *shape, "--records", tmp_path).stdout.startswith("0 pairs to run")
-    more = script("fill", *shape, "--records", tmp_path, "--again", "--seconds", "0")
-    assert more.stdout.startswith("1 pairs to run")
-    assert more.stdout.endswith("0 better, 0 results, 0 refused\n")
+    assert script(*shape, "--records", tmp_path)[1].startswith("0 pairs to run")
+    said = script(*shape, "--records", tmp_path, "--again", "--seconds", "0")[1]
+    assert said.startswith("1 pairs to run")
+    assert said.endswith("0 better, 0 results, 0 refused\n")
