@@ -41,7 +41,7 @@ def measure(command: list[str], folder: str) -> tuple[float, float]:
 
 def main() -> None:
     """Measure both commands twice, each pair from an empty folder."""
-    graph = sys.argv[1] if len(sys.argv) > 1 else "testbed:resnet50"
+    graph = sys.argv[1] if len(sys.argv) > 1 else "testbed:inception_v1"
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     print(f"{'command':<34}{'run':>6}{'wall s':>9}{'CPU s':>9}{'ratio':>8}")
     for command in (["solve", graph, "-k", "4"], ["warm"]):
