@@ -32,8 +32,6 @@ _MARKS = (b"/archive_format", b"/data/weights/weight_", b"serialized_exported_pr
 
 # When it is imported, torch warns that triton is missing, which is no matter where there is no GPU.
 logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
-# What it says of a file that it cannot load is in its error, too.
-logging.getLogger("torch.export").setLevel(logging.ERROR)
 
 
 def sniff(data: bytes) -> bool:
@@ -179,13 +177,14 @@ def load(path: PathLike, data: bytes | None = None) -> Any:
     if not Path(where).is_file():
         raise UserError("there is no such file", where=where)
     content: Any = where if data is None else io.BytesIO(data)
+    said: list[str] = []
     try:
-        with quietly(), _plain_data_only(content):
+        with quietly(), _listening(said), _plain_data_only(content):
             return torch.export.load(content)
     except Exception as error:  # it has no exceptions of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = f"write it with torch.export.save of torch {torch.__version__}"
-        if unknown := _UNKNOWN_OPERATOR.search(str(error)):
+        if unknown := _UNKNOWN_OPERATOR.search("\n".join([str(error), *said])):
             reason = f"nobody has defined the operator {unknown[1]}"
             hint = "give a Python file that imports the package which defines it in `plugin_files`"
         raise UserError(f"torch.export does not load it: {reason[:300]}", where=where, hint=hint) from error
@@ -222,6 +221,21 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _listening(said: list[str]) -> Iterator[None]:
+    """Take what torch logs while it loads a file, which says more than its error, in place of printing it."""
+    logger, handler = logging.getLogger("torch.export"), logging.Handler()
+    handler.emit = lambda record: said.append(  # type: ignore[method-assign]
+        f"{record.getMessage()} {record.exc_info[1] if record.exc_info else ''}"
+    )
+    handlers, propagates = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagates
 
 
 @contextmanager
