@@ -34,7 +34,8 @@ def saved(folder: Path, module: Any, args: Any, kwargs: Any = None) -> TorchMode
 
 def seconds_of(profile: TorchProfile) -> dict[str, float]:
     assert isinstance(profile.graph.costs, PhysicalCosts)
-    return dict(zip(profile.graph.node_names, profile.graph.costs.seconds.tolist(), strict=True))
+    both = profile.graph.costs.seconds + np.nan_to_num(profile.graph.costs.backward_seconds)
+    return dict(zip(profile.graph.node_names, both.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("backward", [False, True])
@@ -48,6 +49,8 @@ def test_nodes_that_compute_have_seconds_that_add_up_to_the_whole(tmp_path: Path
     assert {row["name"] for row in profile.operators} == {name for name, value in seconds.items() if value}
     assert profile.kernels + profile.overhead == pytest.approx(profile.latency[1])
     assert profile.note()["backward"] is backward
+    assert isinstance(profile.graph.costs, PhysicalCosts)
+    assert bool(np.isnan(profile.graph.costs.backward_seconds).all()) is not backward
 
 
 def test_a_profile_is_a_graph_that_states_its_link(tmp_path: Path) -> None:
