@@ -116,7 +116,7 @@ def print_submission(found: Submission, console: Console | None = None) -> None:
         for line in change_words(change, row.considered.records) or [_nothing_better(row.considered)]:
             console.print(f"  {line}", style="green" if change.is_better else "")
         if offer.refused:
-            hint = "write one with `solve --proof`, and give it with --proof"
+            hint = "`pipebound solve ... --proof FILE` writes one; give it along"
             console.print(f"  not counted: {offer.refused} ({hint})", style="yellow")
     for path in found.written:
         console.print(f"written: {path}")
