@@ -28,6 +28,7 @@ OPTIONS = {
     "neighbours": "--neighbours",
     "output": "--output",
     "plugin_files": "--plugin",
+    "proof": "--proof",
     "repetitions": "--repetitions",
     "retry_failed": "--retry-failed",
     "same_stage": "--same-stage",

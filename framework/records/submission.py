@@ -95,7 +95,7 @@ def submit(
         If a file cannot be read, or is not of a problem that there are records of; nothing is written then.
     """
     if proof is not None and len(paths) != 1:
-        raise UserError("a proof log is of one result", where="proof", hint="submit its result alone")
+        raise UserError("a proof log is of one result", where="`proof`", hint="submit its result alone")
     documents = [(path, read_result_document(path)) for path in paths]
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     posed: dict[str, PosedGraph] = {}
