@@ -288,9 +288,13 @@ def _register(name: str, kind: Kind, **attributes: Any) -> Callable[[T], T]:
 _loaded: dict[str, str] = {}
 
 
-@cache
 def _entry_points() -> tuple[metadata.EntryPoint, ...]:
-    """Return the entry points of plugins; to find them the metadata of every installed package is read."""
+    return _entry_points_on(tuple(sys.path))
+
+
+@cache
+def _entry_points_on(path: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of plugins; to find them the metadata of every package on the path is read."""
     return tuple(metadata.entry_points(group=PLUGIN_GROUP))
 
 

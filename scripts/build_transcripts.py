@@ -105,9 +105,9 @@ def unknown(words: list[str]) -> str:
     from typer._click.exceptions import ClickException
     from typer.main import get_command
 
-    from framework.cli import app
+    from framework.cli import application
 
-    command, context = get_command(app), None
+    command, context = get_command(application()), None
     try:
         while hasattr(command, "commands"):
             name, *words = words

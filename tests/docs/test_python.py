@@ -32,7 +32,7 @@ def test_pages_with_python_say_what_is_so(
 def test_every_block_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall((REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8"))
-    assert len(blocks) == 12
+    assert len(blocks) == 13
     names: dict[str, Any] = {"__name__": "page"}
     try:
         for number, block in enumerate(blocks, 1):
