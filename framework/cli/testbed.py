@@ -100,7 +100,7 @@ def records(
     if json_output:
         typer.echo(json.dumps([row.as_dict() for row in rows], indent=1))
     elif csv:
-        typer.echo(as_csv(rows), nl=False)
+        typer.echo("\n".join(terminal(line) for line in as_csv(rows).splitlines()))
     else:
         print_records(rows)
 
