@@ -74,7 +74,7 @@ class Batch:
                     words = short_words(with_options(f"{where}{error}"))
                     typer.echo(terminal(f"pipebound: {words}"), err=True)
                     if self.json_output:
-                        typer.echo(terminal(_json_line({"graph": graph, "error": terminal(words)})))
+                        typer.echo(_json_line({"graph": graph, "error": terminal(words)}))
                 started = time.monotonic()
             interrupted = interrupt.happened
         return _exit_code(ended, interrupted=interrupted, failed=failed)

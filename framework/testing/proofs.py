@@ -1,4 +1,4 @@
-"""Proofs of small random problems, found by plain search, and random damage to them: nothing may prove too much."""
+"""Proofs of small random problems, found by plain search; `framework.testing.damage` damages them."""
 
 from __future__ import annotations
 

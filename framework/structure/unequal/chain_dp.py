@@ -1,4 +1,4 @@
-"""Deciding a threshold T over the lattice of ideals where stages are unequal: the first stage by which each is held.
+"""Decides a threshold T where stages are unequal: a dynamic program for the first stage by which each ideal is done.
 
 Stage b = 0, 1, .. runs on device d(b), and costs f_d(J - I) if it holds what ideal J has more than I, with f_d as in
 `framework.structure.ideals.chain_dp` in the prices of d. Let the ideal I be *reached by b* if the first b stages can
