@@ -103,9 +103,11 @@ class Fixing:
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Let the checker of proofs read all cores again, and follow what they show."""
         from framework.proof.cores.fixing import fixing
+        from framework.proof.log import check_version
         from framework.proof.problem import plain_problem
 
-        data = certificate.whole_data("threshold", "rounds")
+        check_version("fixing", certificate.data.get("version"))
+        data = certificate.whole_data("version", "threshold", "rounds")
         return fixing(plain_problem(problem.instance, problem.stages), data["threshold"], rounds=data["rounds"])[0]
 
     def examples(self) -> tuple[Problem, ...]:
@@ -221,6 +223,7 @@ class _Search(ThresholdSearch):
 
     def _certificate(self, threshold: int) -> Certificate | None:
         """Return how a checker refutes a threshold that was refuted: nothing is left, or few ideals."""
+        from framework.proof.log import CHANGED
         from framework.structure.ideals.lattice import count_ideals
 
         instance = self.problem.instance
@@ -229,7 +232,8 @@ class _Search(ThresholdSearch):
         left = self.decisions.left(threshold)
         if left is not None and not count_ideals(left.instance, max_ideals=MOST_IDEALS)[1]:
             return None
-        data = {"threshold": threshold, "rounds": list(self.decisions.rounds(threshold))}
+        rounds = list(self.decisions.rounds(threshold))
+        data = {"version": CHANGED["fixing"], "threshold": threshold, "rounds": rounds}
         return Certificate(kind=NAME, data=data, instance=instance.sha256())
 
     def _fix(self, threshold: int) -> bool:

@@ -49,13 +49,11 @@ def command(
     model = read_graph_of(origin, result_file, graph=graph, format=format, dims=dim, plugin_files=plugins)
     logged, steps = [], list[str]()
     if proof is not None:
-        from framework.portfolio.logs.read import logged_proof
+        from framework.portfolio.logs.read import proof_in
         from framework.portfolio.reading import as_result
-        from framework.proof.log import read_log
-        from framework.proof.words import lines
 
-        checked, replayed = logged_proof(read_log(proof), as_result(document, str(result_file)), model)
-        logged, steps = [checked], lines(replayed)
+        checked, steps = proof_in(proof, as_result(document, str(result_file)), model)
+        logged = [checked]
     found = verify_document(document, model, logged)
     if json_output:
         typer.echo(json.dumps([check.as_dict() for check in found.checks], indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -80,6 +80,13 @@ class DeviceChain:
 
 Devices: TypeAlias = Device | DeviceChain
 """What prices a graph: the same device for every stage, or one for each."""
+
+
+def figures_only(devices: Devices | None) -> Devices | None:
+    """Return devices without the words on where their figures are published: what prices a graph, and their names."""
+    if isinstance(devices, DeviceChain):
+        return DeviceChain(devices=tuple(replace(device, source="") for device in devices.devices))
+    return None if devices is None else replace(devices, source="")
 
 
 def device_of_stage(devices: Devices, stage: int) -> Device:

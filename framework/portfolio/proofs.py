@@ -10,6 +10,7 @@ from framework.contracts import CertificateChecker
 from framework.errors import UserError
 from framework.model.problem import Problem
 from framework.portfolio.result import Result
+from framework.proof.log import OtherVersionError
 from framework.registry import EntrySpec, registry
 
 
@@ -20,20 +21,23 @@ class Proof:
     Attributes
     ----------
     claimed
-        The bound in ticks.
+        The bound in ticks; None if that cannot be read.
     proved
         What its certificate proves, in ticks; None without a certificate, or if it proves nothing.
     fault
         Why the claim is false or its certificate is none; empty otherwise.
+    unread
+        Why the certificate or log is not checked, in which case it proves nothing; empty if it is.
     by
         What proves it.
     """
 
     source: str
     soundness: str
-    claimed: int
+    claimed: int | None
     proved: int | None
     fault: str = ""
+    unread: str = ""
     by: str = "certificate"
 
 
@@ -46,11 +50,17 @@ def proofs_of(result: Result, problem: Problem) -> list[Proof]:
     for bound in result.bounds:
         claimed, source, soundness, certificate = bound.ticks, bound.source, bound.soundness.value, bound.certificate
         proved: int | None = None
+        fault = unread = ""
         if certificate is None:
             fault = _why_certificate_is_missed(source, soundness, entries)
         else:
-            proved, fault = _check(claimed, certificate, problems)
-        proofs.append(Proof(source=source, soundness=soundness, claimed=claimed, proved=proved, fault=fault))
+            try:
+                proved, fault = _check(claimed, certificate, problems)
+            except OtherVersionError as error:
+                unread = str(error)
+        proofs.append(
+            Proof(source=source, soundness=soundness, claimed=claimed, proved=proved, fault=fault, unread=unread)
+        )
     return proofs
 
 
@@ -80,6 +90,8 @@ def _check(claimed: int, certificate: Certificate, problems: Mapping[str, Proble
         return None, f"{certificate.kind} cannot check certificates"
     try:
         proved = checker.check(problem, certificate)
+    except OtherVersionError:
+        raise
     except Exception as error:
         # Whatever a checker makes of a damaged certificate: it proves nothing.
         words = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

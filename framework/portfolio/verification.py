@@ -406,15 +406,16 @@ def _check_bounds(proofs: list[Proof]) -> list[Check]:
     best = max(proven, key=lambda proof: proof.proved or 0, default=None)
     checks = []
     for proof in proofs:
-        what = f"dual bound {proof.claimed} of {proof.source} ({proof.soundness})"
+        claimed = "" if proof.claimed is None else f" {proof.claimed}"
+        what = f"dual bound{claimed} of {proof.source} ({proof.soundness})"
         if proof.fault:
             checks.append(_failed(what, proof.fault))
         elif proof.proved is not None:
             checks.append(Check(what=what, passed=True, detail=f"the {proof.by} proves {proof.proved}"))
-        elif best is not None and proof.claimed <= (best.proved or 0):
-            detail = f"no certificate; follows from {best.proved} of {best.source}"
+        elif proof.claimed is not None and best is not None and proof.claimed <= (best.proved or 0):
+            detail = f"{proof.unread or 'no certificate'}; follows from {best.proved} of {best.source}"
             checks.append(Check(what=what, passed=True, detail=detail))
         else:
-            detail = "not independently checked: no certificate"
+            detail = f"not independently checked: {proof.unread or 'no certificate'}"
             checks.append(Check(what=what, passed=True, checked=False, detail=detail))
     return checks

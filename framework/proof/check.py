@@ -74,15 +74,13 @@ def replay(log: ProofLog, graph: ModelGraph, *, plain: bool = False) -> Replay:
     if not graph.is_called(log.graph):
         raise UserError("the proof is of another graph", where=graph.source, hint="its sha256 is not the one stated")
     watch, rows = _Watch(), list[Row]()
-    instance = quantise(graph, log.device).instance
     try:
-        node_of = instance.node_of_input.tolist()
-        problem = constrained(plain_problem(instance, log.stages), graph, node_of, log.given, log.device)
+        problem, node_of = problem_of(log, graph)
         detail = f"{problem.n} nodes, {len(problem.tensors)} tensors, {log.stages} stages"
         rows.append(watch.row("read and price the graph", detail))
         bottleneck = None
         if log.stage_of is not None:
-            bottleneck = problem.bottleneck(_stage_of_nodes(log.stage_of, [problem.node_of[v] for v in node_of]))
+            bottleneck = problem.bottleneck(_stage_of_nodes(log.stage_of, node_of))
             rows.append(watch.row("price the partition", f"its most expensive stage costs {bottleneck} ticks"))
         proven = _follow(problem, log.steps, rows, watch, plain)
     except RefusedError as error:
@@ -91,6 +89,20 @@ def replay(log: ProofLog, graph: ModelGraph, *, plain: bool = False) -> Replay:
     if bottleneck is not None and bottleneck < proven:
         fault = f"the partition costs {bottleneck} ticks, less than the bound of {proven}: a rule is wrong"
     return Replay(rows=tuple(rows), proven=proven, bottleneck=bottleneck, fault=fault)
+
+
+def problem_of(log: ProofLog, graph: ModelGraph) -> tuple[PlainProblem, list[int]]:
+    """Return the problem that a log is about, and the node of it that each node of the graph is.
+
+    Raises
+    ------
+    UserError, RefusedError
+        If device or constraints are not of such a graph; if no partition obeys them.
+    """
+    instance = quantise(graph, log.device).instance
+    node_of = instance.node_of_input.tolist()
+    problem = constrained(plain_problem(instance, log.stages), graph, node_of, log.given, log.device)
+    return problem, [problem.node_of[v] for v in node_of]
 
 
 def proven_by(problem: PlainProblem, steps: Sequence[Step], *, plain: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""The proof log: a JSON document, its version 1, and what of it is refused before anything is checked."""
+"""The proof log: a JSON document, its versions, and what of it is refused before anything is checked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from framework.model.instance import MAX_STAGES
 from framework.output_files import replacing
 from framework.proof.given import Given, read_given
 
-FORMAT, VERSION = "pipebound-proof", 1
+FORMAT = "pipebound-proof"
+CHANGED = {"core-program": 2, "fixing": 2}
+"""Rules that read other data, or make other things of it, since a version after the first: since which."""
+VERSION = max(CHANGED.values())
+"""The latest version; a log states the first one in which all its rules are what they are now."""
 NUMBER, FLAG, LIST, LISTS = "number", "flag", "list", "lists"
 """What a field of a step holds: an integer, true or false, integers, or lists of integers."""
 REDUCTIONS: dict[str, dict[str, str]] = {
@@ -57,6 +61,29 @@ BOUNDS: dict[str, dict[str, str]] = {
     "fixing": {"threshold": NUMBER, "rounds": LISTS},
 }
 """Rules that prove a bound, with their fields; the last step is one of them, and no other is."""
+
+
+class OtherVersionError(UserError):
+    """A proof is written by other rules than those of this program: it shows nothing, and need not be false."""
+
+
+def is_current(rule: str, version: object) -> bool:
+    """Whether a rule has not changed since a version."""
+    return type(version) is int and CHANGED.get(rule, 1) <= version <= VERSION
+
+
+def check_version(rule: str, version: object, where: str = "") -> None:
+    """Refuse what was written by another version of a rule.
+
+    Raises
+    ------
+    OtherVersionError
+        If it was, or states no version.
+    """
+    if not is_current(rule, version):
+        by = "a version of proofs without a number" if version is None else f"version {version} of proofs"
+        hint = f"the rule is that of version {CHANGED.get(rule, 1)} now: solve again"
+        raise OtherVersionError(f"{rule} was written by {by}", where=where, hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +131,8 @@ class ProofLog:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document."""
-        document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "graph": self.graph}
+        version = max(CHANGED.get(step.rule, 1) for step in self.steps)
+        document: dict[str, Any] = {"format": FORMAT, "version": version, "graph": self.graph}
         if self.read_as:
             document["read_as"] = dict(self.read_as)
         document |= {
@@ -125,6 +153,8 @@ def read_log(path: Path) -> ProofLog:
     ------
     UserError
         In one line, for whatever is no log.
+    OtherVersionError
+        If it is one of another version.
     """
     return parse_log(parse_json(read_bytes(path), str(path)), str(path))
 
@@ -134,15 +164,16 @@ def parse_log(document: object, where: str) -> ProofLog:
 
     Raises
     ------
-    UserError
+    UserError, OtherVersionError
         As `read_log`.
     """
     check_values(document, where)
     fields = Fields(document, where)
     fields.choice("format", [FORMAT])
-    if (version := fields.integer("version", least=1)) != VERSION:
-        raise UserError(f"version {version} of proofs is not known", where=where, hint=f"this program knows {VERSION}")
-    steps = tuple(_step(row) for row in fields.rows("steps"))
+    if (version := fields.integer("version", least=1)) > VERSION:
+        hint = f"this program knows {VERSION} and earlier"
+        raise OtherVersionError(f"version {version} of proofs is not known", where=where, hint=hint)
+    steps = tuple(_step(row, version, where) for row in fields.rows("steps"))
     rules = [step.rule for step in steps]
     if not rules or rules[-1] not in BOUNDS or any(rule in BOUNDS for rule in rules[:-1]):
         raise fields.error("steps", "it must end with the one step that proves a bound", ", ".join(BOUNDS))
@@ -179,9 +210,10 @@ def _read_as(fields: Fields) -> dict[str, Any]:
     return given
 
 
-def _step(fields: Fields) -> Step:
+def _step(fields: Fields, version: int, where: str) -> Step:
     rules = REDUCTIONS | BOUNDS
     rule = fields.choice("rule", rules)
+    check_version(rule, version, where)
     data: dict[str, Any] = {}
     for name, kind in rules[rule].items():
         if kind == NUMBER:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from framework.proof.check import Replay
+from framework.proof.log import OtherVersionError
 
 
 def lines(found: Replay) -> list[str]:
@@ -20,3 +21,8 @@ def verdict(found: Replay) -> str:
         return f"The proof holds: the partition is optimal, at {found.proven} ticks."
     best = "" if found.bottleneck is None else f", and the partition costs {found.bottleneck}"
     return f"The proof holds: no partition costs less than {found.proven} ticks{best}."
+
+
+def unproven(error: OtherVersionError) -> str:
+    """Return in one sentence what a log of another version shows."""
+    return f"Unproven, and not shown to be false: {error}."

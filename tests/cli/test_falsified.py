@@ -16,6 +16,7 @@ from framework.portfolio.records import GraphInput
 from framework.portfolio.settings import Session, Settings
 from framework.portfolio.solve import solve
 from framework.portfolio.verification import NOT_CHECKED, verify_document
+from framework.proof.log import VERSION
 from tests import mutations
 
 # Besides what `verify` says it takes as told: another certificate that proves as much is as good.
@@ -184,6 +185,21 @@ def test_files_of_earlier_versions_can_be_verified(document: dict[str, Any], gra
     assert states(old, graph) == {"ok", "unproven"}
     old["stage_of"] = old["stage_of"][::-1]
     assert "failed" in states(old, graph)
+
+
+@pytest.mark.parametrize("version", [None, 1, VERSION + 1])
+def test_a_certificate_by_other_rules_is_unproven_and_not_false(graph: ModelGraph, version: int | None) -> None:
+    found: dict[str, Any] = json.loads(solve(graph, 3, settings=Settings(entry="fixing", budget=120)).to_json())
+    row = next(row for row in found["bounds"] if row["source"] == "fixing")
+    data = row["certificate"]["data"]
+    assert states(found, graph) == {"ok"}
+    data["threshold"] -= 1
+    assert states(found, graph) == {"ok", "failed"}
+    if version is None:
+        del data["version"]
+    else:
+        data["version"] = version
+    assert states(found, graph) == {"ok", "unproven"}
 
 
 def test_odd_values_are_one_line_or_a_failed_check(document: dict[str, Any], graph: ModelGraph) -> None:

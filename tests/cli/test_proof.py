@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from framework.formats import read_graph
+from framework.model.device import load_device
 from framework.model.pricing import quantise
 from framework.model.problem import Problem
 from framework.proof.check import replay
 from framework.proof.given import Given
-from framework.proof.log import ProofLog, Step, parse_log, read_log, write_log
+from framework.proof.log import VERSION, ProofLog, Step, parse_log, read_log, write_log
 from framework.proof.problem import plain_problem
+from framework.structure.reduction.dominance import moves_of_reduction
 from framework.testing.brute_force import brute_force_optimum
 from tests.cli.conftest import Run
 
@@ -114,6 +116,37 @@ def test_false_proofs_and_no_proofs_have_codes_of_their_own(proof: Path, graph_f
     done = check(proof, "testbed:squeezenet")
     assert done.returncode == 2
     assert "another graph" in done.stderr
+
+
+def test_a_shorter_log_is_written_and_holds(tmp_path: Path) -> None:
+    graph, device = read_graph("testbed:squeezenet"), load_device("reference")
+    moves = [int(v) for pair in moves_of_reduction(quantise(graph, device).instance)[1] for v in pair]
+    bound = 234_591_200_000
+    steps = (Step(rule="contract", data={"moves": moves}), Step(rule="ideal-program", data={"threshold": bound - 1}))
+    log, shorter = tmp_path / "log.json.xz", tmp_path / "shorter.json.xz"
+    write_log(ProofLog(graph=graph.sha256(), device=device, stages=4, bound=bound, steps=steps), log)
+    done = check(log, "testbed:squeezenet", "--shorten", shorter, "--seconds", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"Of {len(moves) + 1} numbers in its steps ")
+    assert shorter.stat().st_size < log.stat().st_size
+    assert len(str(read_log(shorter).steps)) < len(str(steps))
+    assert f"no partition costs less than {bound} ticks" in check(shorter, "testbed:squeezenet").stdout
+
+
+def test_a_log_of_another_version_is_unproven_and_not_false(
+    pipebound: Run, proof: Path, graph_file: Path, tmp_path: Path
+) -> None:
+    result, other = tmp_path / "result.json", tmp_path / "other.json"
+    how = ("-k", "3", "--with", "ideal-dp", "--budget", "100s", "--workers", "1")
+    assert pipebound("solve", graph_file, *how, "-o", result).returncode == 0
+    other.write_text(json.dumps(read_log(proof).as_dict() | {"version": VERSION + 1}))
+    done = check(other, graph_file)
+    assert done.returncode == 4
+    assert done.stdout.startswith("Unproven, and not shown to be false: ")
+    done = pipebound("verify", result, "--proof", other)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout
+    assert f"version {VERSION + 1} of proofs is not known" in " ".join(done.stdout.split())
 
 
 def test_the_checker_loads_nothing_that_it_checks(proof: Path, graph_file: Path) -> None:

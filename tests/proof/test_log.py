@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from framework.errors import UserError
 from framework.model.device import load_device
-from framework.proof.log import ProofLog, Step, parse_log, read_log, write_log
+from framework.proof.log import CHANGED, VERSION, OtherVersionError, ProofLog, Step, parse_log, read_log, write_log
 
 LOG = ProofLog(
     graph="ab" * 32,
@@ -47,7 +48,7 @@ def _with_two_bounds(document: dict[str, Any]) -> None:
 
 
 def _of_another_version(document: dict[str, Any]) -> None:
-    document["version"] = 2
+    document["version"] = VERSION + 1
 
 
 def _with_an_unknown_rule(document: dict[str, Any]) -> None:
@@ -116,6 +117,25 @@ def test_a_damaged_log_is_refused_in_one_line(damage: Callable[[dict[str, Any]],
         parse_log(document, "log.json")
     assert "\n" not in str(refused.value)
     assert "log.json" in str(refused.value)
+
+
+def test_a_log_states_the_first_version_with_the_rules_that_it_uses() -> None:
+    rounds = Step(rule="fixing", data={"threshold": 11, "rounds": []})
+    assert LOG.as_dict()["version"] == 1
+    document = replace(LOG, steps=(rounds,)).as_dict()
+    assert document["version"] == CHANGED["fixing"] == 2
+    assert parse_log(document, "log.json").steps == (rounds,)
+
+
+@pytest.mark.parametrize("step", [{"rule": "fixing", "threshold": 11, "rounds": []}, {"rule": "core-program"}])
+def test_a_log_by_earlier_rules_is_of_another_version_whatever_it_says(step: dict[str, Any]) -> None:
+    document = LOG.as_dict()
+    document["steps"][-1] = step
+    with pytest.raises(OtherVersionError, match=f"log.json: {step['rule']} was written by version 1 of proofs"):
+        parse_log(document, "log.json")
+    document["version"] = VERSION + 1
+    with pytest.raises(OtherVersionError, match=f"version {VERSION + 1} of proofs is not known"):
+        parse_log(document, "log.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"format": "pipebound-result"}'])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.proof.log import CHANGED
 from framework.structure.filtering.noted import common_of, units_of, way_of
 from framework.structure.fluid.hierarchy import ReadyCore
 from framework.structure.fluid.variants import Counted
@@ -22,6 +23,7 @@ def certificate_of(ready: ReadyCore, threshold: int) -> dict[str, Any] | None:
     crowded = search.crowded if variant.counted == Counted.CROWDED else None
     counted, grain, *weights = way_of(variant, ready.instance)
     return {
+        "version": CHANGED["core-program"],
         "threshold": threshold,
         "order": [],
         "fluid": ready.core.fluid.tolist(),

@@ -10,25 +10,27 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.proof.cores.fixing import PARTS
-from framework.proof.log import Step
+from framework.proof.log import BOUNDS, Step, is_current
 
 NUMBERS = ("threshold", "ways")
 """The parts of a round that hold no nodes."""
 
 
-def core_program_of(data: Mapping[str, Any], number: IntArray) -> Step:
-    """Return the step of a core that refutes a threshold.
+def core_program_of(data: Mapping[str, Any], number: IntArray) -> Step | None:
+    """Return the step of a core that refutes a threshold; None if the certificate is of another version.
 
     Parameters
     ----------
     number
         How a log numbers the nodes of the instance that the certificate is of.
     """
+    if not is_current("core-program", data.get("version")):
+        return None
     order = number.tolist()
     return Step(
         rule="core-program",
         data={
-            **data,
+            **{name: data[name] for name in BOUNDS["core-program"]},
             "order": [] if order == sorted(order) else order,
             "fluid": number[data["fluid"]].tolist(),
             "backwards": bool(data["backwards"]),
@@ -41,8 +43,10 @@ def core_program_of(data: Mapping[str, Any], number: IntArray) -> Step:
     )
 
 
-def fixing_of(data: Mapping[str, Any], number: IntArray) -> Step:
-    """Return the step of rounds of fixing; `number` as in `core_program_of`."""
+def fixing_of(data: Mapping[str, Any], number: IntArray) -> Step | None:
+    """Return the step of rounds of fixing; `number` and None as in `core_program_of`."""
+    if not is_current("fixing", data.get("version")):
+        return None
     rounds = []
     for at, items in enumerate(data["rounds"]):
         part = PARTS[at % len(PARTS)]

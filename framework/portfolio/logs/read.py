@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path as File
+
+from framework.model.device_chain import figures_only
 from framework.model.graph import ModelGraph
 from framework.model.module_paths import Path, matching_modules, module_paths
 from framework.portfolio.constraints import Constraints
@@ -9,7 +12,8 @@ from framework.portfolio.proofs import Proof
 from framework.portfolio.result import Result
 from framework.proof.check import Replay, replay
 from framework.proof.given import Given
-from framework.proof.log import ProofLog
+from framework.proof.log import OtherVersionError, ProofLog, read_log
+from framework.proof.words import lines, unproven
 
 
 def given_of(constraints: Constraints, graph: ModelGraph) -> Given:
@@ -39,7 +43,7 @@ def logged_proof(log: ProofLog, result: Result, graph: ModelGraph) -> tuple[Proo
     """
     found = replay(log, graph)
     fault = found.fault
-    if not fault and (log.stages != result.stages or log.device != result.device):
+    if not fault and (log.stages, figures_only(log.device)) != (result.stages, figures_only(result.device)):
         fault = "it is of another number of stages, or of another device"
     if not fault and log.given not in (Given(), given_of(result.constraints, graph)):
         fault = "it is of the problem with other constraints"
@@ -47,3 +51,19 @@ def logged_proof(log: ProofLog, result: Result, graph: ModelGraph) -> tuple[Proo
     return Proof(
         source="the proof", soundness="checked", claimed=log.bound, proved=proved, fault=fault, by="log"
     ), found
+
+
+def proof_in(file: File, result: Result, graph: ModelGraph) -> tuple[Proof, list[str]]:
+    """Read a log and replay it: return what it proves of a result, and what there is to say of each step.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or is of another graph.
+    """
+    try:
+        proof, found = logged_proof(read_log(file), result, graph)
+    except OtherVersionError as error:
+        unread = Proof(source="the proof", soundness="not checked", claimed=None, proved=None, unread=str(error))
+        return unread, [unproven(error)]
+    return proof, lines(found)

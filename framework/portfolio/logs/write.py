@@ -16,6 +16,7 @@ from framework.bounds import SIMPLE, Certificate, Limit
 from framework.entry_spec import EntrySpec
 from framework.errors import UserError
 from framework.model.arrays import IntArray
+from framework.model.device_chain import figures_only
 from framework.model.graph import ModelGraph
 from framework.model.instance import Instance
 from framework.model.pricing import quantise
@@ -75,7 +76,7 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
             return ProofLog(
                 graph=graph.sha256(),
                 read_as=_read_as(result),
-                device=result.device,
+                device=figures_only(result.device),
                 stages=result.stages,
                 given=given_of(result.constraints, graph),
                 bound=bound.ticks,
