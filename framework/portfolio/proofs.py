@@ -40,6 +40,10 @@ class Proof:
     unread: str = ""
     by: str = "certificate"
 
+    def __str__(self) -> str:
+        claimed = "" if self.claimed is None else f" {self.claimed}"
+        return f"dual bound{claimed} of {self.source} ({self.soundness})"
+
 
 def proofs_of(result: Result, problem: Problem) -> list[Proof]:
     """Check the certificate of every bound of a result, in its order."""

@@ -406,8 +406,7 @@ def _check_bounds(proofs: list[Proof]) -> list[Check]:
     best = max(proven, key=lambda proof: proof.proved or 0, default=None)
     checks = []
     for proof in proofs:
-        claimed = "" if proof.claimed is None else f" {proof.claimed}"
-        what = f"dual bound{claimed} of {proof.source} ({proof.soundness})"
+        what = str(proof)
         if proof.fault:
             checks.append(_failed(what, proof.fault))
         elif proof.proved is not None:
