@@ -15,6 +15,7 @@ from framework.proof.cores.core import make_core
 from framework.proof.cores.nets import nets_between
 from framework.proof.cores.program import core_program
 from framework.proof.cores.tolls import units_of
+from framework.proof.log import CHANGED
 from framework.proof.problem import RefusedError, plain_problem
 from framework.structure.filtering.noted import common_of
 from framework.structure.filtering.noted import units_of as noted_units
@@ -141,5 +142,8 @@ def test_what_are_no_units_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_units_go_by_the_numbers_of_a_log() -> None:
     data = {"fluid": [1], "backwards": 0, "by_unit": 1, "some": [], "chains": [], "units": [[1]], "common": [0, 1]}
-    step = core_program_of(data, np.array([2, 0, 1]))
+    data |= {"threshold": 1, "order": [], "counted": 0, "grain": 1, "weights": []}
+    assert core_program_of(data, np.array([2, 0, 1])) is None
+    step = core_program_of(data | {"version": CHANGED["core-program"]}, np.array([2, 0, 1]))
+    assert step is not None
     assert (step.data["units"], step.data["common"], step.data["by_unit"]) == ([[0]], [2, 0], True)
