@@ -10,8 +10,9 @@ project.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,18 +22,31 @@ from framework.model.instance import Instance
 from framework.model.problem import Problem, Windows
 from framework.model.unequal import with_relaxation
 from framework.structure.filtering.bidirectional import find_survivors, impose, read_both_ways, windows_of
+from framework.structure.filtering.cores import InstanceCores
 from framework.structure.filtering.noted import Rounds, arcs_of, named, round_of_branches, round_of_core
 from framework.structure.filtering.tuning import DEFAULT, FilterTuning
-from framework.structure.fluid.core import build_core
 from framework.structure.fluid.memory_bound import crowded_nodes
-from framework.structure.fluid.selection import WEIGHT_BIASES, FluidChoice
+from framework.structure.fluid.selection import WEIGHT_BIASES
 from framework.structure.fluid.unequal_chain_dp import stage_devices
 from framework.structure.fluid.variants import Variant, device_variants, needs_prices, whole_node_variants
-from framework.structure.poset.closure import closure
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.contraction import compose
 from framework.structure.reduction.dominance import moves_of_reduction
 from framework.structure.reduction.symmetry import put_in_order
+
+
+class _Branches(NamedTuple):
+    """Runs of exchangeable branches, each with the place of the node that orders them, and the names of all nodes."""
+
+    names: IntArray
+    runs: list[tuple[list[IntArray], int]]
+
+
+class _Start(NamedTuple):
+    """The whole problem with its exchangeable branches in order."""
+
+    cores: InstanceCores
+    branches: list[_Branches]
 
 
 @dataclass(slots=True)
@@ -51,10 +65,16 @@ class _Stand:
     over: bool = False
     variants: tuple[Variant, ...] = ()
     rounds: Rounds = ()
+    cores: InstanceCores | None = None
 
     def note(self, round_made: Rounds) -> None:
         """Add a round."""
         self.rounds = (*self.rounds, *round_made)
+
+    def note_branches(self, branches: Sequence[_Branches]) -> None:
+        """Add the rounds in which branches were put in order."""
+        for names, runs in branches:
+            self.note(round_of_branches(self.threshold, names, runs))
 
 
 class FixedProblems:
@@ -69,6 +89,7 @@ class FixedProblems:
             whole = with_relaxation(whole)
         self._whole = replace(whole, node_of_input=np.arange(whole.n, dtype=np.int64))
         self._stands: list[_Stand] = []
+        self._first: _Start | None = None
 
     def fix(self, threshold: int, level: int = 0, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Fix what can be at a threshold (ticks); return whether it is refuted.
@@ -84,7 +105,7 @@ class FixedProblems:
             rounds = stand.rounds
             try:
                 if stand.instance is self._whole:
-                    stand.instance = _in_order(stand, self._whole, np.arange(self._whole.n), should_stop)
+                    self._begin(stand, should_stop)
                 stand.instance = self._round(stand, stand.instance, should_stop)
             except OutOfTimeError:
                 stand.rounds = rounds
@@ -131,6 +152,16 @@ class FixedProblems:
         self._stands.append(stand)
         return stand
 
+    def _begin(self, stand: _Stand, should_stop: Callable[[], bool]) -> None:
+        """Put the exchangeable branches of the whole problem in order; its cores are those of all thresholds."""
+        if self._first is None:
+            instance, branches = _in_order(self._whole, np.arange(self._whole.n), should_stop)
+            cores = InstanceCores(instance, simple_bound(self._problem.on(instance)), should_stop)
+            self._first = _Start(cores, branches)
+        stand.cores = self._first.cores
+        stand.instance = stand.cores.instance
+        stand.note_branches(self._first.branches)
+
     def _round(self, stand: _Stand, instance: Instance, should_stop: Callable[[], bool]) -> Instance | None:
         """Return what a core leaves of an instance, None if it refutes the threshold, and say what comes next."""
         threshold, known = stand.threshold, stand.windows
@@ -139,15 +170,10 @@ class FixedProblems:
         if stages == 1:
             stand.over = True
             return instance
-        reach = closure(instance, should_stop=should_stop)
-        choice = FluidChoice(
-            instance,
-            weight_bias=WEIGHT_BIASES[stand.way] / max(1, simple_bound(problem)),
-            reach=reach,
-            should_stop=should_stop,
-        )
-        mask, lattice = choice.choose(stand.ideals, should_stop)
-        core = build_core(instance, mask, should_stop=should_stop)
+        if stand.cores is None or stand.cores.instance is not instance:
+            stand.cores = InstanceCores(instance, simple_bound(problem), should_stop)
+        mask, lattice, core = stand.cores.core(stand.way, stand.ideals, should_stop)
+        reach = stand.cores.reach
         crowded = crowded_nodes(instance, reach, threshold)
         if needs_prices(instance):
             whole, device = device_variants(core, threshold, crowded), stage_devices(instance, stages)
@@ -173,7 +199,8 @@ class FixedProblems:
             reduced, moves = moves_of_reduction(left, should_stop=should_stop)
             moved = named(names, left)[np.array(moves, np.int64).reshape(-1)].tolist()
             stand.note((*note[:-3], arcs_of(names, core, left), moved, []))
-            left = _in_order(stand, compose(left, reduced), names, should_stop)
+            left, branches = _in_order(compose(left, reduced), names, should_stop)
+            stand.note_branches(branches)
             windows = _merged(windows, left)
             if windows is None:
                 return None
@@ -202,13 +229,14 @@ def _choices(instance: Instance, windows: Windows | None, stages: int) -> int:
     return instance.n * (stages - 1) if windows is None else int((windows.latest - windows.earliest).sum())
 
 
-def _in_order(stand: _Stand, instance: Instance, names: IntArray, should_stop: Callable[[], bool]) -> Instance:
-    """Return the instance, mapped as before, with exchangeable branches put in order, and note that.
+def _in_order(instance: Instance, names: IntArray, should_stop: Callable[[], bool]) -> tuple[Instance, list[_Branches]]:
+    """Return the instance, mapped as before, with exchangeable branches put in order, and these.
 
     Those within branches are found once these are. `names` are those of the nodes that the instance was made from.
     """
+    found: list[_Branches] = []
     runs: list[tuple[list[IntArray], int]] = []
     while (ordered := put_in_order(instance, should_stop, runs)) is not None:
-        stand.note(round_of_branches(stand.threshold, named(names, instance), runs))
+        found.append(_Branches(named(names, instance), runs))
         instance, runs = compose(instance, ordered), []
-    return instance
+    return instance, found

@@ -145,7 +145,8 @@ class FluidChoice:
         for chain in self._chains:
             alive[chain.nodes] = False
         count = int(alive.sum())
-        incomparable = count - 1 - np.bitwise_count(comparable & pack_sets(alive[None, :])).sum(axis=1, dtype=np.int64)
+        comparable &= pack_sets(alive[None, :])
+        incomparable = count - 1 - np.bitwise_count(comparable).sum(axis=1, dtype=np.int64)
         mean = float(self._tensors.mean())
         weight = (instance.work + instance.parameter_cost).astype(np.float64)
         price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + weight_bias * weight * weight
