@@ -31,6 +31,11 @@ ideals this leaves a tenth of the walks or less.
 A hard limit on what a stage holds is one more sum that only grows along a walk, and so does the largest working set of
 the nodes added: where both together are beyond the limit, the walk turns back.
 
+*A search that proves nothing.* For partitions alone, `look_for` walks only from the best ideals of a level: an ideal is
+skipped if some node can be added to it such that the larger ideal is reached with no more stages, and leaves no more to
+pay for, W - w + cut. On interleavings of two chains this takes a tenth of the steps or less, and misses hardly any
+partition: none in 110 searches of `transformers-aria` for 32 stages.
+
 Parameters that several nodes use count once per stage (`framework.structure.ideals.held`): p(J) - p(I) above is then
 what the nodes of J - I use alone, plus the shared parameters with a user there, which grow along a walk as ``in`` does,
 and P - p(I) and p(I) are what all nodes outside and inside of I hold, which no stages can hold less of together. Where
@@ -50,7 +55,7 @@ from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.structure.ideals.held import largest_outside, unions
 from framework.structure.ideals.lattice import IdealLattice, Lattice
-from framework.structure.ideals.promise import Limits, States, Sums, fill_least, sort_by_promise
+from framework.structure.ideals.promise import CLOSED, Limits, States, Sums, fill_least, sort_by_promise
 from framework.structure.ideals.walk import (
     COUNTERS,
     FIRST,
@@ -123,6 +128,19 @@ class ChainSearch:
         OutOfTimeError
             If `should_stop` struck first; then nothing is known.
         """
+        return self._walk(stages, threshold, False, should_stop)
+
+    def look_for(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
+        """Return a partition as `decide` does, or None, which proves nothing: only the best ideals are walked from.
+
+        Raises
+        ------
+        OutOfTimeError
+            If `should_stop` struck first.
+        """
+        return self._walk(stages, threshold, True, should_stop)
+
+    def _walk(self, stages: int, threshold: int, only_best: bool, should_stop: Callable[[], bool]) -> Partition | None:
         lattice = self.lattice
         self._stages_to.fill(stages + 1)
         self._stages_to[0] = 0
@@ -141,7 +159,7 @@ class ChainSearch:
         limits = Limits(stages, threshold, self._capacity, self._size_limit)
         states = States(self._stages_to, self._origin, self._queue, self._merged, self._least)
         while True:
-            outcome = _advance(limits, lattice.arrays, sums, self._tensors, states, self._path, counters)
+            outcome = _advance(limits, lattice.arrays, sums, self._tensors, states, self._path, counters, only_best)
             if outcome != _PAUSED:
                 break
             if should_stop():
@@ -159,6 +177,7 @@ def _advance(
     states: States,
     path: Path,
     counters: IntArray,
+    only_best: bool,
 ) -> int:
     """Take ideals from the queue, fewest stages first, and walk everything one stage away from each."""
     work, parameters, cut, needed = sums.work, sums.parameters, sums.cut, sums.needed
@@ -183,6 +202,8 @@ def _advance(
             for i in range(counters[TAKEN], counters[QUEUED]):
                 counters[FIRST] = min(counters[FIRST], states.queue[i])
             counters[SINCE_FILLED] = _NEVER
+            if only_best:
+                _keep_best(lattice, sums, states, counters)
             sort_by_promise(sums, states, counters[TAKEN], counters[QUEUED])
             start = states.queue[counters[TAKEN]]
         refill = REFILL * (edge_ptr[counters[LAST] + 1] - edge_ptr[counters[FIRST]])
@@ -213,3 +234,22 @@ def _advance(
         counters[SINCE_FILLED] += taken
     counters[STEPS] += steps
     return _REFUTED
+
+
+@kernel
+def _keep_best(lattice: Lattice, sums: Sums, states: States, counters: IntArray) -> None:
+    """Take ideals out of the queue to which a node can be added without more stages, or more left to pay for."""
+    work, cut, edge_ptr, queue = sums.work, sums.cut, lattice.edge_ptr, states.queue
+    stages, kept = counters[LEVEL], counters[TAKEN]
+    for i in range(counters[TAKEN], counters[QUEUED]):
+        ideal = queue[i]
+        is_best = True
+        for e in range(edge_ptr[ideal], edge_ptr[ideal + 1]):
+            above = lattice.edge_ideal[e]
+            if CLOSED < states.stages_to[above] <= stages and cut[above] - work[above] <= cut[ideal] - work[ideal]:
+                is_best = False
+                break
+        if is_best:
+            queue[kept] = ideal
+            kept += 1
+    counters[QUEUED] = kept

@@ -20,9 +20,9 @@ from framework.model.instance import Instance
 from framework.model.problem import Partition
 from framework.model.shared import rename_users
 from framework.model.stage_limit import StageLimit
-from framework.model.topology import build_topology, stable_topological_order
+from framework.model.topology import build_topology
 from framework.model.unequal import UnequalStages
-from framework.structure.kernel import allocating_kernel
+from framework.structure.kernel import allocating_kernel, kernel
 from framework.structure.poset.closure import BoolArray, redundant_arcs
 
 
@@ -142,8 +142,8 @@ def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> 
     component = ranks(np.argsort(smallest))[component]
     arcs = np.unique(component[arcs // groups] * count + component[arcs % groups])
     arcs = arcs[arcs // count != arcs % count]
-    quotient = build_topology(count, arcs // count, np.arange(len(arcs) + 1, dtype=np.int64), arcs % count)
-    return ranks(stable_topological_order(quotient))[component[label]]
+    numbers: IntArray = _smallest_first(row_pointers(arcs // count, count), arcs % count)
+    return numbers[component[label]]
 
 
 def _map_tensors(
@@ -233,3 +233,53 @@ def _strong_components(ptr: IntArray, heads: IntArray) -> IntArray:
                     component[open_nodes[opened]] = count
                 count += 1
     return component
+
+
+@allocating_kernel
+def _smallest_first(ptr: IntArray, heads: IntArray) -> IntArray:
+    """Return where each node of an acyclic graph is in the topological order that always takes the smallest one ready.
+
+    As `framework.model.topology.stable_topological_order`, in a fraction of its time. The nodes that are ready are kept
+    as a binary heap.
+    """
+    n = len(ptr) - 1
+    missing, heap, number = np.zeros(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    for v in heads:
+        missing[v] += 1
+    size = 0
+    for v in range(n):
+        if missing[v] == 0:
+            # In ascending order, which is a heap.
+            heap[size] = v
+            size += 1
+    for place in range(n):
+        u = heap[0]
+        number[u] = place
+        size -= 1
+        _sink(heap, size, heap[size])
+        for e in range(ptr[u], ptr[u + 1]):
+            v = heads[e]
+            missing[v] -= 1
+            if missing[v] == 0:
+                at = size
+                size += 1
+                while at and heap[(at - 1) // 2] > v:
+                    heap[at] = heap[(at - 1) // 2]
+                    at = (at - 1) // 2
+                heap[at] = v
+    return number
+
+
+@kernel
+def _sink(heap: IntArray, size: int, v: int) -> None:
+    """Put a number in the place of the smallest of a binary heap."""
+    at = 0
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= v:
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = v

@@ -127,6 +127,10 @@ class UnequalChainSearch:
             np.empty((2 if overflows else 1, ideals), np.int64),
         )
 
+    def look_for(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
+        """Do as `decide`: which ideals to leave out where stages are unequal was not tried."""
+        return self.decide(stages, threshold, should_stop)
+
     def decide(self, stages: int, threshold: int, should_stop: Callable[[], bool]) -> Partition | None:
         """Return a partition into stages of cost at most `threshold` each, or None if there is none.
 

@@ -111,6 +111,40 @@ def test_decisions_agree_with_the_optimum(seed: int) -> None:
         assert chains.decide(problem.useful_stages, optimum - 1, lambda: False) is None
 
 
+@EXHAUSTIVE
+@given(SEEDS)
+def test_what_is_looked_for_keeps_the_threshold(seed: int) -> None:
+    problem = random_problem(seed)
+    chains = ChainSearch(problem.instance, enumerate_ideals(problem.instance, max_ideals=10_000))
+    optimum = brute_force_optimum(problem)
+    for threshold in (optimum, optimum + optimum // 4, 2 * optimum + 3):
+        partition = chains.look_for(problem.useful_stages, threshold, lambda: False)
+        assert partition is None or bottleneck(problem, partition) <= threshold
+    if optimum:
+        assert chains.look_for(problem.useful_stages, optimum - 1, lambda: False) is None
+    # It forgets nothing for the decisions after it.
+    assert chains.decide(problem.useful_stages, optimum, lambda: False) is not None
+
+
+def test_looking_takes_a_part_of_the_steps_and_finds_as_much() -> None:
+    instance = random_layered_instance(3, 60, width=4)
+    lattice = enumerate_ideals(instance, max_ideals=300_000)
+    decided = looked = steps_to_look = steps_to_decide = 0
+    for stages in (4, 8, 12):
+        sliced = Slicer(instance, np.arange(60)).solve(stages)
+        assert sliced is not None
+        for part in (0.8, 0.9, 1.0):
+            threshold = int(part * sliced.value)
+            looking, deciding = ChainSearch(instance, lattice), ChainSearch(instance, lattice)
+            decided += deciding.decide(stages, threshold, lambda: False) is not None
+            looked += looking.look_for(stages, threshold, lambda: False) is not None
+            steps_to_look += looking.steps
+            steps_to_decide += deciding.steps
+    assert 3 <= decided < 9
+    assert looked >= decided - 1
+    assert 2 * steps_to_look < steps_to_decide
+
+
 def test_a_stopped_decision_claims_nothing() -> None:
     instance = random_layered_instance(3, 60, width=12)
     lattice = enumerate_ideals(instance, max_ideals=300_000)

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.model import arrays as arrays_module
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, ranks, row_pointers
 from framework.model.instance import Instance, instance_from_lists
 from framework.model.problem import Partition, Problem, stage_costs
-from framework.structure.reduction.contraction import compose, contract, lift
+from framework.model.topology import build_topology, stable_topological_order
+from framework.structure.reduction.contraction import _smallest_first, compose, contract, lift
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import random_instance, random_layered_instance
 
@@ -155,3 +156,16 @@ def test_a_digest_collision_merges_nothing_that_differs(monkeypatch: pytest.Monk
     for u, cost, consumers in _tensors(instance):
         costs[u, consumers] = costs.get((u, consumers), 0) + cost
     assert costs == {(0, (1, 2)): 7, (0, (1, 3)): 3, (1, (2,)): 2}
+
+
+@given(seeds)
+@settings(deadline=None)
+def test_groups_are_numbered_by_the_smallest_that_is_ready(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 30))
+    arcs = sorted({(int(u), int(v)) for u, v in rng.integers(0, n, (2 * n, 2)) if u < v})
+    name = rng.permutation(n)
+    named = sorted((int(name[u]), int(name[v])) for u, v in arcs)
+    tails, heads = np.array(named, np.int64).reshape(-1, 2).T
+    order = stable_topological_order(build_topology(n, tails, np.arange(len(tails) + 1, dtype=np.int64), heads))
+    assert _smallest_first(row_pointers(tails, n), heads).tolist() == ranks(order).tolist()
