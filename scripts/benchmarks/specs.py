@@ -137,6 +137,12 @@ SPECS = (
         parameters={"study": "studies/core.toml"},
     ),
     Spec(
+        name="ahead",
+        about="where `default` is behind exact-mip, guess-bottleneck, cp-sat or paper, k = 2 and 4, 10 s and one core",
+        measure="study_tables:behind",
+        parameters={"study": "studies/ahead.toml"},
+    ),
+    Spec(
         name="tuning",
         about="the study tuning: four ways of improving partitions, on the training half of the families",
         measure="study_tables:partitions",

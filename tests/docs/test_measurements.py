@@ -6,8 +6,10 @@ import ast
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -108,6 +110,34 @@ def test_a_run_is_kept_and_read_again(runner: Any, tmp_path: Path, monkeypatch: 
     assert runner.block("weave").startswith("    scripts/bench weave\n\n20")
     with pytest.raises(ValueError, match="as many cells"):
         runner.Figures(name="means", columns=("a", "k"), rows=(("x",),))
+
+
+def test_where_default_is_behind(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two graphs, of the second of which the other entry knows a better bound, and of the first a cheaper partition."""
+    tables = importlib.import_module("study_tables")
+    data = SimpleNamespace(
+        answered=np.ones(4, np.bool_),
+        planned=np.ones(4, np.bool_),
+        labels=["default", "cp-sat"],
+        collections=["core"],
+        graphs=[SimpleNamespace(name="narrow"), SimpleNamespace(name="wide")],
+        label=np.array([0, 1, 0, 1]),
+        collection=np.zeros(4, np.int64),
+        stages=np.full(4, 2),
+        graph=np.array([0, 0, 1, 1]),
+        pair=np.array([0, 0, 1, 1]),
+        dual=np.array([900_000, 800_000, 800_000, 900_000]),
+        incumbent=np.array([1_010_000, 1_000_000, 1_000_000, 1_000_050]),
+        best=np.full(4, 1_000_000),
+    )
+    monkeypatch.setattr(tables, "_run", lambda study: study)
+    monkeypatch.setattr(tables, "read_study", lambda store: data)
+    (table,) = tables.behind("ahead")
+    means = ("0.8485", "0.8485")
+    assert table.rows == (("core", "2", "`cp-sat`", "2", *means, "wide 0.8000 < 0.9000", "narrow 1.0100 > 1.0000"),)
+    data.dual[2] = data.incumbent[0] = 1_000_000
+    (table,) = tables.behind("ahead")
+    assert table.rows[0][6:] == ("never", "never")
 
 
 def test_parameters_are_set_by_their_types(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
