@@ -40,8 +40,8 @@ FARTHEST_AHEAD, LEAST_AHEAD = 1 / 16, 1 / 512
 """How far above what is proven the threshold of the Lagrangian relaxation lies."""
 TRIES = 10
 """Evaluations without news before it comes nearer."""
-MOST_ROWS = 100_000
-"""A certificate with more rows is not kept."""
+MOST_NUMBERS = 1_000_000
+"""A certificate with more numbers is not kept."""
 LEADER = 8
 """How much more effort goes to the tree that has proven most than to any other."""
 
@@ -101,8 +101,8 @@ class NestedCuts:
         from framework.proof.nested import nested_cuts
         from framework.proof.problem import plain_problem
 
-        data = certificate.whole_data("threshold", "tree")
-        return nested_cuts(plain_problem(problem.instance, problem.stages), data["threshold"], data["tree"])[0]
+        data = certificate.whole_data("threshold", "sizes", "tree", "tensors", "shares")
+        return nested_cuts(plain_problem(problem.instance, problem.stages), **data)[0]
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Decide one threshold with one tree: `groups` of them, or as many as stages up to `max_groups`."""
@@ -173,7 +173,7 @@ class NestedCuts:
         for sizes in groupings:
             tree = search.plant(sizes, search.value - 1)
             if tree is None:
-                search.raise_dual(search.value, [[]])
+                search.raise_dual(search.value, {"sizes": sizes, "tree": [[]], "tensors": [], "shares": []})
                 return Termination(reason=Reason.OPTIMAL)
             trees.append(tree)
         while trees:
@@ -181,7 +181,7 @@ class NestedCuts:
             # Counted in steps of the flows, so that the same seed gives the same trees.
             tree = min(trees, key=lambda tree: tree.network.network.steps * (1 if tree is leader else LEADER))
             search.grow(tree)
-            search.raise_dual(tree.bound, tree.rows(MOST_ROWS) if tree.bound >= search.value else None)
+            search.raise_dual(tree.bound, tree.certificate(MOST_NUMBERS) if tree.bound >= search.value else None)
             if search.closed:
                 return Termination(reason=Reason.OPTIMAL)
             trees = [tree for tree in trees if not tree.done]
@@ -256,12 +256,12 @@ class _Search:
             self._improve(found.partition)
             self.context.report_partition(found.partition)
 
-    def raise_dual(self, value: int, rows: list[list[int]] | None = None) -> None:
-        """Report a dual bound in ticks, if it is news; `rows` is the tree that shows it, if it is kept."""
+    def raise_dual(self, value: int, shown: dict[str, Any] | None = None) -> None:
+        """Report a dual bound in ticks, if it is news; `shown` is the tree that shows it, if it is kept."""
         if value > self.dual:
             self.dual, self.certificate = value, None
-            if rows is not None and self.problem.stages == 2 and self.problem.instance.unequal is None:
-                data = {"threshold": value - 1, "tree": rows}
+            if shown is not None and self.problem.instance.unequal is None:
+                data = {"threshold": value - 1, **shown}
                 self.certificate = Certificate(kind=NAME, data=data, instance=self.problem.instance.sha256())
             self.context.report_dual(value, Soundness.EXACT, self.certificate)
 

@@ -41,7 +41,6 @@ def least_cut(
     inside: int,
     outside: int = 0,
     opened: Iterable[int] = (),
-    nested: bool = False,
 ) -> int:
     """Bound from below what convex sets S with some nodes inside and some outside are worth.
 
@@ -54,15 +53,13 @@ def least_cut(
         Of each node, of either sign.
     inside, outside
         Bit sets.
-    nested
-        Whether S holds all predecessors of its nodes, and need not be convex around those inside.
 
     Raises
     ------
     RefusedError
         If the library returns no flow, or numbers leave 64 bits.
     """
-    network = _Network(problem.n, inside, outside)
+    network = Network(problem.n, inside, outside)
     base = network.weigh(weights)
     free = set(opened)
     for t, tensor in enumerate(problem.tensors):
@@ -73,7 +70,7 @@ def least_cut(
         base += network.add_user({tensor.producer, *tensor.consumers}, scale * tensor.cost)
     for q in shared:
         base += network.add_user(q.users, q.cost)
-    below, above = ((1 << problem.n) - 1, 0) if nested else _reachable(problem, inside)
+    below, above = _reachable(problem, inside)
     for u in members(below):
         for v in problem.successors[u]:
             network.bind(v, u)
@@ -91,7 +88,7 @@ def _reachable(problem: PlainProblem, inside: int) -> tuple[int, int]:
     return below, above
 
 
-class _Network:
+class Network:
     """A flow network; nodes inside are its source, nodes outside its sink."""
 
     def __init__(self, n: int, inside: int, outside: int) -> None:

@@ -42,7 +42,7 @@ BOUNDS: dict[str, dict[str, str]] = {
     "anchored-cut": {"node": NUMBER, "share": NUMBER},
     "stage-prices": {"threshold": NUMBER, "prices": LIST, "theta": NUMBER, "order": LIST, "tree": LIST},
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},
-    "nested-cuts": {"threshold": NUMBER, "tree": LISTS},
+    "nested-cuts": {"threshold": NUMBER, "sizes": LIST, "tree": LISTS, "tensors": LISTS, "shares": LISTS},
     "ideal-program": {"threshold": NUMBER},
     "core-program": {
         "threshold": NUMBER,

@@ -120,12 +120,12 @@ def _is_dear(problem: PlainProblem, threshold: int, node: int, outside: int) -> 
 
 def windows(problem: PlainProblem, threshold: int) -> int:
     """Refute a threshold because some node has no stage: too much comes before it and after it."""
-    if threshold >= 0 and all(first <= last for first, last in _windows(problem, threshold)):
+    if threshold >= 0 and all(first <= last for first, last in stage_windows(problem, threshold)):
         raise RefusedError("every node has a stage")
     return threshold + 1
 
 
-def _windows(problem: PlainProblem, threshold: int) -> list[tuple[int, int]]:
+def stage_windows(problem: PlainProblem, threshold: int) -> list[tuple[int, int]]:
     """Return the first and the last of the stages 1, ..., K that each node can be in at a threshold."""
     k, room = problem.filled, max(0, problem.capacity - min(problem.working))
     held = [w + p for w, p in zip(problem.work, problem.parameters, strict=True)]
@@ -164,7 +164,7 @@ class _Stages:
             raise RefusedError("the threshold is below 0")
         self.problem, self.threshold = problem, threshold
         self.capacity = min(problem.capacity, problem.held(range(problem.n)))
-        self.windows = _windows(problem, threshold)
+        self.windows = stage_windows(problem, threshold)
         self.leaves = self.cuts = 0
         # Remembered for each node, and for each node and tensor.
         self.apart_from, self.uncovers = cache(self._apart_from), cache(self._uncovers)

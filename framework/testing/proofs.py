@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from framework.proof.cores.fixing import PARTS, Left, arcs_shown
 from framework.proof.cuts import closed, members
 from framework.proof.given import pin
 from framework.proof.log import Step
-from framework.proof.nested import _Search
+from framework.proof.nested import Search, Windows
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
 from framework.proof.stages import BRANCHES, _Stages, threshold_contract
@@ -221,33 +222,49 @@ def _shares(problem: PlainProblem, threshold: int, rng: random.Random) -> Step |
 
 
 def _nested(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
-    """Return a tree for two stages: at each vertex some multipliers are tried, then a node is drawn."""
-    if problem.stages != 2 or threshold < 0:
+    """Return a tree over groups of stages: at each vertex some multipliers are tried, then a node is drawn."""
+    if problem.filled < 2 or threshold < 0:
         return None
-    tree, search = list[list[int]](), _Search(problem, threshold)
+    ends = sorted(rng.sample(range(1, problem.filled), rng.randrange(1, problem.filled)))
+    sizes = [end - start for start, end in pairwise((0, *ends, problem.filled))]
+    tensors = [[t.producer, *sorted(t.consumers)] for t in problem.tensors if t.cost]
+    tree, shares, search = list[list[int]](), list[list[int]](), Search(problem, threshold, sizes)
     waiting = [search.root()]
     while waiting:
-        sides = waiting.pop()
-        leaf = [] if sides is None else _leaf(search, sides)
+        windows = waiting.pop()
+        leaf = [] if windows is None else _leaf(search, windows, shares, rng)
         if leaf is not None:
             tree.append(leaf)
             continue
-        first, second = sides or (0, 0)
-        free = [v for v in range(problem.n) if not (first | second) >> v & 1]
-        if not free:
+        free = [v for v in range(problem.n) if windows and windows[0][v] < windows[1][v]]
+        if not windows or not free:
             return None
         v = rng.choice(free)
-        tree.append([v, 0])
-        waiting += [search.closed(first, second | 1 << v), search.closed(first | 1 << v, second)]
-    return Step(rule="nested-cuts", data={"threshold": threshold, "tree": tree})
+        j = rng.randrange(windows[0][v], windows[1][v])
+        tree.append([v, j])
+        waiting += [search.side(windows, v, j, later=True), search.side(windows, v, j, later=False)]
+    data = {"threshold": threshold, "sizes": sizes, "tree": tree, "tensors": tensors, "shares": shares}
+    return Step(rule="nested-cuts", data=data)
 
 
-def _leaf(search: _Search, sides: tuple[int, int]) -> list[int] | None:
-    for one, other in ((1, 1), (1, 0), (0, 1), (1, 2), (2, 1)):
-        for share, other_share in ((0, 0), (one, other), (one, 0), (0, other)):
-            with suppress(RefusedError):
-                search.check_leaf([one, other, share, other_share], *sides)
-                return [one, other, share, other_share]
+def _leaf(search: Search, windows: Windows, shares: list[list[int]], rng: random.Random) -> list[int] | None:
+    """Return a leaf that refutes some windows, with its shares added to those of the log; None if none is found."""
+    groups, tensors = len(search.sizes), [t for t in search.problem.tensors if t.cost]
+    for _ in range(8):
+        loads = [rng.choice((1, 1, 1, 0, 2)) for _ in search.sizes]
+        overflow = [rng.choice((0, load)) for load in loads]
+        # Each boundary charges a tensor no more than groups beside it pay, and one of them charges it.
+        most = [min(loads[: j + 1]) + min(loads[j + 1 :]) for j in range(groups - 1)]
+        drawn = [rng.randrange(groups - 1) for _ in tensors]
+        rows = [[most[j] * (j == at) for j in range(groups - 1)] for at in drawn]
+        by_tensor = {(t.producer, t.consumers): row for t, row in zip(tensors, rows, strict=True)}
+        without = groups == 2 and rng.random() < 0.5
+        with suppress(RefusedError):
+            search.check_leaf([*loads, *overflow], None if without else by_tensor, *windows)
+            if without:
+                return [*loads, *overflow]
+            shares.append([share for row in rows for share in row])
+            return [*loads, *overflow, len(shares) - 1]
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from framework.proof.check import proven_by
 from framework.proof.cuts import closed, least_cut, members
 from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
 from framework.proof.log import Step
-from framework.proof.nested import nested_cuts
+from framework.proof.nested import Search, nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, Shared, Tensor
 from framework.proof.reductions import charge, contract, narrow
-from framework.proof.stages import _windows, anchored_cut, windows
+from framework.proof.stages import anchored_cut, stage_windows, windows
 from framework.proof.sums import packing, simple
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.reduction.dominance import moves_of_reduction
@@ -193,7 +194,7 @@ def test_windows_are_true_and_refute_what_leaves_a_node_no_stage() -> None:
                 refuted += windows(seen, threshold) == threshold + 1
         if seen.n > 6:
             continue
-        found = _windows(seen, optimum)
+        found = stage_windows(seen, optimum)
         for stage_of in itertools.product(range(seen.filled), repeat=seen.n):
             if all(stage_of[t.producer] <= stage_of[v] for t in seen.tensors for v in t.consumers) and (
                 seen.bottleneck(stage_of) <= optimum
@@ -207,7 +208,8 @@ def test_two_stages_are_refuted_by_a_tree_and_by_no_less() -> None:
     problem = plain([4, 4, 4], [(3, 0, [1]), (3, 1, [2])])
     assert exhausted(problem) == 11
     tree = [[1, 0], [1, 0, 0, 0], [0, 1, 0, 0]]
-    assert nested_cuts(problem, 10, tree) == (11, "3 rows, 2 cuts")
+    data: dict[str, Any] = {"sizes": [1, 1], "tensors": [], "shares": []}
+    assert nested_cuts(problem, 10, tree=tree, **data) == (11, "3 rows, 2 cuts")
     for wrong, why in (
         (tree[:2], "too early"),
         ([*tree, []], "after its end"),
@@ -217,13 +219,59 @@ def test_two_stages_are_refuted_by_a_tree_and_by_no_less() -> None:
         ([[1, 1, 0, 0]], "does not refute"),
         ([[1, 0], [1, 0, 2, 0], [0, 1, 0, 0]], "no multipliers"),
         ([[1, 0], [0, 0, 0, 0], [0, 1, 0, 0]], "no multipliers"),
+        ([[1, 0], [1, 0, 0, 0, 0], [0, 1, 0, 0]], "do not exist"),
+        ([[1, 0], [1, 0, 0, 0, 0, 0], [0, 1, 0, 0]], "no multipliers"),
     ):
         with pytest.raises(RefusedError, match=why):
-            nested_cuts(problem, 10, wrong)
+            nested_cuts(problem, 10, tree=wrong, **data)
     with pytest.raises(RefusedError, match="does not refute"):
-        nested_cuts(problem, 11, tree)
-    with pytest.raises(RefusedError, match="two stages"):
-        nested_cuts(plain([4, 4, 4], [], stages=3), 10, tree)
+        nested_cuts(problem, 11, tree=tree, **data)
+    for sizes in ([2], [1, 1, 1], [2, 0]):
+        with pytest.raises(RefusedError, match="two groups or more"):
+            nested_cuts(problem, 10, tree=tree, **(data | {"sizes": sizes}))
+
+
+def test_shares_charge_a_tensor_no_more_than_its_groups_pay() -> None:
+    # Node 1 reads what node 0 makes. Both may be in the second stage, or apart.
+    problem = plain([5, 5, 5], [(5, 0, [1])], stages=3)
+    data: dict[str, Any] = {"sizes": [1, 1, 1], "tree": [[1, 1, 1, 0, 0, 0, 0]], "tensors": [[0, 1]]}
+    for allowed in ([2, 0], [1, 1], [0, 2]):
+        with pytest.raises(RefusedError, match="does not refute"):
+            nested_cuts(problem, 9, shares=[allowed], **data)
+    for shares in ([3, 0], [2, 1], [1, 2]):
+        with pytest.raises(RefusedError, match="exceed what its groups pay"):
+            nested_cuts(problem, 9, shares=[shares], **data)
+    for wrong in ([2], [2, -1], [2, 0, 0]):
+        with pytest.raises(RefusedError, match="not those of the tensors"):
+            nested_cuts(problem, 9, shares=[wrong], **data)
+
+
+@pytest.mark.parametrize("seed", range(0, 120, 10))
+def test_what_groups_cost_at_least_is_no_more_than_what_any_partition_costs(seed: int) -> None:
+    rng = random.Random(seed)
+    for _, seen, _ in drawn_problems(10, first=seed):
+        ends = sorted(rng.sample(range(1, seen.filled), rng.randrange(1, seen.filled))) if seen.filled > 1 else []
+        sizes = [end - start for start, end in itertools.pairwise((0, *ends, seen.filled))]
+        group_of = [group for group, size in enumerate(sizes) for _ in range(size)]
+        search = Search(seen, sum(seen.work) * 9, sizes)
+        windows = search.closed([rng.choice((0, 0, len(ends))) for _ in seen.work], [len(ends)] * seen.n)
+        if windows is None or not ends:
+            continue
+        loads = [rng.randrange(4) for _ in sizes]
+        overflow = [rng.randint(0, load) for load in loads]
+        shares: dict[tuple[int, frozenset[int]], list[int]] = {}
+        for tensor in seen.tensors:
+            j = rng.randrange(len(ends))
+            shares[tensor.producer, tensor.consumers] = [
+                (min(loads[: j + 1]) + min(loads[j + 1 :])) * (j == at) for at in range(len(ends))
+            ]
+        least = search.least([*loads, *overflow], shares, *windows)
+        for stage_of in itertools.product(range(seen.filled), repeat=seen.n):
+            if all(stage_of[t.producer] <= stage_of[v] for t in seen.tensors for v in t.consumers) and all(
+                first <= group_of[stage] <= last for stage, first, last in zip(stage_of, *windows, strict=True)
+            ):
+                costs = [seen.cost([v for v in range(seen.n) if stage_of[v] == s]) for s in range(seen.filled)]
+                assert least <= sum(loads[group_of[s]] * cost for s, cost in enumerate(costs))
 
 
 def test_cuts_are_minimal_over_sets_closed_under_convexity() -> None:

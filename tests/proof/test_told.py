@@ -15,10 +15,9 @@ from framework.proof.check import _reduced, proven_by, replay
 from framework.proof.cores.fixing import PARTS, Left
 from framework.proof.cores.nets import nets_between
 from framework.proof.cores.program import core_program
-from framework.proof.cuts import least_cut
 from framework.proof.ideals import _numbered, enumerate_ideals, ideal_program
 from framework.proof.log import ProofLog, Step, read_log
-from framework.proof.nested import _Search
+from framework.proof.nested import Search
 from framework.proof.problem import RefusedError, plain_problem
 from framework.proof.reductions import contract
 from framework.structure.reduction.dominance import moves_of_reduction
@@ -28,6 +27,7 @@ from tests.proof.cases import moves
 TEXT = (REPOSITORY / "docs" / "proofs.md").read_text(encoding="utf-8")
 OPTIMUM = 234_591_200_000
 SIZES = (5, 14, 15, 32)
+TWO_STAGES: dict[str, Any] = {"sizes": [1, 1], "tensors": [], "shares": []}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_tree_of_the_wide_graph_proves_its_partition_optimal() -> None:
     (block,) = re.findall(r"```text\n(135,0; .*?)\n```", TEXT, re.DOTALL)
     tree = [[int(number) for number in row.split(",")] for row in block.split(";")]
     assert (len(tree), sum(len(row) == 4 for row in tree)) == (59, 30)
-    steps = (Step(rule="nested-cuts", data={"threshold": 5722, "tree": tree}),)
+    steps = (Step(rule="nested-cuts", data={"threshold": 5722, "tree": tree, **TWO_STAGES}),)
     log = ProofLog(graph=graph.sha256(), device=None, stages=2, bound=5723, steps=steps, stage_of=(0,) * 75 + (1,) * 75)
     found = replay(log, graph)
     assert found.optimal
@@ -89,16 +89,15 @@ def test_what_is_told_of_the_wide_graph_is_true() -> None:
     problem = plain_problem(quantise(read_graph("testbed:regal-sbm-150-103")).instance, 2)
     assert (problem.n, len(problem.tensors), sum(problem.work), sum(problem.parameters)) == (150, 143, 7639, 0)
     assert (problem.cost(range(75)), problem.cost(range(75, 150))) == (5723, 5468)
-    search = _Search(problem, 5722)
+    search = Search(problem, 5722, [1, 1])
     root = search.root()
     assert root is not None
-    assert [side.bit_count() for side in root] == [18, 15]
-    sides = search.closed(root[0] | 1 << 135, root[1])
+    first, last = root
+    assert (last.count(0), first.count(1)) == (18, 15)
+    sides = search.side(root, 135, 0, later=False)
     assert sides is not None
-    assert sides[0].bit_count() == 107
-    weights = [(72 - 56) * work for work in problem.work]
-    cut = least_cut(problem, weights, (), scale=128, inside=sides[0], outside=sides[1], nested=True)
-    assert cut + 56 * 7639 == 757_928
+    assert sides[1].count(0) == 107
+    assert search.least([72, 56, 0, 0], None, *sides) == 757_928
     assert "757,928" in TEXT
     assert f"{128 * 5722:,}" in TEXT
 

@@ -56,22 +56,26 @@ def test_a_certificate_becomes_steps_that_prove_as_much(entry: str) -> None:
     assert written > 10
 
 
-def test_a_tree_of_nested_cuts_becomes_a_step() -> None:
+@pytest.mark.parametrize("stages", [2, 3, 4])
+def test_a_tree_of_nested_cuts_becomes_a_step(stages: int) -> None:
     load_plugins()
-    written = branched = 0
-    for seed in range(40):
-        instance = random_layered_instance(seed, 12, capacity_share=(None, 0.3, 0.6)[seed % 3])
-        problem = Problem(instance=instance, stages=2)
-        outcome, _ = run_entry(registry.create("nested-cuts"), problem)
-        assert outcome.dual is not None
-        certificate = outcome.dual.certificate
-        if certificate is not None:
-            optimum = brute_force_optimum(problem)
-            assert steps_of(problem, certificate, outcome.dual.value, "nested-cuts") == optimum
-            written += 1
-            branched += len(certificate.data["tree"]) > 1
-    assert written > 30
-    assert branched > 10
+    written = branched = shared = 0
+    for seed in range(40 if stages == 2 else 16):
+        instance = random_layered_instance(seed, 12 if stages == 2 else 9, capacity_share=(None, 0.3, 0.6)[seed % 3])
+        for posed_as in (instance, reduce_exact(instance)):
+            problem = Problem(instance=instance, stages=stages)
+            outcome, _ = run_entry(registry.create("nested-cuts"), problem.on(posed_as))
+            assert outcome.dual is not None
+            certificate = outcome.dual.certificate
+            if certificate is not None:
+                optimum = brute_force_optimum(problem)
+                assert steps_of(problem, certificate, outcome.dual.value, "nested-cuts") == optimum
+                written += 1
+                branched += len(certificate.data["tree"]) > 1
+                shared += bool(certificate.data["shares"])
+    assert written > (30 if stages == 2 else 12)
+    assert branched > 8
+    assert (shared > 4) == (stages > 2)
 
 
 def test_any_bound_of_a_narrow_graph_becomes_an_ideal_program() -> None:

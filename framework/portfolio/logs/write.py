@@ -304,7 +304,8 @@ def step_of(certificate: Certificate, number: IntArray) -> Step | None:
             )
         case "nested-cuts":
             tree = [[int(number[row[0]]), row[1]] if len(row) == 2 else row for row in data["tree"]]
-            return Step(rule="nested-cuts", data={"threshold": data["threshold"], "tree": tree})
+            tensors = [number[ends].tolist() for ends in data["tensors"]]
+            return Step(rule="nested-cuts", data={**data, "tree": tree, "tensors": tensors})
         case "core-fluid":
             return core_program_of(data, number)
         case "fixing":

@@ -163,6 +163,30 @@ class NestedNetwork:
         )
         return int(base) - sum(int(mu) * int(c) for mu, c in zip(multipliers.overflow, self.capacities, strict=True))
 
+    @property
+    def shares_size(self) -> int:
+        """How many numbers `shares` returns; 0 where two groups need none, and where stages are unequal."""
+        if self.groups == 2 or self.instance.unequal is not None:
+            return 0
+        return len(self.tensors.producer) * self.boundaries
+
+    def shares(self) -> NDArray[np.int16] | None:
+        """Return what crossing each boundary is charged for each tensor, in its costs, right after `prepare`.
+
+        ``[tensors, boundaries]``: beta above; None where the size is 0.
+        """
+        if not self.shares_size:
+            return None
+        charged = self.network.residual[self.arcs.tensors] // self.tensors.cost
+        return charged.T.astype(np.int16)
+
+    def charged_by(self, tables: Sequence[NDArray[np.int16]]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return producer and consumers of tensors that some shares charge, and of each table what it says of them."""
+        charged: list[int] = np.flatnonzero(np.any(tables, axis=(0, 2))).tolist() if tables else []
+        producer, ptr, consumers = self.tensors.producer, self.tensors.ptr, self.tensors.consumers
+        ends = [[int(producer[t]), *consumers[ptr[t] : ptr[t + 1]].tolist()] for t in charged]
+        return ends, [table[charged].ravel().tolist() for table in tables]
+
     def weight(self, multipliers: Multipliers) -> int:
         """Return what a value is divided by to bound the bottleneck: the sum of lambda times group sizes."""
         return sum(int(x) * int(r) for x, r in zip(multipliers.loads, self.sizes, strict=True))

@@ -22,6 +22,7 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,8 @@ from framework.structure.nested_cuts.network import SMOOTHING, NestedNetwork
 from framework.structure.nested_cuts.tree_log import WINDOWS, Leaf, NodeLog, leaf_of, rows_of
 
 _SMALLEST_LOAD = 0.02
+_MOST_SHARES = 20_000_000
+"""Numbers in shares of tensors beyond which a tree is not logged any more: two bytes each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +83,9 @@ class _Node:
 
 @dataclass(slots=True, kw_only=True)
 class _Cut:
-    """A maximal flow kept: multipliers, residual capacities, and the bound it gives as a fraction."""
+    """A maximal flow kept: what it refutes in a log, residual capacities, and the bound it gives as a fraction."""
 
-    multipliers: Multipliers
+    leaf: Leaf
     residual: IntArray
     flow: int
     base: int
@@ -154,12 +157,20 @@ class NestedTree:
         """Whether nothing of at most the threshold is left."""
         return self.bound > self.threshold
 
-    def rows(self, most: int) -> list[list[int]] | None:
+    def certificate(self, most: int) -> dict[str, Any] | None:
         """Return what shows that nothing of at most the threshold is left, once that is so (see `tree_log`).
 
-        None if it takes more than so many rows.
+        None if it takes more than so many numbers.
         """
-        return rows_of(self._root, most)
+        found = rows_of(self._root, most) if self._is_logged else None
+        if found is None:
+            return None
+        tensors, shares = self.network.charged_by(found[1])
+        return {"sizes": self.network.sizes.tolist(), "tree": found[0], "tensors": tensors, "shares": shares}
+
+    @property
+    def _is_logged(self) -> bool:
+        return self.nodes * self.network.shares_size <= _MOST_SHARES
 
     def advance(self) -> None:
         """Work on the open node of least bound.
@@ -203,11 +214,11 @@ class NestedTree:
                 log.end = WINDOWS
                 return []
             tuned = self._tune(state, tunings, step)
-            if isinstance(tuned, Multipliers):
-                log.end = leaf_of(tuned)
+            if isinstance(tuned, Leaf):
+                log.end = tuned
                 return []
             cut, low, high = tuned
-            leaf, reached = leaf_of(cut.multipliers), -(-(cut.base + cut.flow) // cut.weight)
+            leaf, reached = cut.leaf, -(-(cut.base + cut.flow) // cut.weight)
             bound, shown = (reached, leaf) if reached > bound else (bound, shown)
             most = len(earliest) * self.network.boundaries if depth < 2 else effort.top_choices
             most = effort.choices if depth >= 8 else most
@@ -237,7 +248,7 @@ class NestedTree:
         for later, flow in ((False, values[0]), (True, values[1])):
             earliest, latest = state.earliest.copy(), state.latest.copy()
             self._brancher.restrict(earliest, latest, *choice, later=later)
-            reached = -(-(cut.base + flow) // cut.weight), leaf_of(cut.multipliers)
+            reached = -(-(cut.base + flow) // cut.weight), cut.leaf
             bound, shown = reached if reached[0] > known[0] else known
             child = _Node(
                 log=NodeLog(shown),
@@ -252,10 +263,10 @@ class NestedTree:
         state.log.end = (choice, children[0][1].log, children[1][1].log)
         return children
 
-    def _tune(self, state: _Node, tunings: int, step: float) -> tuple[_Cut, IntArray, IntArray] | Multipliers:
+    def _tune(self, state: _Node, tunings: int, step: float) -> tuple[_Cut, IntArray, IntArray] | Leaf:
         """Tune the multipliers of a node; return its best cut, its flow in the network, and two groupings.
 
-        The multipliers alone if they refute the node.
+        The leaf alone if it refutes the node.
         """
         network, flow = self.network, self.network.network
         tuner = _Bisection(network, state) if network.groups == 2 else _Multiplicative(network, state, step)
@@ -264,11 +275,12 @@ class NestedTree:
             multipliers = tuner.multipliers()
             base = network.prepare(multipliers, state.earliest, state.latest, state.priority)
             weight = network.weight(multipliers)
+            leaf = leaf_of(multipliers, network.shares() if self._is_logged else None)
             limit = self.threshold * weight + 1 - base
             if limit <= 0 or flow.augment(limit=limit, should_stop=self._should_stop) >= limit:
-                return multipliers
+                return leaf
             self.cuts += 1
-            cut = _Cut(multipliers=multipliers, residual=flow.residual, flow=flow.value, base=base, weight=weight)
+            cut = _Cut(leaf=leaf, residual=flow.residual, flow=flow.value, base=base, weight=weight)
             ends = network.smallest(), network.largest()
             if best is None or cut.ratio > best.ratio:
                 best = cut
@@ -282,7 +294,7 @@ class NestedTree:
         if best is None:
             raise AssertionError("at least one cut is made")
         if best.base + best.flow > self.threshold * best.weight:
-            return best.multipliers
+            return best.leaf
         flow.reset(best.residual, value=best.flow)
         # Nothing is sent, but the search for more marks the source side.
         flow.augment(should_stop=self._should_stop)
@@ -293,10 +305,8 @@ class NestedTree:
         costs, parameters = self._take(group_of)
         dearest = int((-(-costs // self.network.sizes)).argmax())
         loads = [int(g == dearest) for g in range(self.network.groups)]
-        return (
-            *loads,
-            *(load * int(p > c) for load, p, c in zip(loads, parameters, self.network.capacities, strict=True)),
-        )
+        overflow = [load * int(p > c) for load, p, c in zip(loads, parameters, self.network.capacities, strict=True)]
+        return Leaf((*loads, *overflow))
 
     def _take(self, group_of: IntArray) -> tuple[IntArray, IntArray]:
         """Price a grouping, keep it if it is the best, and return its costs and parameters."""

@@ -2,24 +2,35 @@
 
 Rows in preorder. ``[v, j]`` branches: v is in group j or an earlier one, then v is in a later one. A row of as many
 multipliers of loads and of overflow as there are groups is a leaf: the weighted sum of the costs of the groups exceeds
-the threshold. ``[]`` is a leaf that windows refute.
+the threshold. With three groups or more, the number of the shares follows by which tensors are charged at boundaries.
+``[]`` is a leaf that windows refute.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from framework.structure.nested_cuts.costs import Multipliers
 
-Leaf: TypeAlias = tuple[int, ...]
-WINDOWS: Leaf = ()
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """What refutes a leaf: multipliers, and ``[tensors, boundaries]`` of shares; None where two groups need none."""
+
+    row: tuple[int, ...]
+    shares: NDArray[np.int16] | None = None
+
+
+WINDOWS = Leaf(())
 """What windows refute."""
 
 
-def leaf_of(multipliers: Multipliers) -> Leaf:
-    """Return the row of a leaf."""
-    return (*multipliers.loads.tolist(), *multipliers.overflow.tolist())
+def leaf_of(multipliers: Multipliers, shares: NDArray[np.int16] | None = None) -> Leaf:
+    """Return the leaf that some multipliers refute."""
+    return Leaf((*multipliers.loads.tolist(), *multipliers.overflow.tolist()), shares)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,29 +52,42 @@ class NodeLog:
     end: Leaf | tuple[tuple[int, int], NodeLog, NodeLog] | None = None
 
 
-def rows_of(root: NodeLog, most: int) -> list[list[int]] | None:
-    """Return the rows of a tree all of whose open nodes are refuted by their bounds; None if there are too many."""
-    rows: list[list[int]] = []
+def rows_of(root: NodeLog, most: int) -> tuple[list[list[int]], list[NDArray[np.int16]]] | None:
+    """Return the rows of a tree all of whose open nodes are refuted by their bounds, and the shares that they number.
+
+    None if they take more than so many numbers.
+    """
+    rows, shares = list[list[int]](), list[NDArray[np.int16]]()
+    place, size = dict[int, int](), 0
     waiting: list[tuple[NodeLog, int] | Leaf] = [(root, 0)]
     while waiting:
-        if len(rows) > most:
+        if size > most:
             return None
         item = waiting.pop()
-        if not item or not isinstance(item[0], NodeLog):
-            rows.append([int(x) for x in item])
+        if isinstance(item, Leaf):
+            rows.append(list(item.row))
+            if item.shares is not None:
+                if id(item.shares) not in place:
+                    place[id(item.shares)] = len(shares)
+                    shares.append(item.shares)
+                    size += item.shares.size
+                rows[-1].append(place[id(item.shares)])
+            size += len(rows[-1])
             continue
-        node, place = item
-        if place < len(node.settled):
-            v, j, later, leaf = node.settled[place]
+        node, at = item
+        if at < len(node.settled):
+            v, j, later, leaf = node.settled[at]
             rows.append([v, j])
-            sides: list[tuple[NodeLog, int] | Leaf] = [(node, place + 1), leaf]
+            size += 2
+            sides: list[tuple[NodeLog, int] | Leaf] = [(node, at + 1), leaf]
             waiting += sides if later else reversed(sides)
         elif node.end is None:
-            rows.append(list(node.bound))
-        elif node.end and isinstance(node.end[0], tuple):
+            waiting.append(node.bound)
+        elif isinstance(node.end, Leaf):
+            waiting.append(node.end)
+        else:
             choice, first, second = node.end
             rows.append(list(choice))
+            size += 2
             waiting += [(second, 0), (first, 0)]
-        else:
-            rows.append(list(node.end))
-    return rows
+    return rows, shares
