@@ -98,10 +98,13 @@ class NestedCuts:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Follow the tree of a certificate, cut by cut, and return the bound that it proves."""
+        from framework.proof.log import BOUNDS, check_version
         from framework.proof.nested import nested_cuts
         from framework.proof.problem import plain_problem
 
-        data = certificate.whole_data("threshold", "sizes", "tree", "tensors", "shares")
+        check_version(NAME, certificate.data.get("version"))
+        data = dict(certificate.whole_data("version", *BOUNDS[NAME]))
+        del data["version"]
         return nested_cuts(plain_problem(problem.instance, problem.stages), **data)[0]
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
@@ -261,7 +264,9 @@ class _Search:
         if value > self.dual:
             self.dual, self.certificate = value, None
             if shown is not None and self.problem.instance.unequal is None:
-                data = {"threshold": value - 1, **shown}
+                from framework.proof.log import CHANGED
+
+                data = {"version": CHANGED[NAME], "threshold": value - 1, **shown}
                 self.certificate = Certificate(kind=NAME, data=data, instance=self.problem.instance.sha256())
             self.context.report_dual(value, Soundness.EXACT, self.certificate)
 

@@ -19,7 +19,7 @@ from framework.output_files import replacing
 from framework.proof.given import Given, read_given
 
 FORMAT = "pipebound-proof"
-CHANGED = {"core-program": 2, "fixing": 2}
+CHANGED = {"core-program": 2, "fixing": 2, "nested-cuts": 3}
 """Rules that read other data, or make other things of it, since a version after the first: since which."""
 VERSION = max(CHANGED.values())
 """The latest version; a log states the first one in which all its rules are what they are now."""

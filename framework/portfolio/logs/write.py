@@ -26,7 +26,7 @@ from framework.portfolio.logs.read import given_of
 from framework.portfolio.members import MemberReport
 from framework.portfolio.records import BoundRecord
 from framework.portfolio.result import Result
-from framework.proof.log import ProofLog, Step
+from framework.proof.log import BOUNDS, ProofLog, Step, is_current
 from framework.structure.ideals.lattice import count_ideals
 from framework.structure.reduction.dominance import moves_of_reduction
 
@@ -303,9 +303,12 @@ def step_of(certificate: Certificate, number: IntArray) -> Step | None:
                 },
             )
         case "nested-cuts":
+            if not is_current("nested-cuts", data.get("version")):
+                return None
             tree = [[int(number[row[0]]), row[1]] if len(row) == 2 else row for row in data["tree"]]
             tensors = [number[ends].tolist() for ends in data["tensors"]]
-            return Step(rule="nested-cuts", data={**data, "tree": tree, "tensors": tensors})
+            kept = {name: data[name] for name in BOUNDS["nested-cuts"]}
+            return Step(rule="nested-cuts", data={**kept, "tree": tree, "tensors": tensors})
         case "core-fluid":
             return core_program_of(data, number)
         case "fixing":
