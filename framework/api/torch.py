@@ -47,8 +47,8 @@ def profile(
         If torch is not installed, or the program cannot be read or run.
     """
     model = _model(exported)
+    from framework.deploy.measurement import write_profile
     from framework.deploy.torch.profile import profile_program
-    from framework.deploy.tuning.profile import write_profile
 
     found = profile_program(model, warm_up=warm_up, repetitions=repetitions, clock=clock, backward=backward)
     if output is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages
+from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages, named_devices
 
 
 def command(
@@ -58,11 +58,12 @@ def command(
 
     seconds = opt.parse_seconds(budget)
     plugins = opt.plugin_paths(plugin, portfolio)
-    stages = choose_stages(stages, device)
+    named = named_devices(device)
+    stages = choose_stages(stages, named.count)
     check_entries(entries, stages, plugins)
     step = StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
+        graph, named, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(

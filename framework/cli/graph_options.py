@@ -44,6 +44,20 @@ class StepOptions(NamedTuple):
         return Training(microbatches=self.microbatches, optimizer_states=states)
 
 
+class NamedDevices(NamedTuple):
+    """What --device or --devices names: the devices, or None; and how many, None if one is for all stages."""
+
+    devices: Devices | None = None
+    count: int | None = None
+
+
+def named_devices(text: str | None) -> NamedDevices:
+    """Read the devices that an option names, and their files: once for each command."""
+    from framework.model.device_chain import load_devices
+
+    return NamedDevices() if text is None else NamedDevices(*load_devices(text))
+
+
 class GraphOptions(NamedTuple):
     """The options that say which graph is read, how, and what prices it, in the order of `solve`, as they were given.
 
@@ -51,12 +65,12 @@ class GraphOptions(NamedTuple):
     ----------
     path, format, dims, step, drop_unused, kv_tokens
         As for `read_input`.
-    device, bandwidth, link_latency, fast_memory, activations
+    named, bandwidth, link_latency, fast_memory, activations
         As for `choose_device`.
     """
 
     path: str
-    device: str | None
+    named: NamedDevices
     bandwidth: str | None
     link_latency: str | None
     fast_memory: str | None
@@ -85,7 +99,7 @@ class GraphOptions(NamedTuple):
         priced_by = choose_device(
             graph,
             self.path,
-            device=self.device,
+            named=self.named,
             bandwidth=self.bandwidth,
             link_latency=self.link_latency,
             fast_memory=self.fast_memory,
@@ -169,7 +183,7 @@ def choose_device(
     graph: ModelGraph,
     path: str,
     *,
-    device: str | None,
+    named: NamedDevices,
     bandwidth: str | None,
     link_latency: str | None,
     fast_memory: str | None,
@@ -180,12 +194,11 @@ def choose_device(
     A profile states how fast tensors are handed over where it was measured, which counts unless the options say else.
     """
     from framework.formats.profile_note import measured_device
-    from framework.model.device import DEFAULT_DEVICE
-    from framework.model.device_chain import load_devices
+    from framework.model.device import DEFAULT_DEVICE, load_device
     from framework.model.graph import PhysicalCosts
 
     if not isinstance(graph.costs, PhysicalCosts):
-        if device or bandwidth or link_latency or fast_memory or activations:
+        if named.devices or bandwidth or link_latency or fast_memory or activations:
             raise UserError(
                 "this graph carries its own prices",
                 where=graph.source,
@@ -193,8 +206,9 @@ def choose_device(
             )
         return None
     link_bandwidth = None if bandwidth is None else opt.parse_size("--bandwidth", bandwidth)
-    measured = None if device is not None else measured_device(graph, path, link_bandwidth)
-    base = measured or load_devices(device or DEFAULT_DEVICE)[0]
+    base: Devices | None = named.devices or measured_device(graph, path, link_bandwidth)
+    if base is None:
+        base = load_device(DEFAULT_DEVICE)
     return base.override(
         link_bandwidth=link_bandwidth,
         link_latency=None if link_latency is None else _parse_latency(link_latency),
@@ -203,17 +217,14 @@ def choose_device(
     )
 
 
-def choose_stages(stages: list[int] | None, device: str | None) -> list[int]:
-    """Return the numbers of stages: what -k says, or as many as there are devices.
+def choose_stages(stages: list[int] | None, devices: int | None) -> list[int]:
+    """Return the numbers of stages: what -k says, or as many as there are devices, if these have a number.
 
     Raises
     ------
     UserError
         If neither says, or both say different things.
     """
-    from framework.model.device_chain import load_devices
-
-    devices = None if device is None else load_devices(device)[1]
     if devices is None:
         if not stages:
             raise UserError(

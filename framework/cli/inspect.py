@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, StepOptions
+from framework.cli.graph_options import GraphOptions, StepOptions, named_devices
 
 
 def command(
@@ -40,8 +40,9 @@ def command(
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
     step = StepOptions(training, microbatches, optimizer_states)
+    named = named_devices(device)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
+        graph, named, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, _, priced_by = asked.read(opt.plugin_paths(plugin))
     instance = price(model, priced_by)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages
+from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages, named_devices
 from framework.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def command(
     seconds, plugins = opt.parse_seconds(budget), opt.plugin_paths(plugin, portfolio)
     opt.check_outputs([output], [graph, *split])
     step = StepOptions(training, microbatches, optimizer_states)
+    named = named_devices(device)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
+        graph, named, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(
@@ -90,7 +91,7 @@ def command(
         memory_bytes=opt.memory_bytes(memory),
         plugin_files=plugins,
     )
-    k = _stages(stages, device, split, model, layers)
+    k = _stages(stages, named.count, split, model, layers)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, whole_modules=whole_modules, no_cut=no_cut, pins=pin, memory_limit=memory_limit
     )
@@ -120,15 +121,14 @@ def command(
 
 
 def _stages(
-    stages: list[int] | None, device: str | None, splits: list[str], model: ModelGraph, layers: list[str] | None
+    stages: list[int] | None, devices: int | None, splits: list[str], model: ModelGraph, layers: list[str] | None
 ) -> int:
     """Return the number of stages: what -k or --devices says, or as many as the splits have."""
     from framework.layouts.read import most_stages
-    from framework.model.device_chain import load_devices
 
-    if stages is None and (device is None or load_devices(device)[1] is None):
+    if stages is None and devices is None:
         return most_stages(splits, model, layers or ())
-    asked_for = choose_stages(stages, device)
+    asked_for = choose_stages(stages, devices)
     if len(asked_for) > 1:
         raise UserError("a split has one number of stages", where="-k", hint="judge for one number at a time")
     return asked_for[0]

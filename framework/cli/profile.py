@@ -59,7 +59,8 @@ def command(
     seconds = opt.parse_seconds(budget)
     chosen = opt.parse_optimization(optimization)
     opt.announce(f"Profiling {model}", seconds, quiet=json_output)
-    from framework.deploy.tuning.profile import Profile, profile_model, write_profile
+    from framework.deploy.measurement import write_profile
+    from framework.deploy.tuning.profile import Profile, profile_model
 
     profile: Profile | TorchProfile
     with unwinding(), status_line("profiling", quiet=json_output) as say:

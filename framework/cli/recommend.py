@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, StepOptions
+from framework.cli.graph_options import GraphOptions, StepOptions, named_devices
 from framework.errors import UserError
 
 
@@ -71,8 +71,9 @@ def command(
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
     step = StepOptions(training, microbatches, optimizer_states)
+    named = named_devices(device)
     asked = GraphOptions(
-        graph, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
+        graph, named, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
     model, source, priced_by = asked.read(plugins, started=started, budget=seconds)
     settings = Settings(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from framework.cli import options as opt
-from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages
+from framework.cli.graph_options import GraphOptions, StepOptions, choose_stages, named_devices
 from framework.errors import UserError
 from framework.output_files import is_special
 from framework.report.escape import terminal
@@ -91,12 +91,13 @@ def command(
         presolve=presolve,
         plugin_files=plugins,
     )
-    stages = choose_stages(stages, device)
+    named = named_devices(device)
+    stages = choose_stages(stages, named.count)
     opt.check_plot(plot)
     first, step = graphs[0], StepOptions(training, microbatches, optimizer_states)
     asked = _Asked(
         graph=GraphOptions(
-            first, device, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
+            first, named, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
         ),
         constraints=partial(
             opt.read_constraints,
@@ -214,15 +215,6 @@ class _Task:
     starts: Mapping[int, HoldsPartition]
 
 
-def _check_provable(task: _Task, stages: Sequence[int]) -> None:
-    """Refuse, before anything runs, a log of what no rule of logs covers."""
-    from framework.portfolio.constraints import memory_limits
-
-    if task.model.step is not None and any(memory_limits(task.constraints, task.settings.device, k) for k in stages):
-        what = "no rule of logs covers activations of microbatches"
-        raise UserError(what, where="--proof", hint="drop --memory-limit")
-
-
 class _Files(NamedTuple):
     """The files that were asked for, as they were named."""
 
@@ -245,8 +237,6 @@ def _solve_and_write(
     task: _Task, stages: Sequence[int], started: float, interrupt: Interrupt, files: _Files, quiet: bool
 ) -> Iterator[Result]:
     """Yield the result for each number of stages, once its files are written."""
-    if files.proof is not None:
-        _check_provable(task, stages)
     for result in _solve_each(task, stages, started, interrupt, quiet=quiet):
         _write(result, files.output, files.plot, len(stages))
         if files.proof is not None:

@@ -334,9 +334,10 @@ def _apply_roofline(graph: ModelGraph, costs: PhysicalCosts, device: Device | No
     parameters, working = costs.parameter_bytes / streaming, np.zeros(0)
     if device.activations and graph.step is not None:
         raise UserError(
-            "activations of training count towards a memory limit, and not towards the fast memory",
+            "`activations` counts the working sets of inferences towards the fast memory; those of training are not "
+            "streamed as parameters are",
             where=graph.source,
-            hint="give a memory limit, and drop `activations`",
+            hint="drop it, and give a memory limit, which counts activations in training",
         )
     if device.activations and not unlimited:
         parameters = parameters + costs.state_bytes / device.link_bandwidth

@@ -9,9 +9,11 @@ from typing import Any
 
 from framework.errors import UserError
 from framework.fields import Fields
+from framework.model.arrays import IntArray
 from framework.model.device_chain import Devices, device_of_stage
 from framework.model.graph import ModelGraph
 from framework.model.memory import node_memory
+from framework.model.shared import SharedParameters
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, Tensor
 from framework.proof.reductions import on_each_kind, together
 
@@ -154,12 +156,23 @@ def _limited(
         node_of, memory.parameters.tolist(), memory.state.tolist(), memory.worksets.tolist(), strict=True
     ):
         sizes[v], worksets[v] = own + state * resident, workset * resident
-    shared = tuple(
-        Shared(size, frozenset(node_of[v] for v in graph.shared.users[start:end].tolist()))
-        for size, start, end in zip(
-            memory.shared.tolist(), graph.shared.ptr[:-1].tolist(), graph.shared.ptr[1:].tolist(), strict=True
+    shared = _once(memory.shared, graph.shared, node_of)
+    limit = Limit(tuple(sizes), shared, tuple(worksets), (0,) * problem.stages)
+    if resident and graph.step is not None:
+        # Activations of the microbatches in flight.
+        limit = limit._replace(
+            shared_kept=_once(memory.activations, graph.step.activations, node_of),
+            in_flight=tuple(graph.step.training.in_flight(problem.stages)),
         )
+    most = limit.times(max(limit.in_flight, default=0))
+    total = sum(most.sizes) + sum(q.cost for q in most.shared) + max(worksets)
+    return replace(problem, limit=limit._replace(rooms=tuple(total if r is None else min(r, total) for r in rooms)))
+
+
+def _once(sizes: IntArray, rows: SharedParameters, node_of: Sequence[int]) -> tuple[Shared, ...]:
+    """Return what counts once in each stage that holds a user, with the nodes of the problem."""
+    ptr, users = rows.ptr.tolist(), rows.users.tolist()
+    return tuple(
+        Shared(size, frozenset(node_of[v] for v in users[start:end]))
+        for size, start, end in zip(sizes.tolist(), ptr[:-1], ptr[1:], strict=True)
     )
-    most = sum(sizes) + sum(q.cost for q in shared) + max(worksets)
-    limit = Limit(tuple(sizes), shared, tuple(worksets), tuple(most if r is None else min(r, most) for r in rooms))
-    return replace(problem, limit=limit)

@@ -102,7 +102,14 @@ def _numbered(problem: PlainProblem) -> PlainProblem:
     return replace(
         on_each_kind(problem, numbered),
         pins=of(problem.pins),
-        limit=limit and Limit(of(limit.sizes), renamed(limit.shared), of(limit.worksets), limit.rooms),
+        limit=limit
+        and limit._replace(
+            sizes=of(limit.sizes),
+            shared=renamed(limit.shared),
+            worksets=of(limit.worksets),
+            kept=of(limit.kept),
+            shared_kept=renamed(limit.shared_kept),
+        ),
     )
 
 
@@ -180,18 +187,22 @@ class _Sums:
 
 def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool) -> tuple[int | None, int]:
     """Return how many stages of cost at most the threshold reach all nodes, None if k do not; and the steps taken."""
-    kinds = [
-        _Kind(replace(kind, limit=problem.limit), ideals, plain)
-        for kind, ideals in zip(problem.priced, lattice.ideals, strict=False)
-    ]
+    limit = problem.limit
+    # The role of a stage: its kind of device, and how many microbatches it has in flight.
+    role_of = list(zip(problem.kind_of or (0,) * problem.stages, _in_flight(problem), strict=True))
+    roles = {
+        (kind, times): _Kind(
+            replace(problem.priced[kind], limit=limit and limit.times(times)), lattice.ideals[kind], plain
+        )
+        for kind, times in sorted(set(role_of))
+    }
     cheapest = as_arrays(lattice.ideals[-1])
     last_pin, pinned = np.asarray(lattice.last_pin), np.asarray(lattice.pinned)
-    rooms = (FAR,) * problem.stages if problem.limit is None else problem.limit.rooms
+    rooms = (FAR,) * problem.stages if limit is None else limit.rooms
     # Where stages are alike, it suffices to go on from the fewest stages; and empty ones may come last.
-    alike = not problem.kinds and not problem.pins and len(set(rooms)) == 1
+    alike = not problem.kinds and not problem.pins and len({*zip(rooms, role_of, strict=True)}) == 1
     k = problem.filled if alike else problem.stages
-    kind_of = problem.kind_of or (0,) * k
-    capacities = [kinds[kind].capacity for kind in kind_of[:k]]
+    capacities = [roles[role].capacity for role in role_of[:k]]
     seen = np.zeros(len(pinned), np.bool_)
     seen[0] = True
     queue = np.zeros(1, np.int64)
@@ -204,12 +215,17 @@ def _reach(problem: PlainProblem, lattice: Lattice, threshold: int, plain: bool)
         if not alike:
             # An empty stage.
             marks[queue] *= 2
-        kinds[kind_of[level - 1]].extend(queue, lattice, marks, threshold, rooms[level - 1])
+        roles[role_of[level - 1]].extend(queue, lattice, marks, threshold, rooms[level - 1])
         queue = np.flatnonzero(marks == 2)
         seen[queue] = True
         if len(queue) and queue[-1] == len(seen) - 1:
-            return level, sum(kind.steps for kind in kinds)
-    return None, sum(kind.steps for kind in kinds)
+            return level, sum(role.steps for role in roles.values())
+    return None, sum(role.steps for role in roles.values())
+
+
+def _in_flight(problem: PlainProblem) -> tuple[int, ...]:
+    """Return how many microbatches each stage has in flight, 0 where nothing is kept for them."""
+    return (problem.limit is not None and problem.limit.in_flight) or (0,) * problem.stages
 
 
 def _possible(cheapest: Ideals, level: int, k: int, threshold: int, capacities: Sequence[int]) -> NDArray[np.bool_]:
@@ -226,7 +242,7 @@ def _possible(cheapest: Ideals, level: int, k: int, threshold: int, capacities: 
 
 
 class _Kind:
-    """One kind of device: what the loop needs to know of it, and how many steps it has taken there.
+    """Stages of one kind of device, with as much in flight: what the loop needs to know of them, and its steps there.
 
     The loop runs as it is, and is compiled where it has much to do.
     """

@@ -32,13 +32,31 @@ class Shared(NamedTuple):
 class Limit(NamedTuple):
     """What stages may hold, whatever it costs: a size for each node, for shared parameters once, the largest workset.
 
-    `rooms` has the most for each stage.
+    `rooms` has the most for each stage. A stage with several microbatches in flight, as `in_flight` says, holds `kept`
+    of each node, and the rows of `shared_kept` once, for each of them. All three are empty where nothing is kept.
     """
 
     sizes: tuple[int, ...]
     shared: tuple[Shared, ...]
     worksets: tuple[int, ...]
     rooms: tuple[int, ...]
+    kept: tuple[int, ...] = ()
+    shared_kept: tuple[Shared, ...] = ()
+    in_flight: tuple[int, ...] = ()
+
+    def times(self, in_flight: int) -> Limit:
+        """Return the limit of stages with so many microbatches in flight, as one of sizes alone."""
+        kept = self.kept or (0,) * len(self.sizes)
+        return Limit(
+            sizes=tuple(size + in_flight * more for size, more in zip(self.sizes, kept, strict=True)),
+            shared=(*self.shared, *(Shared(in_flight * cost, users) for cost, users in self.shared_kept)),
+            worksets=self.worksets,
+            rooms=self.rooms,
+        )
+
+    def at(self, stage: int) -> Limit:
+        """Return the limit of a stage, as one of sizes alone."""
+        return self.times(self.in_flight[stage]) if self.in_flight else self
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -217,9 +235,8 @@ class PlainProblem:
         stages: list[list[int]] = [[] for _ in range(self.stages)]
         for v, s in enumerate(stage_of):
             stages[s].append(v)
-        if self.limit is not None and any(
-            _size(self.limit, nodes) > room for nodes, room in zip(stages, self.limit.rooms, strict=True)
-        ):
+        limit = self.limit
+        if limit is not None and any(_size(limit.at(s), nodes) > limit.rooms[s] for s, nodes in enumerate(stages)):
             raise RefusedError("in the partition a stage holds more than it may")
         return max(self.at(s).cost(nodes) for s, nodes in enumerate(stages))
 

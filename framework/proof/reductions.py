@@ -59,7 +59,8 @@ class _Merging:
         self.pins = list(problem.pins) or [-1] * problem.n
         limit = problem.limit or Limit((0,) * problem.n, (), (0,) * problem.n, ())
         self.sizes, self.worksets = list(limit.sizes), list(limit.worksets)
-        self.holds = _users(problem.n, [q for q in limit.shared if q.cost])
+        self.kept = list(limit.kept) or [0] * problem.n
+        self.holds = _users(problem.n, [q for q in (*limit.shared, *limit.shared_kept) if q.cost])
 
     def group_of(self, v: int) -> int:
         while self.parent[v] != v:
@@ -91,6 +92,7 @@ class _Merging:
         return (
             self.pins[x] < 0
             and not self.sizes[x]
+            and not self.kept[x]
             and self.holds[x] <= self.holds[y]
             and (self.worksets[x] <= self.worksets[y])
         )
@@ -158,7 +160,7 @@ class _Merging:
         if self.pins[x] != self.pins[y] and min(self.pins[x], self.pins[y]) >= 0:
             raise RefusedError("nodes of one stage are pinned to different stages")
         self.parent[x] = y
-        for costs in (*self.work, *self.parameters, self.sizes):
+        for costs in (*self.work, *self.parameters, self.sizes, self.kept):
             costs[y] += costs[x]
         for highest in (*self.working, self.worksets, self.pins):
             highest[y] = max(highest[y], highest[x])
@@ -214,7 +216,14 @@ class _Merging:
             kinds=kinds if problem.kinds else (),
             kind_of=problem.kind_of,
             pins=of(self.pins) if max(self.pins) >= 0 else (),
-            limit=limit and Limit(of(self.sizes), renamed(limit.shared), of(self.worksets), limit.rooms),
+            limit=limit
+            and limit._replace(
+                sizes=of(self.sizes),
+                shared=renamed(limit.shared),
+                worksets=of(self.worksets),
+                kept=of(self.kept) if limit.kept else (),
+                shared_kept=renamed(limit.shared_kept),
+            ),
         )
 
 
@@ -306,9 +315,12 @@ def _packed(values: Sequence[int], kind: PlainProblem) -> int:
 
 
 def hold(problem: PlainProblem, amount: int) -> PlainProblem:
-    """Charge sizes, in proportion, as parameters: a stage that obeys its limit holds at most the given amount then."""
+    """Charge sizes, in proportion, as parameters: a stage that obeys its limit holds at most the given amount then.
+
+    Of microbatches in flight, as many count as every stage has.
+    """
     problem.check_alike()
-    limit = problem.limit
+    limit = problem.limit and problem.limit.times(min(problem.limit.in_flight, default=0))
     room = 0 if limit is None else max(limit.rooms) - min(limit.worksets)
     if limit is None or room <= 0 or amount < 0 or problem.can_overflow:
         raise RefusedError("sizes become parameters where there is a limit, and nothing overflows")

@@ -24,6 +24,7 @@ from framework.proof.reductions import anchor, charge, contract, hold, narrow, u
 from framework.proof.stages import BRANCHES, _Stages, threshold_contract
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import (
+    random_in_flight_problem,
     random_limited_problem,
     random_memory_problem,
     random_problem,
@@ -40,6 +41,7 @@ _DRAWN: tuple[Callable[[int, int], Problem], ...] = (
     random_limited_problem,
     random_memory_problem,
     random_unequal_problem,
+    random_in_flight_problem,
 )
 
 
@@ -56,13 +58,17 @@ def as_checked(problem: Problem) -> PlainProblem:
         sizes[limit.anchors] -= most + 1
         pinned = {b: [v] for b, v in enumerate(limit.anchors.tolist())}
     users = np.split(instance.shared.users, instance.shared.ptr[1:-1]) if len(instance.shared) else []
-    once = zip(limit.shared_sizes.tolist(), users, strict=True)
+    once = zip(limit.shared_sizes.tolist(), limit.shared_kept.tolist(), users, strict=True)
     rooms = (limit.rooms(problem.stages) - limit.limit + most).tolist()
+    rows = [(size, kept, frozenset(row.tolist())) for size, kept, row in once]
     limits = Limit(
         sizes=tuple(sizes.tolist()),
-        shared=tuple(Shared(size, frozenset(row.tolist())) for size, row in once),
+        shared=tuple(Shared(size, row) for size, _, row in rows),
         worksets=tuple(limit.worksets.tolist()),
         rooms=tuple(rooms),
+        kept=tuple(limit.kept.tolist()),
+        shared_kept=tuple(Shared(kept, row) for _, kept, row in rows),
+        in_flight=tuple(limit.in_flight.tolist()),
     )
     return pin(replace(plain, limit=limits), pinned, [])
 

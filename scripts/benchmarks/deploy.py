@@ -19,10 +19,11 @@ from typing import Any
 
 import onnx
 
+from framework.deploy.measurement import write_profile
 from framework.deploy.onnx_model import open_model
 from framework.deploy.split.assignment import assign, fused_groups
 from framework.deploy.split.split import split_model
-from framework.deploy.tuning.profile import profile_model, write_profile
+from framework.deploy.tuning.profile import profile_model
 from framework.deploy.tuning.refine import refine_split
 from framework.deploy.tuning.subjects import open_subject
 from framework.deploy.tuning.trial import run_trial

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from framework.cli import run
+from framework.deploy.measurement import write_profile
 from framework.deploy.onnx_model import open_model
 from framework.deploy.split.assignment import assign, fused_groups
 from framework.deploy.split.manifest import read_manifest
 from framework.deploy.split.split import split_model
 from framework.deploy.tuning import search
-from framework.deploy.tuning.profile import profile_model, write_profile
+from framework.deploy.tuning.profile import profile_model
 from framework.formats import read_graph
 from framework.model.device import Device, load_device
 from framework.portfolio.constraints import Constraints

@@ -9,6 +9,7 @@ from framework.proof.log import Step
 from framework.proof.problem import PlainProblem, plain_problem
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import (
+    random_in_flight_problem,
     random_limited_problem,
     random_memory_problem,
     random_problem,
@@ -19,7 +20,13 @@ from framework.testing.instances import (
 from framework.testing.proofs import as_checked
 
 DRAWN = (random_problem, random_shared_problem, random_workset_problem)
-LIMITED = (random_limited_problem, random_memory_problem, random_unequal_problem, *DRAWN[1:])
+LIMITED = (
+    random_limited_problem,
+    random_memory_problem,
+    random_unequal_problem,
+    random_in_flight_problem,
+    *DRAWN[1:],
+)
 """What draws problems with limits and pins, and with stages that differ: all of them, or some."""
 
 

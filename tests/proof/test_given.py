@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 from framework.errors import UserError
+from framework.formats.training import training_graph
 from framework.model.device import Device
-from framework.model.device_chain import Devices
+from framework.model.device_chain import DeviceChain, Devices
 from framework.model.graph import ModelGraph
+from framework.model.instance import instance_from_lists
 from framework.model.memory import node_memory
 from framework.model.pricing import quantise
 from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.model.topology import stable_topological_order
+from framework.model.training import Training
 from framework.portfolio.constraints import Constraints, constrain
 from framework.portfolio.context.local import run_entry
 from framework.portfolio.logs.read import given_of
@@ -28,7 +31,7 @@ from framework.portfolio.records import BoundRecord
 from framework.proof.check import proven_by
 from framework.proof.given import Given, constrained
 from framework.proof.ideals import ideal_program
-from framework.proof.problem import PlainProblem, RefusedError, plain_problem
+from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
 from framework.proof.sums import simple
 from framework.registry import load_plugins, registry
@@ -87,7 +90,7 @@ def test_the_compiled_loop_finds_what_the_plain_one_finds(monkeypatch: pytest.Mo
 
 def test_no_move_that_is_allowed_changes_the_optimum() -> None:
     allowed = made = 0
-    for problem, seen, optimum in limited_problems(120, first=500):
+    for problem, seen, optimum in limited_problems(150, first=500):
         reduced, pairs = moves_of_reduction(problem.instance)
         feasible = optimum <= problem.instance.largest_cost
         smaller = contract(seen, moves(pairs).data["moves"])
@@ -127,6 +130,28 @@ def test_relaxing_steps_raise_no_optimum() -> None:
     assert min(differing, limited) > 15
 
 
+def test_what_is_kept_counts_for_each_microbatch_in_flight() -> None:
+    limit = Limit(sizes=(0, 0), shared=(), worksets=(0, 0), rooms=(8, 8), kept=(4, 4), in_flight=(2, 1))
+    instance = instance_from_lists([1, 2], [(0, 9, [1])])
+    problem = replace(plain_problem(instance, 2), limit=limit)
+    assert problem.bottleneck([0, 1]) == 2 + 9
+    assert problem.bottleneck([1, 1]) == 3
+    with pytest.raises(RefusedError, match="holds more than it may"):
+        problem.bottleneck([0, 0])
+    assert refutes(problem, 2)
+    assert not refutes(problem, 3)
+    # All of stage 1 holds 8: with more of it as parameters, it would overflow.
+    held = hold(problem, 8)
+    assert (held.parameters, held.capacity) == ((4, 4), 8)
+    with pytest.raises(RefusedError, match="nothing shows"):
+        contract(problem, [0, 1])
+    free = replace(problem, limit=limit._replace(kept=(0, 4)))
+    assert contract(free, [0, 1]).limit == limit._replace(sizes=(0,), worksets=(0,), kept=(4,))
+    once = Shared(4, frozenset({0}))
+    with pytest.raises(RefusedError, match="nothing shows"):
+        contract(replace(problem, limit=limit._replace(kept=(0, 4), shared_kept=(once,))), [0, 1])
+
+
 def drawn_constraints(graph: ModelGraph, stages: int, rng: np.random.Generator) -> Constraints:
     names, order = graph.node_names, stable_topological_order(graph.topology)
     n = len(names)
@@ -136,7 +161,8 @@ def drawn_constraints(graph: ModelGraph, stages: int, rng: np.random.Generator) 
     limit = None
     if rng.random() < 0.4:
         memory = node_memory(graph)
-        most = int(memory.parameters.sum() + memory.state.sum() + memory.shared.sum() + memory.worksets.max())
+        held = memory.parameters.sum() + memory.state.sum() + memory.shared.sum() + 2 * memory.activations.sum()
+        most = int(held + memory.worksets.max())
         limit = int(rng.integers(most // 3, most + 2))
     return Constraints(
         same_stage=tuple(tuple(names[v] for v in group) for group in groups if len(group) > 1),
@@ -185,7 +211,29 @@ def fixed_problems(draw: Callable[[int], Drawn], seeds: Iterable[int]) -> Iterat
         )
 
 
-@pytest.mark.parametrize("draw", [random_physical_graph, random_device_chain])
+def of_training(draw: Callable[[int], Drawn]) -> Callable[[int], Drawn]:
+    """Return what draws training steps of graphs, most with activations, on devices that do not count working sets."""
+
+    def drawn(seed: int) -> Drawn:
+        graph, device, stages = draw(seed)
+        rng = np.random.default_rng([seed, 78])
+        ops = tuple(("MatMul", "Softmax", "Relu", "Add")[i] for i in rng.integers(0, 4, graph.topology.n))
+        training = Training(microbatches=int(rng.integers(1, 5)), optimizer_states=int(rng.integers(0, 3)))
+        assert device is not None
+        if isinstance(device, DeviceChain):
+            device = replace(device, devices=tuple(replace(one, activations=False) for one in device.devices))
+        else:
+            device = replace(device, activations=False)
+        return training_graph(replace(graph, ops=ops), training), device, stages
+
+    return drawn
+
+
+TRAINING = (of_training(random_physical_graph), of_training(random_device_chain))
+DRAWS = (random_physical_graph, random_device_chain, *TRAINING)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
 def test_what_is_fixed_beforehand_means_what_it_means_to_the_solver(draw: Callable[[int], Drawn]) -> None:
     feasible = moved = 0
     for case in fixed_problems(draw, range(120)):
@@ -211,7 +259,8 @@ def test_whole_modules_are_stated_as_the_sets_of_their_nodes() -> None:
 def test_bounds_of_entries_that_know_no_limits_become_steps(entry: str) -> None:
     load_plugins()
     written = Counter[str]()
-    cases = [*fixed_problems(random_physical_graph, range(100)), *fixed_problems(random_device_chain, range(50))]
+    seeds = [range(100), range(50), range(60), range(40)]
+    cases = [case for draw, row in zip(DRAWS, seeds, strict=True) for case in fixed_problems(draw, row)]
     for case in cases:
         instance = case.problem.instance
         for reduced in (instance, case.writer._reduced):

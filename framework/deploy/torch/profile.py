@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from framework.deploy.measurement import FEWEST, Measurement, check_repetitions, disturbed, fewer_repetitions
 from framework.deploy.torch.folding import fold
 from framework.deploy.torch.link import Link, measure_link
 from framework.deploy.torch.model import TorchModel
@@ -29,59 +30,30 @@ from framework.model.device import Device
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
 from framework.wording import counted
 
-FEWEST = 3
-"""Measured runs that a profile has at least, whatever the budget."""
-
 AGREES = 0.1
 """The nodes' times and that of the whole program may differ by this share of the latter."""
 
-SPREAD = 0.2
-"""A latency whose quartiles are this far apart, over the median, is not to be trusted."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TorchProfile:
-    """What was measured.
+class TorchProfile(Measurement):
+    """What was measured of a program; `overhead` may be less than nothing, and operators are nodes that compute.
+
+    The graph has `backward_seconds` if gradients were measured.
 
     Attributes
     ----------
-    graph
-        The model graph with `seconds` for every node, and `backward_seconds` if gradients were measured.
-    latency
-        Quartiles of the seconds of the whole program.
-    kernels, overhead
-        The sum of the medians of all nodes; what the whole takes beyond it, which may be less than nothing.
-    operators
-        Of each node that computes something: name, operator, quartiles in seconds, and its name once more in a list.
     link
         What handing a tensor over to another process takes.
     clock, backward
         What seconds are (`CLOCKS`), and whether gradients are part of them.
     dims
         Sizes of open dimensions that are not those of the example inputs.
-    warnings
-        Why the times should not be trusted; empty if nothing speaks against them.
     """
 
-    graph: ModelGraph
-    latency: tuple[float, float, float]
-    kernels: float
-    overhead: float
-    operators: tuple[dict[str, Any], ...]
     link: Link
-    repetitions: int
-    warm_up: int
     clock: str
     backward: bool
     dims: Mapping[str, int]
-    remarks: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def spread(self) -> float:
-        """Interquartile range of the latency over its median."""
-        low, middle, high = self.latency
-        return (high - low) / middle
 
     @property
     def link_bandwidth(self) -> float:
@@ -111,16 +83,9 @@ class TorchProfile:
             "dims": dict(self.dims),
             "clock": self.clock,
             "backward": self.backward,
-            "warm_up": self.warm_up,
-            "repetitions": self.repetitions,
-            "latency_quartiles": list(self.latency),
-            "kernel_seconds": self.kernels,
-            "overhead_seconds": self.overhead,
             "link_bandwidth": self.link.bandwidth,
             "link_latency": self.link.latency,
-            "operators": list(self.operators),
-            "remarks": list(self.remarks),
-            "warnings": list(self.warnings),
+            **Measurement.note(self),
         }
 
 
@@ -159,8 +124,7 @@ def profile_program(
     UserError
         If the program has no weights, or a call fails.
     """
-    if repetitions < FEWEST or warm_up < 0:
-        raise UserError("too few repetitions", hint="give at least `repetitions=3` and `warm_up=0`")
+    check_repetitions(repetitions, warm_up)
     if clock not in CLOCKS:
         raise UserError(f"there is no clock {clock!r}", hint=f"choose one of {', '.join(CLOCKS)}")
     deadline = time.monotonic() + budget
@@ -177,11 +141,6 @@ def profile_program(
     computing = [*runs.computing, *(n + node for node in runs.computing if len(medians) > n and medians[n + node] > 0)]
     seconds = _shared_out(medians, computing, middle)
     measured = replace(costs, seconds=seconds[:n], backward_seconds=seconds[n:])
-    remarks = (
-        []
-        if len(runs.whole) == repetitions
-        else [f"{len(runs.whole)} of {repetitions} repetitions, for the budget of {budget:g} s"]
-    )
     return TorchProfile(
         graph=replace(graph, costs=measured),
         latency=(low, middle, high),
@@ -194,7 +153,7 @@ def profile_program(
         clock=clock,
         backward=backward,
         dims=dict(model.dims),
-        remarks=tuple(remarks),
+        remarks=tuple(fewer_repetitions(len(runs.whole), repetitions, budget)),
         warnings=tuple(_warnings((low, middle, high), kernels)),
     )
 
@@ -279,13 +238,8 @@ def _rows(graph: ModelGraph, runs: _Runs) -> tuple[dict[str, Any], ...]:
 
 
 def _warnings(latency: tuple[float, float, float], kernels: float) -> list[str]:
-    low, middle, high = latency
-    found = []
-    if (high - low) / middle > SPREAD:
-        found.append(
-            f"do not trust this: the quartiles of the whole program are {1e3 * low:.4g} and {1e3 * high:.4g} ms; other "
-            "programs or a changing clock rate disturb it"
-        )
+    middle = latency[1]
+    found = disturbed(latency, "the whole program")
     if abs(kernels - middle) > AGREES * middle:
         found.append(
             f"the nodes add up to {1e3 * kernels:.4g} ms, and the whole program takes {1e3 * middle:.4g} ms: the "

@@ -131,9 +131,7 @@ class StageTimes:
     results: bytes
 
 
-def serve(
-    rank: int, size: int, meeting: str, core: int | None, pipe: Connection, plugin_files: Sequence[str] = ()
-) -> None:
+def serve(rank: int, size: int, meeting: str, core: int | None, plugin_files: Sequence[str], pipe: Connection) -> None:
     """Answer orders until the other end of the pipe closes or says stop; an answer that is a text is an error.
 
     The first answer, before anything is asked, is None: ready. Plugins may bring the operators of programs.

@@ -9,7 +9,6 @@ profiler: see `framework.deploy.tuning.profile_times`.
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import tempfile
@@ -17,11 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
 
+from framework.deploy.measurement import FEWEST, Measurement, check_repetitions, disturbed, fewer_repetitions
 from framework.deploy.onnx_model import ModelFile
 from framework.deploy.pipeline.hand_over import hand_over_seconds
 from framework.deploy.runnable import runnable
@@ -30,20 +30,12 @@ from framework.deploy.tuning.fusion import groups, spread_times
 from framework.deploy.tuning.neighbours import busy_neighbours
 from framework.deploy.tuning.profile_times import OperatorTimes, operator_times
 from framework.deploy.weights import missing_weights, write_with_weights
-from framework.errors import UserError
-from framework.formats.native import native_text
-from framework.formats.profile_note import HAND_OVER_PASSES, NOTE
+from framework.formats.profile_note import HAND_OVER_PASSES
 from framework.input_files import reading_deadline, reading_until
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.wording import counted
 
 COPY_BYTES = 4 << 20
-
-FEWEST = 3
-"""Measured runs that a profile has at least, whatever the budget."""
-
-SPREAD = 0.2
-"""A latency whose quartiles are this far apart, over the median, is not to be trusted."""
 
 SHARE, SEEN_SECONDS = 0.9, 0.1
 """Nor is one of a process that had less of a core than this, seen for long enough to tell."""
@@ -53,18 +45,11 @@ UNEXPLAINED = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Profile:
-    """What was measured.
+class Profile(Measurement):
+    """What was measured with onnxruntime; the latency without its profiler. Nodes add up to `kernels` and `overhead`.
 
     Attributes
     ----------
-    graph
-        The model graph with `seconds` for every node.
-    latency, kernels, overhead
-        Seconds of one inference: quartiles without the profiler; the sum of its operators' medians; what is between
-        operators. The nodes' times add up to the latter two.
-    operators
-        Of each node that the runtime executed: name, type, quartiles in seconds, the model's nodes behind it.
     copy_bandwidth
         Bytes per second at which one core copies what is in no cache of its own.
     link_latency
@@ -72,33 +57,14 @@ class Profile:
     core_share
         CPU time over elapsed time of the measured runs: 1 where no other program took the core away, or where they
         were too short to tell.
-    remarks
-        What was done to the times, and what the user should know.
-    warnings
-        Why the times should not be trusted; empty if nothing speaks against them.
     """
 
-    graph: ModelGraph
-    latency: tuple[float, float, float]
-    kernels: float
-    overhead: float
-    operators: tuple[dict[str, Any], ...]
     copy_bandwidth: float
     link_latency: float
-    repetitions: int
-    warm_up: int
     neighbours: int
     optimization: Optimization
     dims: dict[str, int]
     core_share: float
-    remarks: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def spread(self) -> float:
-        """Interquartile range of the latency over its median."""
-        low, middle, high = self.latency
-        return (high - low) / middle
 
     @property
     def link_bandwidth(self) -> float:
@@ -110,18 +76,11 @@ class Profile:
         return {
             "dims": self.dims,
             "optimization": str(self.optimization),
-            "warm_up": self.warm_up,
-            "repetitions": self.repetitions,
             "neighbours": self.neighbours,
-            "latency_quartiles": list(self.latency),
-            "kernel_seconds": self.kernels,
-            "overhead_seconds": self.overhead,
             "copy_bandwidth": self.copy_bandwidth,
             "link_latency": self.link_latency,
             "core_share": self.core_share,
-            "operators": list(self.operators),
-            "remarks": list(self.remarks),
-            "warnings": list(self.warnings),
+            **Measurement.note(self),
         }
 
 
@@ -163,8 +122,7 @@ def profile_model(
     UserError
         If onnxruntime is not installed or refuses the model, or an input's shape is open.
     """
-    if repetitions < FEWEST or warm_up < 0:
-        raise UserError("too few repetitions", hint="give at least `repetitions=3` and `warm_up=0`")
+    check_repetitions(repetitions, warm_up)
     deadline = time.monotonic() + budget
     sizes = dict(dims or {})
     with reading_until(reading_deadline(time.monotonic(), budget)):
@@ -182,8 +140,7 @@ def profile_model(
             model = write_with_weights(model, folder / "weights.onnx", seed)
         feed = random_feed(model, sizes, seed)
         runs = _measure(model, feed, folder, warm_up, repetitions, neighbours, optimization, deadline, say)
-        if len(runs.latency) < repetitions:
-            remarks.append(f"{len(runs.latency)} of {repetitions} repetitions, for the budget of {budget:g} s")
+        remarks += fewer_repetitions(len(runs.latency), repetitions, budget)
         rewritten = onnx.load(str(folder / "run.onnx"), load_external_data=False).graph
         times = operator_times(rewritten, runs.events, runs.latency)
         index = {label: i for i, label in enumerate(graph.node_names)}
@@ -262,13 +219,8 @@ def _measure(
 
 def _warnings(runs: _Runs, latency: tuple[float, float, float], explained: float) -> list[str]:
     """Return what speaks against trusting the times."""
-    low, middle, high = latency
-    found = []
-    if (high - low) / middle > SPREAD:
-        found.append(
-            f"do not trust this: the quartiles of an inference are {1e3 * low:.4g} and {1e3 * high:.4g} ms; other "
-            "programs or a changing clock rate disturb it"
-        )
+    middle = latency[1]
+    found = disturbed(latency, "an inference")
     if runs.core_share < SHARE:
         found.append(
             f"do not trust this: the model had {runs.core_share:.0%} of a core, other programs had the rest; "
@@ -281,32 +233,6 @@ def _warnings(runs: _Runs, latency: tuple[float, float, float], explained: float
             "that the rest went to other programs. The nodes' times are those of undisturbed operators"
         )
     return found
-
-
-class Measured(Protocol):
-    """A profile, whatever ran the model: its graph, and a note of how it was measured."""
-
-    @property
-    def graph(self) -> ModelGraph:
-        """The model graph with `seconds` for every node."""
-
-    def note(self) -> dict[str, Any]:
-        """Return what a graph file should keep of how it was measured."""
-
-
-def write_profile(profile: Measured, path: Path) -> None:
-    """Write the measured graph as a native graph file, with a note of how it was measured.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be written.
-    """
-    data = native_text(profile.graph, {NOTE: profile.note()}).encode()
-    try:
-        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-    except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
 
 
 def _operator_rows(

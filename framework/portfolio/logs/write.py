@@ -61,8 +61,6 @@ def proof_of(result: Result, graph: ModelGraph) -> ProofLog:
     where = graph.source or graph.name
     priced = quantise(graph, result.device).instance
     instance = constrain(priced, graph, result.constraints, result.stages, result.device)
-    if instance.stage_limit is not None and len(instance.stage_limit.in_flight):
-        raise UserError("no rule of logs covers activations of microbatches", where=where, hint="drop the memory limit")
     of_priced = np.empty(priced.n, np.int64)
     of_priced[priced.node_of_input] = instance.node_of_input
     limited = result.constraints.memory_limit is not None
@@ -170,7 +168,10 @@ class _Writer:
                         return path, number
                     if relaxed.without_worksets().sha256() == digest:
                         return [*path, Step(rule="narrow")], number
-                    relaxed, path = smaller, [*path, Step(rule="uniform")]
+                    relaxed = smaller
+                if self.priced.unequal is not None:
+                    # Also where kinds cost the same and only their limits differ.
+                    path = [*path, Step(rule="uniform")]
                 path += self._limits(instance)
                 if relaxed.sha256() == digest:
                     return path, number

@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'pipebound[torch]'")
 
+from framework.deploy.measurement import write_profile  # noqa: E402
 from framework.deploy.torch.link import Link  # noqa: E402
 from framework.deploy.torch.model import TorchModel, open_torch_model  # noqa: E402
 from framework.deploy.torch.profile import TorchProfile, profile_program  # noqa: E402
-from framework.deploy.tuning.profile import write_profile  # noqa: E402
 from framework.errors import UserError  # noqa: E402
 from framework.formats import read_graph  # noqa: E402
 from framework.formats.profile_note import measured_device  # noqa: E402

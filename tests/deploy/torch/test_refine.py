@@ -8,13 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'pipebound[torch]'")
 
+from framework.deploy.measurement import write_profile  # noqa: E402
 from framework.deploy.split.assignment import assign  # noqa: E402
 from framework.deploy.split.manifest import read_manifest  # noqa: E402
 from framework.deploy.torch.link import Link  # noqa: E402
 from framework.deploy.torch.model import open_torch_model  # noqa: E402
 from framework.deploy.torch.profile import profile_program  # noqa: E402
 from framework.deploy.torch.split import split_program  # noqa: E402
-from framework.deploy.tuning.profile import write_profile  # noqa: E402
 from framework.deploy.tuning.refine import refine_split  # noqa: E402
 from framework.formats import read_graph  # noqa: E402
 from framework.formats.torch.export.files import export  # noqa: E402

@@ -11,10 +11,11 @@ import onnx
 import pytest
 from onnx import helper
 
+from framework.deploy.measurement import write_profile
 from framework.deploy.onnx_model import ModelFile, open_model
 from framework.deploy.runtime import Optimization, open_session
 from framework.deploy.tuning.fusion import groups, spread_times
-from framework.deploy.tuning.profile import _Runs, _warnings, profile_model, write_profile
+from framework.deploy.tuning.profile import _Runs, _warnings, profile_model
 from framework.deploy.tuning.profile_times import operator_times
 from framework.errors import UserError
 from framework.formats import read_graph
