@@ -70,8 +70,7 @@ def command(
     numbers = _parse_stages(stages)
     opt.check_plot(plot)
     opt.check_outputs([plot], [graph])
-    step = StepOptions(training, microbatches, optimizer_states)
-    named = named_devices(device)
+    named, step = named_devices(device), StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(
         graph, named, bandwidth, link_latency, fast_memory, activations, format, dim, step, drop_unused, kv_tokens
     )
