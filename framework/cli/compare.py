@@ -59,7 +59,7 @@ def command(
     seconds = opt.parse_seconds(budget)
     plugins = opt.plugin_paths(plugin, portfolio)
     named = named_devices(device)
-    stages = choose_stages(stages, named.count)
+    stages = choose_stages(stages, named.number)
     check_entries(entries, stages, plugins)
     step = StepOptions(training, microbatches, optimizer_states)
     asked = GraphOptions(

@@ -48,7 +48,7 @@ class NamedDevices(NamedTuple):
     """What --device or --devices names: the devices, or None; and how many, None if one is for all stages."""
 
     devices: Devices | None = None
-    count: int | None = None
+    number: int | None = None
 
 
 def named_devices(text: str | None) -> NamedDevices:

@@ -91,7 +91,7 @@ def command(
         memory_bytes=opt.memory_bytes(memory),
         plugin_files=plugins,
     )
-    k = _stages(stages, named.count, split, model, layers)
+    k = _stages(stages, named.number, split, model, layers)
     constraints = opt.read_constraints(
         graph, same_stage=same_stage, whole_modules=whole_modules, no_cut=no_cut, pins=pin, memory_limit=memory_limit
     )

@@ -92,7 +92,7 @@ def command(
         plugin_files=plugins,
     )
     named = named_devices(device)
-    stages = choose_stages(stages, named.count)
+    stages = choose_stages(stages, named.number)
     opt.check_plot(plot)
     first, step = graphs[0], StepOptions(training, microbatches, optimizer_states)
     asked = _Asked(
