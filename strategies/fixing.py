@@ -156,10 +156,10 @@ class _Search(ThresholdSearch):
             threshold = span.lower + int(step * (ceiling - span.lower))
             self._fix(threshold)
             if self.decisions.choices(threshold) > MOST_CHOICES:
-                self.band.undecided.append(threshold)
-                step /= 2
-                continue
-            answer = self._settle(threshold, seconds)
+                answer: Decision = Undecided(reason="more choices are left than can be searched")
+                self.take(threshold, answer)
+            else:
+                answer = self._settle(threshold, seconds)
             if isinstance(answer, Satisfied):
                 self._decide_highest(seconds)
             if isinstance(answer, Undecided):

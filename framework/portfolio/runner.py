@@ -167,6 +167,9 @@ class Runner:
             waiting.remove(member)
             if self._settled() is not None:
                 continue
+            if not member.suits(self.board.interval.relative_gap):
+                self._leave_out(member)
+                continue
             job, shared = self._job(member)
             started = time.monotonic()
             reports: list[wire.Report] = []

@@ -184,6 +184,15 @@ def test_what_runs_inline_may_settle_the_run_before_any_process_starts(monkeypat
     assert any(word.startswith("presolve 12 nodes reduced to") for word in words)
 
 
+def test_what_runs_inline_is_left_out_where_the_gap_does_not_suit_it(undisturbed: int) -> None:
+    runner, record = run(Member(entry="few-ideals", inline=True, max_gap=0.0), GOOD)
+    assert runner.board.interval.relative_gap != 0
+    assert report_of(record, "few-ideals").termination.detail.startswith("left out: the gap is ")
+    assert [report.seconds for report in record.members if report.name == "few-ideals"] == [0.0]
+    assert runner.board.dual is not None
+    assert runner.board.dual.value == undisturbed
+
+
 def test_a_fault_of_what_runs_inline_costs_that_member_only(undisturbed: int) -> None:
     runner, record = run(Member(entry="test-raises", inline=True), GOOD)
     assert "RuntimeError: as planned (faulty.py:" in report_of(record, "test-raises").termination.detail

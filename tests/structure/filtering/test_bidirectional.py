@@ -30,6 +30,7 @@ from framework.testing.instances import (
     random_shared_problem,
     random_unequal_problem,
 )
+from framework.testing.priced_instances import random_attention_problem
 
 SEEDS = 80
 
@@ -193,13 +194,12 @@ def test_all_partitions_within_the_threshold_keep_to_the_windows(seed: int) -> N
                 assert (left.windows.latest[~inside] >= b).all()
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_fixing_keeps_the_optimum_and_nothing_better(seed: int) -> None:
-    problem = _small_problem(seed)
+def _assert_keeps_the_optimum(problem: Problem, ideals: int, level: int) -> None:
+    """Assert that what is left within a threshold has the same optimum, and below the optimum nothing better."""
     optimum = brute_force_optimum(problem)
-    problems = FixedProblems(problem, _small_cores(2 + seed % 7))
+    problems = FixedProblems(problem, _small_cores(ideals))
     for threshold in (2 * optimum, optimum + 3, optimum, optimum + 1, 2 * optimum):
-        assert not problems.fix(threshold, seed % 2)
+        assert not problems.fix(threshold, level)
         left = problems.at(threshold)
         assert left is not None
         assert brute_force_optimum(left) == optimum
@@ -207,6 +207,16 @@ def test_fixing_keeps_the_optimum_and_nothing_better(seed: int) -> None:
         left = problems.at(optimum - 1)
         assert left is not None
         assert brute_force_optimum(left) >= optimum
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_fixing_keeps_the_optimum_and_nothing_better(seed: int) -> None:
+    _assert_keeps_the_optimum(_small_problem(seed), 2 + seed % 7, seed % 2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_with_tolls_and_prices_of_each_stage_it_does_too(seed: int) -> None:
+    _assert_keeps_the_optimum(random_attention_problem(seed), 2 + seed % 17, seed % 2)
 
 
 def test_a_chain_is_fixed_wholly() -> None:

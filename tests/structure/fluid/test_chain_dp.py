@@ -156,7 +156,7 @@ def test_parameters_of_nodes_without_work_have_no_rate() -> None:
 
 def alternating_sections(sections: int) -> Instance:
     """Return rows of parallel nodes, with much work in turn with many parameters, and a node between any two."""
-    work, parameters = [0], [0]
+    work, parameters = [1], [0]
     tensors: list[tuple[int, int, list[int]]] = []
     for section in range(sections):
         start = len(work) - 1

@@ -30,6 +30,7 @@ from framework.structure.unequal.slicing import slicer_of
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.instances import random_cross_attention
 from framework.testing.priced_instances import random_attention_problem
+from tests.structure.fluid.test_chain_dp import alternating_sections
 
 SEEDS = st.integers(0, 2**32 - 1)
 EXHAUSTIVE = settings(derandomize=True, deadline=None, max_examples=60)
@@ -203,23 +204,9 @@ def test_tolls_refute_more_than_nets_do(shared: bool) -> None:
     assert all(gained.values())
 
 
-def alternating(sections: int) -> Instance:
-    """Return sections of twelve nodes each, in turn with much work and with many parameters."""
-    work, parameters = [1], [0]
-    tensors: list[tuple[int, int, list[int]]] = []
-    for section in range(sections):
-        start = len(work) - 1
-        row = list(range(start + 1, start + 13))
-        tensors.append((start, 1, row))
-        tensors += [(u, 1, [start + 13]) for u in row]
-        work += [2 if section % 2 else 10] * 12 + [1]
-        parameters += [10 if section % 2 else 0] * 12 + [0]
-    return instance_from_lists(work, tensors, parameter_cost=parameters, capacity=40)
-
-
 @pytest.mark.parametrize("shares", [False, True])
 def test_crowded_sections_refute_what_no_other_variant_does(shares: bool) -> None:
-    base, stages = alternating(6), 8
+    base, stages = alternating_sections(6), 8
     if shares:
         # Of the two nodes around a crowded section that do nothing but hold it together.
         instance = replace(base, shared=shared_by([[13, 26]]), shared_cost=np.array([2], np.int64))
