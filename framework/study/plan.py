@@ -86,7 +86,8 @@ def make_plan(
     code = code_version(spec.run.plugin_files)
     runs: dict[str, PlannedRun] = {}
     left_out = 0
-    for graph in sorted(graphs, key=lambda graph: graph.sha256):
+    for place, graph in enumerate(sorted(graphs, key=lambda graph: graph.sha256)):
+        entries = [choice for choice in spec.entries if choice.most_graphs is None or place < choice.most_graphs]
         for device in _devices_of(graph, devices):
             for stages in spec.stages:
                 if stages > graph.nodes and not spec.run.more_stages_than_nodes:
@@ -95,7 +96,7 @@ def make_plan(
                 if isinstance(device, DeviceChain) and len(device.devices) != stages:
                     continue
                 for seed in spec.seeds:
-                    for choice in spec.entries:
+                    for choice in entries:
                         for budget in choice.budgets:
                             run = _planned(spec.run, graph, device, stages, choice, parameters, seed, budget, code)
                             runs.setdefault(run.key, run)

@@ -73,6 +73,9 @@ class EntryChoice:
         Seconds; its own, or those of the study.
     presolve
         Whether exact reductions come first.
+    most_graphs
+        It runs on the first so many graphs in the order of the plan, which is that of their digests: a sample, the same
+        each time. None: on all.
     """
 
     entry: str
@@ -80,6 +83,7 @@ class EntryChoice:
     where: str
     budgets: tuple[float, ...]
     presolve: bool
+    most_graphs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +330,7 @@ def _entry(fields: Fields, key: str, item: Any, budgets: tuple[float, ...], pres
         where=fields.where(key),
         budgets=_budgets(inner, budgets),
         presolve=inner.flag("presolve", presolve),
+        most_graphs=inner.integer("most_graphs", least=1) if inner.has("most_graphs") else None,
     )
     inner.finish()
     return choice

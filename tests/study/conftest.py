@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from framework.study.plan import Plan, PlannedRun
+from framework.study.spec import read_spec
+from framework.study.store import Store
+from framework.study.task import Finished
 from framework.testing.studies import made_up_folder
 
 WriteSpec = Callable[..., Path]
+StoreOf = Callable[..., Path]
 
 
 @pytest.fixture
@@ -35,6 +40,24 @@ def write_spec(tmp_path: Path) -> WriteSpec:
         return path
 
     return write
+
+
+@pytest.fixture
+def store_of(write_spec: WriteSpec) -> StoreOf:
+    """Make a store from (run, result) pairs; runs whose result is None are planned and open."""
+    spec = read_spec(write_spec())
+
+    def make(cases: Sequence[tuple[PlannedRun, Finished | None]], planned: Sequence[PlannedRun] | None = None) -> Path:
+        store = Store(spec.store, spec)
+        runs = tuple(run for run, _ in cases) if planned is None else tuple(planned)
+        store.set_plan(Plan(runs=runs, settings=spec.run, code="v1", left_out=3), spec, any_code=False)
+        for run, result in cases:
+            if result is not None:
+                store.record(run, result, code="v1", attempts=1)
+        store.close()
+        return spec.store
+
+    return make
 
 
 def _toml(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +13,17 @@ from framework.study.analysis.data import read_study, reading
 from framework.study.analysis.report import StudyReport, make_report
 from framework.study.analysis.summary import Summary, closing_factor
 from framework.study.analysis.trajectories import integrals, read_trajectories
-from framework.study.plan import Plan, PlannedRun
-from framework.study.spec import read_spec
-from framework.study.store import Store
+from framework.study.plan import PlannedRun
 from framework.study.task import Finished
 from framework.testing.studies import made_up_result, made_up_run
-from tests.study.conftest import WriteSpec
+from tests.study.conftest import StoreOf
 
-StoreOf = Callable[..., Path]
 History = list[tuple[float, int | None, int | None, str]]
 
 
 def history(simple: int, *, dual: int, incumbent: int, at: float = 1.0, source: str = "m") -> History:
     """The start, then one improvement of both sides."""
     return [(0.0, simple, 200, "balanced"), (at, dual, incumbent, source)]
-
-
-@pytest.fixture
-def store_of(write_spec: WriteSpec):  # type: ignore[no-untyped-def]
-    """Make a store from (run, result) pairs; runs whose result is None are planned and open."""
-    spec = read_spec(write_spec())
-
-    def make(cases: Sequence[tuple[PlannedRun, Finished | None]], planned: Sequence[PlannedRun] | None = None) -> Path:
-        store = Store(spec.store, spec)
-        runs = tuple(run for run, _ in cases) if planned is None else tuple(planned)
-        store.set_plan(Plan(runs=runs, settings=spec.run, code="v1", left_out=3), spec, any_code=False)
-        for run, result in cases:
-            if result is not None:
-                store.record(run, result, code="v1", attempts=1)
-        store.close()
-        return spec.store
-
-    return make
 
 
 @pytest.fixture

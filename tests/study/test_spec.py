@@ -226,3 +226,15 @@ def test_chains_of_devices_run_at_their_number_of_stages(write_spec: WriteSpec, 
     assert figures is not None
     assert figures["stages"] == [0, 0, 1]
     assert figures["kinds"][0] == device_figures(load_device("reference"))
+
+
+def test_an_entry_may_run_on_a_sample_of_the_graphs(write_spec: WriteSpec) -> None:
+    few = {"entry": "ideal-dp", "most_graphs": 2}
+    runs = make_plan(read_spec(write_spec(entries=["slice-graph", few]))).runs
+    by_label = {
+        label: {run.graph.sha256 for run in runs if run.choice.label == label} for label in ("slice-graph", "ideal-dp")
+    }
+    assert len(by_label["slice-graph"]) == 3
+    assert by_label["ideal-dp"] == set(sorted(by_label["slice-graph"])[:2])
+    whole = make_plan(read_spec(write_spec(entries=["slice-graph", "ideal-dp"]))).runs
+    assert {run.key for run in runs} < {run.key for run in whole}

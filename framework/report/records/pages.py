@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from framework.bounds import PROVEN_WITHIN
 from framework.records.pair import STAGES
 from framework.report.escape import markdown
 from framework.report.numbers import UNKNOWN, ratio
+from framework.report.records.breakdown import by_area, by_size, by_stages, by_width, standing_table
 from framework.report.records.rows import RecordRow, Standing, grouped
 from framework.report.records.table import standing_words, time_text
 from framework.wording import counted
 
-_STANDING = ("pairs", "proven optimal", f"within {PROVEN_WITHIN}", "open", "without a record", "mean of bound / best")
-
 
 def blocks(rows: Sequence[RecordRow]) -> Mapping[str, str]:
     """Return the blocks of docs/records.md by their names."""
-    by_stages = grouped(sorted(rows, key=lambda row: row.stages), "stages")
-    areas = grouped(rows, "task")
-    area_rows = [(f"[{area}]({area_page(area)})", areas[area]) for area in sorted(areas)]
+    areas = [(f"[{area}]({area_page(area)})", group) for area, group in by_area(rows)]
     return {
         "summary": standing_words(Standing.of(rows)),
-        "stages": _standing_table("k", [(str(k), group) for k, group in by_stages.items()]),
-        "areas": _standing_table("task area", area_rows),
+        "stages": standing_table("k", by_stages(rows)),
+        "areas": standing_table("task area", areas),
+        "widths": standing_table("width", by_width(rows)),
+        "sizes": standing_table("nodes", by_size(rows)),
         "evidence": _evidence_table(rows),
     }
 
@@ -36,7 +34,7 @@ def area_page(area: str) -> str:
 
 def area_pages(rows: Sequence[RecordRow]) -> Mapping[str, str]:
     """Return the pages of the task areas by their paths, seen from docs."""
-    return {area_page(area): _area(area, group) for area, group in sorted(grouped(rows, "task").items())}
+    return {area_page(area): _area(area, group) for area, group in by_area(rows)}
 
 
 def _area(area: str, rows: Sequence[RecordRow]) -> str:
@@ -63,7 +61,7 @@ beside it. {UNKNOWN}: no record.
 
 ## Families
 
-{_standing_table("family", families)}
+{standing_table("family", families)}
 """
 
 
@@ -71,22 +69,6 @@ def _cell(row: RecordRow) -> str:
     if row.bottleneck is None or row.state == "optimal":
         return time_text(row.bottleneck, 4)
     return f"{time_text(row.bottleneck, 4)} ({ratio(row.ratio)})"
-
-
-def _standing_table(heading: str, groups: Sequence[tuple[str, Sequence[RecordRow]]]) -> str:
-    lines = [f"| {heading} | graphs | {' | '.join(_STANDING)} |", f"|{' --- |' * (2 + len(_STANDING))}"]
-    for title, rows in groups:
-        standing = Standing.of(rows)
-        counts = (
-            len({row.graph for row in rows}),
-            standing.pairs,
-            standing.optimal,
-            standing.nearly,
-            standing.open,
-            standing.missing,
-        )
-        lines.append(f"| {title} | {' | '.join(f'{count:,}' for count in counts)} | {ratio(standing.mean_ratio)} |")
-    return "\n".join(lines)
 
 
 def _evidence_table(rows: Sequence[RecordRow]) -> str:
