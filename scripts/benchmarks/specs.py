@@ -75,6 +75,24 @@ SPECS = (
         short=True,
     ),
     Spec(
+        name="answers",
+        about="from start to answer on 20 small graphs; --set before=CHECKOUT compares versions",
+        measure="start.answers:measure",
+        parameters={"graphs": 20, "stages": (2,), "repeats": 3},
+    ),
+    Spec(
+        name="memory",
+        about="memory of all processes of one run; --set before=CHECKOUT compares versions",
+        measure="start.memory:measure",
+        parameters={"graphs": ("resnet50:4", "transformers-bert:8"), "budget": 10.0},
+    ),
+    Spec(
+        name="large",
+        about="chains, layers, grids and stars of up to a million nodes; --set before=CHECKOUT compares versions",
+        measure="start.large:measure",
+        parameters={"stages": 8, "budget": 20.0},
+    ),
+    Spec(
         name="slicing",
         about="a slicing pass and a full solve on 20,000 nodes",
         measure="methods.slicing:measure",

@@ -1,66 +1,36 @@
-"""From the start of the process to the end of the answer on 20 small graphs, beside another version of this project.
+"""From the start of the process to the end of the answer on small graphs, beside another version of this project.
 
-    python scripts/benchmarks/start/answers.py [--before CHECKOUT] [--stages 2,8] [--repeats 3] [--graphs 20]
+    scripts/bench answers [--set before=CHECKOUT] [--set stages=2,8] [--set repeats=3] [--set graphs=20]
 
 The graphs are spread evenly over the sizes of the testbed's graphs of at most 300 nodes. Each is solved to the end by
 `pipebound solve` in a process of its own, by both versions in turn, with compiled kernels and compiled bytecode at
-hand, as after an installation. `wall` is what a user waits, `CPU` what all processes of the command used, those that
-outlive it included; compare CPU seconds where other programs use the machine. A row is a graph and a number of stages:
-the smallest of the repeats.
+hand. Compare CPU seconds where other programs use the machine. A figure is the smallest of the repeats.
 """
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import json
-import os
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
-from rich.console import Console
-from rich.table import Table
+from figures import Figures
+from start.checkouts import PIPEBOUND, Used, now_over_before, run_in, versions
 
 from framework.testbed.catalogue import bundled_graphs
 
-ROOT = Path(__file__).resolve().parents[3]
 MOST_NODES = 300
 BUDGET = "30s"
-_SUBREAPER = 36
+
+Row = tuple[str, int, Mapping[str, Used], str]
+"""A graph, a number of stages, what each version took, and how the runs ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What a command took, in seconds, and what it proved."""
-
-    wall: float
-    cpu: float
-    status: str
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", type=Path, help="a checkout of another version to compare with")
-    parser.add_argument("--stages", default="2")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--graphs", type=int, default=20)
-    arguments = parser.parse_args()
-    # Whoever outlives the command is reaped here, so that the CPU time of all counts.
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    versions = [ROOT] if arguments.before is None else [arguments.before.resolve(), ROOT]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            (name, k, _alternate(versions, name, k, arguments.repeats, Path(folder)))
-            for k in map(int, arguments.stages.split(","))
-            for name in small_graphs(arguments.graphs)
-        ]
-    _print(rows, with_before=len(versions) > 1)
+def measure(graphs: int = 20, stages: tuple[int, ...] = (2,), repeats: int = 3, before: str = "") -> Sequence[Figures]:
+    """Return medians by number of stages, and the figures of each graph."""
+    checkouts = versions(before)
+    rows = [_row(checkouts, name, k, repeats) for k in stages for name in small_graphs(graphs)]
+    return _medians(rows, list(checkouts), graphs), _graphs(rows, list(checkouts))
 
 
 def small_graphs(count: int) -> list[str]:
@@ -69,66 +39,43 @@ def small_graphs(count: int) -> list[str]:
     return [known[int((i + 0.5) * len(known) / count)][1] for i in range(count)]
 
 
-def _alternate(versions: list[Path], name: str, stages: int, repeats: int, folder: Path) -> list[Run]:
-    """Run the versions in turn; return the quickest run of each. The first turn is not counted."""
-    runs: list[list[Run]] = [[] for _ in versions]
+def _row(checkouts: Mapping[str, Path], name: str, stages: int, repeats: int) -> Row:
+    """Run the versions in turn, and keep the least of each; the first turn is not counted."""
+    least: dict[str, Used] = {}
+    states: dict[str, None] = {}
     for turn in range(repeats + 1):
-        for version, done in zip(versions, runs, strict=True):
-            run = _solve(version, name, stages, folder)
-            if turn:
-                done.append(run)
-    return [
-        Run(wall=min(run.wall for run in done), cpu=min(run.cpu for run in done), status=done[0].status)
-        for done in runs
-    ]
+        for version, path in checkouts.items():
+            command = [*PIPEBOUND, "solve", f"testbed:{name}", "-k", str(stages), "--budget", BUDGET, "--json"]
+            done, used = run_in(path, command)
+            done.check_returncode()
+            states[json.loads(done.stdout)["status"]] = None
+            if turn and (version not in least or used.cpu < least[version].cpu):
+                least[version] = used
+    return name, stages, least, " ".join(states)
 
 
-def _solve(version: Path, name: str, stages: int, folder: Path) -> Run:
-    environment = os.environ | {"PYTHONPATH": str(version), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = ["solve", f"testbed:{name}", "-k", str(stages), "--budget", BUDGET, "--json"]
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "framework", *command],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    wall = time.monotonic() - started
-    while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            break
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(wall=wall, cpu=cpu, status=json.loads(done.stdout)["status"])
-
-
-def _print(rows: list[tuple[str, int, list[Run]]], *, with_before: bool) -> None:
-    table = Table()
-    names = ("before", "now") if with_before else ("now",)
-    for heading in ("graph", "k", *(f"{what}, {name}" for what in ("wall s", "CPU s") for name in names), "status"):
-        table.add_column(heading, justify="left" if heading in ("graph", "status") else "right")
-    for name, k, runs in rows:
-        cells = [f"{run.wall:.2f}" for run in runs] + [f"{run.cpu:.2f}" for run in runs]
-        table.add_row(name, str(k), *cells, " ".join(dict.fromkeys(run.status for run in runs)))
-    console = Console(width=140)
-    console.print(table)
-    for k in dict.fromkeys(k for _, k, _ in rows):
-        chosen = [runs for _, other, runs in rows if other == k]
+def _medians(rows: Sequence[Row], names: Sequence[str], graphs: int) -> Figures:
+    cells = []
+    for k in dict.fromkeys(row[1] for row in rows):
         for what in ("wall", "cpu"):
-            columns = [[getattr(runs[i], what) for runs in chosen] for i in range(len(names))]
-            words = f"k = {k}, {what}: median " + ", ".join(
-                f"{statistics.median(column):.2f} s {name}" for name, column in zip(names, columns, strict=True)
-            )
-            if with_before:
-                shares = [now / old for old, now in zip(*columns, strict=True)]
-                words += f"; now / before, geometric mean {statistics.geometric_mean(shares):.3f}"
-            console.print(words, highlight=False)
+            figures = [tuple(getattr(used[name], what) for name in names) for _, other, used, _ in rows if other == k]
+            middle = [f"{median(column):.2f}" for column in zip(*figures, strict=True)]
+            cells.append((str(k), "CPU" if what == "cpu" else what, *middle, now_over_before(figures)))
+    columns = ("k", "seconds", *names, "now / before")
+    title = f"medians of {graphs} graphs of at most {MOST_NODES} nodes; geometric mean of now / before"
+    return Figures(name="medians", title=title, columns=columns, rows=tuple(cells))
 
 
-if __name__ == "__main__":
-    main()
+def _graphs(rows: Sequence[Row], names: Sequence[str]) -> Figures:
+    cells = [
+        (
+            name,
+            str(k),
+            *(f"{used[version].wall:.2f}" for version in names),
+            *(f"{used[version].cpu:.2f}" for version in names),
+            state,
+        )
+        for name, k, used, state in rows
+    ]
+    columns = ("graph", "k", *(f"wall, {name}" for name in names), *(f"CPU, {name}" for name in names), "status")
+    return Figures(name="graphs", title="seconds", columns=columns, rows=tuple(cells))
