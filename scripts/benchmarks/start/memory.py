@@ -2,7 +2,7 @@
 
     scripts/bench memory [--set before=CHECKOUT] [--set graphs=resnet50:4,transformers-bert:8]
 
-`peak` is the largest sum of proportional sizes (`start.checkouts`), `resident` the sum of resident sizes at that
+`peak` is the largest sum of proportional sizes (checkouts.py says which), `resident` the sum of resident sizes at that
 moment, and `processes` how many there were.
 """
 
