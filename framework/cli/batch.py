@@ -54,7 +54,7 @@ class Batch:
         lines, failed = Lines(self.graphs), 0
         ended: list[Result] = []
         if not self.json_output:
-            typer.echo(lines.heading())
+            typer.echo(terminal(lines.heading()))
         with Interrupt().watch(from_begin=True) as interrupt:
             for graph, name in zip(self.graphs, names, strict=True):
                 if interrupt.happened:
@@ -64,7 +64,8 @@ class Batch:
                         ended.append(result)
                         if self.folder is not None:
                             result.write(self.folder / self._file_name(name, result))
-                        typer.echo(_json_line(result.as_dict()) if self.json_output else lines.of(graph, result))
+                        line = _json_line(result.as_dict()) if self.json_output else lines.of(graph, result)
+                        typer.echo(terminal(line))
                         self._warn(graph, result)
                 except UserError as error:
                     failed += 1

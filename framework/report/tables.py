@@ -214,7 +214,7 @@ _LINE_WIDTHS = (5, 12, 12, 12, 6, 9, 9)
 
 
 class Lines:
-    """The lines of runs on several graphs, in columns.
+    """The lines of runs on several graphs, in columns; who prints them cleans them (`framework.report.escape`).
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class Lines:
             percent(shown_gap(result)),
             seconds(result.seconds),
         )
-        return self._line(terminal(graph), cells, terminal(f"{by}, {result.incumbent_source or '-'}"))
+        return self._line(terminal(graph), cells, f"{by}, {result.incumbent_source or '-'}")
 
     def _line(self, name: str, cells: Sequence[str], sources: str) -> str:
         columns = [cell.rjust(width) for cell, width in zip(cells, _LINE_WIDTHS, strict=True)]
