@@ -72,8 +72,8 @@ def check_release(folder: Path, address: str) -> None:
     run([tools, "-m", "build", "--outdir", str(dist), str(source)], PIPEBOUND_ADDRESS=address)
     run([tools, "-m", "twine", "check", "--strict", *map(str, sorted(dist.iterdir()))])
     (wheel,) = dist.glob("*.whl")
-    for fault in faults_of_wheel(wheel):
-        raise SystemExit(f"{wheel.name}: {fault}")
+    if faults := faults_of_wheel(wheel):
+        raise SystemExit(f"{wheel.name}: {'; '.join(faults)}")
     program = str(Path(empty).with_name("pipebound"))
     steps = [
         [empty, "-m", "pip", "install", "--quiet", str(wheel)],
