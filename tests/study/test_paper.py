@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_entries_are_compared_on_the_graphs_that_all_of_them_ran_on(pages: Modul
 
 
 def test_records_stand_for_the_runs_of_default(pages: ModuleType) -> None:
-    facts = {"graph": "squeezenet", "family": "f", "task": "vision", "nodes": 66}
+    facts: dict[str, Any] = {"graph": "squeezenet", "family": "f", "task": "vision", "nodes": 66}
     ticks = pages.simple_ticks("squeezenet")
     rows = [
         RecordRow(**facts, stages=2, state="optimal", ratio=1.0, bottleneck_ticks=2 * ticks[2], longest=10.0),
@@ -85,7 +86,7 @@ def test_the_spec_of_all_graphs_draws_samples(pages: ModuleType) -> None:
 
 
 def test_pairs_are_grouped_by_class() -> None:
-    facts = {"family": "f", "task": "t", "stages": 2}
+    facts: dict[str, Any] = {"family": "f", "task": "t", "stages": 2}
     rows = [
         RecordRow(**facts, graph="squeezenet", nodes=100, state="optimal", ratio=1.0),
         RecordRow(**facts, graph="vgg19", nodes=101, state="open", ratio=0.25),
@@ -104,7 +105,7 @@ def test_pairs_are_grouped_by_class() -> None:
 
 
 def test_the_hardest_pairs_come_first_with_a_reason() -> None:
-    facts = {"family": "f", "task": "t", "nodes": 9, "graph": "squeezenet"}
+    facts: dict[str, Any] = {"family": "f", "task": "t", "nodes": 9, "graph": "squeezenet"}
     rows = [
         RecordRow(**facts, stages=k, state="optimal" if quotient == 1 else "open", ratio=quotient)
         for k, quotient in ((2, 1.0), (4, 0.9), (8, 0.8), (16, None))
