@@ -26,6 +26,8 @@ class LocalContext:
         The name reports carry.
     seconds
         Time limit from now on; infinite by default.
+    clock
+        Tells these seconds: with `time.process_time`, a busy machine leaves an entry as much time as an idle one.
     """
 
     board: Board
@@ -35,7 +37,11 @@ class LocalContext:
     threads: int = 1
     cancelled: Callable[[], bool] = lambda: False
     messages: list[str] = field(default_factory=list)
-    _started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
 
     @property
     def dual(self) -> int | None:
@@ -53,7 +59,7 @@ class LocalContext:
 
     def remaining(self) -> float:
         """Return the seconds left."""
-        return max(0.0, self.seconds - (time.monotonic() - self._started))
+        return max(0.0, self.seconds - (self.clock() - self._started))
 
     def should_stop(self) -> bool:
         """Whether the time is up, the run was cancelled, or the gap is closed."""
@@ -80,15 +86,23 @@ def run_entry(
     seconds: float = math.inf,
     seed: int = 0,
     board: Board | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Outcome, Board]:
     """Run a formulation or strategy in this process and return its outcome and the board it reported to.
 
     What the outcome holds is reported to the board as well, so the board always has everything. An entry that does not
     keep to hard limits is given the relaxation without them; the board knows them.
+
+    Parameters
+    ----------
+    board
+        Where to report; a new one by default.
+    clock
+        Tells the seconds of the limit, and those that a new board notes.
     """
     if board is None:
-        started = time.monotonic()
-        board = Board(problem, clock=lambda: time.monotonic() - started)
-    context = LocalContext(board, name, seconds=seconds, seed=seed)
+        started = clock()
+        board = Board(problem, clock=lambda: clock() - started)
+    context = LocalContext(board, name, seconds=seconds, seed=seed, clock=clock)
     posed = registry.problem_for(entry, problem)
     return run_and_report(entry, posed, context), board
