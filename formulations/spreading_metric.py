@@ -108,7 +108,11 @@ class SpreadingMetric:
         from framework.structure.spreading.cutting_planes import Spreading, SpreadingProof
         from framework.structure.spreading.rows import paths_from
 
-        data = certificate.whole_data("threshold", "nets", "cliques", "rows", "multipliers")
+        # For proof logs, which have no rule for shared parameters here; those of earlier versions do not have it.
+        fields = ("threshold", "nets", "cliques", "rows", "multipliers")
+        data = certificate.whole_data(*fields, *(("tensors",) if "tensors" in certificate.data else ()))
+        if "tensors" in data and data["tensors"] != ends_of_tensors(problem):
+            raise ValueError("its tensors are others")
         proof = SpreadingProof(
             value=0,
             threshold=int(data["threshold"]),
@@ -180,6 +184,13 @@ def _soundness(proof: SpreadingProof) -> Soundness:
     return Soundness.CERTIFIED if proof.multipliers else Soundness.EXACT
 
 
+def ends_of_tensors(problem: Problem) -> list[list[int]]:
+    """Return producer and consumers of each tensor that costs something, as rows of certificates count them."""
+    top, costs = problem.instance.topology, problem.instance.tensor_cost.tolist()
+    rows = zip(top.producer.tolist(), top.consumer_ptr[:-1].tolist(), top.consumer_ptr[1:].tolist(), costs, strict=True)
+    return [[producer, *top.consumers[start:end].tolist()] for producer, start, end, cost in rows if cost > 0]
+
+
 def _certificate(problem: Problem, proof: SpreadingProof) -> Certificate:
     return Certificate(
         kind=NAME,
@@ -189,6 +200,7 @@ def _certificate(problem: Problem, proof: SpreadingProof) -> Certificate:
             "cliques": [clique.tolist() for clique in proof.cliques],
             "rows": [paths.data() for paths in proof.paths],
             "multipliers": list(proof.multipliers),
+            **({} if len(problem.instance.shared) else {"tensors": ends_of_tensors(problem)}),
         },
         instance=problem.instance.sha256(),
     )

@@ -18,6 +18,7 @@ from framework.proof.log import REDUCTIONS, ProofLog, Step
 from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
+from framework.proof.spreading import spreading_metric
 from framework.proof.stages import anchored_cut, counting_shares, stage_prices, threshold_contract, windows
 from framework.proof.sums import packing, simple
 
@@ -184,6 +185,8 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
             return stage_prices(problem, **data)
         case "counting-shares":
             return counting_shares(problem, **data)
+        case "spreading-metric":
+            return spreading_metric(problem, **data)
         case "nested-cuts":
             return nested_cuts(problem, **data)
         case "fixing":

@@ -19,8 +19,8 @@ from framework.output_files import replacing
 from framework.proof.given import Given, read_given
 
 FORMAT = "pipebound-proof"
-CHANGED = {"core-program": 2, "fixing": 2, "nested-cuts": 3}
-"""Rules that read other data, or make other things of it, since a version after the first: since which."""
+CHANGED = {"core-program": 2, "fixing": 2, "nested-cuts": 3, "spreading-metric": 3}
+"""Rules that came, or read other data, or make other things of it, since a version after the first: since which."""
 VERSION = max(CHANGED.values())
 """The latest version; a log states the first one in which all its rules are what they are now."""
 NUMBER, FLAG, LIST, LISTS = "number", "flag", "list", "lists"
@@ -42,6 +42,7 @@ BOUNDS: dict[str, dict[str, str]] = {
     "anchored-cut": {"node": NUMBER, "share": NUMBER},
     "stage-prices": {"threshold": NUMBER, "prices": LIST, "theta": NUMBER, "order": LIST, "tree": LIST},
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},
+    "spreading-metric": {"threshold": NUMBER, "total": NUMBER, "tensors": LISTS, "cliques": LISTS, "rows": LISTS},
     "nested-cuts": {"threshold": NUMBER, "sizes": LIST, "tree": LISTS, "tensors": LISTS, "shares": LISTS},
     "ideal-program": {"threshold": NUMBER},
     "core-program": {

@@ -33,6 +33,8 @@ TOGETHER = {
     "some": 1,
     "chains": 1,
     "units": 1,
+    "rows": 1,
+    "cliques": 1,
     "order": WHOLE,
     "common": WHOLE,
     "branches": WHOLE,

@@ -101,18 +101,20 @@ def threshold_contract(problem: PlainProblem, threshold: int, rounds: Sequence[S
         for u, v in sets:
             if u == v or not left.below[u] >> v & 1:
                 raise RefusedError("in a pair the second node does not come after the first")
-            if not _is_dear(left, threshold, u, left.below[v]) and not _is_dear(left, threshold, v, left.above[u]):
+            if not is_dear(left, threshold, 1 << u, left.below[v]) and not is_dear(
+                left, threshold, 1 << v, left.above[u]
+            ):
                 raise RefusedError(f"nothing shows that what holds nodes {u} and {v} shares a stage")
         left = together(left, sets)
     return replace(left, node_of=tuple(left.node_of[v] for v in problem.node_of))
 
 
-def _is_dear(problem: PlainProblem, threshold: int, node: int, outside: int) -> bool:
-    """Whether all stages that hold a node and avoid some others cost more than a threshold, by one of two cuts."""
+def is_dear(problem: PlainProblem, threshold: int, inside: int, outside: int) -> bool:
+    """Whether all stages that hold some nodes and avoid others cost more than a threshold, by one of two cuts."""
     for share in (0, 1):
         weights = [w + share * p for w, p in zip(problem.work, problem.parameters, strict=True)]
         shared = [q._replace(cost=share * q.cost) for q in problem.shared]
-        value = least_cut(problem, weights, shared, scale=1, inside=1 << node, outside=outside)
+        value = least_cut(problem, weights, shared, scale=1, inside=inside, outside=outside)
         if value - share * problem.capacity > threshold:
             return True
     return False

@@ -32,6 +32,7 @@ from framework.testing.instances import (
     random_unequal_problem,
     random_workset_problem,
 )
+from framework.testing.metrics import metric_step
 
 _Maker = Callable[[PlainProblem, int, random.Random], Step | None]
 _DRAWN: tuple[Callable[[int, int], Problem], ...] = (
@@ -134,7 +135,13 @@ def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, l
 def _bounds(problem: PlainProblem, optimum: int, rng: random.Random, only: str) -> Iterator[Step]:
     """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
     if only:
-        alone = {"core-program": _core, "fixing": _rounds, "nested-cuts": _nested, "ideal-program": _ideals}
+        alone: dict[str, _Maker] = {
+            "core-program": _core,
+            "fixing": _rounds,
+            "nested-cuts": _nested,
+            "spreading-metric": metric_step,
+            "ideal-program": _ideals,
+        }
         if only in alone:
             yield from _highest(problem, optimum, rng, alone[only])
         return
@@ -149,7 +156,7 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random, only: str) 
         yield Step(rule="simple")
         cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
         yield max(cuts, key=lambda step: proven_by(problem, [step]))
-        makers = (_packing, _prices, _shares, _nested, *makers)
+        makers = (_packing, _prices, _shares, metric_step, _nested, *makers)
     for make in makers:
         yield from _highest(problem, optimum, rng, make)
 

@@ -18,6 +18,7 @@ from framework.proof.log import Step
 from framework.proof.nested import Search, nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, Shared, Tensor
 from framework.proof.reductions import charge, contract, narrow
+from framework.proof.spreading import spreading_metric
 from framework.proof.stages import anchored_cut, stage_windows, windows
 from framework.proof.sums import packing, simple
 from framework.structure.primal.initial_interval import simple_bound
@@ -314,3 +315,31 @@ def test_a_chain_of_steps_that_ends_in_no_bound_proves_nothing() -> None:
     for _, seen, _ in drawn_problems(1):
         with pytest.raises(RefusedError, match="no step"):
             proven_by(seen, [Step(rule="narrow")])
+
+
+def test_a_metric_counts_what_its_paths_show_and_nothing_else() -> None:
+    # One tensor joins three nodes, and no two of them share a stage below 12: the optimum is 4 + 5.
+    problem = plain([4, 4, 4], [(5, 0, [1, 2])], stages=3)
+    data: dict[str, Any] = {"total": 1, "tensors": [[0, 1, 2]], "cliques": [[0, 0, 1, 2]], "rows": []}
+    for threshold, bound in ((7, 8), (8, 9), (9, 9)):
+        assert spreading_metric(problem, threshold, **data)[0] == bound
+    assert spreading_metric(problem, 9, **data | {"cliques": []})[0] == 4
+    apart = [10, 0, 0, 1, 1, 1, 0, 0]
+    assert spreading_metric(problem, 9, **data | {"cliques": [], "rows": [apart]})[0] == 8
+    # B >= 4 + 4 (1 - d) + 4 (1 - d) + 5 d, and d is at most 1.
+    row = [1, 0, 0, -1, 2, 1, 0, 0, 2, 0, 0, 0, 0]
+    assert spreading_metric(problem, 9, **data | {"total": 0, "cliques": [], "rows": [row]})[0] == 9
+    wrong: tuple[dict[str, Any], ...] = (
+        {"tensors": [[0, 1]]},
+        {"cliques": [[0, 0, 0]]},
+        {"cliques": [[]]},
+        {"rows": [[1, 0, 0, -1, 1, 1, 2, 0]]},
+        {"rows": [[1, 0, 0, -1, 1, 1, 0, -1]]},
+        {"rows": [[-1, *row[1:]]]},
+        {"rows": [[*row, 0, 0]]},
+        {"rows": [[1, 0, 0, 1, 0]]},
+        {"total": 0},
+    )
+    for change in wrong:
+        with pytest.raises(RefusedError):
+            spreading_metric(problem, 9, **data | change)

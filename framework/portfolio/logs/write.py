@@ -22,6 +22,7 @@ from framework.model.instance import Instance
 from framework.model.pricing import quantise
 from framework.portfolio.constraints import constrain
 from framework.portfolio.logs.cores import core_program_of, fixing_of
+from framework.portfolio.logs.metric import metric_of
 from framework.portfolio.logs.read import given_of
 from framework.portfolio.members import MemberReport
 from framework.portfolio.records import BoundRecord
@@ -43,6 +44,7 @@ _COVERED = (
     "stage-cover",
     "counting",
     "nested-cuts",
+    "spreading-metric",
     "core-fluid",
     "fixing",
 )
@@ -271,7 +273,8 @@ def step_of(certificate: Certificate, number: IntArray) -> Step | None:
         ``[n]`` how the log numbers the nodes of the instance that it speaks of.
     """
     data = certificate.data
-    if certificate.kind in ("stage-cover", "counting") and not any(data.get("tree", data.get("trees", ()))):
+    refuting = {"stage-cover": "tree", "counting": "trees", "spreading-metric": "multipliers"}
+    if certificate.kind in refuting and not any(data.get(refuting[certificate.kind], ())):
         # Stage windows alone refute it.
         return Step(rule="windows", data={"threshold": data["threshold"]})
     match certificate.kind:
@@ -303,6 +306,8 @@ def step_of(certificate: Certificate, number: IntArray) -> Step | None:
                     "trees": [trees[v] for v in np.argsort(number)],
                 },
             )
+        case "spreading-metric":
+            return metric_of(data, number)
         case "nested-cuts":
             if not is_current("nested-cuts", data.get("version")):
                 return None

@@ -43,7 +43,7 @@ from framework.units import parse_seconds
 
 A_PROOF = 40
 """Damaged copies of one proof."""
-ALONE = ("core-program", "fixing", "nested-cuts", "threshold-contract")
+ALONE = ("core-program", "fixing", "nested-cuts", "spreading-metric", "threshold-contract")
 """Rules that can be damaged alone."""
 STAGES = (2, 4, 8, 16, 32, 64)
 LONGEST = 600
@@ -86,11 +86,11 @@ def print_damage(count: int, seed: int, only: str) -> None:
         if done >= count:
             break
         for case in proven_problems(range(first, first + 10), rule=only):
-            rules = {step.rule for step in case.steps}
+            rules, before = {step.rule for step in case.steps}, proven_by(case.problem, case.steps)
             for rule in rules:
                 rows[rule][0] += 1
             for _ in range(A_PROOF):
-                outcome = what_becomes(case, rng)
+                outcome = what_becomes(case, before, rng)
                 done += 1
                 for rule in rules:
                     rows[rule][outcome] += 1
@@ -106,8 +106,8 @@ def print_damage(count: int, seed: int, only: str) -> None:
         raise SystemExit(1)
 
 
-def what_becomes(case: ProvenProblem, rng: random.Random) -> int:
-    """Damage a proof: 1 if it is refused, 2 or 3 if it still proves at most as much or more, 4 if that is false."""
+def what_becomes(case: ProvenProblem, before: int, rng: random.Random) -> int:
+    """Damage a proof: 1 if it is refused, 2 or 3 if it still proves at most `before` or more, 4 if that is false."""
     steps = damaged(case.steps, rng)
     try:
         bound = proven_by(case.problem, steps)
@@ -116,7 +116,7 @@ def what_becomes(case: ProvenProblem, rng: random.Random) -> int:
     if bound > case.optimum:
         print(f"false: {case.problem} {steps} proves {bound}, the optimum is {case.optimum}")
         return 4
-    return 2 if bound <= proven_by(case.problem, case.steps) else 3
+    return 2 if bound <= before else 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
