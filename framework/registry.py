@@ -15,8 +15,6 @@ import sys
 import traceback
 import typing
 from collections.abc import Callable, Iterable
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +33,7 @@ from framework.entry_spec import Names as Names
 from framework.entry_spec import Parameter as Parameter
 from framework.entry_spec import convert
 from framework.entry_spec import split_entries as split_entries
+from framework.environment import InstalledEntryPoint, entry_points
 from framework.errors import UserError
 from framework.formats.format import Format, register_format
 from framework.model.problem import Problem
@@ -288,22 +287,12 @@ def _register(name: str, kind: Kind, **attributes: Any) -> Callable[[T], T]:
 _loaded: dict[str, str] = {}
 
 
-def _entry_points() -> tuple[metadata.EntryPoint, ...]:
-    return _entry_points_on(tuple(sys.path))
-
-
-@cache
-def _entry_points_on(path: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
-    """Return the entry points of plugins; to find them the metadata of every package on the path is read."""
-    return tuple(metadata.entry_points(group=PLUGIN_GROUP))
-
-
 def load_plugins() -> tuple[str, ...]:
     """Import every entry point of the plugin group once; return the faults.
 
     A plugin of somebody else that fails to import must not take the command down: `plugin_faults` tells of it.
     """
-    for point in _entry_points():
+    for point in entry_points(PLUGIN_GROUP):
         key = f"{point.name} = {point.value}"
         if key in _loaded:
             continue
@@ -311,7 +300,7 @@ def load_plugins() -> tuple[str, ...]:
         try:
             _take_format(point.load())
         except (Exception, SystemExit) as error:
-            package = "" if point.dist is None else f" of the package {point.dist.name}"
+            package = f" of the package {point.package}" if point.package else ""
             place, what = _fault(error)
             where = f" ({place})" if place else ""
             _loaded[key] = f"the plugin {point.name!r}{package} failed to load: {what}{where}"
@@ -336,7 +325,8 @@ def _fault(error: BaseException, file: str = "") -> tuple[str, str]:
         place = f"{error.filename}:{error.lineno}"
         return place, f"{type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+    own = (__file__, InstalledEntryPoint.load.__code__.co_filename)
+    outside = [frame for frame in frames if frame.filename not in own and "importlib" not in frame.filename]
     within = [frame for frame in outside if frame.filename == file] or outside
     place = f"{within[-1].filename}:{within[-1].lineno}" if within else ""
     words = " ".join(str(error).split())
@@ -356,7 +346,7 @@ def loaded_files() -> tuple[str, ...]:
 
 def files_of_callers() -> tuple[str, ...]:
     """Return the files of entries whose modules somebody imported: processes of members must load them as plugins."""
-    known = {point.value.partition(".")[0] for point in _entry_points()}
+    known = {point.value.partition(".")[0] for point in entry_points(PLUGIN_GROUP)}
     known |= {"framework", "__main__"}
     modules = {entry.factory.__module__: entry for entry in registry.entries()}
     return tuple(

@@ -79,6 +79,11 @@ def _read(path: PathLike, format: str | None, options: ReadOptions) -> ModelGrap
             _check_options(options, frozenset(), "generated graph", where)
             return read_regal(name)
         path = bundled_path(name)
+        if chosen is None:
+            # All of them are native: no other reader has to be loaded.
+            from framework.formats.native import FORMAT
+
+            chosen = FORMAT
     data = _content(path)
     if not data or data.isspace():
         raise UserError("the file is empty", where=where)

@@ -134,13 +134,13 @@ def _number_topologically(label: IntArray, tails: IntArray, heads: IntArray) -> 
     if np.all(label[tails] <= label[heads]):
         return label
     groups = int(label.max()) + 1
-    arcs = np.unique(label[tails] * groups + label[heads])
+    arcs = distinct(label[tails] * groups + label[heads])
     component = _strong_components(row_pointers(arcs // groups, groups), arcs % groups)
     count = int(component.max()) + 1
     smallest = np.full(count, len(label), np.int64)
     np.minimum.at(smallest, component[label], np.arange(len(label), dtype=np.int64))
     component = ranks(np.argsort(smallest))[component]
-    arcs = np.unique(component[arcs // groups] * count + component[arcs % groups])
+    arcs = distinct(component[arcs // groups] * count + component[arcs % groups])
     arcs = arcs[arcs // count != arcs % count]
     numbers: IntArray = _smallest_first(row_pointers(arcs // count, count), arcs % count)
     return numbers[component[label]]
@@ -160,14 +160,14 @@ def _map_tensors(
     free = tensor_costs[:, tensor].max(0) == 0
     arcs = _necessary_dependencies(n, producer[tensor] * n + head, free)
     tensor, head = tensor[~free], head[~free]
-    kept = np.unique(tensor)
+    kept = distinct(tensor)
     *paid, cost = merge_equal_tensors(
         producer[kept], row_pointers(np.searchsorted(kept, tensor), len(kept)), head, tensor_costs[:, kept]
     )
     if not len(arcs):
         return paid[0], paid[1], paid[2], cost
     # All dependencies of a node make one tensor of cost zero.
-    dependents = np.unique(arcs // n)
+    dependents = distinct(arcs // n)
     lengths = np.bincount(arcs // n, minlength=n)[dependents]
     ptr = np.concatenate((paid[1], paid[1][-1] + np.cumsum(lengths)))
     return (
@@ -180,11 +180,11 @@ def _map_tensors(
 
 def _necessary_dependencies(n: int, arcs: IntArray, free: BoolArray) -> IntArray:
     """Return the arcs (as ``u * n + v``) of cost-zero tensors that nothing else implies, ascending."""
-    paid, wanted = np.unique(arcs[~free]), np.unique(arcs[free])
+    paid, wanted = distinct(arcs[~free]), distinct(arcs[free])
     wanted = wanted[~np.isin(wanted, paid, assume_unique=True)]
     if not len(wanted):
         return wanted
-    every = np.union1d(paid, wanted)
+    every = distinct(np.concatenate((paid, wanted)))
     redundant = redundant_arcs(n, row_pointers(every // n, n), every % n)
     return wanted[~redundant[np.searchsorted(every, wanted)]]
 
