@@ -40,6 +40,8 @@ from framework.testing.brute_force import brute_force_optimum
 from framework.testing.wide_costs import random_device_chain, random_physical_graph
 from tests.proof.cases import limited_problems, moves
 
+ROUNDS = "fixing:over=core-fluid,max_sweeps=1,polish=false"
+SMALL_CORES = "core-fluid:first_ideals=4,max_ideals=8"
 Drawn: TypeAlias = tuple[ModelGraph, Devices | None, int]
 
 
@@ -255,7 +257,7 @@ def test_whole_modules_are_stated_as_the_sets_of_their_nodes() -> None:
     assert given == Given(same_stage=(names[:4:2], names[1:4:2]))
 
 
-@pytest.mark.parametrize("entry", ["simple", "anchored-cut", "stage-cover"])
+@pytest.mark.parametrize("entry", ["simple", "anchored-cut", "stage-cover", "nested-cuts", SMALL_CORES, ROUNDS])
 def test_bounds_of_entries_that_know_no_limits_become_steps(entry: str) -> None:
     load_plugins()
     written = Counter[str]()
