@@ -92,7 +92,12 @@ class Search:
         self.problem, self.threshold, self.sizes, self.cuts = problem, threshold, sizes, 0
         most = problem.held(range(problem.n))
         self.capacities = [min(size * problem.capacity, most) for size in sizes]
-        held = [w + p for w, p in zip(problem.work, problem.parameters, strict=True)]
+        # What has one user belongs to it.
+        self.parameters = list(problem.parameters)
+        for q in problem.shared:
+            if len(q.users) == 1:
+                self.parameters[min(q.users)] += q.cost
+        held = [w + p for w, p in zip(problem.work, self.parameters, strict=True)]
         # What nodes weigh, and the most that each group may weigh: in work, and with parameters.
         self.weights: list[tuple[Sequence[int], list[int]]] = [
             (problem.work, [size * threshold for size in sizes]),
@@ -152,7 +157,7 @@ class Search:
         problem, groups = self.problem, len(self.sizes)
         loads, overflow = row[:groups], row[groups:]
         cut = _Cut(problem, first, last)
-        for v, (work, held) in enumerate(zip(problem.work, problem.parameters, strict=True)):
+        for v, (work, held) in enumerate(zip(problem.work, self.parameters, strict=True)):
             cut.charge(v, [load * work + few * held for load, few in zip(loads, overflow, strict=True)])
         for tensor in problem.tensors:
             if tensor.cost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,15 @@ def test_two_stages_are_refuted_by_a_tree_and_by_no_less() -> None:
     for sizes in ([2], [1, 1, 1], [2, 0]):
         with pytest.raises(RefusedError, match="two groups or more"):
             nested_cuts(problem, 10, tree=tree, **(data | {"sizes": sizes}))
+
+
+def test_what_one_node_uses_alone_counts_in_nested_cuts() -> None:
+    problem = replace(plain([2, 3, 1], [], stages=3), shared=(Shared(5, frozenset({1})),))
+    data: dict[str, Any] = {"sizes": [1, 1, 1], "tree": [[]], "tensors": [], "shares": []}
+    assert exhausted(problem) == 8
+    assert nested_cuts(problem, 7, **data) == (8, "1 rows, 0 cuts")
+    with pytest.raises(RefusedError, match="no multipliers"):
+        nested_cuts(problem, 8, **data)
 
 
 def test_shares_charge_a_tensor_no_more_than_its_groups_pay() -> None:
