@@ -26,6 +26,10 @@ def command(
         bool,
         typer.Option("--affinity/--no-affinity", help="Keep each stage on a core of its own, if there are enough."),
     ] = True,
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="For torch: gloo on cores, nccl on GPUs; auto has nccl if there are enough."),
+    ] = "auto",
     optimization: opt.OptimizationOption = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the inputs.")] = 0,
     plugin: opt.PluginOption = None,
@@ -33,7 +37,8 @@ def command(
 ) -> None:
     """Run the stages as a pipeline of processes, one thread each.
 
-    ONNX stages hand tensors over in shared memory, those of exported torch programs with torch.distributed (gloo).
+    ONNX stages hand tensors over in shared memory, those of exported torch programs with torch.distributed: gloo
+    between cores, or nccl where torch has a GPU for each stage.
     Results are compared with the unsplit model's; throughput with that of the unsplit model on one thread, and of the
     splits with equal operator counts, layers, parameters and FLOPs. Exits with 1 if a result differs by more than its
     type allows (1e-4 in single precision).
@@ -51,7 +56,9 @@ def command(
     opt.announce(f"Running {folder}", seconds, quiet=json_output)
     with unwinding(), status_line("pipeline", quiet=json_output) as say:
         chosen = opt.parse_optimization(optimization)
-        opened = open_subject(manifest, model_path=model, optimization=chosen, affinity=affinity, seed=seed)
+        opened = open_subject(
+            manifest, model_path=model, optimization=chosen, affinity=affinity, backend=backend, seed=seed
+        )
         with opened as subject:
             trial = run_trial(manifest, subject, items=items, rounds=rounds, naive=naive, budget=seconds, say=say)
     if json_output:

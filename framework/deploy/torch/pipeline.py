@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from framework.deploy.pipeline.pipeline import Batch
 from framework.deploy.pipeline.turns import FEWEST, batch_items
 from framework.deploy.torch.folding import fold
 from framework.deploy.torch.model import TorchModel
+from framework.deploy.torch.placement import CORES, Place
 from framework.deploy.torch.profile import one_thread
 from framework.deploy.torch.stage_process import Drop, Load, Run, StageTimes, Tensor
 from framework.deploy.torch.stages import returned_tensors, value_names
@@ -55,15 +55,18 @@ class StageFile:
 class Unsplit:
     """The whole program in this process, on one thread: its results, and the shape and type of each value in it."""
 
-    def __init__(self, model: TorchModel) -> None:
-        self._feed = model.feed()
+    def __init__(self, model: TorchModel, place: Place = CORES) -> None:
+        self._place = place
+        self._feed = [place.put(value) for value in model.feed()]
         program = model.program
         folded = fold(program.module)
-        self._module = folded.module
+        self._module = place.put_module(folded.module)
         states = states_of(self._module)
         self._states = [(held, held.clone()) for name, held in self._module.named_buffers() if name in states]
         names = value_names(program)
-        shown = {folded.calls[call]: name for call, name in names.items() if call in folded.calls}
+        # The module of another place has other calls, in the same order.
+        there = dict(zip(folded.module.graph.nodes, self._module.graph.nodes, strict=True))
+        shown = {there[folded.calls[call]]: name for call, name in names.items() if call in folded.calls}
         watcher = _Watcher(self._module, shown)
         with torch.no_grad(), quietly(), one_thread():
             results = watcher.run(*self._feed, enable_io_processing=False)
@@ -89,14 +92,14 @@ class Unsplit:
         return batch_items(self, stages + FEWEST)
 
     def run(self, items: int) -> Batch:
-        """Run this many items, one after the other; the batch says what seconds of a core they took."""
+        """Run this many items, one after the other; the batch says what seconds of a core or GPU they took."""
         passed, busy = [], []
         with torch.no_grad(), quietly(), one_thread():
             for _ in range(items):
-                begun, used = time.perf_counter(), time.thread_time()
+                begun, used = self._place.passed(), self._place.busy()
                 self._module(*self._feed)
-                passed.append(time.perf_counter() - begun)
-                busy.append(time.thread_time() - used)
+                busy.append(self._place.busy() - used)
+                passed.append(self._place.passed() - begun)
                 self._restore()
         return Batch(period=float(np.mean(passed)), busy=(float(np.median(busy)),), results=dict(self.expected))
 

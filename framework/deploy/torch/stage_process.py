@@ -1,7 +1,7 @@
 """The process of a stage: a group of `torch.distributed`, modules that were loaded, and a loop over items.
 
-What a stage needs from others is received one item ahead, and what it sends is on its way while the next item is
-computed, as in PyTorch's own pipelines.
+With gloo it computes on a core, with nccl on the GPU of its number. What a stage needs from others is received one item
+ahead, and what it sends is on its way while the next item is computed, as in PyTorch's own pipelines.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import distributed, fx
 
 from framework.deploy.torch.folding import fold
 from framework.deploy.torch.model import TorchModel, open_torch_model
+from framework.deploy.torch.placement import Backend, Place
 from framework.deploy.torch.stages import cut_program
 from framework.formats.torch.export.files import load
 from framework.formats.torch.export.program import states_of, unlifted
@@ -118,7 +119,7 @@ class StageTimes:
     ended
         When it had computed it, on the clock of `time.perf_counter`.
     busy
-        Seconds of a core that computing it took.
+        Seconds of a core, or of a GPU, that computing it took.
     process
         Seconds of cores that the process took for an item, with what hands tensors over.
     results
@@ -131,7 +132,18 @@ class StageTimes:
     results: bytes
 
 
-def serve(rank: int, size: int, meeting: str, core: int | None, plugin_files: Sequence[str], pipe: Connection) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Which of so many processes one is, where they meet, what connects them, and the core that it is kept on."""
+
+    rank: int
+    size: int
+    meeting: str
+    backend: Backend
+    core: int | None
+
+
+def serve(seat: Seat, plugin_files: Sequence[str], pipe: Connection) -> None:
     """Answer orders until the other end of the pipe closes or says stop; an answer that is a text is an error.
 
     The first answer, before anything is asked, is None: ready. Plugins may bring the operators of programs.
@@ -139,15 +151,14 @@ def serve(rank: int, size: int, meeting: str, core: int | None, plugin_files: Se
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, BrokenPipeError):
         try:
-            if core is not None:
-                os.sched_setaffinity(0, {core})
+            if seat.core is not None:
+                os.sched_setaffinity(0, {seat.core})
             for path in plugin_files:
                 load_plugin_file(path)
-            _join(rank, size, meeting)
+            loaded = _Loaded(join(seat))
             pipe.send(None)
-            loaded = _Loaded()
             while (order := pipe.recv()) is not None:
-                pipe.send(loaded.answer(order, rank))
+                pipe.send(loaded.answer(order, seat.rank))
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
@@ -159,32 +170,42 @@ def serve(rank: int, size: int, meeting: str, core: int | None, plugin_files: Se
     os._exit(0)
 
 
-def _join(rank: int, size: int, meeting: str) -> None:
+def join(seat: Seat) -> Place:
+    """Join the group of all processes, and return where this one computes."""
     torch.set_num_threads(1)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    patience = timedelta(seconds=GROUP_SECONDS)
+    place = Place.of(seat.backend, seat.rank)
+    if seat.backend is Backend.NCCL:
+        torch.cuda.set_device(place.device)
+    else:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=patience
+        str(seat.backend),
+        init_method=f"file://{seat.meeting}",
+        rank=seat.rank,
+        world_size=seat.size,
+        timeout=timedelta(seconds=GROUP_SECONDS),
     )
+    return place
 
 
 class _Loaded:
     """What this process has loaded: stages by their keys, and whole programs by their files."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._stages: dict[str, _Stage] = {}
         self._models: dict[Path, TorchModel] = {}
 
     def answer(self, order: Order, rank: int) -> Any:
         """Do what was asked for, and return the answer."""
         if isinstance(order, Stream):
-            return _stream(order, rank)
+            return _stream(order, rank, self._place)
         if isinstance(order, Run):
             return self._stages[order.key].run(order)
         if isinstance(order, Drop):
             self._stages.pop(order.key, None)
         else:
-            self._stages[order.key] = _Stage(order, self._module(order))
+            self._stages[order.key] = _Stage(order, self._module(order), self._place)
         return True
 
     def _module(self, job: Load) -> Any:
@@ -197,11 +218,15 @@ class _Loaded:
 
 
 class _Stage:
-    def __init__(self, job: Load, module: fx.GraphModule) -> None:
-        self._job = job
-        self._module = fold(module).module
+    def __init__(self, job: Load, module: fx.GraphModule, place: Place) -> None:
+        self._job, self._place = job, place
+        self._module = place.put_module(fold(module).module)
         inputs = torch.load(job.feed, weights_only=True)
-        self._fed = [inputs[i] for i in job.fed]
+        self._fed = [place.put(inputs[i]) for i in job.fed]
+        # nccl has no tags: both ends of each pair of stages go by the same order. And it connects a pair when both
+        # first speak of each other; with pairs in ascending order none waits for one that waits for it.
+        self._sent = sorted(job.sent, key=lambda one: (one.peer, one.tag))
+        self._received = sorted(enumerate(job.received), key=lambda one: (one[1].peer, one[1].tag))
         states = states_of(self._module)
         self._states = [(held, held.clone()) for name, held in self._module.named_buffers() if name in states]
 
@@ -219,30 +244,27 @@ class _Stage:
                     work.wait()
                 for buffer, value in self._states:
                     buffer.copy_(value)
-                begun = time.thread_time()
+                begun = self._place.busy()
                 results = self._module(*self._fed, *(tensor for tensor, _ in taken))
-                busy[i] = time.thread_time() - begun
-                ended[i] = time.perf_counter()
+                busy[i], ended[i] = self._place.busy() - begun, self._place.passed()
                 values = dict(zip(self._job.outputs, results, strict=True))
-                pending.append(
-                    [distributed.isend(values[sent.name], sent.peer, tag=sent.tag) for sent in self._job.sent]
-                )
+                pending.append([distributed.isend(values[sent.name], sent.peer, tag=sent.tag) for sent in self._sent])
                 if len(pending) > AHEAD:
                     _wait(pending.pop(0))
             for works in pending:
                 _wait(works)
         content = io.BytesIO()
         if order.results:
-            torch.save(dict(zip(self._job.outputs, results, strict=True)), content)
+            torch.save({name: value.cpu() for name, value in values.items()}, content)
         process = (time.process_time() - began) / items
         return StageTimes(ended=ended, busy=busy, process=process, results=content.getvalue())
 
     def _receive(self) -> list[tuple[Any, Any]]:
-        coming = []
-        for one in self._job.received:
-            tensor = torch.empty(one.shape, dtype=getattr(torch, one.dtype))
-            coming.append((tensor, distributed.irecv(tensor, one.peer, tag=one.tag)))
-        return coming
+        coming: dict[int, tuple[Any, Any]] = {}
+        for i, one in self._received:
+            tensor = torch.empty(one.shape, dtype=getattr(torch, one.dtype), device=self._place.device)
+            coming[i] = tensor, distributed.irecv(tensor, one.peer, tag=one.tag)
+        return [coming[i] for i in range(len(coming))]
 
 
 def _wait(works: Sequence[Any]) -> None:
@@ -250,14 +272,14 @@ def _wait(works: Sequence[Any]) -> None:
         work.wait()
 
 
-def _stream(order: Stream, rank: int) -> float:
+def _stream(order: Stream, rank: int, place: Place) -> float:
     distributed.barrier()
-    begun = time.perf_counter()
+    begun = place.passed()
     pending: list[Any] = []
     for _ in range(order.items):
-        tensor = torch.empty(order.nbytes, dtype=torch.uint8)
+        tensor = torch.empty(order.nbytes, dtype=torch.uint8, device=place.device)
         pending.append(distributed.isend(tensor, 1) if rank == 0 else distributed.irecv(tensor, 0))
         if len(pending) > AHEAD:
             pending.pop(0).wait()
     _wait(pending)
-    return (time.perf_counter() - begun) / order.items
+    return (place.passed() - begun) / order.items

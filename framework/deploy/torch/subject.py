@@ -17,6 +17,7 @@ from framework.deploy.split.manifest import Manifest
 from framework.deploy.torch.equality import compare_results, random_results
 from framework.deploy.torch.model import TorchModel, open_torch_model
 from framework.deploy.torch.pipeline import StageFile, TorchPipeline, Unsplit
+from framework.deploy.torch.placement import Place, choose_backend
 from framework.deploy.torch.split import split_program
 from framework.deploy.torch.stages import cut_program
 from framework.deploy.torch.world import World
@@ -25,7 +26,9 @@ from framework.model.arrays import IntArray
 
 
 @contextmanager
-def open_program_subject(manifest: Manifest, path: Path, folder: Path, *, affinity: bool) -> Iterator[ProgramSubject]:
+def open_program_subject(
+    manifest: Manifest, path: Path, folder: Path, *, affinity: bool, backend: str = "auto"
+) -> Iterator[ProgramSubject]:
     """Open a split and its program, with as many processes as there are stages.
 
     Parameters
@@ -36,32 +39,33 @@ def open_program_subject(manifest: Manifest, path: Path, folder: Path, *, affini
         An empty folder, for the inputs of the stages.
     affinity
         Whether each stage has a core of its own, where there are enough.
+    backend
+        What connects stages, one of `framework.deploy.torch.placement.Backend`.
 
     Raises
     ------
     UserError
-        If the program cannot be read, or a process does not start.
+        If the program cannot be read, a process does not start, or torch lacks the backend.
     """
     model = open_torch_model(path, manifest.dims)
     torch.save(model.feed(), folder / "feed.pt")
     predicted = manifest.document["predicted"] or {}
     size = max(len(manifest.stages), int(predicted.get("stages", 1)))
-    with World(size, str(manifest.folder), affinity) as world:
+    with World(size, str(manifest.folder), affinity, choose_backend(backend, size)) as world:
         yield ProgramSubject(manifest, model, world, folder / "feed.pt")
 
 
 class ProgramSubject:
     """See `framework.deploy.tuning.trial.Subject`."""
 
-    settings = "torch"
-
     def __init__(self, manifest: Manifest, model: TorchModel, world: World, feed: Path) -> None:
         self.model = model
+        self.settings = str(world.backend)
         self._manifest, self._world, self._feed = manifest, world, feed
 
     @cached_property
     def _whole(self) -> Unsplit:
-        return Unsplit(self.model)
+        return Unsplit(self.model, Place.of(self._world.backend, 0))
 
     def unsplit(self) -> Unsplit:
         """Return the unsplit program."""

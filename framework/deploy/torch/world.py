@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from framework.deploy.pipeline.processes import Processes
-from framework.deploy.torch.stage_process import Order, serve
+from framework.deploy.torch.placement import Backend
+from framework.deploy.torch.stage_process import Order, Seat, serve
 from framework.registry import loaded_files
 
 START_SECONDS, STALL_SECONDS = 300.0, 120.0
@@ -31,11 +32,14 @@ class World(Processes):
         What they work for, for errors.
     affinity
         Whether each has a core of its own, where there are enough.
+    backend
+        What connects them.
     """
 
     size: int
     where: str
     affinity: bool = True
+    backend: Backend = Backend.GLOO
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def ask(self, orders: list[Order], patience: float = STALL_SECONDS) -> list[Any]:
@@ -60,10 +64,13 @@ class World(Processes):
         context = multiprocessing.get_context("spawn")
         self._folder = tempfile.TemporaryDirectory(prefix="pipebound-")
         cores = sorted(os.sched_getaffinity(0))
-        own = self.affinity and self.size <= len(cores)
+        # The thread that feeds a GPU needs no core of its own.
+        own = self.affinity and self.size <= len(cores) and self.backend is Backend.GLOO
+        meeting = str(Path(self._folder.name) / "meeting")
         for rank in range(self.size):
-            meeting = str(Path(self._folder.name) / "meeting")
-            self._launch(context, serve, rank, self.size, meeting, cores[rank] if own else None, loaded_files())
+            core = cores[rank] if own else None
+            seat = Seat(rank=rank, size=self.size, meeting=meeting, backend=self.backend, core=core)
+            self._launch(context, serve, seat, loaded_files())
         self._gather(self.size, START_SECONDS)
 
     def _where(self, position: int | None = None) -> str:

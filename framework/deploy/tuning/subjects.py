@@ -31,6 +31,7 @@ def open_subject(
     model_path: Path | None = None,
     optimization: Optimization = Optimization.ALL,
     affinity: bool = True,
+    backend: str = "auto",
     seed: int = 0,
 ) -> Iterator[Subject]:
     """Open a split and its model, for as long as the context lasts.
@@ -43,13 +44,15 @@ def open_subject(
         How far onnxruntime rewrites graphs; means nothing to a program.
     affinity
         Whether each stage has a core of its own, where there are enough.
+    backend
+        What connects the stages of a program: gloo, nccl, or auto. Stages of ONNX models know none.
     seed
         Of the inputs of an ONNX model; a program has examples.
 
     Raises
     ------
     UserError
-        If the unsplit model is gone, or is none of these.
+        If the unsplit model is gone, or is none of these; for a backend that it does not know, or torch lacks.
     """
     whole = model_path or manifest.model_path
     if not whole.is_file():
@@ -59,7 +62,9 @@ def open_subject(
         if is_program(whole):
             from framework.deploy.torch.subject import open_program_subject
 
-            yield stack.enter_context(open_program_subject(manifest, whole, folder, affinity=affinity))
+            yield stack.enter_context(open_program_subject(manifest, whole, folder, affinity=affinity, backend=backend))
+        elif backend != "auto":
+            raise UserError("stages of ONNX models share memory", where=str(whole), hint="drop the backend")
         else:
             yield _OnnxSubject(manifest, open_model(whole), folder, optimization, affinity, seed)
 
