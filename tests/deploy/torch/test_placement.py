@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 from torch import distributed  # noqa: E402
 
-from framework.deploy.torch import stage_process  # noqa: E402
 from framework.deploy.torch.folding import fold  # noqa: E402
 from framework.deploy.torch.placement import CORES, Backend, Place, choose_backend  # noqa: E402
 from framework.deploy.torch.stage_process import Load, Run, Seat, Tensor, _Stage, join  # noqa: E402
@@ -95,7 +94,7 @@ def test_a_stage_speaks_to_others_in_their_order(monkeypatch: pytest.MonkeyPatch
         return SimpleNamespace(wait=lambda: None)
 
     for what in ("isend", "irecv"):
-        monkeypatch.setattr(stage_process.distributed, what, lambda t, peer, tag, what=what: note(what, t, peer, tag))
+        monkeypatch.setattr(distributed, what, lambda t, peer, tag, what=what: note(what, t, peer, tag))
     stream = SimpleNamespace(synchronize=lambda: waited.append(None))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     torch.save([], tmp_path / "feed.pt")
@@ -105,7 +104,7 @@ def test_a_stage_speaks_to_others_in_their_order(monkeypatch: pytest.MonkeyPatch
             return a + b, b * c
 
     module = open_program(export(Sum(), (torch.ones(2),) * 3), "sum").module
-    rows = {"name": "", "shape": (2,), "dtype": "float32"}
+    rows: dict[str, Any] = {"name": "", "shape": (2,), "dtype": "float32"}
     job = Load(
         key="it",
         file=tmp_path / "none",
