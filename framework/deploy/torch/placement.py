@@ -68,7 +68,7 @@ class Place:
     @property
     def on_cores(self) -> bool:
         """Whether it is the CPU."""
-        return self.device.type == "cpu"
+        return bool(self.device.type == "cpu")
 
     def busy(self) -> float:
         """Return a clock: seconds that this thread had of a core, or that a GPU needs until all is done."""

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'pipebound[torch]'")
 
-from torch import distributed  # noqa: E402
+from torch import distributed, nn  # noqa: E402
 
 from framework.deploy.torch.folding import fold  # noqa: E402
 from framework.deploy.torch.placement import CORES, Backend, Place, choose_backend  # noqa: E402
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 ELSEWHERE = Place(torch.device("meta"))
 
 
-class Counter(torch.nn.Module):
+class Counter(nn.Module):
     """Makes tensors of its own, of sizes and from nothing, and uses a weight twice."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = torch.nn.Linear(4, 4)
-        self.second = torch.nn.Linear(4, 4)
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
         self.second.weight = self.first.weight
         self.register_buffer("scale", torch.ones(4))
 
@@ -99,7 +99,7 @@ def test_a_stage_speaks_to_others_in_their_order(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     torch.save([], tmp_path / "feed.pt")
 
-    class Sum(torch.nn.Module):
+    class Sum(nn.Module):
         def forward(self, a: Any, b: Any, c: Any) -> Any:
             return a + b, b * c
 
