@@ -2,7 +2,7 @@
 
 Nothing here needs to be believed, and the checker does not need it: a shorter proof is checked as any other is. Items
 of lists are left out in runs, long ones first (delta debugging: Zeller and Hildebrandt 2002); branches of trees become
-leaves. A proof that would take more than twice as long to check is not taken, however short.
+leaves. What takes more than twice as long to check, and more than half a second, is not taken, however short.
 """
 
 from __future__ import annotations
