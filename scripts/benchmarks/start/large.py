@@ -61,16 +61,12 @@ def measure(
         for i, figures in enumerate(spent.values()):
             figures.append(tuple(measured[i] for measured, _ in found.values()))
     headings = ("read", "price", "first bound", "first partition", "wall", "CPU", "peak, MiB", "gap", "status")
+    title = f"budget {budget:g} s, {stages} stages; seconds"
+    table = Figures(name="large", title=title, columns=("graph", "version", *headings), rows=tuple(rows))
+    if not before:
+        return (table,)
     ratios = tuple((what, now_over_before(figures)) for what, figures in spent.items())
-    return (
-        Figures(
-            name="large",
-            title=f"budget {budget:g} s, {stages} stages; seconds",
-            columns=("graph", "version", *headings),
-            rows=tuple(rows),
-        ),
-        Figures(name="ratios", title="geometric means", columns=("what", "now / before"), rows=ratios),
-    )
+    return table, Figures(name="ratios", title="geometric means", columns=("what", "now / before"), rows=ratios)
 
 
 def graph_document(kind: str, n: int) -> dict[str, Any]:
