@@ -98,11 +98,11 @@ class Search:
             if len(q.users) == 1:
                 self.parameters[min(q.users)] += q.cost
         held = [w + p for w, p in zip(problem.work, self.parameters, strict=True)]
-        # What nodes weigh, and the most that each group may weigh: in work, and with parameters.
-        self.weights: list[tuple[Sequence[int], list[int]]] = [
-            (problem.work, [size * threshold for size in sizes]),
-            (held, [size * threshold + room for size, room in zip(sizes, self.capacities, strict=True)]),
-        ]
+        # What nodes weigh, and the most that each group may weigh: in work, and with parameters if they can overflow.
+        self.weights: list[tuple[Sequence[int], list[int]]] = [(problem.work, [size * threshold for size in sizes])]
+        if problem.can_overflow:
+            most_held = [size * threshold + room for size, room in zip(sizes, self.capacities, strict=True)]
+            self.weights.append((held, most_held))
 
     def root(self) -> Windows | None:
         """Return the windows of all partitions; None if some node has no stage."""
