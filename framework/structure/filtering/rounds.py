@@ -106,6 +106,8 @@ class FixedProblems:
             try:
                 if stand.instance is self._whole:
                     self._begin(stand, should_stop)
+                    # The instance stays in order if the round is stopped, so its branches stay noted.
+                    rounds = stand.rounds
                 stand.instance = self._round(stand, stand.instance, should_stop)
             except OutOfTimeError:
                 stand.rounds = rounds

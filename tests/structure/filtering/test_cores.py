@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from framework.structure.fluid.core import FluidCore, build_core
 from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_instance, random_layered_instance
+from strategies.fixing import Fixing
 
 
 @given(st.integers(0, 10**6))
@@ -36,6 +38,19 @@ def test_thresholds_before_change_nothing_at_a_higher_one(seed: int) -> None:
         if one is not None and other is not None:
             assert one.instance.sha256() == other.instance.sha256()
             assert _bounds(one) == _bounds(other)
+
+
+@pytest.mark.parametrize("calls", range(12))
+def test_what_was_stopped_is_noted_as_what_was_not(calls: int) -> None:
+    """Three branches that can be exchanged are put in order; wherever that is stopped, it is not forgotten."""
+    (problem,) = Fixing().examples()
+    optimum, asked = brute_force_optimum(problem), count()
+    stopped, whole = FixedProblems(problem), FixedProblems(problem)
+    stopped.fix(optimum, should_stop=lambda: next(asked) >= calls)
+    for problems in (stopped, whole):
+        problems.fix(optimum)
+    assert whole.rounds(optimum)[9]
+    assert stopped.rounds(optimum) == whole.rounds(optimum)
 
 
 def _bounds(problem: Problem) -> list[list[int]]:
