@@ -183,7 +183,7 @@ def test_devices_with_limits_of_their_own() -> None:
 
 def test_what_training_refuses() -> None:
     step = training_graph(graph_of(1, [], parameters=[100.0]), Training())
-    with pytest.raises(UserError, match="count towards a memory limit"):
+    with pytest.raises(UserError, match="give a memory limit, which counts activations in training"):
         quantise(step, replace(DEVICE, activations=True))
     infeasible = result_of(step, 2, memory_limit=399)
     assert infeasible.status == "infeasible"
