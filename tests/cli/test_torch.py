@@ -89,7 +89,7 @@ def test_the_whole_way(pipebound_process: Run, tmp_path: Path) -> None:
     assert manifest["predicted"]["device"]["name"] == "measured"
     assert trial["equal"]
     assert trial["difference"] == 0
-    assert trial["optimization"] == "torch"
+    assert trial["optimization"] == "gloo"
     assert trial["predicted_over_measured"] > 0
     assert {"equal layers", "equal operator count"} <= {row["name"] for row in trial["rows"]}
 

@@ -115,12 +115,13 @@ def test_accelerate_takes_the_device_map(written: dict[str, Any], decoder: Any) 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dynamo", [False, True])
 def test_names_of_an_exported_onnx_model_tell_of_the_same_modules(
-    dynamo: bool, written: dict[str, Any], decoder: Any, tokens: Any, tmp_path: Path
+    dynamo: bool, written: dict[str, Any], tokens: Any, tmp_path: Path
 ) -> None:
     if dynamo:
         pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     path = tmp_path / "decoder.onnx"
-    torch.onnx.export(decoder, (tokens,), path, dynamo=dynamo)
+    # A decoder of its own: torch's pipelining leaves marks in the modules that it splits.
+    torch.onnx.export(Decoder().eval(), (tokens,), path, dynamo=dynamo)
     graph = read_graph(path)
     result = result_of(graph, named_split("even-layers", graph, STAGES), STAGES)
     for name in LAYOUTS:
