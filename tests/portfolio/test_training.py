@@ -109,7 +109,7 @@ def test_a_stage_keeps_activations_for_its_microbatches_in_flight() -> None:
 def test_bounds_hold_with_microbatches_in_flight(seed: int) -> None:
     problem = random_in_flight_problem(seed, 6, 4)
     for entry in ("simple", "anchored-cut", "ideal-dp", "slice-graph"):
-        assert_bounds_hold(entry, problem, label=f"random_in_flight_problem({seed})", seconds=5.0)
+        assert_bounds_hold(entry, problem, label=f"random_in_flight_problem({seed})", seconds=60.0)
 
 
 @pytest.mark.parametrize(
