@@ -1,4 +1,4 @@
-"""The registry: everything that can be run, by name, typed, with its parameters.
+"""The registry of all formulations, strategies and portfolios, by name, with their parameters.
 
 Registering is one decorator on one frozen dataclass. Built-ins and a researcher's own package come in through
 the same entry-point group, ``pipebound.plugins``; a single file comes in through `load_plugin_file`.

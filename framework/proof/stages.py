@@ -1,4 +1,4 @@
-"""Rules about single stages: *windows* by sums; the others by minimum cuts.
+"""Rules of proof about what a single stage can hold: *windows* adds up work; the others use minimum cuts.
 
 These are *anchored cut*, *stage prices*, *counting shares*, and *threshold contraction*, which makes a smaller problem.
 """

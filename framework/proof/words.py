@@ -1,4 +1,4 @@
-"""What a replay says to a reader: a line a step, and the verdict."""
+"""What is printed when a proof log is replayed: a line for each step, and the verdict."""
 
 from __future__ import annotations
 

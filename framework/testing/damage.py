@@ -1,4 +1,4 @@
-"""Random damage to proofs: a number, an item of a list, or a step."""
+"""Damages proofs at random, to test their checker: it changes a number, an item of a list, or a step."""
 
 from __future__ import annotations
 

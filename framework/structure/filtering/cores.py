@@ -1,4 +1,4 @@
-"""The cores of one instance in rounds of filtering: each is built once, and read at several thresholds.
+"""Cores, the nodes of an instance that stay whole while others become divisible: built once for all thresholds.
 
 Which nodes are fluid does not depend on a threshold; only how a core is read does.
 """
