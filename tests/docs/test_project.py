@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import tomllib
 
 from framework import __version__
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, module_of
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -65,11 +64,7 @@ def test_modules_of_the_reference_exist() -> None:
 
 
 def test_the_description_on_an_index_has_no_link_into_the_repository() -> None:
-    spec = importlib.util.spec_from_file_location("setup_of_package", REPOSITORY / "setup.py")
-    assert spec is not None
-    assert spec.loader is not None
-    setup = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(setup)
+    setup = module_of(REPOSITORY / "setup.py")
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     relative = re.compile(r"\]\((?!https?://|#)")
     assert relative.search(readme)

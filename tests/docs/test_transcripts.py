@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, module_of
 
 
 @pytest.fixture(scope="module")
 def script() -> Any:
-    path = REPOSITORY / "scripts" / "build_transcripts.py"
-    spec = importlib.util.spec_from_file_location("build_transcripts", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(REPOSITORY / "scripts" / "build_transcripts.py")
 
 
 def test_transcripts_are_in_shape(script: Any) -> None:

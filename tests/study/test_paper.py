@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +15,7 @@ from framework.study.plan import PlannedRun
 from framework.study.spec import read_spec
 from framework.study.task import Finished
 from framework.testing.studies import made_up_result, made_up_run
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, module_of
 from tests.study.conftest import StoreOf
 
 GRAPHS = ("squeezenet", "vgg19", "resnet50")
@@ -24,13 +23,7 @@ GRAPHS = ("squeezenet", "vgg19", "resnet50")
 
 @pytest.fixture(scope="module")
 def pages() -> ModuleType:
-    path = REPOSITORY / "scripts" / "paper_pages.py"
-    spec = importlib.util.spec_from_file_location("pages_of_the_paper", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(REPOSITORY / "scripts" / "paper_pages.py")
 
 
 @pytest.fixture
