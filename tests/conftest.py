@@ -33,12 +33,17 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
-def module_of(path: Path) -> ModuleType:
-    """Run a file that is in no package, such as a script, as a module of its own."""
+def module_of(path: Path, listed: pytest.MonkeyPatch | None = None) -> ModuleType:
+    """Run a file that is in no package, such as a script, as a module of its own.
+
+    With `listed` the module is in `sys.modules` for the time of the test, as its dataclasses may need.
+    """
     spec = importlib.util.spec_from_file_location(f"{path.stem}_of_tests", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    if listed is not None:
+        listed.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
 

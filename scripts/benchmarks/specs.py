@@ -155,6 +155,12 @@ SPECS = (
         parameters={"study": "studies/core.toml"},
     ),
     Spec(
+        name="core-edge",
+        about="the study core-edge: the same graphs on an Edge TPU with links of 500 MB/s",
+        measure="study_tables:bounds",
+        parameters={"study": "studies/core-edge.toml"},
+    ),
+    Spec(
         name="ahead",
         about="where `default` is behind exact-mip, guess-bottleneck, cp-sat or paper, k = 2 and 4, 10 s and one core",
         measure="study_tables:behind",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from framework.portfolio.result import Result
 from framework.records.files import read_records, records_path
 from framework.records.pair import Evidence
 from framework.records.posing import PosedGraph
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, module_of
 
 Script = Callable[..., tuple[int, str]]
 
@@ -22,12 +21,7 @@ Script = Callable[..., tuple[int, str]]
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
     """Run the script in this process; return its exit code and what it printed."""
     path = REPOSITORY / "scripts" / "records.py"
-    spec = importlib.util.spec_from_file_location("script_of_records", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "script_of_records", module)
-    spec.loader.exec_module(module)
+    module = module_of(path, listed=monkeypatch)
 
     def run(*arguments: str | Path) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])

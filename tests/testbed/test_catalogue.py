@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import lzma
 import re
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from framework.structure.poset.width import depths, width
 from framework.testbed.bundled import DATA, SUFFIX, bundled_names, bundled_path
 from framework.testbed.catalogue import SUBSETS, CatalogueRow, bundled_graphs, subset_names
 from framework.testbed.structure import structure_digest
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, module_of
 
 ROWS = bundled_graphs()
 ONNX = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19")
@@ -33,14 +31,9 @@ EXACT_WIDTH_UP_TO = 300
 
 def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Import a script of scripts/testbed/, which may import its neighbours."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts" / "testbed"))
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "scripts" / "testbed" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
+    folder = REPOSITORY / "scripts" / "testbed"
+    monkeypatch.syspath_prepend(str(folder))
+    return module_of(folder / f"{name}.py", listed=monkeypatch)
 
 
 def test_the_catalogue_lists_what_is_there() -> None:

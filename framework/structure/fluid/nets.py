@@ -87,30 +87,35 @@ class Nets:
         nets = sorted(self._at.pop(f), key=lambda net: (-net.cost, net.serial))
         for net in nets:
             del self._table[net.key]
-        merged = []
+        merged: list[tuple[_Net, int, int, int]] = []
+        heirs: dict[_Net, int] = {}
         for pair in nets:
             if len(pair.pins) != 2:
                 continue
+            (end,) = pair.pins - {f}
             for other in nets:
                 shared = self._least(pair.cost, other.cost)
-                if other is pair or not shared or len(other.pins) > LARGEST_NET + 1:
+                if other is pair or not shared:
                     continue
-                union = (pair.pins | other.pins) - {f}
-                if 2 <= len(union) <= LARGEST_NET:
+                if 2 <= len(other.pins) - (end in other.pins) <= LARGEST_NET:
                     pair.cost -= shared
                     other.cost -= shared
-                    merged.append((union, _head(pair, other, f), shared))
+                    heirs[other] = len(merged)
+                    merged.append((other, end, _head(pair, other, f), shared))
         for net in nets:
+            if net.cost == 0 and net in heirs:
+                continue
             net.pins.discard(f)
             net.code ^= self._code[f]
             if net.head == f:
                 net.head = -1
             if net.cost == 0 or len(net.pins) < 2 or not self._place(net):
-                for v in net.pins:
-                    if v in self._at:
-                        self._at[v].discard(net)
-        for union, head, shared in merged:
-            self._add(union, head, shared)
+                self._forget(net)
+        for i, (other, end, head, shared) in enumerate(merged):
+            if other.cost == 0 and heirs[other] == i:
+                self._rename(other, f, end, head, shared)
+            else:
+                self._add((other.pins - {f}) | {end}, head, shared)
 
     def rows(self) -> list[tuple[list[int], int, bool]]:
         """Return pins, cost and whether the first pin is the head, in a fixed order."""
@@ -143,6 +148,25 @@ class Nets:
             for v in pins:
                 if v in self._at:
                     self._at[v].add(net)
+
+    def _rename(self, net: _Net, f: int, end: int, head: int, cost: int) -> None:
+        """Make the merged net of one that is used up: most of its pins know it already."""
+        net.pins.discard(f)
+        net.code ^= self._code[f]
+        if end not in net.pins:
+            net.pins.add(end)
+            net.code ^= self._code[end]
+            if end in self._at:
+                self._at[end].add(net)
+        self._serial += 1
+        net.serial, net.head, net.cost = self._serial, head, cost
+        if not self._place(net):
+            self._forget(net)
+
+    def _forget(self, net: _Net) -> None:
+        for v in net.pins:
+            if v in self._at:
+                self._at[v].discard(net)
 
     def _place(self, net: _Net) -> bool:
         """Put a net into the table, or add its cost to an equal one there and return False."""
