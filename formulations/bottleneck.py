@@ -44,7 +44,7 @@ class Bottleneck:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Minimise T."""
-        from framework.structure.models.superblocks import bottleneck_layout
+        from framework.structure.models.superblocks_layout import bottleneck_layout
 
         search = SuperblockSearch(NAME, problem, context, self.solver, max_size=self.max_size)
         return search.minimise([bottleneck_layout(problem.useful_stages)], windows=False)

@@ -53,7 +53,7 @@ class ExactMip:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Minimise T."""
-        from framework.structure.models.superblocks import even_layout
+        from framework.structure.models.superblocks_layout import even_layout
 
         assignment = self.variables == "assignment"
         search = SuperblockSearch(NAME, problem, context, self.solver, max_size=self.max_size, assignment=assignment)

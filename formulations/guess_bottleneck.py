@@ -48,7 +48,7 @@ class GuessBottleneck:
 
     def bound(self, problem: Problem, context: Context) -> Outcome:
         """Minimise T for one guess after the other."""
-        from framework.structure.models.superblocks import guess_layout
+        from framework.structure.models.superblocks_layout import guess_layout
 
         search = SuperblockSearch(NAME, problem, context, self.solver, max_size=self.max_size)
         layouts = [guess_layout(problem.useful_stages, b) for b in _outwards(problem.useful_stages)]
@@ -56,7 +56,7 @@ class GuessBottleneck:
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Look for a guess without a solution at the threshold (ticks)."""
-        from framework.structure.models.superblocks import guess_layout
+        from framework.structure.models.superblocks_layout import guess_layout
 
         search = SuperblockSearch(NAME, problem, context, self.solver, max_size=self.max_size)
         layouts = [guess_layout(problem.useful_stages, b) for b in _outwards(problem.useful_stages)]

@@ -4,7 +4,8 @@ Validity: at a threshold every partition with a bottleneck of at most that is a 
 windows (`framework.structure.models.superblocks`), integer or not. Any nonnegative multipliers on its rows bound T from
 below (`framework.structure.solvers.safe_dual_bound`): a bound above the threshold refutes it. The solver's duals only
 suggest the multipliers; what they prove is evaluated in integers, in exact ticks without coarsening, so the soundness
-is `certified`, and `check` needs no solver.
+is `certified`. The certificate names the rows by what they say, so that the checker of proofs (`framework.proof.lp`)
+makes each of them itself, without solver or model.
 
 Without windows the relaxation is hardly stronger than the simple bound, since x = 1/k for all variables cuts nothing.
 So thresholds are refuted one after the other, each with its own windows. Source: Archer et al., ICML 2024, for the
@@ -14,7 +15,8 @@ model; windows and certificate: this project.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from formulations.superblocks import check_size, shared_parts
 from framework.bounds import Certificate, Soundness
@@ -22,13 +24,15 @@ from framework.contracts import Context, Decision, Feature, Refuted, Undecided
 from framework.errors import OutOfTimeError
 from framework.model.problem import Problem
 from framework.portfolio.context.destructive_bound import BoundByDeciding
+from framework.proof.log import CHANGED
 from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
+    from framework.model.arrays import IntArray
     from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
 
-NAME = "lp"
+NAME, RULE = "lp", "lp-dual"
 
 
 @register_formulation(
@@ -94,29 +98,60 @@ class Lp(BoundByDeciding):
             return Undecided(reason=str(error))
         if proven <= threshold:
             return Undecided(reason=f"the relaxation proves {proven} only")
-        data = {"groups": groups, "threshold": threshold, "rows": rows.tolist(), "multipliers": multipliers}
+        data = {"version": CHANGED[RULE], **_named(problem, model, threshold, rows, multipliers)}
         certificate = Certificate(kind=NAME, data=data, instance=problem.instance.sha256())
         return Refuted(soundness=Soundness.CERTIFIED, certificate=certificate)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
-        """Build the model again and evaluate the multipliers."""
-        from framework.structure.models.superblocks import SuperblockParts
-        from framework.structure.solvers.safe_dual_bound import dual_value
+        """Let the checker of proofs make the rows again and add them up."""
+        from framework.proof.log import BOUNDS, check_version
+        from framework.proof.lp import lp_dual
+        from framework.proof.problem import plain_problem
 
-        data = certificate.whole_data("groups", "threshold", "rows", "multipliers")
-        groups, threshold, multipliers = int(data["groups"]), int(data["threshold"]), data["multipliers"]
-        if groups < 1 or threshold < 0:
-            raise ValueError("groups or threshold is out of range")
-        model = _model(SuperblockParts(problem.instance), problem, groups, threshold)
-        if model is None or dual_value(model.model, data["rows"], multipliers) > threshold:
-            return threshold + 1
-        raise ValueError("the multipliers do not refute the threshold")
+        check_version(RULE, certificate.data.get("version"))
+        data = dict(certificate.whole_data("version", *BOUNDS[RULE]))
+        del data["version"]
+        return lp_dual(plain_problem(problem.instance, problem.stages), **data)[0]
+
+
+def _named(
+    problem: Problem, model: SuperblockModel, threshold: int, rows: IntArray, multipliers: list[int]
+) -> dict[str, Any]:
+    """Return the data of the rule *lp dual*: rows by what they say, tensors and shared parameters by their nodes."""
+    import numpy as np
+
+    from framework.proof import lp
+
+    top, shared = problem.instance.topology, problem.instance.shared
+    ends = [
+        [producer, *top.consumers[start:end].tolist()]
+        for producer, start, end in zip(
+            top.producer.tolist(), top.consumer_ptr[:-1].tolist(), top.consumer_ptr[1:].tolist(), strict=True
+        )
+    ]
+    # Tensors of the same ends are one in a proof.
+    first = dict[tuple[int, ...], int]()
+    place = np.array([first.setdefault(tuple(row), len(first)) for row in ends], np.int64)
+    width = {lp.COST: 1, lp.HELD: 1, lp.GROUPS: 2, lp.OUT: 2}
+    named = []
+    for multiplier, (kind, *which) in zip(multipliers, model.names[rows].tolist(), strict=True):
+        if kind in (lp.READ, lp.OUT, lp.IN):
+            which[1] = int(place[which[1]])
+        named.append([multiplier, kind, *which[: width.get(kind, 3)]])
+    return {
+        "threshold": threshold,
+        "sizes": list(model.layout.sizes),
+        "tensors": [list(row) for row in first],
+        "shared": [shared.users[start:end].tolist() for start, end in pairwise(shared.ptr.tolist())],
+        "rows": named,
+    }
 
 
 def _model(parts: SuperblockParts, problem: Problem, groups: int, threshold: int) -> SuperblockModel | None:
     """Return the model with the windows of a threshold and no other limit on T; None if a window is empty."""
     from framework.model.instance import MAX_TOTAL
-    from framework.structure.models.superblocks import SuperblockModel, even_layout
+    from framework.structure.models.superblocks import SuperblockModel
+    from framework.structure.models.superblocks_layout import even_layout
 
     windows = parts.windows.at(problem.useful_stages, threshold)
     if windows is None:

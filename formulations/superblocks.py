@@ -24,7 +24,8 @@ from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import balanced_partition, simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.models.superblocks import Layout, SuperblockParts
+    from framework.structure.models.superblocks import SuperblockParts
+    from framework.structure.models.superblocks_layout import Layout
     from framework.structure.models.superblocks_solve import Answer, Effort
 
 NAME = "superblocks"
@@ -79,7 +80,7 @@ class Superblocks:
         return search.decide(self._layouts(problem.useful_stages), threshold, windows=self.windows)
 
     def _layouts(self, stages: int) -> Sequence[Layout]:
-        from framework.structure.models.superblocks import Layout, even_layout, guess_layout
+        from framework.structure.models.superblocks_layout import Layout, even_layout, guess_layout
 
         found = [even_layout(stages, self.groups)]
         outwards = sorted(range(stages), key=lambda j: (abs(2 * j - stages), j))

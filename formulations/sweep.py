@@ -58,7 +58,8 @@ class Sweep(BoundByDeciding):
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
         """Sweep once (threshold in ticks)."""
-        from framework.structure.models.superblocks import Layout, estimated_entries
+        from framework.structure.models.superblocks import estimated_entries
+        from framework.structure.models.superblocks_layout import Layout
 
         if threshold < simple_bound(problem):
             return Refuted(soundness=Soundness.EXACT)

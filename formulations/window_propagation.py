@@ -25,7 +25,8 @@ from framework.registry import register_formulation
 from framework.structure.primal.initial_interval import simple_bound
 
 if TYPE_CHECKING:
-    from framework.structure.models.superblocks import Layout, SuperblockParts
+    from framework.structure.models.superblocks import SuperblockParts
+    from framework.structure.models.superblocks_layout import Layout
     from framework.structure.poset.prefix_work import PrefixWork
 
 NAME = "window-propagation"
@@ -110,7 +111,7 @@ class Propagation:
         OutOfTimeError
             If the context says stop.
         """
-        from framework.structure.models.superblocks import Layout, guess_layout
+        from framework.structure.models.superblocks_layout import Layout, guess_layout
 
         k = self.stages
         for j in sorted(range(1, k), key=lambda j: (abs(2 * j - k), j)):

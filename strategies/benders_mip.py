@@ -92,7 +92,8 @@ class _Search:
         self._rounds = 0
 
     def run(self) -> Termination:
-        from framework.structure.models.superblocks import SuperblockParts, even_layout
+        from framework.structure.models.superblocks import SuperblockParts
+        from framework.structure.models.superblocks_layout import even_layout
         from framework.structure.models.superblocks_solve import Effort, Question, ask, partition_of_groups
         from framework.structure.models.transfer_cuts import transfer_cuts
 

@@ -6,8 +6,9 @@ max(0, sum p_i - r c) <= sum max(0, p_i - c). So with r times the capacity the o
 
     optimum for k  >=  ceil(bound for m stages with capacity r c  /  r).
 
-Without the larger capacity this would not hold. A bound keeps the soundness of the entry that proved it. Partitions
-into m stages are turned into topological orders and sliced into k stages. Source: this project.
+Without the larger capacity this would not hold. A bound keeps the soundness of the entry that proved it, and its
+certificate, which speaks of the problem of m stages. Partitions into m stages are turned into topological orders and
+sliced into k stages. Source: this project.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from framework.bounds import Certificate, DualBound, Incumbent, Outcome, Reason, Soundness, Termination
-from framework.contracts import Context, Feature
+from framework.contracts import CertificateChecker, Context, Feature
+from framework.entry_spec import EntrySpec
 from framework.model.instance import UNLIMITED
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.context.delegating import DelegatingContext
@@ -50,13 +52,24 @@ class Merged:
         if self.into < 1:
             raise ValueError("into must be at least 1")
 
+    def check(self, problem: Problem, certificate: Certificate) -> int:
+        """Let the formulation check its certificate, on the problem of fewer stages, and lift what that proves."""
+        kind, *others = set(certificate.data) - {"factor"} or {""}
+        data = certificate.whole_data("factor", kind, *others)
+        factor, checker = int(data["factor"]), registry.create(EntrySpec(kind))
+        if factor < 1 or others or not isinstance(checker, CertificateChecker):
+            raise ValueError("it holds no factor, or no certificate that can be checked")
+        smaller = _merged(problem, factor)
+        inner = Certificate(kind=kind, data=data[kind], instance=smaller.instance.sha256())
+        return -(-checker.check(smaller, inner) // factor)
+
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Run it until it ends or the gap of the whole problem is closed."""
         formulation = registry.create_formulation(self.over)
         merged = _MergedContext(parent=context, problem=problem, into=self.into)
         outcome = formulation.bound(merged.smaller, merged)
         if outcome.dual is not None:
-            merged.report_dual(outcome.dual.value, outcome.dual.soundness)
+            merged.report_dual(outcome.dual.value, outcome.dual.soundness, outcome.dual.certificate)
         if outcome.incumbent is not None:
             merged.report_partition(outcome.incumbent.partition)
         return merged.outcome(outcome, self.over)
@@ -74,16 +87,15 @@ class _MergedContext(DelegatingContext):
     """
 
     def __init__(self, parent: Context, problem: Problem, into: int) -> None:
-        instance, k = problem.instance, problem.useful_stages
+        k = problem.useful_stages
         super().__init__(parent)
         self.problem = problem
         self.factor = -(-k // min(into, k))
-        stages = -(-k // self.factor)
-        capacity = UNLIMITED if instance.capacity >= UNLIMITED else min(UNLIMITED, instance.capacity * self.factor)
-        self.smaller = Problem(instance=replace(instance, capacity=capacity), stages=stages)
+        self.smaller = _merged(problem, self.factor)
         self._dual: DualBound | None = None
         self._lifted = simple_bound(problem)
         self._soundness = Soundness.EXACT
+        self._certificate: Certificate | None = None
         self._partition: Partition | None = None
         self._incumbent: int | None = None
         self._merge(parent.best_partition() or balanced_partition(problem))
@@ -113,13 +125,14 @@ class _MergedContext(DelegatingContext):
         return self.parent.should_stop()
 
     def report_dual(self, value: int, soundness: Soundness, certificate: Certificate | None = None) -> None:
-        """Lift a bound; its certificate is about another problem and stays behind."""
+        """Lift a bound, with its certificate if it has one."""
         if self._dual is None or value > self._dual.value:
             self._dual = DualBound(value=value, source=NAME, soundness=soundness)
         lifted = -(-value // self.factor)
         if lifted > self._lifted:
             self._lifted, self._soundness = lifted, soundness
-            self.parent.report_dual(lifted, soundness)
+            self._certificate = certificate and self._lift(certificate)
+            self.parent.report_dual(lifted, soundness, self._certificate)
 
     def report_partition(self, partition: Partition) -> None:
         """Keep a partition of the smaller problem, and slice its order into the stages of the parent's."""
@@ -147,11 +160,16 @@ class _MergedContext(DelegatingContext):
         else:
             termination = inner.termination
         return Outcome(
-            dual=DualBound(value=self._lifted, source=NAME, soundness=self._soundness),
+            dual=DualBound(value=self._lifted, source=NAME, soundness=self._soundness, certificate=self._certificate),
             incumbent=self._whole,
             termination=termination,
             details={"over": over, "stages": self.smaller.stages, "factor": self.factor, "inner": dict(inner.details)},
         )
+
+    def _lift(self, certificate: Certificate) -> Certificate:
+        """Return the certificate of the given problem that one of the smaller problem is part of."""
+        data = {"factor": self.factor, certificate.kind: dict(certificate.data)}
+        return Certificate(kind=NAME, data=data, instance=self.problem.instance.sha256())
 
     def _merge(self, partition: Partition) -> None:
         """Take a partition of either problem as one of the smaller problem."""
@@ -164,3 +182,10 @@ class _MergedContext(DelegatingContext):
         value = bottleneck(self.smaller, Partition(stage_of=stage_of))
         if self._incumbent is None or value < self._incumbent:
             self._incumbent, self._partition = value, Partition(stage_of=stage_of)
+
+
+def _merged(problem: Problem, factor: int) -> Problem:
+    """Return the problem in which so many adjacent stages are one, with their capacities."""
+    instance = problem.instance
+    capacity = UNLIMITED if instance.capacity >= UNLIMITED else min(UNLIMITED, instance.capacity * factor)
+    return Problem(instance=replace(instance, capacity=capacity), stages=-(-problem.useful_stages // factor))

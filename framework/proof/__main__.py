@@ -12,10 +12,9 @@ from framework.formats import read_graph
 from framework.model.device_chain import figures_only
 from framework.model.graph import ModelGraph
 from framework.model.training import Training
-from framework.proof.check import problem_of, replay
+from framework.proof.check import problem_of, replay, unproven
 from framework.proof.log import OtherVersionError, ProofLog, read_log, write_log
 from framework.proof.shorten import Shortener
-from framework.proof.words import lines, unproven
 
 
 def main() -> int:
@@ -41,7 +40,7 @@ def main() -> int:
             kv_tokens=log.read_as.get("kv_tokens", 0),
         )
         found = replay(log, graph, plain=given.plain)
-        said = lines(found)
+        said = found.lines()
         if given.shorten is not None and not found.fault:
             said.append(_shorten(log, graph, given.shorten, seconds=given.seconds, plain=given.plain))
     except OtherVersionError as error:

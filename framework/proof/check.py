@@ -14,13 +14,14 @@ from framework.proof.cores.fixing import fixing
 from framework.proof.cores.program import core_program
 from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
-from framework.proof.log import REDUCTIONS, ProofLog, Step
+from framework.proof.log import REDUCTIONS, OtherVersionError, ProofLog, Step
+from framework.proof.lp import lp_dual
 from framework.proof.nested import nested_cuts
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
-from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
+from framework.proof.reductions import anchor, charge, contract, hold, merge, narrow, uniform
 from framework.proof.spreading import spreading_metric
 from framework.proof.stages import anchored_cut, counting_shares, stage_prices, threshold_contract, windows
-from framework.proof.sums import packing, simple
+from framework.proof.sums import packing, simple, tensor_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,26 @@ class Replay:
     def optimal(self) -> bool:
         """Whether the partition of the log is proven optimal."""
         return not self.fault and self.bottleneck is not None and self.proven == self.bottleneck
+
+    def lines(self) -> list[str]:
+        """Return a line for each thing that was done, and the verdict."""
+        wide = max((len(row.what) for row in self.rows), default=0)
+        said = [f"{row.what:<{wide}}  {row.seconds:8.2f} s  {row.found}" for row in self.rows]
+        return [*said, self._verdict()]
+
+    def _verdict(self) -> str:
+        """Return in one sentence what the log shows."""
+        if self.fault:
+            return f"The proof does not hold: {self.fault}."
+        if self.optimal:
+            return f"The proof holds: the partition is optimal, at {self.proven} ticks."
+        best = "" if self.bottleneck is None else f", and the partition costs {self.bottleneck}"
+        return f"The proof holds: no partition costs less than {self.proven} ticks{best}."
+
+
+def unproven(error: OtherVersionError) -> str:
+    """Return in one sentence what a log of another version shows."""
+    return f"Unproven, and not shown to be false: {error}."
 
 
 def replay(log: ProofLog, graph: ModelGraph, *, plain: bool = False) -> Replay:
@@ -130,20 +151,24 @@ class _Watch:
 
 
 def _follow(problem: PlainProblem, steps: Sequence[Step], rows: list[Row], watch: _Watch, plain: bool) -> int:
-    # What a reduction keeps of partitions within a threshold proves nothing beyond.
-    most: float = math.inf
+    # What a reduction keeps of partitions within a threshold proves nothing beyond. Of the given problem so many stages
+    # are one of the present problem, whose costs are their sum at most.
+    most, merged = math.inf, 1
     for number, step in enumerate(steps, 1):
         what = f"step {number}: {step.rule}"
         try:
             if step.rule in REDUCTIONS:
                 problem = _reduced(problem, step)
-                most = min(most, step.data["threshold"] + 1) if step.rule == "threshold-contract" else most
+                if step.rule == "threshold-contract":
+                    most = min(most, -(-(step.data["threshold"] + 1) // merged))
+                elif step.rule == "merge":
+                    merged *= step.data["factor"]
                 rows.append(watch.row(what, f"{problem.n} nodes are left, {len(problem.tensors)} tensors"))
                 continue
             bound, detail = _bound(problem, step, plain)
         except RefusedError as error:
             raise RefusedError(f"{what}: {error}") from error
-        bound = int(min(bound, most))
+        bound = int(min(-(-bound // merged), most))
         rows.append(watch.row(what, f"no partition costs less than {bound} ticks{detail and f' ({detail})'}"))
         return bound
     raise RefusedError("no step proves a bound")
@@ -164,6 +189,8 @@ def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
             return anchor(problem, **data)
         case "threshold-contract":
             return threshold_contract(problem, **data)
+        case "merge":
+            return merge(problem, **data)
         case _:
             return narrow(problem)
 
@@ -175,6 +202,8 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
     match step.rule:
         case "simple":
             return simple(problem), ""
+        case "tensor-count":
+            return tensor_count(problem), ""
         case "packing":
             return packing(problem, **data), ""
         case "windows":
@@ -187,6 +216,8 @@ def _bound(problem: PlainProblem, step: Step, plain: bool) -> tuple[int, str]:
             return counting_shares(problem, **data)
         case "spreading-metric":
             return spreading_metric(problem, **data)
+        case "lp-dual":
+            return lp_dual(problem, **data)
         case "nested-cuts":
             return nested_cuts(problem, **data)
         case "fixing":

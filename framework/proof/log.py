@@ -19,7 +19,15 @@ from framework.output_files import replacing
 from framework.proof.given import Given, read_given
 
 FORMAT = "pipebound-proof"
-CHANGED = {"core-program": 2, "fixing": 2, "nested-cuts": 3, "spreading-metric": 3}
+CHANGED = {
+    "core-program": 2,
+    "fixing": 2,
+    "nested-cuts": 3,
+    "spreading-metric": 3,
+    "merge": 4,
+    "tensor-count": 4,
+    "lp-dual": 4,
+}
 """Rules that came, or read other data, or make other things of it, since a version after the first: since which."""
 VERSION = max(CHANGED.values())
 """The latest version; a log states the first one in which all its rules are what they are now."""
@@ -33,16 +41,19 @@ REDUCTIONS: dict[str, dict[str, str]] = {
     "anchor": {"amount": NUMBER},
     "narrow": {},
     "threshold-contract": {"threshold": NUMBER, "rounds": LISTS},
+    "merge": {"factor": NUMBER},
 }
 """Rules that make a smaller problem, with their fields."""
 BOUNDS: dict[str, dict[str, str]] = {
     "simple": {},
+    "tensor-count": {},
     "packing": {"threshold": NUMBER, "with_parameters": FLAG, "family": NUMBER, "parameter": NUMBER},
     "windows": {"threshold": NUMBER},
     "anchored-cut": {"node": NUMBER, "share": NUMBER},
     "stage-prices": {"threshold": NUMBER, "prices": LIST, "theta": NUMBER, "order": LIST, "tree": LIST},
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},
     "spreading-metric": {"threshold": NUMBER, "total": NUMBER, "tensors": LISTS, "cliques": LISTS, "rows": LISTS},
+    "lp-dual": {"threshold": NUMBER, "sizes": LIST, "tensors": LISTS, "shared": LISTS, "rows": LISTS},
     "nested-cuts": {"threshold": NUMBER, "sizes": LIST, "tree": LISTS, "tensors": LISTS, "shares": LISTS},
     "ideal-program": {"threshold": NUMBER},
     "core-program": {

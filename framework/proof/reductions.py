@@ -2,7 +2,7 @@
 
 *contract* moves one node at a time to the stage of a neighbour, by the dominance lemma. *charge* lets one user pay for
 each shared parameter, *uniform* makes all stages alike, *narrow* replaces all working sets by the smallest. *hold* and
-*anchor* make parameters of limits and pins.
+*anchor* make parameters of limits and pins. *merge* makes one stage of several.
 """
 
 from __future__ import annotations
@@ -278,6 +278,23 @@ def narrow(problem: PlainProblem) -> PlainProblem:
         return replace(problem, capacity=kinds[0].capacity, working=kinds[0].working, kinds=kinds)
     capacity = max(0, problem.capacity - min(problem.working))
     return replace(problem, capacity=capacity, working=(0,) * problem.n)
+
+
+def merge(problem: PlainProblem, factor: int) -> PlainProblem:
+    """Make one stage of so many adjacent ones, with their capacities: it costs no more than these do together.
+
+    Pins and limits are forgotten.
+
+    Raises
+    ------
+    RefusedError
+        If the factor is below 1, or stages differ.
+    """
+    problem.check_alike()
+    if factor < 1:
+        raise RefusedError("no stages cannot be merged")
+    capacity = min(factor * problem.capacity, problem.held(range(problem.n)))
+    return replace(problem, stages=-(-problem.filled // factor), capacity=capacity, pins=(), limit=None)
 
 
 def uniform(problem: PlainProblem) -> PlainProblem:

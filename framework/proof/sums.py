@@ -1,4 +1,4 @@
-"""Rules that only add up: the simple bound, and packing indivisible nodes by a dual feasible function."""
+"""Rules that only add up: the simple bound, stages that pay for tensors, and packing by a dual feasible function."""
 
 from __future__ import annotations
 
@@ -10,10 +10,39 @@ ROUNDING, COMPLEMENT, THRESHOLD = range(3)
 
 def simple(problem: PlainProblem) -> int:
     """Return the larger of the heaviest node and the average cost of the stages that can hold nodes."""
-    k = problem.filled
+    return max(*problem.work, -(-_without_tensors(problem) // problem.filled))
+
+
+def _without_tensors(problem: PlainProblem) -> int:
+    """Return what all stages cost together at least, whatever they cut."""
     room = max(0, problem.capacity - min(problem.working))
     held = sum(problem.parameters) + sum(q.cost for q in problem.shared)
-    return max(*problem.work, -(-(sum(problem.work) + max(0, held - k * room)) // k))
+    return sum(problem.work) + max(0, held - problem.filled * room)
+
+
+def tensor_count(problem: PlainProblem) -> int:
+    """Return a bound from the tensors whose nodes do not fit into one stage: the highest found by bisection."""
+    proven, high = simple(problem), problem.cost(range(problem.n))
+    while proven < high:
+        threshold = (proven + high) // 2
+        if _count_refutes(problem, threshold):
+            proven = threshold + 1
+        else:
+            high = threshold
+    return proven
+
+
+def _count_refutes(problem: PlainProblem, threshold: int) -> bool:
+    """Whether so many stages pay for tensors that all of them cost more than a threshold allows."""
+    total = _without_tensors(problem)
+    for cost, producer, consumers in problem.tensors:
+        nodes = {producer, *consumers}
+        size, room = sum(problem.work[v] for v in nodes), threshold - cost
+        if cost and size > threshold:
+            if room <= 0 or -(-size // room) > min(problem.filled, len(nodes)):
+                return True
+            total += cost * -(-size // room)
+    return total > problem.filled * threshold
 
 
 def packing(problem: PlainProblem, threshold: int, *, with_parameters: bool, family: int, parameter: int) -> int:

@@ -36,7 +36,7 @@ def _damage(data: dict[str, Any], rng: random.Random) -> None:
         data[name] = not value
     elif isinstance(value, int):
         data[name] = _other(value, rng)
-    elif name in ("chains", "units", "rounds", "rows", "cliques", "tensors", "shares") and not value:
+    elif name in ("chains", "units", "rounds", "rows", "cliques", "tensors", "shared", "shares") and not value:
         value.append([rng.randrange(6), rng.randrange(6)])
     else:
         row = rng.choice(value) if value and isinstance(value[0], list) else value

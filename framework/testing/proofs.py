@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from framework.model.problem import Problem
 from framework.proof.check import proven_by
-from framework.proof.cores.fixing import PARTS, Left, arcs_shown
 from framework.proof.cuts import closed, members
 from framework.proof.given import pin
 from framework.proof.log import Step
 from framework.proof.nested import Search, Windows
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
-from framework.proof.reductions import anchor, charge, contract, hold, narrow, uniform
+from framework.proof.reductions import anchor, charge, contract, hold, merge, narrow, uniform
 from framework.proof.stages import BRANCHES, _Stages, threshold_contract
 from framework.testing.brute_force import brute_force_optimum
+from framework.testing.cores import core_step, rounds_step
 from framework.testing.instances import (
     random_in_flight_problem,
     random_limited_problem,
@@ -32,6 +30,7 @@ from framework.testing.instances import (
     random_unequal_problem,
     random_workset_problem,
 )
+from framework.testing.linear import lp_step
 from framework.testing.metrics import metric_step
 
 _Maker = Callable[[PlainProblem, int, random.Random], Step | None]
@@ -93,12 +92,18 @@ def proven_problems(seeds: Sequence[int], max_nodes: int = 6, *, rule: str = "")
             # No partition obeys the limits: any bound is true.
             continue
         reduced, reductions = _reduced(problem, rng)
-        for last in _bounds(reduced, optimum, rng, rule):
-            yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))
-        step = None if reduced.kinds else _contracted(reduced, optimum - 1, rng)
-        if step is not None and rule in ("", step.rule):
-            for last in _bounds(threshold_contract(reduced, **step.data), optimum, rng, "ideal-program"):
+        if rule in ("", "merge") and not reduced.kinds and rng.random() < 0.5:
+            # The costs of so many stages are one cost then: thresholds are higher.
+            factor = rng.choice((2, 2, 3))
+            step = Step(rule="merge", data={"factor": factor})
+            for last in _bounds(merge(reduced, factor), factor * optimum, rng, ""):
                 yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, step, last))
+        for last in _bounds(reduced, optimum, rng, rule) if rule != "merge" else ():
+            yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))
+        pairs = None if reduced.kinds else _contracted(reduced, optimum - 1, rng)
+        if pairs is not None and rule in ("", pairs.rule):
+            for last in _bounds(threshold_contract(reduced, **pairs.data), optimum, rng, "ideal-program"):
+                yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, pairs, last))
 
 
 def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, list[Step]]:
@@ -136,10 +141,11 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random, only: str) 
     """Yield steps that prove something of a problem, each by another rule, as high as a few trials reach."""
     if only:
         alone: dict[str, _Maker] = {
-            "core-program": _core,
-            "fixing": _rounds,
+            "core-program": core_step,
+            "fixing": rounds_step,
             "nested-cuts": _nested,
             "spreading-metric": metric_step,
+            "lp-dual": lp_step,
             "ideal-program": _ideals,
         }
         if only in alone:
@@ -151,12 +157,12 @@ def _bounds(problem: PlainProblem, optimum: int, rng: random.Random, only: str) 
             if _holds(problem, step):
                 yield step
                 break
-    makers: tuple[_Maker, ...] = (_core, _rounds)
+    makers: tuple[_Maker, ...] = (core_step, rounds_step)
     if not problem.kinds:
-        yield Step(rule="simple")
+        yield from (Step(rule="simple"), Step(rule="tensor-count"))
         cuts = [Step(rule="anchored-cut", data={"node": v, "share": s}) for v in range(problem.n) for s in (0, 40, 64)]
         yield max(cuts, key=lambda step: proven_by(problem, [step]))
-        makers = (_packing, _prices, _shares, metric_step, _nested, *makers)
+        makers = (_packing, _prices, _shares, metric_step, lp_step, _nested, *makers)
     for make in makers:
         yield from _highest(problem, optimum, rng, make)
 
@@ -279,108 +285,6 @@ def _leaf(search: Search, windows: Windows, shares: list[list[int]], rng: random
             shares.append([share for row in rows for share in row])
             return [*loads, *overflow, len(shares) - 1]
     return None
-
-
-def _core(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
-    if any(problem.working):
-        return None
-    nodes, kinds = range(problem.n), len(problem.kinds)
-    for _ in range(6):
-        weights = [rng.choice((1, 1, 2, 3)) for _ in range(kinds)]
-        data: dict[str, Any] = {
-            "threshold": threshold,
-            "order": problem.order if rng.random() < 0.5 else [],
-            "fluid": rng.sample(nodes, rng.randrange(problem.n)),
-            "backwards": rng.random() < 0.5,
-            "counted": 0 if kinds else rng.randrange(3),
-            "some": rng.sample(nodes, rng.randrange(problem.n)),
-            "grain": rng.choice((1, 1, 2, 3, 5)),
-            "weights": [*weights, *(rng.choice((0, weight)) for weight in weights)],
-            "chains": _equal_nodes(problem, rng),
-            "units": [],
-            "common": [],
-            "by_unit": False,
-        }
-        chained = {v for chain in data["chains"] for v in chain}
-        data["fluid"] = [v for v in data["fluid"] if v not in chained]
-        if not (kinds or problem.shared or data["backwards"]) and rng.random() < 0.7:
-            data["units"], data["common"] = _units(problem, set(data["fluid"]), chained, rng)
-            data["by_unit"] = rng.random() < 0.5
-            data["grain"] = 1 if data["by_unit"] else data["grain"]
-        step = Step(rule="core-program", data=data)
-        if _holds(problem, step):
-            return step
-    return None
-
-
-def _units(
-    problem: PlainProblem, fluid: set[int], chained: set[int], rng: random.Random
-) -> tuple[list[list[int]], list[int]]:
-    """Return units of some fluid nodes, and the ends of a common tensor if one can be."""
-    placed, unit = set(range(problem.n)) - fluid - chained, dict[int, list[int]]()
-    for v in reversed([v for v in problem.order if v in fluid]):
-        heads = problem.successors[v]
-        if heads and heads <= placed and rng.random() < 0.9:
-            unit[v] = [v]
-        elif len(heads) == 1 and heads <= unit.keys() and rng.random() < 0.9:
-            unit[v] = unit[min(heads)]
-            unit[v].append(v)
-    units = [nodes for v, nodes in unit.items() if nodes[0] == v]
-    feeding = [t for t in problem.tensors if t.cost and t.producer in placed and t.consumers & unit.keys()]
-    if not feeding or rng.random() < 0.3:
-        return units, []
-    tensor = rng.choice(feeding)
-    return units, [tensor.producer, *sorted(tensor.consumers)]
-
-
-def _equal_nodes(problem: PlainProblem, rng: random.Random) -> list[list[int]]:
-    """Return sets of equal nodes, each of those that there are or not."""
-    kinds: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for v in range(problem.n):
-        kinds.setdefault(tuple((kind.work[v], kind.parameters[v]) for kind in problem.priced), []).append(v)
-    return [kind for kind in kinds.values() if len(kind) > 1 and rng.random() < 0.5]
-
-
-def _rounds(problem: PlainProblem, threshold: int, rng: random.Random) -> Step | None:
-    """Return rounds with cores, moves and branches drawn at random, with some of the arcs that cores show."""
-    if any(problem.working):
-        return None
-    left, rounds = Left(problem), list[list[int]]()
-    for _ in range(rng.choice((1, 2, 2, 3))):
-        n = left.problem.n
-        if left.problem.filled < 2 or threshold < 0:
-            break
-        name = {node: v for v, node in reversed(list(enumerate(left.problem.node_of)))}
-        ways = list[int]()
-        for _ in range(rng.choice((1, 2))):
-            weights = [rng.choice((1, 1, 2, 3)) for _ in problem.kinds]
-            ways += [0 if weights else rng.randrange(3), rng.choice((1, 1, 2, 3))]
-            ways += [*weights, *(rng.choice((0, weight)) for weight in weights)]
-        parts: dict[str, list[int]] = {part: [] for part in PARTS} | {"threshold": [threshold], "ways": ways}
-        parts["order"] = [name[v] for v in left.problem.order]
-        parts["fluid"], parts["some"] = ([name[v] for v in rng.sample(range(n), rng.randrange(n))] for _ in range(2))
-        if not (problem.kinds or problem.shared) and rng.random() < 0.5:
-            there = left.problem.node_of
-            units, common = _units(left.problem, {there[v] for v in parts["fluid"]}, set(), rng)
-            parts["units"] = [number for unit in units for number in (len(unit), *(name[v] for v in unit))]
-            parts["common"] = [name[v] for v in common]
-        both, alive = left.alive(parts, plain=True)
-        if alive is not None:
-            shown = list(arcs_shown(both, alive))
-            kept = rng.sample(shown, rng.choice((len(shown), len(shown) // 2)))
-            parts["arcs"] = [name[v] for pair in kept for v in pair]
-        for part, more in (("moves", []), ("branches", [2, 1, 0])):
-            for _ in range(4):
-                trial = parts | {part: [*more, *(name[v] for v in rng.sample(range(n), 2))]} if n > 1 else parts
-                try:
-                    copy.copy(left).refuted_by_round(trial, plain=True)
-                except RefusedError:
-                    continue
-                parts = trial
-        rounds += [parts[part] for part in PARTS]
-        if left.refuted_by_round(parts, plain=True):
-            break
-    return Step(rule="fixing", data={"threshold": threshold, "rounds": rounds})
 
 
 def _convex_sets(problem: PlainProblem) -> Iterator[int]:

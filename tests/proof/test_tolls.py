@@ -24,7 +24,7 @@ from framework.structure.fluid.core import build_core
 from framework.structure.fluid.variants import toll_variants
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.testing.brute_force import brute_force_optimum
-from framework.testing.proofs import _units
+from framework.testing.cores import drawn_units
 from tests.proof.test_cores import drawn, highest, refutes
 
 
@@ -63,7 +63,7 @@ def test_no_core_with_tolls_refutes_the_optimum_and_some_refute_more_than_withou
         assert highest(seen, data) < optimum, data
         data = toll_data(rng, instance, by_unit=rng.random() < 0.5)
         data["fluid"] = rng.sample(range(instance.n), rng.randrange(instance.n))
-        data["units"], data["common"] = _units(seen, set(data["fluid"]), set(), rng)
+        data["units"], data["common"] = drawn_units(seen, set(data["fluid"]), set(), rng)
         assert highest(seen, data) < optimum, data
     assert min(more) > 0
 

@@ -10,10 +10,9 @@ from framework.model.module_paths import Path, matching_modules, module_paths
 from framework.portfolio.constraints import Constraints
 from framework.portfolio.proofs import Proof
 from framework.portfolio.result import Result
-from framework.proof.check import Replay, replay
+from framework.proof.check import Replay, replay, unproven
 from framework.proof.given import Given
 from framework.proof.log import OtherVersionError, ProofLog, read_log
-from framework.proof.words import lines, unproven
 
 
 def given_of(constraints: Constraints, graph: ModelGraph) -> Given:
@@ -66,4 +65,4 @@ def proof_in(file: File, result: Result, graph: ModelGraph) -> tuple[Proof, list
     except OtherVersionError as error:
         unread = Proof(source="the proof", soundness="not checked", claimed=None, proved=None, unread=str(error))
         return unread, [unproven(error)]
-    return proof, lines(found)
+    return proof, found.lines()

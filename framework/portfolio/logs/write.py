@@ -22,7 +22,7 @@ from framework.model.instance import Instance
 from framework.model.pricing import quantise
 from framework.portfolio.constraints import constrain
 from framework.portfolio.logs.cores import core_program_of, fixing_of
-from framework.portfolio.logs.metric import metric_of
+from framework.portfolio.logs.multipliers import lp_dual_of, metric_of
 from framework.portfolio.logs.read import given_of
 from framework.portfolio.members import MemberReport
 from framework.portfolio.records import BoundRecord
@@ -40,11 +40,14 @@ _COVERED = (
     FEW_IDEALS,
     SIMPLE,
     "packing",
+    "tensor-count",
     "anchored-cut",
     "stage-cover",
     "counting",
     "nested-cuts",
+    "merged",
     "spreading-metric",
+    "lp",
     "core-fluid",
     "fixing",
 )
@@ -260,6 +263,11 @@ def steps_of(certificate: Certificate, number: IntArray) -> list[Step] | None:
         # What became one node goes by the smallest number of what it holds.
         node_of = np.array(data.pop("node_of"), np.int64)
         number = _numbering(node_of[np.argsort(number)], int(node_of.max()) + 1)
+    if certificate.kind == "merged":
+        factor = data.pop("factor")
+        ((kind, of_smaller),) = data.items()
+        last_ones = steps_of(Certificate(kind=kind, data=of_smaller), number)
+        return last_ones and [Step(rule="merge", data={"factor": factor}), *last_ones]
     last = step_of(replace(certificate, data=data), number)
     return None if last is None else [*steps, last]
 
@@ -280,6 +288,8 @@ def step_of(certificate: Certificate, number: IntArray) -> Step | None:
     match certificate.kind:
         case "simple":
             return None if data else Step(rule="simple")
+        case "tensor-count":
+            return None if data else Step(rule="tensor-count")
         case "packing":
             return Step(rule="packing", data={**data, "with_parameters": bool(data["with_parameters"])})
         case "anchored-cut":
@@ -308,6 +318,8 @@ def step_of(certificate: Certificate, number: IntArray) -> Step | None:
             )
         case "spreading-metric":
             return metric_of(data, number)
+        case "lp":
+            return lp_dual_of(data, number)
         case "nested-cuts":
             if not is_current("nested-cuts", data.get("version")):
                 return None

@@ -19,7 +19,8 @@ from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Problem, Windows
 from framework.structure.flow.cut_explanations import Explanation
-from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout
+from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
+from framework.structure.models.superblocks_layout import even_layout
 from framework.structure.solvers.cp_sat import cp_unit, solve_translated, translate
 from framework.structure.solvers.linear_model import ONE, ZERO
 

@@ -18,7 +18,8 @@ import numpy as np
 from framework.model.arrays import IntArray
 from framework.model.instance import MAX_TOTAL
 from framework.structure.models.same_stage_model import CountTangent, SameStageModel
-from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout
+from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
+from framework.structure.models.superblocks_layout import even_layout
 from framework.structure.poset.closure import BoolArray
 from framework.structure.solvers.linear_model import OPEN, LinearModel, ModelBuilder
 

@@ -40,6 +40,8 @@ from framework.errors import OutOfTimeError
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Windows
+from framework.proof import lp
+from framework.structure.models.superblocks_layout import Layout
 from framework.structure.models.superblocks_prices import group_prices
 from framework.structure.poset.closure import closure, transitive_reduction
 from framework.structure.poset.last_consumers import last_consumers
@@ -83,30 +85,6 @@ class SuperblockParts:
         self.last = last_consumers(instance, closure(instance, should_stop=should_stop))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How stages are grouped, and what a group may cost.
-
-    Attributes
-    ----------
-    sizes
-        Stages in each group, in order.
-    joined
-        Two groups of unknown sizes that share one limit, with the sum of their sizes known; such a layout has no
-        windows, since nobody knows which stages lie before a boundary.
-    unlimited
-        Groups that may cost anything; for models of a single stage and what surrounds it.
-    """
-
-    sizes: tuple[int, ...]
-    joined: tuple[int, int] | None = None
-    unlimited: tuple[int, ...] = ()
-
-    def boundaries(self) -> tuple[int, ...]:
-        """Return the number of stages before each boundary between groups."""
-        return tuple(np.cumsum(self.sizes)[:-1].tolist())
-
-
 class SuperblockModel:
     """One model: minimise T, or allow a given T.
 
@@ -142,6 +120,8 @@ class SuperblockModel:
         ``[r + 1, n]`` column of y[j, v], or `ZERO` or `ONE`.
     unit
         As given.
+    names
+        ``[rows, 4]`` what `framework.proof.lp` calls the rows: the kind, and which one it is.
     """
 
     def __init__(
@@ -189,6 +169,7 @@ class SuperblockModel:
         if least_work_of:
             objective = self._add_work(least_work_of)
         self.model: LinearModel = self._builder.build(None if objective is None else int(objective[0]))
+        self.names = self._builder.names
 
     def groups(self, values: NDArray[np.float64]) -> IntArray:
         """Read the group of each node off a solution, ``[n]``."""
@@ -214,8 +195,11 @@ class SuperblockModel:
             before[j, free] = self._builder.add_columns(int(free.sum()), integer=True)
         for j in range(1, groups):
             if j > 1:
-                self._builder.add_rows([(before[j - 1], 1), (before[j], -1)], upper=0)
-            self._builder.add_rows([(before[j][self.parts.heads], 1), (before[j][self.parts.tails], -1)], upper=0)
+                self._builder.add_rows(
+                    [(before[j - 1], 1), (before[j], -1)], upper=0, names=(lp.GROUPS, j - 1, np.arange(n))
+                )
+            u, v = self.parts.tails, self.parts.heads
+            self._builder.add_rows([(before[j][v], 1), (before[j][u], -1)], upper=0, names=(lp.EDGE, j, u, v))
         return before
 
     def _add_done(self) -> IntArray:
@@ -239,7 +223,8 @@ class SuperblockModel:
             several = paid & ~blocked & (count > 1)
             done[j, several] = self._builder.add_columns(int(several.sum()))
             pin = free & several[tensor]
-            self._builder.add_rows([(done[j][tensor[pin]], 1), (column[pin], -1)], upper=0)
+            names = (lp.READ, j, tensor[pin], consumer[pin])
+            self._builder.add_rows([(done[j][tensor[pin]], 1), (column[pin], -1)], upper=0, names=names)
         return done
 
     def _add_cuts(self, cuts: Sequence[TransferCut]) -> IntArray:
@@ -276,7 +261,7 @@ class SuperblockModel:
             if s > 0:
                 out = self._builder.add_columns(len(tensors))
                 earlier = [(before[s][producer], -1), (self._done[s][tensors], 1)]
-                self._builder.add_rows([*crossing, *earlier, (out, -1)], upper=0)
+                self._builder.add_rows([*crossing, *earlier, (out, -1)], upper=0, names=(lp.OUT, s, tensors))
                 crossing = [(out, 1)]
             columns += [column for column, _ in crossing]
             factors += [sign * cost for _, sign in crossing]
@@ -291,7 +276,8 @@ class SuperblockModel:
                 pin = prices.tensor_cost[tensor] > 0
                 u, v = top.producer[tensor[pin]], top.consumers[pin]
                 here, away = [(before[s + 1][v], 1), (before[s][v], -1)], [(before[s + 1][u], -1), (before[s][u], 1)]
-                self._builder.add_rows([*here, *away, (inward[tensor[pin]], -1)], upper=0)
+                names = (lp.IN, s, tensor[pin], v)
+                self._builder.add_rows([*here, *away, (inward[tensor[pin]], -1)], upper=0, names=names)
                 columns.append(inward[tensors])
                 factors.append(cost)
         return np.concatenate(columns), np.concatenate(factors)
@@ -313,7 +299,7 @@ class SuperblockModel:
                 columns.append(self._bottleneck)
                 factors.append(np.array([-size]))
                 limit = 0
-            self._add_row(columns, factors, upper=limit)
+            self._add_row(columns, factors, upper=limit, names=(lp.COST, row[0]))
 
     def _overflow(self, row: tuple[int, ...], size: int) -> IntArray | None:
         """Add the column and the row of what some groups pay for parameters, if they can pay any."""
@@ -332,6 +318,7 @@ class SuperblockModel:
                 np.array([-1]),
             ],
             upper=held,
+            names=(lp.HELD, row[0]),
         )
         return column
 
@@ -343,7 +330,8 @@ class SuperblockModel:
         users = np.isin(shared.pins, paid)
         user, held = shared.users[users], columns[shared.pins[users]]
         for s in row:
-            self._builder.add_rows([(self.before[s + 1][user], 1), (self.before[s][user], -1), (held, -1)], upper=0)
+            terms = [(self.before[s + 1][user], 1), (self.before[s][user], -1), (held, -1)]
+            self._builder.add_rows(terms, upper=0, names=(lp.USED, s, shared.pins[users], user))
         return columns[paid]
 
     def _add_prefixes(self, least: IntArray, most: IntArray) -> None:
@@ -365,7 +353,14 @@ class SuperblockModel:
         )
         return column
 
-    def _add_row(self, columns: Sequence[IntArray], factors: Sequence[IntArray], *, upper: int) -> None:
+    def _add_row(
+        self,
+        columns: Sequence[IntArray],
+        factors: Sequence[IntArray],
+        *,
+        upper: int,
+        names: tuple[int, ...] = (),
+    ) -> None:
         column, factor = np.concatenate(columns), np.concatenate(factors)
         self._builder.add_sparse_rows(
             np.zeros(len(column), np.int64),
@@ -374,29 +369,12 @@ class SuperblockModel:
             lower=np.array([-OPEN]),
             upper=np.array([upper]),
             weighed=True,
+            names=names,
         )
 
     def _check(self) -> None:
         if self._should_stop():
             raise OutOfTimeError("stopped while building the model")
-
-
-def even_layout(stages: int, groups: int) -> Layout:
-    """Return `groups` groups of nearly equal size, the larger ones in the middle."""
-    groups = min(stages, groups)
-    size, rest = divmod(stages, groups)
-    larger = sorted(range(groups), key=lambda s: (abs(2 * s - (groups - 1)), s))[:rest]
-    return Layout(sizes=tuple(size + (s in larger) for s in range(groups)))
-
-
-def bottleneck_layout(stages: int) -> Layout:
-    """Return the groups "stages before the bottleneck, it, stages after it" with its position open."""
-    return Layout(sizes=(stages - 1, 1, 0), joined=(0, 2))
-
-
-def guess_layout(stages: int, guess: int) -> Layout:
-    """Return the groups "stages before `guess`, it, stages after it", without empty ones; `guess` from 0."""
-    return Layout(sizes=tuple(size for size in (guess, 1, stages - 1 - guess) if size))
 
 
 def estimated_entries(instance: Instance, groups: int) -> int:

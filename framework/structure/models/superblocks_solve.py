@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.model.problem import Partition, Problem, Windows, bottleneck
-from framework.structure.models.superblocks import Layout, SuperblockModel, SuperblockParts, TransferCut
+from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, TransferCut
 from framework.structure.models.superblocks_assignment import AssignmentModel
+from framework.structure.models.superblocks_layout import Layout
 from framework.structure.poset.topological_orders import order_of_partition
 from framework.structure.primal.slicing import Slicer
 from framework.structure.solvers.cp_sat import cp_unit, solve_cp

@@ -24,6 +24,8 @@ ZERO, ONE = -1, -2
 
 OPEN = 1 << 62
 """No limit on this side of a row."""
+NAMED = 4
+"""Numbers at most by which a row is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,9 +110,17 @@ class Solution:
 
 
 class ModelBuilder:
-    """Collects columns and rows, many at a time."""
+    """Collects columns and rows, many at a time.
+
+    Attributes
+    ----------
+    names
+        ``[rows, 4]`` of the model that was built: what rows are called, filled up with 0; -1 where they have no name.
+    """
 
     def __init__(self) -> None:
+        self.names: IntArray = np.zeros((0, NAMED), np.int64)
+        self._names: list[tuple[int, tuple[int | IntArray, ...]]] = []
         self._columns: list[tuple[IntArray, IntArray, bool, bool]] = []
         self._count = 0
         self._entries: list[tuple[IntArray, IntArray, IntArray]] = []
@@ -131,6 +141,7 @@ class ModelBuilder:
         *,
         lower: int = -OPEN,
         upper: int = OPEN,
+        names: tuple[int | IntArray, ...] = (),
     ) -> None:
         """Add one row per position of the arrays in `terms`: the sum of factor * column over all terms."""
         count = len(terms[0][0])
@@ -141,6 +152,7 @@ class ModelBuilder:
             np.concatenate([np.full(count, factor, np.int64) for _, factor in terms]),
             lower=np.full(count, lower, np.int64),
             upper=np.full(count, upper, np.int64),
+            names=names,
         )
 
     def add_sparse_rows(
@@ -152,8 +164,10 @@ class ModelBuilder:
         lower: IntArray,
         upper: IntArray,
         weighed: bool = False,
+        names: tuple[int | IntArray, ...] = (),
     ) -> None:
         """Add rows from entries (row, column, factor), rows numbered from 0 within this call; entries add up."""
+        self._names.append((len(lower), names))
         constant = np.zeros(len(lower), np.int64)
         ones = column == ONE
         np.add.at(constant, row[ones], factor[ones])
@@ -181,6 +195,7 @@ class ModelBuilder:
         needed = (least < row_lower) | (most > row_upper)
         kept = needed[row]
         number = np.cumsum(needed) - 1
+        self.names = np.concatenate([self.names[:0], *(_names(*row) for row in self._names)])[needed]
         return LinearModel(
             lower=lower,
             upper=upper,
@@ -195,6 +210,13 @@ class ModelBuilder:
             objective=objective,
             infeasible=bool(((least > row_upper) | (most < row_lower)).any()),
         )
+
+
+def _names(count: int, names: tuple[int | IntArray, ...]) -> IntArray:
+    table = np.full((count, NAMED), 0 if names else -1, np.int64)
+    for i, column in enumerate(names):
+        table[:, i] = column
+    return table
 
 
 def _joined(parts: list[IntArray]) -> IntArray:

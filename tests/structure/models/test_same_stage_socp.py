@@ -11,7 +11,8 @@ from framework.model.instance import MAX_TOTAL, Instance
 from framework.model.problem import Problem
 from framework.structure.models.same_stage_model import SLOPE_SCALE, CountTangent, SameStageModel
 from framework.structure.models.same_stage_socp import joined_model, penalty_at
-from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout
+from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
+from framework.structure.models.superblocks_layout import even_layout
 from framework.structure.poset.closure import BoolArray
 from framework.testing.brute_force import brute_force_optimum, stage_cost
 from framework.testing.hypothesis import problems

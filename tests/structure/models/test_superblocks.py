@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from framework.errors import OutOfTimeError
 from framework.model.problem import Partition, Problem, bottleneck
-from framework.structure.models.superblocks import (
-    Layout,
-    SuperblockModel,
-    SuperblockParts,
-    bottleneck_layout,
-    even_layout,
-    guess_layout,
-)
+from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
 from framework.structure.models.superblocks_assignment import AssignmentModel
+from framework.structure.models.superblocks_layout import Layout, bottleneck_layout, even_layout, guess_layout
 from framework.structure.models.superblocks_solve import Answer, Effort, Question, Solver, ask, partition_of_groups
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.solvers.linear_model import ONE, ZERO, ModelBuilder

@@ -12,7 +12,8 @@ import pytest
 from framework.model.problem import Partition, Problem, bottleneck
 from framework.portfolio.context.local import run_entry
 from framework.registry import load_plugins, registry
-from framework.structure.models.superblocks import SuperblockModel, SuperblockParts, even_layout
+from framework.structure.models.superblocks import SuperblockModel, SuperblockParts
+from framework.structure.models.superblocks_layout import even_layout
 from framework.structure.solvers import mathopt as mip
 from framework.structure.solvers.linear_model import ModelBuilder, Status
 from framework.structure.solvers.mathopt import DISCOUNT, MAGNITUDE, MipSolver, mip_unit, solve_mip

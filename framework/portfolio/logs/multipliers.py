@@ -1,12 +1,15 @@
-"""Writing what a spreading metric proves, from its certificate."""
+"""Writing what multipliers of linear programs prove, from certificates: a spreading metric, and the model of groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from framework.model.arrays import IntArray
-from framework.proof.log import Step
+from framework.proof import lp
+from framework.proof.log import BOUNDS, Step, is_current
 
 
 def metric_of(data: Mapping[str, Any], number: IntArray) -> Step | None:
@@ -49,6 +52,33 @@ def metric_of(data: Mapping[str, Any], number: IntArray) -> Step | None:
             "total": total,
             "tensors": tensors,
             "cliques": cliques,
+            "rows": rows,
+        },
+    )
+
+
+def lp_dual_of(data: Mapping[str, Any], number: IntArray) -> Step | None:
+    """Return the step of the multipliers of `lp`; None if the certificate is of another version.
+
+    Parameters
+    ----------
+    number
+        How a log numbers the nodes of the instance that the certificate is of.
+    """
+    if not is_current("lp-dual", data.get("version")):
+        return None
+    rows = list[list[int]]()
+    for multiplier, kind, *which in data["rows"]:
+        # What follows the group, or the boundary, is a node, a tensor, or a tensor or parameter and a node.
+        nodes = {lp.GROUPS: which[1:], lp.EDGE: which[1:]}.get(kind, which[2:])
+        before = which[: len(which) - len(nodes)]
+        rows.append([multiplier, kind, *before, *number[np.array(nodes, np.int64)].tolist()])
+    return Step(
+        rule="lp-dual",
+        data={
+            **{name: data[name] for name in BOUNDS["lp-dual"]},
+            "tensors": [number[ends].tolist() for ends in data["tensors"]],
+            "shared": [number[users].tolist() for users in data["shared"]],
             "rows": rows,
         },
     )
