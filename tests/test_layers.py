@@ -140,7 +140,12 @@ ROOMS: dict[str, list[str]] = {
         "framework.deploy.runtime",
         "framework.deploy.split",
     ],
-    "framework.deploy.torch": ["framework.deploy.measurement", "framework.deploy.pipeline", "framework.deploy.split"],
+    "framework.deploy.torch": [
+        "framework.deploy.measurement",
+        "framework.deploy.neighbours",
+        "framework.deploy.pipeline",
+        "framework.deploy.split",
+    ],
     "framework.deploy.tuning": ["framework.deploy"],
     "framework.report.plots": ["framework.report.escape", "framework.report.numbers", "framework.report.tables"],
     "framework.report.splits": [

@@ -24,6 +24,7 @@ def profile(
     *,
     repetitions: int = 20,
     warm_up: int = 3,
+    neighbours: int = 0,
     clock: str = "cpu",
     backward: bool = False,
     output: str | os.PathLike[str] | None = None,
@@ -34,6 +35,8 @@ def profile(
     ----------
     repetitions, warm_up
         Runs that are measured, and runs before them.
+    neighbours
+        Processes that run the program meanwhile, as the other stages will: one less than there are stages.
     clock
         ``cpu`` for seconds of a core, ``wall`` for those that passed.
     backward
@@ -50,7 +53,9 @@ def profile(
     from framework.deploy.measurement import write_profile
     from framework.deploy.torch.profile import profile_program
 
-    found = profile_program(model, warm_up=warm_up, repetitions=repetitions, clock=clock, backward=backward)
+    found = profile_program(
+        model, warm_up=warm_up, repetitions=repetitions, neighbours=neighbours, clock=clock, backward=backward
+    )
     if output is not None:
         write_profile(found, Path(output))
     return found

@@ -65,8 +65,8 @@ def command(
     profile: Profile | TorchProfile
     with unwinding(), status_line("profiling", quiet=json_output) as say:
         if is_program(model):
-            ours = {"--drop-unused": drop_unused, "--neighbours": neighbours}
-            opt.refuse_for_programs({**ours, "--seed": seed, "--optimization": optimization != "all"})
+            ours = {"--drop-unused": drop_unused, "--seed": seed, "--optimization": optimization != "all"}
+            opt.refuse_for_programs(ours)
             from framework.deploy.torch.model import open_torch_model
             from framework.deploy.torch.profile import profile_program
 
@@ -74,6 +74,7 @@ def command(
                 open_torch_model(model, opt.parse_dims(dim)),
                 warm_up=warm_up,
                 repetitions=repetitions,
+                neighbours=neighbours,
                 clock=clock,
                 backward=backward,
                 kv_tokens=opt.parse_tokens(kv_tokens),

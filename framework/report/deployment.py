@@ -84,13 +84,13 @@ def print_profile(profile: Profile | TorchProfile, path: Path) -> None:
     """Print latency, spread and the operators that take longest, and how to solve the graph."""
     console = open_console()
     low, middle, high = (1e3 * value for value in profile.latency)
+    beside = f" beside {counted(profile.neighbours, 'busy neighbour')}" if profile.neighbours else ""
     if isinstance(profile, Profile):
-        beside = f" beside {counted(profile.neighbours, 'busy neighbour')}" if profile.neighbours else ""
         what, where, options = f"an inference on one thread{beside}", "share this machine's memory", " --keep-fused"
     else:
         seconds = "of a core for " if profile.clock == "cpu" else ""
         passes = "forwards and backwards" if profile.backward else "an inference"
-        what, where, options = f"{seconds}{passes} on one thread", "talk through gloo on this machine", ""
+        what, where, options = f"{seconds}{passes} on one thread{beside}", "talk through gloo on this machine", ""
     beyond = f", {quantity(1e3 * profile.overhead, 4)} ms between them" if profile.overhead > 0 else ""
     console.print(
         f"{profile.graph.name}: {quantity(middle, 4)} ms {what}, quartiles "
@@ -156,7 +156,9 @@ def print_trial(trial: Trial) -> None:
     if trial.split.predicted is not None:
         console.print(
             f"Predicted bottleneck {quantity(1e3 * trial.split.predicted, 4)} ms, measured "
-            f"{quantity(1e3 * trial.split.period, 4)} ms: {trial.split.predicted / trial.split.period:.2f} of it.",
+            f"{quantity(1e3 * trial.split.period, 4)} ms: {trial.split.predicted / trial.split.period:.2f} of it. The "
+            f"slowest stage was busy for {quantity(1e3 * max(trial.split.busy), 4)} ms: "
+            f"{trial.split.predicted / max(trial.split.busy):.2f} of that.",
         )
     best = trial.best_naive
     if best is not None:

@@ -32,7 +32,7 @@ def test_files_of_programs_say_what_to_install(tmp_path: Path, monkeypatch: pyte
     "options",
     [
         ["split", "m.pt2", "r.json", "-o", "s", "--seed", "1"],
-        ["profile", "m.pt2", "-o", "g.json", "--neighbours", "1"],
+        ["profile", "m.pt2", "-o", "g.json", "--seed", "1"],
     ],
 )
 def test_options_of_onnx_models_mean_nothing_to_programs(
@@ -144,3 +144,41 @@ def test_operators_of_other_packages_come_with_a_plugin(pipebound: Run, tmp_path
     ran = pipebound("pipeline", "stages", "--plugin", "ops.py", "--rounds", "1", "--items", "4", "--no-naive")
     assert ran.returncode == 0, ran.stderr
     assert "Results equal" in ran.stdout
+
+
+EXPERTS = """
+import torch
+from framework.formats.torch.export.files import export
+from tests.formats.torch.published import mixtral
+
+case = mixtral()
+torch.export.save(export(case.module, case.args, case.kwargs), "mixtral.pt2")
+"""
+
+
+@pytest.mark.slow
+def test_a_mixture_of_experts_runs_with_the_operators_of_transformers(pipebound_process: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason=ABSENT)
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    (tmp_path / "experts.py").write_text("import transformers.integrations.moe\n")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", EXPERTS], check=True, cwd=tmp_path, env=environment)
+    refused = pipebound_process("inspect", "mixtral.pt2")
+    assert refused.returncode == 2
+    assert "nobody has defined the operator transformers.grouped_mm_fallback" in refused.stderr
+    plugin = ("--plugin", "experts.py")
+    halves = ("--pin", "model.embed_tokens.embedding=0", "--pin", "lm_head.linear=1")
+    steps = [
+        ("profile", "mixtral.pt2", "-o", "m.graph.json", "--repetitions", "3", "--neighbours", "1", *plugin),
+        ("solve", "m.graph.json", "-k", "2", "--with", "slice-graph", *halves, "-o", "r.json"),
+        ("split", "mixtral.pt2", "r.json", "-o", "stages", *plugin),
+        ("pipeline", "stages", "--items", "6", "--rounds", "1", "--json", *plugin),
+    ]
+    for step in steps:
+        done = pipebound_process(*step, timeout=600)
+        assert done.returncode == 0, done.stderr
+    trial = json.loads(done.stdout)
+    assert trial["equal"]
+    assert trial["stages"] == 2
+    assert len(trial["rows"][0]["busy"]) == 2
+    assert json.loads((tmp_path / "m.graph.json").read_text())["profile"]["neighbours"] == 1

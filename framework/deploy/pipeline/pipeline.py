@@ -32,7 +32,7 @@ class Batch:
     period
         Seconds from item to item once the pipeline is full: one over the throughput.
     busy
-        Median seconds that each stage computes for an item.
+        Median seconds that each stage computes for an item and hands it over.
     results
         The results of the last item.
     """

@@ -18,21 +18,29 @@ class Link(NamedTuple):
     bandwidth: float
 
 
-def measure_link() -> Link:
+def measure_link(clock: str = "cpu") -> Link:
     """Stream small and large tensors from one process to another, as stages do, and return what they take.
 
     Other programs only add to it: the shortest round counts.
+
+    Parameters
+    ----------
+    clock
+        One of `framework.deploy.torch.timers.CLOCKS`: the seconds of a core that the busier end takes, or those that
+        pass from one tensor to the next.
 
     Raises
     ------
     UserError
         If a process does not start, or dies.
     """
+    field = "used" if clock == "cpu" else "passed"
     with World(2, "the link between stages") as world:
 
         def seconds(items: int, nbytes: int) -> float:
             orders = [Stream(items=items, nbytes=nbytes)] * 2
-            return float(min(max(world.ask(list(orders))) for _ in range(ROUNDS)))
+            rounds = [world.ask(list(orders)) for _ in range(ROUNDS)]
+            return float(min(max(getattr(end, field) for end in ends) for ends in rounds))
 
         small, large = seconds(ITEMS, SMALL), seconds(LARGE_ITEMS, LARGE)
     bandwidth = (LARGE - SMALL) / max(large - small, 1e-9)

@@ -210,7 +210,7 @@ class TorchPipeline:
             results |= {name: as_array(value) for name, value in values.items()}
         return Batch(
             period=float(done[-1] - done[self._size]) / (items - 1 - self._size),
-            busy=tuple(float(np.median(stage.busy)) for stage in times),
+            busy=tuple(stage.busy for stage in times),
             results=results,
         )
 

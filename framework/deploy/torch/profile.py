@@ -9,25 +9,30 @@ sum and whole differ by more than `AGREES`, a warning says so.
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from framework.deploy.measurement import FEWEST, Measurement, check_repetitions, disturbed, fewer_repetitions
+from framework.deploy.neighbours import busy_neighbours
 from framework.deploy.torch.folding import fold
 from framework.deploy.torch.link import Link, measure_link
-from framework.deploy.torch.model import TorchModel
+from framework.deploy.torch.model import TorchModel, open_torch_model
 from framework.deploy.torch.timers import CLOCKS, ForwardTimer, TrainingTimer, run_backward
 from framework.errors import UserError
 from framework.formats.torch.export.files import quietly
 from framework.formats.torch.export.graph import costs_of_calls
 from framework.model.device import Device
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts
+from framework.registry import load_plugin_file, loaded_files
 from framework.wording import counted
 
 AGREES = 0.1
@@ -46,6 +51,8 @@ class TorchProfile(Measurement):
         What handing a tensor over to another process takes.
     clock, backward
         What seconds are (`CLOCKS`), and whether gradients are part of them.
+    neighbours
+        Processes that ran the same program meanwhile.
     dims
         Sizes of open dimensions that are not those of the example inputs.
     """
@@ -53,6 +60,7 @@ class TorchProfile(Measurement):
     link: Link
     clock: str
     backward: bool
+    neighbours: int
     dims: Mapping[str, int]
 
     @property
@@ -83,6 +91,7 @@ class TorchProfile(Measurement):
             "dims": dict(self.dims),
             "clock": self.clock,
             "backward": self.backward,
+            "neighbours": self.neighbours,
             "link_bandwidth": self.link.bandwidth,
             "link_latency": self.link.latency,
             **Measurement.note(self),
@@ -94,6 +103,7 @@ def profile_program(
     *,
     warm_up: int = 3,
     repetitions: int = 20,
+    neighbours: int = 0,
     clock: str = "cpu",
     backward: bool = False,
     kv_tokens: int = 0,
@@ -107,6 +117,9 @@ def profile_program(
     ----------
     warm_up, repetitions
         Runs that are not, and that are measured.
+    neighbours
+        Processes that run the same program meanwhile; one less than the stages is what a pipeline will see. Where there
+        are fewer cores they share them, which only the clock ``cpu`` can bear.
     clock
         ``cpu`` for the seconds that the thread had of a core, which other programs disturb least; ``wall`` for those
         that passed.
@@ -122,7 +135,7 @@ def profile_program(
     Raises
     ------
     UserError
-        If the program has no weights, or a call fails.
+        If the program has no weights, a call fails, or neighbours do not start.
     """
     check_repetitions(repetitions, warm_up)
     if clock not in CLOCKS:
@@ -130,7 +143,9 @@ def profile_program(
     deadline = time.monotonic() + budget
     arguments = model.feed()
     graph = model.read_graph(model.dims, kv_tokens=kv_tokens)
-    runs = _measure(model, arguments, warm_up, repetitions, clock, backward, deadline, say)
+    how = _How(warm_up=warm_up, repetitions=repetitions, clock=clock, backward=backward, deadline=deadline)
+    with _neighbours(model, neighbours, how):
+        runs = _measure(model, arguments, how, say)
     say("measuring how tensors are handed over")
     costs = graph.costs
     assert isinstance(costs, PhysicalCosts)
@@ -147,15 +162,27 @@ def profile_program(
         kernels=kernels,
         overhead=middle - kernels,
         operators=_rows(graph, runs),
-        link=measure_link() if link is None else link,
+        link=measure_link(clock) if link is None else link,
         repetitions=len(runs.whole),
         warm_up=warm_up,
         clock=clock,
         backward=backward,
+        neighbours=neighbours,
         dims=dict(model.dims),
         remarks=tuple(fewer_repetitions(len(runs.whole), repetitions, budget)),
         warnings=tuple(_warnings((low, middle, high), kernels)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How a program is measured: `deadline` is on the clock of `time.monotonic`."""
+
+    warm_up: int
+    repetitions: int
+    clock: str
+    backward: bool
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,48 +198,65 @@ class _Runs:
     computing: list[int]
 
 
-def _measure(
-    model: TorchModel,
-    arguments: list[Any],
-    warm_up: int,
-    repetitions: int,
-    clock: str,
-    backward: bool,
-    deadline: float,
-    say: Callable[[str], None],
-) -> _Runs:
+@contextmanager
+def _neighbours(model: TorchModel, count: int, how: _How) -> Iterator[None]:
+    """Keep so many processes busy with a program, which they load from a copy: it may be in no file."""
+    with tempfile.TemporaryDirectory(prefix="pipebound-") as folder:
+        path = Path(folder) / model.path.name
+        if count:
+            with quietly():
+                torch.export.save(model.program.exported, path)
+        load = partial(_loaded, path, dict(model.dims), how.backward, loaded_files())
+        with busy_neighbours(count, load, str(model.path), share_cores=how.clock == "cpu"):
+            yield
+
+
+def _loaded(path: Path, dims: Mapping[str, int], backward: bool, plugin_files: Sequence[str]) -> Callable[[], object]:
+    """Return what runs a program once on one thread, for a neighbour; plugins may bring its operators."""
+    torch.set_num_threads(1)
+    for file in plugin_files:
+        load_plugin_file(file)
+    model = open_torch_model(path, dims)
+    return partial(_run_whole, fold(model.program.module).module, model.feed(), backward)
+
+
+def _run_whole(module: torch.fx.GraphModule, arguments: list[Any], backward: bool) -> None:
+    if backward:
+        run_backward(module, arguments)
+    else:
+        with torch.no_grad():
+            module(*arguments)
+
+
+def _measure(model: TorchModel, arguments: list[Any], how: _How, say: Callable[[str], None]) -> _Runs:
     program = model.program
     with quietly():
         costs, _ = costs_of_calls(program)
     folded = fold(program.module)
     nodes = {folded.calls[call]: node for call, node in program.node_of.items() if not costs[call].is_view}
-    now = CLOCKS[clock]
-    timer = (TrainingTimer if backward else ForwardTimer)(folded.module, set(nodes), now)
+    now, warm_up = CLOCKS[how.clock], how.warm_up
+    timer = (TrainingTimer if how.backward else ForwardTimer)(folded.module, set(nodes), now)
     whole: list[float] = []
-    say(f"{counted(warm_up, 'run')} to warm up, {repetitions} to measure")
+    say(f"{counted(warm_up, 'run')} to warm up, {how.repetitions} to measure")
     with one_thread(), quietly():
-        for i in range(warm_up + repetitions):
-            if i >= warm_up + FEWEST and time.monotonic() > deadline:
+        for i in range(warm_up + how.repetitions):
+            if i >= warm_up + FEWEST and time.monotonic() > how.deadline:
                 break
             try:
                 timer.run_once(arguments)
                 begun = now()
-                if backward:
-                    run_backward(folded.module, arguments)
-                else:
-                    with torch.no_grad():
-                        folded.module(*arguments)
+                _run_whole(folded.module, arguments, how.backward)
                 whole.append(now() - begun)
             except Exception as error:  # whatever an operator raises
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(f"the program does not run: {reason}", where=str(model.path)) from error
-    samples = np.zeros((2 if backward else 1, len(program.roots), len(whole) - warm_up))
+    samples = np.zeros((2 if how.backward else 1, len(program.roots), len(whole) - warm_up))
     for call, node in nodes.items():
         for half, times in zip(samples, (timer.seconds, timer.backward), strict=False):
             half[node] += np.array(times[call][warm_up:])
     return _Runs(
         nodes=samples[0],
-        backward=samples[1] if backward else samples[0][:0],
+        backward=samples[1] if how.backward else samples[0][:0],
         whole=whole[warm_up:],
         computing=sorted(set(nodes.values())),
     )

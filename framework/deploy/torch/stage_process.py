@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -94,10 +94,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """Send (rank 0) or receive (rank 1) tensors of so many bytes; the answer is the seconds from one to the next."""
+    """Send (rank 0) or receive (rank 1) tensors of so many bytes; the answer is `Streamed`."""
 
     items: int
     nbytes: int
+
+
+class Streamed(NamedTuple):
+    """What each tensor took one end of a stream: seconds that passed, and seconds of a core that its process used."""
+
+    passed: float
+    used: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,18 +125,23 @@ class StageTimes:
     ----------
     ended
         When it had computed it, on the clock of `time.perf_counter`.
-    busy
+    computed
         Seconds of a core, or of a GPU, that computing it took.
-    process
-        Seconds of cores that the process took for an item, with what hands tensors over.
+    handed_over
+        Seconds of cores that the process took for an item beside: what receives and sends tensors, in all its threads.
     results
         The outputs of the last item, as `torch.save` writes them; empty unless asked for.
     """
 
     ended: NDArray[np.float64]
-    busy: NDArray[np.float64]
-    process: float
+    computed: NDArray[np.float64]
+    handed_over: float
     results: bytes
+
+    @property
+    def busy(self) -> float:
+        """Seconds that the stage is busy for an item: the median that it computes, and what handing over takes."""
+        return float(np.median(self.computed)) + self.handed_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +245,7 @@ class _Stage:
     def run(self, order: Run) -> StageTimes:
         """Compute items one after the other; each begins with the buffers that the program was loaded with."""
         items = order.items
-        ended, busy = np.empty(items), np.empty(items)
+        ended, computed = np.empty(items), np.empty(items)
         pending: list[list[Any]] = []
         began = time.process_time()
         with torch.no_grad():
@@ -246,18 +258,20 @@ class _Stage:
                     buffer.copy_(value)
                 begun = self._place.busy()
                 results = self._module(*self._fed, *(tensor for tensor, _ in taken))
-                busy[i], ended[i] = self._place.busy() - begun, self._place.passed()
+                computed[i], ended[i] = self._place.busy() - begun, self._place.passed()
                 values = dict(zip(self._job.outputs, results, strict=True))
                 pending.append([distributed.isend(values[sent.name], sent.peer, tag=sent.tag) for sent in self._sent])
                 if len(pending) > AHEAD:
                     _wait(pending.pop(0))
             for works in pending:
                 _wait(works)
+        used = time.process_time() - began
+        # The thread that feeds a GPU is busy with both at once.
+        handed_over = max(0.0, used - float(computed.sum())) / items if self._place.on_cores else 0.0
         content = io.BytesIO()
         if order.results:
             torch.save({name: value.cpu() for name, value in values.items()}, content)
-        process = (time.process_time() - began) / items
-        return StageTimes(ended=ended, busy=busy, process=process, results=content.getvalue())
+        return StageTimes(ended=ended, computed=computed, handed_over=handed_over, results=content.getvalue())
 
     def _receive(self) -> list[tuple[Any, Any]]:
         coming: dict[int, tuple[Any, Any]] = {}
@@ -272,9 +286,9 @@ def _wait(works: Sequence[Any]) -> None:
         work.wait()
 
 
-def _stream(order: Stream, rank: int, place: Place) -> float:
+def _stream(order: Stream, rank: int, place: Place) -> Streamed:
     distributed.barrier()
-    begun = place.passed()
+    begun, used = place.passed(), time.process_time()
     pending: list[Any] = []
     for _ in range(order.items):
         tensor = torch.empty(order.nbytes, dtype=torch.uint8, device=place.device)
@@ -282,4 +296,4 @@ def _stream(order: Stream, rank: int, place: Place) -> float:
         if len(pending) > AHEAD:
             pending.pop(0).wait()
     _wait(pending)
-    return (place.passed() - begun) / order.items
+    return Streamed((place.passed() - begun) / order.items, (time.process_time() - used) / order.items)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ import numpy as np
 import onnx
 
 from framework.deploy.measurement import FEWEST, Measurement, check_repetitions, disturbed, fewer_repetitions
+from framework.deploy.neighbours import busy_neighbours
 from framework.deploy.onnx_model import ModelFile
 from framework.deploy.pipeline.hand_over import hand_over_seconds
-from framework.deploy.runnable import runnable
+from framework.deploy.runnable import Runnable, runnable
 from framework.deploy.runtime import Feed, Optimization, open_session, random_feed, run_session
 from framework.deploy.tuning.fusion import groups, spread_times
-from framework.deploy.tuning.neighbours import busy_neighbours
 from framework.deploy.tuning.profile_times import OperatorTimes, operator_times
 from framework.deploy.weights import missing_weights, write_with_weights
 from framework.formats.profile_note import HAND_OVER_PASSES
@@ -199,7 +200,7 @@ def _measure(
     # The weights of the rewritten model are never looked at.
     (folder / "run.weights").unlink(missing_ok=True)
     latency: list[float] = []
-    with busy_neighbours(neighbours, loaded, feed, optimization):
+    with busy_neighbours(neighbours, partial(_opened, loaded, feed, optimization), where):
         say(f"{counted(warm_up, 'run')} to warm up, {repetitions} to measure")
         for i in range(warm_up + repetitions):
             if i == warm_up:
@@ -215,6 +216,11 @@ def _measure(
         share = (time.process_time() - used) / elapsed if elapsed > SEEN_SECONDS else 1.0
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return _Runs(latency=latency[warm_up:], events=events, core_share=min(1.0, share))
+
+
+def _opened(model: Runnable, feed: Feed, optimization: Optimization) -> Callable[[], object]:
+    """Return what runs a model once, for a neighbour."""
+    return partial(run_session, open_session(model, optimization=optimization), feed, str(model.path))
 
 
 def _warnings(runs: _Runs, latency: tuple[float, float, float], explained: float) -> list[str]:

@@ -132,7 +132,7 @@ class Row:
     fastest
         Period of the fastest round: what is left when other programs on the machine disturb least.
     busy
-        Seconds that each stage computes for an item.
+        Seconds that each stage computes for an item and hands it over; of a core, for programs of torch.
     predicted
         The bottleneck that the cost model gives, in seconds; None where it is unknown.
     same_as
@@ -213,6 +213,7 @@ class Trial:
             "result_difference": shown.worst,
             "result_allowed": shown.allowed,
             "predicted_over_measured": None if predicted is None else predicted / self.split.period,
+            "predicted_over_busy": None if predicted is None else predicted / max(self.split.busy),
             "throughput_over_best_naive": None if best is None else best.period / self.split.period,
             "fastest_over_best_naive": None if best is None else fastest / self.split.fastest,
             "rows": [

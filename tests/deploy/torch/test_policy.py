@@ -17,16 +17,12 @@ from torch.distributed import pipelining  # noqa: E402
 from framework.deploy.torch.policy import split_policy  # noqa: E402
 from framework.errors import UserError  # noqa: E402
 from framework.formats.torch.export.files import program_of  # noqa: E402
+from tests.deploy.torch.cuts import even  # noqa: E402
 from tests.formats.torch.programs import Branches, Counting, Tied, Written, tokens  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 
 MICROBATCHES = 4
-
-
-def even(program: Any, stages: int) -> list[int]:
-    n = len(program.roots)
-    return [i * stages // n for i in range(n)]
 
 
 def results_of(pipe: Any, *args: Any, **kwargs: Any) -> list[Any]:

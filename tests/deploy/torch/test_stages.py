@@ -11,30 +11,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from torch import nn  # noqa: E402
 
 from framework.deploy.torch.folding import fold  # noqa: E402
-from framework.deploy.torch.stages import cut_program, returned_tensors, value_names  # noqa: E402
+from framework.deploy.torch.stages import cut_program  # noqa: E402
 from framework.errors import UserError  # noqa: E402
 from framework.formats.torch.export.files import program_of  # noqa: E402
+from tests.deploy.torch.cuts import even, run_in_turn  # noqa: E402
 from tests.formats.torch.programs import Branches, Counting, Tied, Written, tokens  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-
-
-def run(program: Any, stages: Any) -> list[Any]:
-    """Run stages one after the other, each on copies of what it is sent, as processes do."""
-    values = {call.name: value for call, value in zip(program.inputs, program.arguments, strict=True)}
-    for stage in stages:
-        given = [program.arguments[i] for i in stage.fed]
-        given += [values[name].clone() for name in stage.received]
-        with torch.no_grad():
-            results = fold(stage.module).module(*given)
-        values |= dict(zip(stage.outputs, results, strict=True))
-    names = value_names(program)
-    return [values[names[leaf]] for leaf in returned_tensors(program)]
-
-
-def even(program: Any, stages: int) -> list[int]:
-    n = len(program.roots)
-    return [i * stages // n for i in range(n)]
 
 
 CASES = [
@@ -52,7 +35,7 @@ def test_stages_return_what_the_module_returns(module: Any, args: Any, kwargs: A
     program = program_of(module, args, kwargs)
     cut = cut_program(program, even(program, stages))
     assert len(cut) == min(stages, len(program.roots))
-    found = run(program, cut)
+    found = run_in_turn(program, cut)
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)

@@ -177,10 +177,18 @@ def load(path: PathLike, data: bytes | None = None) -> Any:
     if not Path(where).is_file():
         raise UserError("there is no such file", where=where)
     content: Any = where if data is None else io.BytesIO(data)
+    from framework.formats.torch.export.stand_ins import register_unknown
+
     said: list[str] = []
     try:
-        with quietly(), _listening(said), _plain_data_only(content):
-            return torch.export.load(content)
+        while True:
+            try:
+                with quietly(), _listening(said), _plain_data_only(content):
+                    return torch.export.load(content)
+            except Exception as error:
+                if not register_unknown("\n".join([str(error), *said])):
+                    raise
+                said.clear()
     except Exception as error:  # it has no exceptions of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = f"write it with torch.export.save of torch {torch.__version__}"

@@ -9,13 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from framework.deploy.runnable import Runnable
-from framework.deploy.runtime import Feed, Optimization, open_session, run_session
 from framework.errors import UserError
 from framework.portfolio.processes.fork_server import without_main_module
 from framework.signals import held
@@ -25,8 +23,20 @@ _START_SECONDS = 300.0
 
 
 @contextmanager
-def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optimization) -> Iterator[None]:
+def busy_neighbours(
+    count: int, load: Callable[[], Callable[[], object]], where: str, *, share_cores: bool = False
+) -> Iterator[None]:
     """Keep `count` processes busy with a model, each on a core of its own; this process stays on the first core.
+
+    Parameters
+    ----------
+    load
+        Called in each process, so it must be picklable; what it returns runs the model once.
+    where
+        What runs, for errors.
+    share_cores
+        Whether processes may share cores where there are too few, as the stages of a pipeline do; none is then bound
+        to one. Only CPU seconds mean something there.
 
     Raises
     ------
@@ -37,7 +47,8 @@ def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optim
         yield
         return
     cores = sorted(os.sched_getaffinity(0))
-    if count >= len(cores):
+    enough = count < len(cores)
+    if not enough and not share_cores:
         raise UserError(
             f"{counted(count, 'neighbour')} and the model itself need {count + 1} cores, of which there "
             f"{choose(len(cores), 'is', 'are')} {len(cores)}",
@@ -47,20 +58,18 @@ def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optim
     pipes: list[Any] = []
     processes = []
     try:
-        for core in cores[1 : count + 1]:
+        for core in cores[1 : count + 1] if enough else [None] * count:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_keep_busy, args=(model, feed, optimization, core, theirs), daemon=True)
+            process = context.Process(target=_keep_busy, args=(load, core, theirs), daemon=True)
             with held(), without_main_module():
                 process.start()
             theirs.close()
             pipes.append(ours)
             processes.append(process)
         for pipe in pipes:
-            if not pipe.poll(_START_SECONDS):
-                raise UserError("a neighbour does not start", where=str(model.path))
-            with suppress(EOFError):
-                pipe.recv()
-        os.sched_setaffinity(0, cores[:1])
+            _await_start(pipe, where)
+        if enough:
+            os.sched_setaffinity(0, cores[:1])
         yield
     finally:
         os.sched_setaffinity(0, cores)
@@ -73,12 +82,24 @@ def busy_neighbours(count: int, model: Runnable, feed: Feed, optimization: Optim
                 process.join()
 
 
-def _keep_busy(model: Runnable, feed: Feed, optimization: Optimization, core: int, pipe: Connection) -> None:
+def _await_start(pipe: Any, where: str) -> None:
+    try:
+        started = pipe.poll(_START_SECONDS)
+        if started:
+            pipe.recv()
+    except (EOFError, ConnectionResetError):
+        started = False
+    if not started:
+        raise UserError("a neighbour does not start", where=where)
+
+
+def _keep_busy(load: Callable[[], Callable[[], object]], core: int | None, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.sched_setaffinity(0, {core})
-    session = open_session(model, optimization=optimization)
-    run_session(session, feed, str(model.path))
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    run = load()
+    run()
     pipe.send(None)
     # The other end closing makes the pipe readable.
     while not pipe.poll(0):
-        run_session(session, feed, str(model.path))
+        run()
