@@ -1,6 +1,6 @@
 """Torch modules from export to running stages: predicted against measured seconds of a core, and splits of others.
 
-    python scripts/benchmarks/torch_models.py [--stages 2] [MODEL ...]
+    python scripts/benchmarks/torch_models.py [MODEL ...] [--stages 2 3]
 
 Each model is exported with random weights, profiled beside busy neighbours, solved with its measured seconds, split,
 and run in turns with the naive splits by processes that talk through gloo. It needs the environment that
@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch_builders import DEFAULT, MODELS, Built
 
@@ -49,10 +50,17 @@ ACCELERATE = "accelerate"
 NAIVE = ("equal layers", "equal operator count", "equal parameters", "equal FLOPs")
 
 
+def export_to(path: Path, build: Callable[[], Built]) -> Built:
+    """Write the program of a module to a file."""
+    torch.manual_seed(0)
+    built = build()
+    torch.export.save(export(built.module, built.args, built.kwargs), path)
+    return built
+
+
 def measure(
-    name: str,
-    build: Callable[[], Built],
-    folder: Path,
+    path: Path,
+    built: Built,
     *,
     stages: int,
     neighbours: int,
@@ -60,12 +68,9 @@ def measure(
     rounds: int,
     repetitions: int,
 ) -> dict[str, Any]:
-    """Take one module through all steps, and return what was found."""
-    torch.manual_seed(0)
-    built = build()
-    exported = export(built.module, built.args, built.kwargs)
-    path, graph_file = folder / f"{name}.pt2", folder / f"{name}.graph.json"
-    torch.export.save(exported, path)
+    """Take an exported module through all further steps, and return what was found."""
+    name, folder = path.stem, path.parent
+    graph_file = folder / f"{name}-{stages}.graph.json"
     model = open_torch_model(path)
     profile = profile_program(model, repetitions=repetitions, neighbours=neighbours)
     write_profile(profile, graph_file)
@@ -76,7 +81,7 @@ def measure(
     judged = judge(graph, others, settings=settings, constraints=Constraints(), session=session)
     result = judged.result
     assignment = assign(model, result)
-    manifest = split_program(model, assignment.stage_of, folder / name, predicted=assignment.predicted)
+    manifest = split_program(model, assignment.stage_of, folder / f"{name}-{stages}", predicted=assignment.predicted)
     with open_subject(manifest) as subject:
         trial = run_trial(manifest, subject, rounds=rounds)
     best = min(result.incumbent, *(split.bottleneck for split in judged.splits))
@@ -100,9 +105,16 @@ def splits_of_others(graph: ModelGraph, built: Built, stages: int) -> list[Split
     found = []
     for name, given in {**{name: name for name in BY_NAME}, ACCELERATE: device_map(built, stages)}.items():
         try:
-            found.append(replace(read_split(given, graph, stages, ()), name=name))
+            split = replace(read_split(given, graph, stages, ()), name=name)
         except UserError as error:
             print(f"    {name}: {error}")
+            continue
+        top = graph.topology
+        producers = np.repeat(top.producer, np.diff(top.consumer_ptr))
+        if (split.stage_of[producers] > split.stage_of[top.consumers]).any():
+            print(f"    {name}: no pipeline, since it sends a tensor back to an earlier stage")
+        else:
+            found.append(split)
     return found
 
 
@@ -149,7 +161,7 @@ def second_table(rows: Sequence[dict[str, Any]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Torch modules from export to running stages.")
     parser.add_argument("models", nargs="*", metavar="MODEL")
-    parser.add_argument("--stages", type=int, default=2)
+    parser.add_argument("--stages", type=int, nargs="+", default=[2])
     parser.add_argument(
         "--neighbours", type=int, default=None, help="busy processes while profiling; default stages - 1"
     )
@@ -162,31 +174,29 @@ def main() -> None:
     if arguments.list:
         print("\n".join(MODELS))
         return
-    neighbours = arguments.stages - 1 if arguments.neighbours is None else arguments.neighbours
-    print(
-        f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores, {neighbours} neighbours; ms of a core"
-    )
+    print(f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores; times in ms of a core")
     rows: list[dict[str, Any]] = []
     for name in arguments.models or DEFAULT:
         if name not in MODELS:
             raise SystemExit(f"no model {name}; there are {', '.join(MODELS)}")
         with tempfile.TemporaryDirectory(prefix="pipebound-") as folder:
-            rows.append(
-                measure(
-                    name,
-                    MODELS[name],
-                    Path(folder),
-                    stages=arguments.stages,
-                    neighbours=neighbours,
+            path = Path(folder) / f"{name}.pt2"
+            built = export_to(path, MODELS[name])
+            for stages in arguments.stages:
+                row = measure(
+                    path,
+                    built,
+                    stages=stages,
+                    neighbours=stages - 1 if arguments.neighbours is None else arguments.neighbours,
                     budget=arguments.budget,
                     rounds=arguments.rounds,
                     repetitions=arguments.repetitions,
                 )
-            )
-        lines = first_table(rows)
-        print("\n".join(lines if len(rows) == 1 else lines[-1:]), flush=True)
-        if arguments.json is not None:
-            arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+                rows.append(row)
+                lines = first_table(rows)
+                print("\n".join(lines if len(rows) == 1 else lines[-1:]), flush=True)
+                if arguments.json is not None:
+                    arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
     print("", *second_table(rows), f"load {os.getloadavg()[0]:.1f}", sep="\n")
 
 

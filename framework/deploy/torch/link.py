@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import NamedTuple
 
-from framework.deploy.torch.stage_process import Stream
+from framework.deploy.torch.stage_process import Stream, Streamed
 from framework.deploy.torch.world import World
 
 SMALL, LARGE = 4, 4 << 20
-ITEMS, LARGE_ITEMS, ROUNDS = 200, 20, 5
+ITEMS, LARGE_ITEMS, ROUNDS = 100, 20, 5
+PAUSE = 2e-3
+"""Seconds of a core that both ends compute between tensors, where seconds of a core are measured."""
 
 
 class Link(NamedTuple):
@@ -21,26 +24,27 @@ class Link(NamedTuple):
 def measure_link(clock: str = "cpu") -> Link:
     """Stream small and large tensors from one process to another, as stages do, and return what they take.
 
-    Other programs only add to it: the shortest round counts.
-
     Parameters
     ----------
     clock
-        One of `framework.deploy.torch.timers.CLOCKS`: the seconds of a core that the busier end takes, or those that
-        pass from one tensor to the next.
+        One of `framework.deploy.torch.timers.CLOCKS`. With ``cpu``, the seconds of a core that the busier end takes
+        beside computing, the median of some rounds; with ``wall``, those that pass from one tensor to the next, in the
+        shortest round, since other programs only add to them.
 
     Raises
     ------
     UserError
         If a process does not start, or dies.
     """
-    field = "used" if clock == "cpu" else "passed"
+    on_cores = clock == "cpu"
     with World(2, "the link between stages") as world:
 
         def seconds(items: int, nbytes: int) -> float:
-            orders = [Stream(items=items, nbytes=nbytes)] * 2
-            rounds = [world.ask(list(orders)) for _ in range(ROUNDS)]
-            return float(min(max(getattr(end, field) for end in ends) for ends in rounds))
+            orders = [Stream(items=items, nbytes=nbytes, pause=PAUSE if on_cores else 0.0)] * 2
+            rounds: list[list[Streamed]] = [world.ask(list(orders)) for _ in range(ROUNDS)]
+            if on_cores:
+                return statistics.median(max(end.used for end in ends) for ends in rounds)
+            return min(max(end.passed for end in ends) for ends in rounds)
 
         small, large = seconds(ITEMS, SMALL), seconds(LARGE_ITEMS, LARGE)
     bandwidth = (LARGE - SMALL) / max(large - small, 1e-9)

@@ -35,6 +35,8 @@ AHEAD = 2
 """Items of which a stage may have sent its tensors before the first of them has been received."""
 
 GROUP_SECONDS = 600.0
+SCRATCH_BYTES = 1 << 20
+"""What `Stream` computes with: about as much as a core has in a cache of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +96,19 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """Send (rank 0) or receive (rank 1) tensors of so many bytes; the answer is `Streamed`."""
+    """Send (rank 0) or receive (rank 1) tensors of so many bytes; the answer is `Streamed`.
+
+    Both ends compute for `pause` seconds of a core between tensors: a stage that computes is asleep or elsewhere in its
+    caches when a tensor comes, and wakes up for it, which an endless stream of tensors does not show.
+    """
 
     items: int
     nbytes: int
+    pause: float = 0.0
 
 
 class Streamed(NamedTuple):
-    """What each tensor took one end of a stream: seconds that passed, and seconds of a core that its process used."""
+    """What each tensor took one end of a stream beside computing: seconds that passed, and seconds of cores."""
 
     passed: float
     used: float
@@ -287,13 +294,19 @@ def _wait(works: Sequence[Any]) -> None:
 
 
 def _stream(order: Stream, rank: int, place: Place) -> Streamed:
+    scratch = torch.zeros(SCRATCH_BYTES, dtype=torch.uint8)
     distributed.barrier()
-    begun, used = place.passed(), time.process_time()
+    begun, used, computed = place.passed(), time.process_time(), 0.0
     pending: list[Any] = []
     for _ in range(order.items):
         tensor = torch.empty(order.nbytes, dtype=torch.uint8, device=place.device)
         pending.append(distributed.isend(tensor, 1) if rank == 0 else distributed.irecv(tensor, 0))
+        since = time.thread_time()
+        while order.pause and time.thread_time() < since + order.pause:
+            scratch.add_(1)
+        computed += time.thread_time() - since
         if len(pending) > AHEAD:
             pending.pop(0).wait()
     _wait(pending)
-    return Streamed((place.passed() - begun) / order.items, (time.process_time() - used) / order.items)
+    passed, used = place.passed() - begun, time.process_time() - used - computed
+    return Streamed(passed / order.items, max(0.0, used) / order.items)
