@@ -1,4 +1,4 @@
-"""`scripts/benchmarks/torch_models.py` with a module of the tests; skipped where torch is not installed."""
+"""`scripts/benchmarks/torch_models/run.py` with a module of the tests; skipped where torch is not installed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
 ]
-SCRIPTS = REPOSITORY / "scripts" / "benchmarks"
+FOLDER = REPOSITORY / "scripts" / "benchmarks" / "torch_models"
 
 
 def test_a_module_gets_a_line_in_both_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    script = module_of(SCRIPTS / "torch_models.py")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    script = module_of(FOLDER / "run.py")
 
     def build() -> object:
         return script.Built(Tied(4, 512), (tokens(8, 64),), {}, "Linear")

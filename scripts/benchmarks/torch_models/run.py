@@ -1,6 +1,6 @@
 """Torch modules from export to running stages: predicted against measured seconds of a core, and splits of others.
 
-    python scripts/benchmarks/torch_models.py [MODEL ...] [--stages 2 3]
+    python scripts/benchmarks/torch_models/run.py [MODEL ...] [--stages 2 3]
 
 Each model is exported with random weights, profiled beside busy neighbours, solved with its measured seconds, split,
 and run in turns with the naive splits by processes that talk through gloo. It needs the environment that
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch_builders import DEFAULT, MODELS, Built
+from builders import DEFAULT, MODELS, Built
 
 from framework.deploy.measurement import write_profile
 from framework.deploy.split.assignment import assign

@@ -1,4 +1,4 @@
-"""Modules with random weights for `torch_models.py`: published architectures, small enough to be measured on a core.
+"""Modules with random weights for `run.py`: published architectures, small enough to be measured on a core.
 
 They come from the package transformers, since torch has few models of its own; `recurrent` and `unet` are written here.
 """
