@@ -9,9 +9,11 @@ are not exchanged, and all else holds in the prices of each stage's own device.
 Search: the first threshold is just below the incumbent. The instance filtered there is the start for all lower
 thresholds, and contains an optimal partition if a better one than the incumbent exists. So `slice-graph` and `weave`
 search it first: for `jamba` and eight stages they find a partition .27% better in a second, and none on the graph
-itself (`scripts/benchmarks/methods/left.py`). If they find none, the decision formulation gets the filtered instance
-with its stage windows. Then the interval is bisected by filtering alone, and thresholds between the dual bound and the
-lowest undecided one are decided by the formulation. Each sweep gives decisions twice the time of the one before.
+itself (`scripts/benchmarks/methods/left.py`). If they find none, the filtered instance with its stage windows is
+decided: first by `lp`, for a part of the time, as its branch and bound leaves a certificate, then by the decision
+formulation `over`. The checker of proofs follows the filtering, and then that certificate. Then the interval is
+bisected by filtering alone, and thresholds between the dual bound and the lowest undecided one are decided in the same
+way. Each sweep gives decisions twice the time of the one before.
 
 Where it wins: graphs on which bounds of cores are good but leave a gap. Just below the best partition of `raft_large`
 into eight stages, filtering alone refutes the threshold in a second. Of the 573 nodes of `bart` for four stages 91 are
@@ -26,8 +28,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from framework.bounds import Certificate, Outcome, Soundness
-from framework.contracts import Context, Decision, Feature, Formulation, Refuted, Satisfied, Strategy, Undecided
+from framework.contracts import (
+    Context,
+    Decision,
+    DecisionFormulation,
+    Feature,
+    Formulation,
+    Refuted,
+    Satisfied,
+    Strategy,
+    Undecided,
+)
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
 from framework.portfolio.context.child import ChildContext
@@ -57,6 +71,10 @@ FIRST_STEP, SMALLEST_STEP = 0.5, 0.25
 """Parts of the way from the dual bound to the lowest undecided threshold: where the next one is tried, at least."""
 NARROW = 1 / 16
 """Part of the interval below the lowest undecided threshold with which a sweep ends."""
+CHECKABLE = "lp:leaves=400,max_size=100000"
+"""What is asked first about what is left: what it refutes can be checked."""
+CHECKABLE_PART = 0.25
+"""Part of a decision's time that it may take."""
 MOST_IDEALS = 100_000
 """Ideals of what is left, at most, for a checker to refute it where a solver did."""
 SWEEPS_A_LEVEL = 2
@@ -102,13 +120,18 @@ class Fixing:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Let the checker of proofs read all cores again, and follow what they show."""
-        from framework.proof.cores.fixing import fixing
+        from framework.portfolio.logs.write import steps_of
+        from framework.proof.check import proven_by
         from framework.proof.log import check_version
         from framework.proof.problem import plain_problem
 
-        check_version("fixing", certificate.data.get("version"))
-        data = certificate.whole_data("version", "threshold", "rounds")
-        return fixing(plain_problem(problem.instance, problem.stages), data["threshold"], rounds=data["rounds"])[0]
+        check_version(NAME, certificate.data.get("version"))
+        kinds = set(certificate.data) - {"version", "threshold", "rounds", "node_of"}
+        certificate.whole_data("version", "threshold", "rounds", *(["node_of", *kinds] if kinds else []))
+        steps = steps_of(certificate, np.arange(problem.instance.n))
+        if steps is None:
+            raise ValueError("nothing checks what refuted the rest")
+        return proven_by(plain_problem(problem.instance, problem.stages), steps)
 
     def examples(self) -> tuple[Problem, ...]:
         """Three branches that can be exchanged."""
@@ -117,7 +140,8 @@ class Fixing:
 
     def run(self, problem: Problem, context: Context) -> Outcome:
         """Narrow the interval until it closes or the context says stop."""
-        decisions = ContractedDecisions(registry.create_decision(self.over), problem, fix=self.tuning)
+        decider = _InTurn(registry.create_decision(CHECKABLE), registry.create_decision(self.over))
+        decisions = ContractedDecisions(decider, problem, fix=self.tuning)
         polish = [registry.create(spec) for spec in POLISHING] if self.polish else []
         search = _Search(problem, context, decisions, polish)
         for sweep in range(self.max_sweeps):
@@ -126,6 +150,24 @@ class Fixing:
             search.level = sweep // SWEEPS_A_LEVEL
             search.narrow(self.first_seconds * 2**sweep)
         return search.outcome(self.over)
+
+
+@dataclass(frozen=True, slots=True)
+class _InTurn:
+    """Asks one decision formulation, for a part of the time, then another one; on different devices only this one."""
+
+    first: DecisionFormulation
+    then: DecisionFormulation
+
+    def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:
+        """Decide a threshold (ticks)."""
+        instance = problem.instance
+        if instance.unequal is None and instance.stage_limit is None and not len(instance.working_cost):
+            part = ChildContext(context, CHECKABLE_PART * context.remaining())
+            answer = self.first.decide(problem, threshold, part)
+            if not isinstance(answer, Undecided):
+                return answer
+        return self.then.decide(problem, threshold, context)
 
 
 class _Search(ThresholdSearch):
@@ -172,7 +214,7 @@ class _Search(ThresholdSearch):
         """Decide what is left at a threshold, and take the answer."""
         answer = self.decide(threshold, seconds)
         if isinstance(answer, Refuted):
-            answer = replace(answer, certificate=self._certificate(threshold))
+            answer = replace(answer, certificate=answer.certificate or self._certificate(threshold))
         self.take(threshold, answer)
         return answer
 
@@ -222,18 +264,23 @@ class _Search(ThresholdSearch):
         return Undecided(reason="something is left", above=True)
 
     def _certificate(self, threshold: int) -> Certificate | None:
-        """Return how a checker refutes a threshold that was refuted: nothing is left, or few ideals."""
+        """Return how a checker refutes a threshold that was refuted.
+
+        Nothing is left, or the decision formulation shows what refutes the rest, or that has few ideals.
+        """
         from framework.proof.log import CHANGED
         from framework.structure.ideals.lattice import count_ideals
 
         instance = self.problem.instance
         if instance.stage_limit is not None or len(instance.working_cost):
             return None
-        left = self.decisions.left(threshold)
-        if left is not None and not count_ideals(left.instance, max_ideals=MOST_IDEALS)[1]:
+        left, shown = self.decisions.left(threshold), self.decisions.shown
+        data = {"version": CHANGED[NAME], "threshold": threshold, "rounds": list(self.decisions.rounds(threshold))}
+        if left is not None and shown is not None:
+            data |= {"version": CHANGED["filter"], "node_of": left.instance.node_of_input.tolist()}
+            data[shown.kind] = dict(shown.data)
+        elif left is not None and not count_ideals(left.instance, max_ideals=MOST_IDEALS)[1]:
             return None
-        rounds = list(self.decisions.rounds(threshold))
-        data = {"version": CHANGED["fixing"], "threshold": threshold, "rounds": rounds}
         return Certificate(kind=NAME, data=data, instance=instance.sha256())
 
     def _fix(self, threshold: int) -> bool:

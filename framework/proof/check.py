@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from framework.errors import UserError
 from framework.model.graph import ModelGraph
 from framework.model.pricing import quantise
-from framework.proof.cores.fixing import fixing
+from framework.proof.cores.fixing import filtered, fixing
 from framework.proof.cores.program import core_program
 from framework.proof.given import constrained
 from framework.proof.ideals import ideal_program
@@ -158,8 +158,8 @@ def _follow(problem: PlainProblem, steps: Sequence[Step], rows: list[Row], watch
         what = f"step {number}: {step.rule}"
         try:
             if step.rule in REDUCTIONS:
-                problem = _reduced(problem, step)
-                if step.rule == "threshold-contract":
+                problem = _reduced(problem, step, plain)
+                if step.rule in ("threshold-contract", "filter"):
                     most = min(most, -(-(step.data["threshold"] + 1) // merged))
                 elif step.rule == "merge":
                     merged *= step.data["factor"]
@@ -174,7 +174,7 @@ def _follow(problem: PlainProblem, steps: Sequence[Step], rows: list[Row], watch
     raise RefusedError("no step proves a bound")
 
 
-def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
+def _reduced(problem: PlainProblem, step: Step, plain: bool = False) -> PlainProblem:
     data = step.data
     match step.rule:
         case "contract":
@@ -189,6 +189,8 @@ def _reduced(problem: PlainProblem, step: Step) -> PlainProblem:
             return anchor(problem, **data)
         case "threshold-contract":
             return threshold_contract(problem, **data)
+        case "filter":
+            return filtered(problem, **data, plain=plain)
         case "merge":
             return merge(problem, **data)
         case _:

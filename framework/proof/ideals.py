@@ -102,6 +102,7 @@ def _numbered(problem: PlainProblem) -> PlainProblem:
     return replace(
         on_each_kind(problem, numbered),
         pins=of(problem.pins),
+        windows=(),
         limit=limit
         and limit._replace(
             sizes=of(limit.sizes),

@@ -24,6 +24,7 @@ CHANGED = {
     "fixing": 2,
     "nested-cuts": 3,
     "spreading-metric": 3,
+    "filter": 4,
     "merge": 4,
     "tensor-count": 4,
     "lp-dual": 4,
@@ -41,6 +42,7 @@ REDUCTIONS: dict[str, dict[str, str]] = {
     "anchor": {"amount": NUMBER},
     "narrow": {},
     "threshold-contract": {"threshold": NUMBER, "rounds": LISTS},
+    "filter": {"threshold": NUMBER, "rounds": LISTS},
     "merge": {"factor": NUMBER},
 }
 """Rules that make a smaller problem, with their fields."""
@@ -53,7 +55,7 @@ BOUNDS: dict[str, dict[str, str]] = {
     "stage-prices": {"threshold": NUMBER, "prices": LIST, "theta": NUMBER, "order": LIST, "tree": LIST},
     "counting-shares": {"threshold": NUMBER, "weights": LIST, "bounds": LIST, "trees": LISTS},
     "spreading-metric": {"threshold": NUMBER, "total": NUMBER, "tensors": LISTS, "cliques": LISTS, "rows": LISTS},
-    "lp-dual": {"threshold": NUMBER, "sizes": LIST, "tensors": LISTS, "shared": LISTS, "rows": LISTS},
+    "lp-dual": {"threshold": NUMBER, "sizes": LIST, "tensors": LISTS, "shared": LISTS, "tree": LISTS},
     "nested-cuts": {"threshold": NUMBER, "sizes": LIST, "tree": LISTS, "tensors": LISTS, "shares": LISTS},
     "ideal-program": {"threshold": NUMBER},
     "core-program": {

@@ -1,7 +1,7 @@
-"""Rule *lp dual*: multipliers on the rows of a linear model of groups of stages add up to a bound, by weak duality.
+"""Rule *lp dual*: a tree over which groups of stages nodes are in, and a dual solution of a linear model at each leaf.
 
-The log names rows, and the checker makes each one itself. docs/proofs.md proves that every partition within the
-threshold is a point of the model.
+The log names rows of the program with their multipliers, and the checker makes each row itself. docs/proofs.md proves
+that every partition within the threshold is a point of the program of some leaf.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from framework.proof.problem import PlainProblem, RefusedError
 from framework.proof.stages import stage_windows
 
 COST, HELD, GROUPS, EDGE, READ, OUT, IN, USED = range(8)
-"""The kinds of rows, see `RowSum`."""
+"""The kinds of rows, see the methods of `RowSum`."""
+LENGTHS = (1, 1, 2, 3, 3, 2, 3, 3)
+"""How many numbers say which row of each kind it is."""
 
 
 def lp_dual(
@@ -24,7 +26,7 @@ def lp_dual(
     sizes: Sequence[int],
     tensors: Sequence[Sequence[int]],
     shared: Sequence[Sequence[int]],
-    rows: Sequence[Sequence[int]],
+    tree: Sequence[Sequence[int]],
 ) -> tuple[int, str]:
     """Return the bound that multipliers prove, at most the threshold and 1, and what was done, in words.
 
@@ -36,8 +38,10 @@ def lp_dual(
         Producer and consumers of each tensor that rows name by its place here; others cost nothing.
     shared
         Users of each shared parameter that rows name so; others cost nothing.
-    rows
-        A multiplier, the kind of the row, and the numbers that say which row it is.
+    tree
+        Vertices in preorder. ``[v, j]`` branches: v is in one of the first j groups, then v is in a later one. A leaf
+        is a list of rows one after the other: of each a multiplier, the kind, and the numbers that say which row it is.
+        It is empty where some node has no stage.
 
     Raises
     ------
@@ -46,15 +50,36 @@ def lp_dual(
     """
     if threshold < 0 or not sizes or min(sizes) < 1 or sum(sizes) != problem.filled:
         raise RefusedError("the groups are not those of all stages, or the threshold is below 0")
-    windows = stage_windows(problem, threshold)
-    if any(first > last for first, last in windows):
-        return threshold + 1, "some node has no stage"
-    model = RowSum(problem, windows, sizes, tensors, shared)
-    for row in rows:
-        model.add(row)
-    if not model.weight:
-        raise RefusedError("the multipliers put no weight on the bottleneck")
-    return min(threshold + 1, model.bound()), f"{len(rows)} rows"
+    rows, waiting, bound = iter(tree), [stage_windows(problem, threshold)], threshold + 1
+    total = RowSum(problem, sizes, tensors, shared)
+    while waiting:
+        windows, vertex = closed_windows(problem, waiting.pop()), next(rows, None)
+        if vertex is None:
+            raise RefusedError("the tree ends too early")
+        if len(vertex) == 2:
+            v, j = vertex
+            if not 0 <= v < problem.n or not 0 <= j <= len(sizes):
+                raise RefusedError(f"the tree branches on node {v} or boundary {j}, which does not exist")
+            waiting += [total.side(windows, v, j, later=True), total.side(windows, v, j, later=False)]
+        elif all(first <= last for first, last in windows):
+            bound = min(bound, total.least(windows, vertex))
+    if next(rows, None) is not None:
+        raise RefusedError("the tree goes on after its end")
+    return bound, f"{len(tree)} vertices"
+
+
+Windows = list[tuple[int, int]]
+"""The first and the last stage of each node, from 1."""
+
+
+def closed_windows(problem: PlainProblem, windows: Windows) -> Windows:
+    """Return windows in which no node is before its predecessors, or after its successors."""
+    first, last = [window[0] for window in windows], [window[1] for window in windows]
+    for v in problem.order:
+        first[v] = max([first[v], *(first[u] for u in problem.predecessors[v])])
+    for v in reversed(problem.order):
+        last[v] = min([last[v], *(last[u] for u in problem.successors[v])])
+    return list(zip(first, last, strict=True))
 
 
 class RowSum:
@@ -68,12 +93,11 @@ class RowSum:
     def __init__(
         self,
         problem: PlainProblem,
-        windows: Sequence[tuple[int, int]],
         sizes: Sequence[int],
         tensors: Sequence[Sequence[int]],
         shared: Sequence[Sequence[int]],
     ) -> None:
-        self.problem, self.windows, self.sizes = problem, windows, sizes
+        self.problem, self.sizes = problem, sizes
         self.stages_before = [0, *accumulate(sizes)]
         self.parameters, users, costs = list(problem.parameters), defaultdict[frozenset[int], int](int), _Costs(int)
         for q in problem.shared:
@@ -91,7 +115,6 @@ class RowSum:
         if not costs.keys() >= set(self.tensors) or not users.keys() >= set(self.shared):
             raise RefusedError("a tensor or a shared parameter does not exist")
         self.tensor_cost, self.shared_cost = [costs[ends] for ends in self.tensors], [users[row] for row in self.shared]
-        self.factor, self.weight, self.constant = defaultdict[tuple[str, int, int], int](int), 0, 0
         n, groups, number = problem.n, len(sizes), len(tensors)
         self.kinds: list[tuple[Callable[..., None], tuple[int, ...]]] = [
             (self._cost, (groups,)),
@@ -104,15 +127,37 @@ class RowSum:
             (self._used, (groups, len(shared), n)),
         ]
 
-    def add(self, row: Sequence[int]) -> None:
-        """Add a row: its multiplier, its kind, and which one it is."""
+    def side(self, windows: Windows, v: int, j: int, *, later: bool) -> Windows:
+        """Return the windows of a node in one of the first j groups, or in a later one."""
+        (first, last), end = windows[v], self.stages_before[j]
+        window = (max(first, end + 1), last) if later else (first, min(last, end))
+        return [*windows[:v], window, *windows[v + 1 :]]
+
+    def start(self, windows: Windows) -> None:
+        """Begin a sum, of rows under windows."""
+        self.windows, self.weight, self.constant = windows, 0, 0
+        self.factor = defaultdict[tuple[str, int, int], int](int)
+
+    def least(self, windows: Windows, leaf: Sequence[int]) -> int:
+        """Return what the rows of a leaf prove of partitions within windows."""
+        self.start(windows)
+        at = 0
+        while at < len(leaf):
+            at += self.add(leaf[at:])
+        if not self.weight:
+            raise RefusedError("the multipliers put no weight on the bottleneck")
+        return self.bound()
+
+    def add(self, row: Sequence[int]) -> int:
+        """Add a row: its multiplier, its kind, and which one it is; return how many numbers it has."""
         if len(row) < 2 or row[0] < 0 or not 0 <= row[1] < len(self.kinds):
             raise RefusedError("a row is none")
-        multiplier, kind, *which = row
-        make, ends = self.kinds[kind]
-        if len(which) != len(ends) or not all(0 <= i < end for i, end in zip(which, ends, strict=True)):
+        make, ends = self.kinds[row[1]]
+        which = row[2 : 2 + len(ends)]
+        if len(which) < len(ends) or not all(0 <= i < end for i, end in zip(which, ends, strict=True)):
             raise RefusedError("a row does not exist")
-        make(multiplier, *which)
+        make(row[0], *which)
+        return 2 + len(ends)
 
     def bound(self) -> int:
         """Return the least bottleneck, rounded up, that the sum allows to columns between their ends."""

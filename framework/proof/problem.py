@@ -90,6 +90,9 @@ class PlainProblem:
         The stage that each node must be in, -1 for any; empty where none is pinned.
     limit
         What stages may hold; None for anything.
+    windows
+        The first and the last of the stages 1, ..., `filled` of each node in the partitions that matter, empty stages
+        left out; empty where they may be anywhere. A bound may forget them.
     """
 
     work: tuple[int, ...]
@@ -104,6 +107,7 @@ class PlainProblem:
     kind_of: tuple[int, ...] = ()
     pins: tuple[int, ...] = ()
     limit: Limit | None = None
+    windows: tuple[tuple[int, int], ...] = ()
 
     @property
     def n(self) -> int:

@@ -216,6 +216,7 @@ class _Merging:
             kinds=kinds if problem.kinds else (),
             kind_of=problem.kind_of,
             pins=of(self.pins) if max(self.pins) >= 0 else (),
+            windows=(),
             limit=limit
             and limit._replace(
                 sizes=of(self.sizes),
@@ -294,7 +295,8 @@ def merge(problem: PlainProblem, factor: int) -> PlainProblem:
     if factor < 1:
         raise RefusedError("no stages cannot be merged")
     capacity = min(factor * problem.capacity, problem.held(range(problem.n)))
-    return replace(problem, stages=-(-problem.filled // factor), capacity=capacity, pins=(), limit=None)
+    stages = -(-problem.filled // factor)
+    return replace(problem, stages=stages, capacity=capacity, pins=(), limit=None, windows=())
 
 
 def uniform(problem: PlainProblem) -> PlainProblem:
@@ -365,6 +367,7 @@ def anchor(problem: PlainProblem, amount: int) -> PlainProblem:
         tensors=(*problem.tensors, *arcs),
         pins=pins,
         limit=None,
+        windows=(),
     )
     if not amount:
         return problem

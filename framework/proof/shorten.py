@@ -40,7 +40,7 @@ TOGETHER = {
     "branches": WHOLE,
 }
 """How many items of a list belong together; all, where only the whole list can be left out."""
-WITHOUT_NODES = ("uniform", "narrow", "hold", "ideal-program", "simple", "packing", "windows")
+WITHOUT_NODES = ("uniform", "narrow", "hold", "merge", "ideal-program", "simple", "tensor-count", "packing", "windows")
 """Steps that name no nodes, so that those before them may number them anew."""
 
 
@@ -100,7 +100,7 @@ class Shortener:
 
     def _thin_out_rounds(self, at: int) -> None:
         """Leave out what can be of the lists of `fixing` and of `threshold-contract`."""
-        fixes = self.steps[at].rule == "fixing"
+        fixes = self.steps[at].rule in ("fixing", "filter")
         self._drop_runs(at, ["rounds"], len(PARTS) if fixes else 1)
         for i, row in enumerate(self.steps[at].data["rounds"]):
             part = PARTS[i % len(PARTS)] if fixes else "moves"

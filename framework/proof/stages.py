@@ -131,7 +131,7 @@ def stage_windows(problem: PlainProblem, threshold: int) -> list[tuple[int, int]
     """Return the first and the last of the stages 1, ..., K that each node can be in at a threshold."""
     k, room = problem.filled, max(0, problem.capacity - min(problem.working))
     held = [w + p for w, p in zip(problem.work, problem.parameters, strict=True)]
-    found = [(1, k)] * problem.n
+    found = list(problem.windows) or [(1, k)] * problem.n
     weights: list[tuple[Sequence[int], int, tuple[Shared, ...]]] = [(problem.work, threshold, ())]
     for weight, most, shared in [*weights, (held, threshold + room, problem.shared)]:
         rows = [(1 << v, size) for v, size in enumerate(weight) if size]

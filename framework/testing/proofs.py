@@ -12,9 +12,10 @@ import numpy as np
 
 from framework.model.problem import Problem
 from framework.proof.check import proven_by
+from framework.proof.cores.fixing import filtered
 from framework.proof.cuts import closed, members
 from framework.proof.given import pin
-from framework.proof.log import Step
+from framework.proof.log import REDUCTIONS, Step
 from framework.proof.nested import Search, Windows
 from framework.proof.problem import Limit, PlainProblem, RefusedError, Shared, plain_problem
 from framework.proof.reductions import anchor, charge, contract, hold, merge, narrow, uniform
@@ -43,6 +44,10 @@ _DRAWN: tuple[Callable[[int, int], Problem], ...] = (
     random_unequal_problem,
     random_in_flight_problem,
 )
+
+
+AFTER = ("ideal-program", "nested-cuts", "spreading-metric", "lp-dual", "core-program")
+"""What proves bounds of problems that a filter leaves, or of merged stages: one of these at a time."""
 
 
 def as_checked(problem: Problem) -> PlainProblem:
@@ -96,14 +101,27 @@ def proven_problems(seeds: Sequence[int], max_nodes: int = 6, *, rule: str = "")
             # The costs of so many stages are one cost then: thresholds are higher.
             factor = rng.choice((2, 2, 3))
             step = Step(rule="merge", data={"factor": factor})
-            for last in _bounds(merge(reduced, factor), factor * optimum, rng, ""):
+            for last in _bounds(merge(reduced, factor), factor * optimum, rng, rng.choice(AFTER)):
                 yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, step, last))
-        for last in _bounds(reduced, optimum, rng, rule) if rule != "merge" else ():
+        for last in _bounds(reduced, optimum, rng, rule) if rule not in REDUCTIONS else ():
             yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, last))
+        rounds = rounds_step(reduced, optimum - 1, rng) if rule in ("", "filter") else None
+        left = rounds and _filtered(reduced, rounds)
+        if rounds and left:
+            for last in _bounds(left, optimum, rng, rng.choice(AFTER)):
+                step = Step(rule="filter", data=rounds.data)
+                yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, step, last))
         pairs = None if reduced.kinds else _contracted(reduced, optimum - 1, rng)
         if pairs is not None and rule in ("", pairs.rule):
             for last in _bounds(threshold_contract(reduced, **pairs.data), optimum, rng, "ideal-program"):
                 yield ProvenProblem(problem=problem, optimum=optimum, steps=(*reductions, pairs, last))
+
+
+def _filtered(problem: PlainProblem, rounds: Step) -> PlainProblem | None:
+    """Return what rounds of fixing leave; None if nothing."""
+    with suppress(RefusedError):
+        return filtered(problem, **rounds.data)
+    return None
 
 
 def _reduced(problem: PlainProblem, rng: random.Random) -> tuple[PlainProblem, list[Step]]:

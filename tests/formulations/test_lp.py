@@ -14,6 +14,7 @@ from framework.errors import UserError
 from framework.model.problem import Problem
 from framework.portfolio.context.board import Board
 from framework.portfolio.context.local import LocalContext, run_entry
+from framework.proof import lp
 from framework.registry import load_plugins, registry
 from framework.structure.primal.initial_interval import simple_bound
 from framework.structure.solvers.linear_model import LinearModel, ModelBuilder
@@ -91,7 +92,15 @@ def test_a_refutation_is_certified_and_its_certificate_survives_no_tampering() -
 
 def mutants(certificate: Certificate, optimum: int, rng: np.random.Generator) -> list[Certificate]:
     data = dict(certificate.data)
-    rows: list[list[int]] = data["rows"]
+    (leaf,) = data["tree"]
+    rows = list[list[int]]()
+    while leaf:
+        end = 2 + lp.LENGTHS[leaf[1]]
+        rows, leaf = [*rows, leaf[:end]], leaf[end:]
+
+    def tree_of(rows: list[list[int]]) -> dict[str, Any]:
+        return {"tree": [[number for row in rows for number in row]]}
+
     changes: list[dict[str, Any]] = [
         {"threshold": optimum},
         {"threshold": optimum + 1},
@@ -100,17 +109,18 @@ def mutants(certificate: Certificate, optimum: int, rng: np.random.Generator) ->
         {"sizes": []},
         {"tensors": data["tensors"][:-1]},
         {"version": 3},
-        {"rows": [[-row[0], *row[1:]] for row in rows]},
-        {"rows": [row[1:] for row in rows]},
-        {"rows": [[*row[:2], row[2] + 10**6, *row[3:]] for row in rows]},
-        {"rows": []},
+        {"tree": []},
+        tree_of([[-row[0], *row[1:]] for row in rows]),
+        tree_of([row[1:] for row in rows]),
+        tree_of([[*row[:2], row[2] + 10**6, *row[3:]] for row in rows]),
+        tree_of([]),
     ]
     most = max(row[0] for row in rows)
     for _ in range(10):
         spoiled = [list(row) for row in rows]
         for i in rng.integers(0, len(rows), max(1, len(rows) // 3)):
             spoiled[int(i)][0] = int(rng.integers(0, 2 * most))
-        changes.append({"rows": spoiled})
+        changes.append(tree_of(spoiled))
     return [replace(certificate, data={**data, **change}) for change in changes]
 
 

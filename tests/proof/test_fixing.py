@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from framework.model.instance import instance_from_lists
 from framework.model.problem import Problem
-from framework.portfolio.context.local import run_entry
-from framework.proof.cores.fixing import PARTS, fixing
+from framework.portfolio.context.board import Board
+from framework.portfolio.context.contracted_decisions import ContractedDecisions
+from framework.portfolio.context.local import LocalContext, run_entry
+from framework.portfolio.logs.write import steps_of
+from framework.proof.check import proven_by
+from framework.proof.cores.fixing import PARTS, filtered, fixing
 from framework.proof.problem import RefusedError, plain_problem
+from framework.proof.reductions import contract, merge
 from framework.registry import load_plugins, registry
 from framework.structure.filtering.rounds import FixedProblems
 from framework.structure.filtering.tuning import FilterTuning
 from framework.testing.brute_force import brute_force_optimum
+from framework.testing.instances import random_layered_instance
+from strategies.fixing import CHECKABLE, _Search
 from tests.proof.test_cores import narrowed
 
 SMALL = FilterTuning(first_ideals=6, max_ideals=48, growth=2)
@@ -106,3 +114,43 @@ def test_the_entry_writes_certificates_that_it_accepts() -> None:
             assert dual.value <= entry.check(problem, dual.certificate) <= brute_force_optimum(problem)
             written += 1
     assert written
+
+
+def test_what_is_left_is_refuted_by_linear_programs_that_the_checker_follows() -> None:
+    load_plugins()
+    entry, ended, tuning = registry.create("fixing"), 0, FilterTuning(first_ideals=12, max_ideals=12)
+    for seed in range(3):
+        problem = Problem(instance=random_layered_instance(seed, 24, width=3), stages=2)
+        incumbent = run_entry(registry.create("few-ideals"), problem)[0].incumbent
+        assert incumbent is not None
+        threshold, context = incumbent.value - 1, LocalContext(Board(problem, clock=lambda: 0.0), "test", seconds=20.0)
+        decisions = ContractedDecisions(registry.create_decision(CHECKABLE), problem, fix=tuning)
+        if decisions.fix(threshold, 0, context):
+            continue
+        search = _Search(problem, context, decisions, [])
+        search._settle(threshold, 20.0)
+        assert search.best is not None
+        certificate = search.best.certificate
+        assert certificate is not None
+        steps = steps_of(certificate, np.arange(problem.instance.n))
+        assert steps is not None
+        assert [step.rule for step in steps] == ["filter", "lp-dual"]
+        assert proven_by(plain_problem(problem.instance, problem.stages), steps) == incumbent.value
+        assert entry.check(problem, certificate) == incumbent.value
+        ended += 1
+    assert ended
+
+
+def test_windows_come_with_what_a_filter_leaves() -> None:
+    problem = branches(2)
+    seen, optimum = plain_problem(problem.instance, 2), brute_force_optimum(problem)
+    lists = {"threshold": [optimum], "order": [0, 1, 2, 3], "fluid": [], "ways": [0, 1], "arcs": []}
+    left = filtered(seen, optimum, rounds=[lists.get(part, []) for part in PARTS])
+    assert left.windows[0][0] == 1
+    assert left.windows[-1][1] == 2
+    assert any(first < last for first, last in left.windows) or left.windows[0] != left.windows[-1]
+    # Whatever makes other nodes or stages forgets them.
+    assert contract(left, []).windows == ()
+    assert merge(left, 2).windows == ()
+    with pytest.raises(RefusedError):
+        filtered(seen, optimum - 1, rounds=[(lists | {"threshold": [optimum]}).get(part, []) for part in PARTS[1:]])

@@ -14,6 +14,7 @@ from framework.model.problem import Problem
 from framework.proof.check import proven_by
 from framework.proof.lp import lp_dual
 from framework.proof.problem import PlainProblem, RefusedError, plain_problem
+from framework.proof.stages import stage_windows
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.linear import all_rows, lp_step
 from tests.proof.cases import DRAWN, drawn_problems
@@ -64,12 +65,12 @@ def test_every_partition_within_the_threshold_keeps_to_every_row() -> None:
         step = lp_step(problem, threshold := optimum + rng.randrange(1 + optimum // 2), rng)
         assert step is not None
         points = list(partitions(problem, threshold))
-        for row, added in all_rows(problem, dict(step.data)):
+        for added in all_rows(problem, step.data, stage_windows(problem, threshold)):
             for stage_of, cost in points:
                 left = sum(f * value(problem, step.data, column, stage_of) for column, f in added.factor.items())
-                assert left + added.constant <= added.weight * cost, (problem, step.data, row, stage_of)
+                assert left + added.constant <= added.weight * cost, (problem, step.data, added.row, stage_of)
                 checked += 1
-            kinds.add(row[0])
+            kinds.add(added.row[0])
     assert checked > 1000
     assert kinds == set(range(8))
 
@@ -91,22 +92,29 @@ CHAIN = plain_problem(
     3,
 )
 DATA: dict[str, Any] = {"sizes": [1, 1, 1], "tensors": [[0, 1, 2], [1, 3], [2, 3]], "shared": []}
-COSTS = [[1, 0, s] for s in range(3)]
+COSTS = [1, 0, 0, 1, 0, 1, 1, 0, 2]
 
 
 def test_costs_of_all_groups_add_up_to_the_average() -> None:
     without = DATA | {"tensors": []}
-    assert lp_dual(CHAIN, 17, **without, rows=COSTS) == (6, "3 rows")
+    assert lp_dual(CHAIN, 17, **without, tree=[COSTS]) == (6, "1 vertices")
     # Windows hold up to the threshold alone.
-    assert lp_dual(CHAIN, 5, **without, rows=COSTS)[0] == 6
+    assert lp_dual(CHAIN, 5, **without, tree=[COSTS])[0] == 6
     # What goes from one group to the next is between 0 and 1 only with the rows that say so.
-    assert lp_dual(CHAIN, 17, **DATA, rows=COSTS)[0] < 6
+    assert lp_dual(CHAIN, 17, **DATA, tree=[COSTS])[0] < 6
+
+
+def test_a_branch_narrows_windows_before_and_after() -> None:
+    without = DATA | {"tensors": []}
+    # With node 1 in the first group node 0 is; if it is in the last one, so is node 3, with a work of 9.
+    first, last = [1, 0, 0], [1, 0, 2]
+    assert lp_dual(CHAIN, 17, **without, tree=[[1, 1], first, [1, 2], COSTS, last])[0] == 6
+    assert lp_dual(CHAIN, 17, **without, tree=[[1, 1], first, [1, 1], [], COSTS])[0] == 6
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        [],
         [1],
         [-1, 0, 0],
         [1, 8, 0],
@@ -121,7 +129,7 @@ def test_costs_of_all_groups_add_up_to_the_average() -> None:
 )
 def test_rows_that_are_none_are_refused(row: list[int]) -> None:
     with pytest.raises(RefusedError):
-        lp_dual(CHAIN, 17, **DATA, rows=[*COSTS, row])
+        lp_dual(CHAIN, 17, **DATA, tree=[[*COSTS, *row]])
 
 
 @pytest.mark.parametrize(
@@ -134,10 +142,15 @@ def test_rows_that_are_none_are_refused(row: list[int]) -> None:
         {"tensors": [[1, 3], [1, 3]]},
         {"tensors": [[]]},
         {"shared": [[0, 1]]},
-        {"rows": []},
+        {"tree": []},
+        {"tree": [[]]},
+        {"tree": [COSTS, COSTS]},
+        {"tree": [[0, 1], COSTS]},
+        {"tree": [[4, 1], COSTS, COSTS]},
+        {"tree": [[0, 4], COSTS, COSTS]},
         {"threshold": -1},
     ],
 )
 def test_a_model_of_something_else_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(RefusedError):
-        lp_dual(CHAIN, **(DATA | {"threshold": 17, "rows": COSTS} | change))
+        lp_dual(CHAIN, **(DATA | {"threshold": 17, "tree": [COSTS]} | change))

@@ -10,8 +10,9 @@ With `fix`, what survives of ideals in place of minimum cuts says which nodes sh
 (`framework.structure.filtering.rounds`). The best partition of bottleneck at most T is kept if there is one: all that
 is said above holds. That takes longer, and leaves far fewer nodes where the ideals of a core bound the problem well.
 
-A certificate proves something about the instance it was made for, and nobody has kept the contracted one: it is
-dropped. Where nothing is contracted, which is the rule, the formulation sees the problem itself.
+A certificate proves something about the instance it was made for, and nobody has kept the contracted one: the answer
+comes without it, and it is left to whoever can say how that instance came to be (`shown`). Where nothing is contracted,
+which is the rule, the formulation sees the problem itself.
 """
 
 from __future__ import annotations
@@ -53,6 +54,13 @@ class ContractedDecisions:
         Whether to contract at all.
     fix
         How to contract what survivors say, in place of what cuts say; None to contract what cuts say.
+
+    Attributes
+    ----------
+    contracted
+        How many decisions were made on fewer nodes.
+    shown
+        The certificate of the latest refutation on fewer nodes, which speaks of these; None without one.
     """
 
     def __init__(
@@ -62,9 +70,11 @@ class ContractedDecisions:
         self._contracted: ContractedProblems | None = None
         self._fixed: FixedProblems | None = None
         self.contracted = 0
+        self.shown: Certificate | None = None
 
     def decide(self, threshold: int, context: Context) -> Decision:
-        """Decide a threshold (ticks); `contracted` counts how many were decided on fewer nodes."""
+        """Decide a threshold (ticks)."""
+        self.shown = None
         if not self._contract or threshold < 0:
             return self._decider.decide(self._problem, threshold, context)
         problem = self._at(threshold, context)
@@ -76,7 +86,10 @@ class ContractedDecisions:
         answer = self._decider.decide(problem, threshold, _ContractedContext(context, problem, threshold))
         if isinstance(answer, Satisfied):
             return Satisfied(partition=_lift(answer.partition, problem))
-        return replace(answer, certificate=None) if isinstance(answer, Refuted) else answer
+        if isinstance(answer, Refuted):
+            self.shown = answer.certificate
+            return replace(answer, certificate=None)
+        return answer
 
     def fix(self, threshold: int, level: int, context: Context) -> bool:
         """Fix what can be at a threshold (ticks), with larger cores on higher levels; return whether it is refuted.

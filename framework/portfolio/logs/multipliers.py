@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.proof import lp
@@ -67,18 +65,27 @@ def lp_dual_of(data: Mapping[str, Any], number: IntArray) -> Step | None:
     """
     if not is_current("lp-dual", data.get("version")):
         return None
-    rows = list[list[int]]()
-    for multiplier, kind, *which in data["rows"]:
-        # What follows the group, or the boundary, is a node, a tensor, or a tensor or parameter and a node.
-        nodes = {lp.GROUPS: which[1:], lp.EDGE: which[1:]}.get(kind, which[2:])
-        before = which[: len(which) - len(nodes)]
-        rows.append([multiplier, kind, *before, *number[np.array(nodes, np.int64)].tolist()])
+    node = number.tolist()
+    tree = [[node[row[0]], row[1]] if len(row) == 2 else _renamed_leaf(row, node) for row in data["tree"]]
     return Step(
         rule="lp-dual",
         data={
             **{name: data[name] for name in BOUNDS["lp-dual"]},
             "tensors": [number[ends].tolist() for ends in data["tensors"]],
             "shared": [number[users].tolist() for users in data["shared"]],
-            "rows": rows,
+            "tree": tree,
         },
     )
+
+
+def _renamed_leaf(leaf: Sequence[int], node: Sequence[int]) -> list[int]:
+    """Return the rows of a leaf with the nodes that they name as a log numbers them."""
+    at, renamed = 0, list[int]()
+    while at < len(leaf):
+        kind = leaf[at + 1]
+        end = at + 2 + lp.LENGTHS[kind]
+        # What follows the group, or the boundary, is a node, a tensor, or a tensor or parameter and a node.
+        first = at + (3 if kind in (lp.GROUPS, lp.EDGE) else 4)
+        renamed += [*leaf[at : min(first, end)], *(node[v] for v in leaf[first:end])]
+        at = end
+    return renamed

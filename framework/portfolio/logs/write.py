@@ -257,12 +257,19 @@ def steps_of(certificate: Certificate, number: IntArray) -> list[Step] | None:
     None for kinds without a rule.
     """
     steps, data = list[Step](), dict(certificate.data)
+    if "node_of" in data and certificate.kind == "fixing":
+        node_of = np.array(data.pop("node_of"), np.int64)
+        rest = {kind: data.pop(kind) for kind in set(data) - {"version", "threshold", "rounds"}}
+        rounds_made = fixing_of(data, number)
+        ((kind, shown),) = rest.items()
+        last_ones = steps_of(Certificate(kind=kind, data=shown), _of_merged(node_of, number))
+        if rounds_made is None or last_ones is None:
+            return None
+        return [replace(rounds_made, rule="filter"), *last_ones]
     if "node_of" in data:
         rounds = [number[np.array(pairs, np.int64)].tolist() for pairs in data.pop("rounds")]
         steps.append(Step(rule="threshold-contract", data={"threshold": data["threshold"], "rounds": rounds}))
-        # What became one node goes by the smallest number of what it holds.
-        node_of = np.array(data.pop("node_of"), np.int64)
-        number = _numbering(node_of[np.argsort(number)], int(node_of.max()) + 1)
+        number = _of_merged(np.array(data.pop("node_of"), np.int64), number)
     if certificate.kind == "merged":
         factor = data.pop("factor")
         ((kind, of_smaller),) = data.items()
@@ -270,6 +277,11 @@ def steps_of(certificate: Certificate, number: IntArray) -> list[Step] | None:
         return last_ones and [Step(rule="merge", data={"factor": factor}), *last_ones]
     last = step_of(replace(certificate, data=data), number)
     return None if last is None else [*steps, last]
+
+
+def _of_merged(node_of: IntArray, number: IntArray) -> IntArray:
+    """Return the number that a log gives each node that several became: by the smallest number of what it holds."""
+    return _numbering(node_of[np.argsort(number)], int(node_of.max()) + 1)
 
 
 def step_of(certificate: Certificate, number: IntArray) -> Step | None:

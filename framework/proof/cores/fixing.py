@@ -1,4 +1,6 @@
-"""Rule *fixing*: what cores leave of a problem at a threshold, round after round, until nothing is left or few ideals.
+"""Rules *fixing* and *filter*: what cores leave of a problem at a threshold, round after round.
+
+*fixing* goes on until nothing is left, or few ideals; *filter* hands on what is left to the rule of the next step.
 
 docs/proofs.md proves that each round keeps a partition within the threshold if there is one.
 """
@@ -44,23 +46,35 @@ def fixing(
     RefusedError
         If a round says what its core does not show, or something is left, and its ideals do reach the end.
     """
-    if len(rounds) % len(PARTS):
-        raise RefusedError("the lists are not those of rounds")
     left = Left(problem)
-    for number, lists in enumerate(_in_runs(rounds, len(PARTS)), 1):
-        parts = dict(zip(PARTS, lists, strict=True))
-        if len(parts["threshold"]) != 1 or parts["threshold"][0] < threshold:
-            raise RefusedError("a round is not at a threshold as high as that to be refuted")
-        if left.refuted_by_round(parts, plain):
-            return threshold + 1, f"nothing is left after {number} rounds"
+    number = left.refuted_by(rounds, threshold, plain)
+    if number is not None:
+        return threshold + 1, f"nothing is left after {number} rounds"
     bound, words = ideal_program(left.problem, threshold, plain=plain)
     return bound, f"{left.problem.n} nodes are left after {len(rounds) // len(PARTS)} rounds: {words}"
+
+
+def filtered(
+    problem: PlainProblem, threshold: int, *, rounds: Sequence[Sequence[int]], plain: bool = False
+) -> PlainProblem:
+    """Return what rounds leave of a problem at a threshold, with windows; the rounds are as in `fixing`.
+
+    Raises
+    ------
+    RefusedError
+        If a round says what its core does not show, or nothing is left.
+    """
+    left = Left(problem)
+    if left.refuted_by(rounds, threshold, plain) is not None:
+        raise RefusedError("nothing is left: the rule fixing says so")
+    windows = tuple((first + 1, last + 1) for first, last in left.windows or ())
+    return replace(left.problem, node_of=tuple(left.problem.node_of[v] for v in problem.node_of), windows=windows)
 
 
 class Left:
     """What is left of a problem: it has a partition within the threshold if the problem has one.
 
-    Pins and limits are forgotten.
+    Pins, limits and windows of the problem are forgotten.
 
     Attributes
     ----------
@@ -70,8 +84,20 @@ class Left:
 
     def __init__(self, problem: PlainProblem) -> None:
         problem = on_each_kind(problem, lambda kind: replace(kind, node_of=tuple(range(problem.n))))
-        self.problem = replace(problem, pins=(), limit=None)
+        self.problem = replace(problem, pins=(), limit=None, windows=())
         self.windows: list[tuple[int, int]] | None = None
+
+    def refuted_by(self, rounds: Sequence[Sequence[int]], threshold: int, plain: bool) -> int | None:
+        """Make rounds; return after how many of them nothing is left, None if something is after all."""
+        if len(rounds) % len(PARTS):
+            raise RefusedError("the lists are not those of rounds")
+        for number, lists in enumerate(_in_runs(rounds, len(PARTS)), 1):
+            parts = dict(zip(PARTS, lists, strict=True))
+            if len(parts["threshold"]) != 1 or parts["threshold"][0] < threshold:
+                raise RefusedError("a round is not at a threshold as high as that to be refuted")
+            if self.refuted_by_round(parts, plain):
+                return number
+        return None
 
     def refuted_by_round(self, parts: Mapping[str, Sequence[int]], plain: bool) -> bool:
         """Make a round; return whether nothing is left."""

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -108,6 +108,39 @@ def solve_relaxation(
 ) -> FloatArray | None:
     """Return the dual values of the rows of the linear relaxation, ``[rows]``; None if it was not solved.
 
+    As `solve_relaxation_with_values`, which has the parameters.
+    """
+    found = solve_relaxation_with_values(
+        model,
+        base=base,
+        seconds=seconds,
+        threads=threads,
+        seed=seed,
+        interior=interior,
+        should_stop=should_stop,
+    )
+    return None if found is None else found.duals
+
+
+class Relaxed(NamedTuple):
+    """A solved linear relaxation: ``[rows]`` dual values, ``[columns]`` values, those of costs divided by the base."""
+
+    duals: FloatArray
+    values: FloatArray
+
+
+def solve_relaxation_with_values(
+    model: LinearModel,
+    *,
+    base: int,
+    seconds: float,
+    threads: int = 1,
+    seed: int = 0,
+    interior: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Relaxed | None:
+    """Solve the linear relaxation; None if it was not solved.
+
     With `interior` they come from an interior-point method without crossover: faster where rows are dense, and less
     precise. They belong to the model divided by `base` as above: by weak duality they prove something only after
     `framework.structure.solvers.safe_dual_bound` has rounded and evaluated them exactly.
@@ -126,7 +159,9 @@ def solve_relaxation(
         interior=interior,
     )
     report = _run(job, should_stop, lambda report: None)
-    return None if isinstance(report, str) or report.duals is None else report.duals * scale
+    if isinstance(report, str) or report.duals is None or report.values is None:
+        return None
+    return Relaxed(duals=report.duals * scale, values=report.values)
 
 
 def row_scales(model: LinearModel) -> FloatArray:
