@@ -1,7 +1,7 @@
 """What proofs cost, and what damage does to them.
 
 python scripts/benchmarks/methods/proofs.py damage --count 10000     damaged proofs by rule: none may prove too much
-                                                  [--rule NAME]     those by one rule of `ALONE`
+        [--rule NAME] [--seconds 600]                 those by one rule of `ALONE`; so much processor time at most
 python scripts/benchmarks/methods/proofs.py pairs [core | NAME[,NAME...]] [-k 4 -k 8] [--sample 40 --seed 0]
                                                   [--with ENTRY] [--budget 10s] [--folder DIR]
 
@@ -12,6 +12,7 @@ reader would. Results are kept in the folder: a second call writes and checks an
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import subprocess
@@ -43,7 +44,16 @@ from framework.units import parse_seconds
 
 A_PROOF = 40
 """Damaged copies of one proof."""
-ALONE = ("core-program", "fixing", "nested-cuts", "spreading-metric", "threshold-contract")
+ALONE = (
+    "core-program",
+    "fixing",
+    "nested-cuts",
+    "spreading-metric",
+    "lp-dual",
+    "threshold-contract",
+    "filter",
+    "merge",
+)
 """Rules that can be damaged alone."""
 STAGES = (2, 4, 8, 16, 32, 64)
 LONGEST = 600
@@ -57,6 +67,7 @@ def main() -> None:
     damage.add_argument("--count", type=int, default=10_000)
     damage.add_argument("--seed", type=int, default=0)
     damage.add_argument("--rule", choices=ALONE, default="")
+    damage.add_argument("--seconds", type=float, default=math.inf)
     pairs = commands.add_parser("pairs")
     pairs.add_argument("names", nargs="?", default="core")
     pairs.add_argument("-k", "--stages", type=int, action="append")
@@ -67,7 +78,7 @@ def main() -> None:
     pairs.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "pipebound-proofs")
     given = parser.parse_args()
     if given.command == "damage":
-        print_damage(given.count, given.seed, given.rule)
+        print_damage(given.count, given.seed, given.rule, given.seconds)
     else:
         load_plugins()
         given.folder.mkdir(parents=True, exist_ok=True)
@@ -78,12 +89,12 @@ def main() -> None:
         print_pairs(drawn, given.entry, parse_seconds(given.budget), given.folder)
 
 
-def print_damage(count: int, seed: int, only: str) -> None:
-    """Damage proofs until there are so many of them, and count by rule what becomes of them."""
+def print_damage(count: int, seed: int, only: str, seconds: float) -> None:
+    """Damage proofs until there are so many, or the process has taken so long; count by rule what becomes of them."""
     rng, done = random.Random(seed), 0
     rows: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     for first in range(1_000_000 + 100 * seed, 2_000_000, 10):
-        if done >= count:
+        if done >= count or time.process_time() > seconds:
             break
         for case in proven_problems(range(first, first + 10), rule=only):
             rules, before = {step.rule for step in case.steps}, proven_by(case.problem, case.steps)
