@@ -7,11 +7,15 @@ nodes with a large part of the work of a stage. So nodes are ranked by
     (number of nodes of the core incomparable with it)
         /  (cost of its tensors + share * mean of that cost + weight_bias * square of its work and parameters),
 
-where *weight_bias* is a coefficient that says how strongly heavy nodes are preferred for the core. The node with the
-highest rank is removed first, and the numbers are updated after each removal. Bisection finds the shortest prefix of
-this ranking whose core has at most a given number of ideals (a longer prefix never has more ideals: they are
-restrictions of those of a shorter one). Then nodes are returned to the core, those with the most expensive tensors
-first, as long as the limit on ideals allows.
+where *weight_bias* is a coefficient that says how strongly heavy nodes are preferred for the core. With a *spread*
+above 1 the denominator is multiplied by the spread once for each of the nested selections of well separated nodes that
+a node is in (`framework.structure.poset.spacing`). Then the core keeps nodes at some distance from each other on each
+of several parallel chains: a recurrent cell keeps one node and not all of its gates, and the places of the fluid nodes
+between two core nodes on a chain are known within the distance of these. The node with the highest rank is removed
+first, and the numbers are updated after each removal. Bisection finds the shortest prefix of this ranking whose core
+has at most a given number of ideals (a longer prefix never has more ideals: they are restrictions of those of a shorter
+one). Then nodes are returned to the core, those with the most expensive tensors first, as long as the limit on ideals
+allows.
 
 Every choice is valid; this one is a heuristic. Source: this project.
 """
@@ -19,6 +23,7 @@ Every choice is valid; this one is a heuristic. Source: this project.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +34,7 @@ from framework.structure.fluid.core import core_order
 from framework.structure.fluid.interchangeable import Chain
 from framework.structure.ideals.lattice import IdealLattice, LatticeStatus, enumerate_ideals
 from framework.structure.poset.closure import BoolArray, Closure, closure, pack_sets
+from framework.structure.poset.spacing import spacing_levels
 from framework.structure.poset.width_reduction import reduce_width
 
 SHARE = 0.3
@@ -36,6 +42,19 @@ SHARE = 0.3
 WEIGHT_BIASES = (0.0, 3.0, 10.0)
 """Weight biases worth trying, over the load of a stage: with no weight at all, and with heavy nodes kept in the
 core."""
+MOST_LEVELS = 10
+"""Selections of well separated nodes, each with twice the distance of the one before."""
+
+
+class Preference(NamedTuple):
+    """A weight bias, over the load of a stage, and a spread."""
+
+    weight_bias: float
+    spread: float
+
+
+PREFERENCES = (*(Preference(weight_bias, 1.0) for weight_bias in WEIGHT_BIASES), Preference(0.0, 4.0))
+"""Preferences worth trying: the weight biases, and nodes far from each other."""
 MOST_ATTEMPTS = 30
 """Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
 
@@ -47,6 +66,8 @@ class FluidChoice:
     ----------
     weight_bias
         See the module; per tick, as it is multiplied with the square of ticks.
+    spread
+        See the module; 1 for none.
     chains
         Nodes that stay in the core, as chains.
     reach
@@ -65,6 +86,7 @@ class FluidChoice:
         instance: Instance,
         *,
         weight_bias: float = 0.0,
+        spread: float = 1.0,
         chains: Sequence[Chain] = (),
         reach: Closure | None = None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -72,7 +94,9 @@ class FluidChoice:
         self._instance = instance
         self._chains = chains
         self._tensors = incident_cost(instance)
-        self._ranking = self._rank(weight_bias, reach or closure(instance, should_stop=should_stop), should_stop)
+        self._ranking = self._rank(
+            weight_bias, spread, reach or closure(instance, should_stop=should_stop), should_stop
+        )
         self._prefix = len(self._ranking) - 1
 
     def choose(
@@ -137,7 +161,7 @@ class FluidChoice:
             position += len(some)
         return mask, lattice
 
-    def _rank(self, weight_bias: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
+    def _rank(self, weight_bias: float, spread: float, reach: Closure, should_stop: Callable[[], bool]) -> IntArray:
         instance = self._instance
         n = instance.n
         comparable = reach.ancestors | reach.descendants
@@ -150,6 +174,9 @@ class FluidChoice:
         mean = float(self._tensors.mean())
         weight = (instance.work + instance.parameter_cost).astype(np.float64)
         price = np.asarray(self._tensors + (SHARE * mean + 1.0), np.float64) + weight_bias * weight * weight
+        if spread > 1:
+            levels = spacing_levels(reach, incomparable, MOST_LEVELS, should_stop)
+            price *= spread ** levels.astype(np.float64)
         return reduce_width(comparable, np.ones(n, np.int64), price, incomparable, alive, should_stop=should_stop)
 
 

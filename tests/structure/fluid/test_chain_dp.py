@@ -19,7 +19,7 @@ from framework.structure.fluid.core import FluidCore, build_core
 from framework.structure.fluid.ideal_table import most_fluid
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.rounding import place_fluid
-from framework.structure.fluid.selection import MOST_ATTEMPTS, WEIGHT_BIASES, FluidChoice
+from framework.structure.fluid.selection import MOST_ATTEMPTS, PREFERENCES, FluidChoice
 from framework.structure.fluid.variants import Counted, Variant, whole_node_variants
 from framework.structure.ideals.chain_dp import ChainSearch
 from framework.structure.ideals.lattice import enumerate_ideals
@@ -382,10 +382,10 @@ def test_more_than_one_word_and_large_numbers() -> None:
     assert 2 * scale <= highest < 4 * scale
 
 
-@pytest.mark.parametrize("weight_bias", WEIGHT_BIASES)
-def test_the_choice_keeps_to_its_limit_and_gives_back(weight_bias: float) -> None:
+@pytest.mark.parametrize(("weight_bias", "spread"), PREFERENCES)
+def test_the_choice_keeps_to_its_limit_and_gives_back(weight_bias: float, spread: float) -> None:
     instance = random_layered_instance(7, 80, width=12)
-    choice = FluidChoice(instance, weight_bias=weight_bias / instance.total_work)
+    choice = FluidChoice(instance, weight_bias=weight_bias / instance.total_work, spread=spread)
     sizes = []
     for limit in (2, 50, 400, 3000):
         mask, lattice = choice.choose(limit)
@@ -396,7 +396,7 @@ def test_the_choice_keeps_to_its_limit_and_gives_back(weight_bias: float) -> Non
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == instance.n - 1
     narrow = random_layered_instance(7, 30, width=1)
-    assert not FluidChoice(narrow, weight_bias=weight_bias).choose(100)[0].any()
+    assert not FluidChoice(narrow, weight_bias=weight_bias, spread=spread).choose(100)[0].any()
 
 
 def test_heavy_nodes_stay_in_the_core() -> None:
