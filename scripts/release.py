@@ -79,8 +79,8 @@ def check_release(folder: Path, address: str) -> None:
         [empty, "-m", "pip", "install", "--quiet", str(wheel)],
         [program, "--version"],
         [program, "solve", "testbed:resnet50", "-k", "4", "-o", "r.json"],
-        [program, "solve", "testbed:resnet50", "-k", "4", "-o", "r.json"],
-        [program, "verify", "r.json"],
+        [program, "solve", "testbed:resnet50", "-k", "4", "-o", "r.json", "--proof", "proof.json"],
+        [program, "verify", "r.json", "--proof", "proof.json"],
         [empty, "-c", FROM_PYTHON],
     ]
     rows = []
