@@ -124,7 +124,7 @@ class Shortener:
 
     def _prune(self, at: int, name: str) -> None:
         """Put leaves in the place of branches of a tree, or of trees, the largest first."""
-        nested = self.steps[at].rule == "nested-cuts"
+        nested = self.steps[at].rule in ("nested-cuts", "lp-dual")
         for place in [[name]] if name == "tree" else [[name, i] for i in range(len(self.steps[at].data[name]))]:
             items = _at(self.steps[at].data, place)
             rows = items if nested else [items[i : i + 3] for i in range(0, len(items), 3)]
