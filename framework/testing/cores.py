@@ -1,4 +1,4 @@
-"""Proofs by cores of small random problems: cores drawn at random, and rounds of fixing with what they show."""
+"""Random proofs for tests of two rules: core program, with cores drawn at random, and fixing, in rounds of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proofs by the linear model of groups of stages of small random problems: multipliers are the duals of a solver."""
+"""Random proofs for tests of the rule lp dual: a solver finds the multipliers, for stages in groups."""
 
 from __future__ import annotations
 

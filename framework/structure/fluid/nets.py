@@ -88,6 +88,7 @@ class Nets:
         for net in nets:
             del self._table[net.key]
         merged: list[tuple[_Net, int, int, int]] = []
+        # The last net that each one is merged into: it takes the place of one that is used up.
         heirs: dict[_Net, int] = {}
         for pair in nets:
             if len(pair.pins) != 2:
