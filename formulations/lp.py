@@ -175,11 +175,11 @@ class _Tree:
 
     def _solve(self, model: SuperblockModel) -> tuple[list[int] | None, FloatArray, int]:
         """Return the leaf that refutes the threshold, None if none does; the values of the columns; what is proven."""
-        from framework.structure.solvers.mathopt import solve_relaxation_with_values
+        from framework.structure.solvers.mathopt import solve_relaxation
         from framework.structure.solvers.safe_dual_bound import PRECISION, dual_value, round_duals
 
         context, base = self._context, max(1, self._threshold)
-        found = solve_relaxation_with_values(
+        found = solve_relaxation(
             model.model,
             base=base,
             seconds=context.remaining(),

@@ -75,7 +75,7 @@ class Sdp:
         vectors = self._vectors(SameStageModel(problem.instance, k), k, context)
         model = SameStageModel(problem.instance, k, vectors).model
         base = max(1, simple_bound(problem))
-        duals = solve_relaxation(
+        solved = solve_relaxation(
             model,
             base=base,
             seconds=context.remaining(),
@@ -84,9 +84,9 @@ class Sdp:
             interior=True,
             should_stop=context.should_stop,
         )
-        if duals is None:
+        if solved is None:
             return _outcome(simple_bound(problem), None, context, len(vectors))
-        return self._evaluate(problem, context, model, duals, base, vectors)
+        return self._evaluate(problem, context, model, solved.duals, base, vectors)
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Build the model with the vectors of a certificate and evaluate its multipliers."""

@@ -222,7 +222,7 @@ class _Relaxation:
         from framework.structure.solvers.mathopt import solve_relaxation
 
         context = self.context
-        duals = solve_relaxation(
+        solved = solve_relaxation(
             model,
             base=base,
             seconds=context.remaining(),
@@ -231,9 +231,9 @@ class _Relaxation:
             interior=interior,
             should_stop=context.should_stop,
         )
-        if duals is None and context.should_stop():
+        if solved is None and context.should_stop():
             raise OutOfTimeError("stopped while the relaxation was solved")
-        return duals
+        return None if solved is None else solved.duals
 
     def _refine(self, refine: Any, apart: BoolArray, base: int) -> None:
         refine(

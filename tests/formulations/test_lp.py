@@ -52,9 +52,9 @@ def small_model() -> LinearModel:
 
 def test_multipliers_are_evaluated_exactly() -> None:
     model = small_model()
-    duals = solve_relaxation(model, base=10, seconds=10.0)
-    assert duals is not None
-    rows, multipliers = round_duals(model, duals, 10)
+    solved = solve_relaxation(model, base=10, seconds=10.0)
+    assert solved is not None
+    rows, multipliers = round_duals(model, solved.duals, 10)
     # 3x/2 = 5 - 5x at x = 10/13: T = 15/13, rounded up.
     assert dual_value(model, rows, multipliers) == 2
     assert dual_value(model, [0, 1], [5, 3]) == 2

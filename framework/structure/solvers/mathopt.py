@@ -96,32 +96,6 @@ def solve_mip(
     return Solution(status=_GONE[report]) if isinstance(report, str) else _solution(report, model, max(1, base))
 
 
-def solve_relaxation(
-    model: LinearModel,
-    *,
-    base: int,
-    seconds: float,
-    threads: int = 1,
-    seed: int = 0,
-    interior: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> FloatArray | None:
-    """Return the dual values of the rows of the linear relaxation, ``[rows]``; None if it was not solved.
-
-    As `solve_relaxation_with_values`, which has the parameters.
-    """
-    found = solve_relaxation_with_values(
-        model,
-        base=base,
-        seconds=seconds,
-        threads=threads,
-        seed=seed,
-        interior=interior,
-        should_stop=should_stop,
-    )
-    return None if found is None else found.duals
-
-
 class Relaxed(NamedTuple):
     """A solved linear relaxation: ``[rows]`` dual values, ``[columns]`` values, those of costs divided by the base."""
 
@@ -129,7 +103,7 @@ class Relaxed(NamedTuple):
     values: FloatArray
 
 
-def solve_relaxation_with_values(
+def solve_relaxation(
     model: LinearModel,
     *,
     base: int,
