@@ -148,12 +148,10 @@ class CoreFluid:
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Let the checker of proofs make the core again, and follow what its ideals leave room for."""
         from framework.proof.cores.program import core_program
-        from framework.proof.log import BOUNDS, check_version
+        from framework.proof.log import certified_data
         from framework.proof.problem import plain_problem
 
-        check_version("core-program", certificate.data.get("version"))
-        data = dict(certificate.whole_data("version", *BOUNDS["core-program"]))
-        del data["version"]
+        data = certified_data("core-program", certificate)
         return core_program(plain_problem(problem.instance, problem.stages), **data)[0]
 
     def examples(self) -> tuple[Problem, ...]:

@@ -96,13 +96,11 @@ class Lp(BoundByDeciding):
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Let the checker of proofs make the rows again and add them up."""
-        from framework.proof.log import BOUNDS, check_version
+        from framework.proof.log import certified_data
         from framework.proof.lp import lp_dual
         from framework.proof.problem import plain_problem
 
-        check_version(RULE, certificate.data.get("version"))
-        data = dict(certificate.whole_data("version", *BOUNDS[RULE]))
-        del data["version"]
+        data = certified_data(RULE, certificate)
         return lp_dual(plain_problem(problem.instance, problem.stages), **data)[0]
 
 
@@ -216,17 +214,14 @@ class _Tree:
 
     def _side(self, windows: Windows, v: int, j: int, *, later: bool) -> Windows | None:
         """Return the windows of a node in one of the first j groups, or in a later one; None if there is no room."""
-        earliest, latest, top = windows.earliest.copy(), windows.latest.copy(), self._problem.instance.topology
+        from framework.structure.poset.stage_windows import follow_order
+
+        earliest, latest = windows.earliest.copy(), windows.latest.copy()
         if later:
             earliest[v] = max(earliest[v], self._ends[j - 1])
         else:
             latest[v] = min(latest[v], self._ends[j - 1] - 1)
-        for u in range(len(earliest)):
-            before = top.preds[top.pred_ptr[u] : top.pred_ptr[u + 1]]
-            earliest[u] = max(earliest[u], earliest[before].max(initial=0))
-        for u in reversed(range(len(latest))):
-            before = top.preds[top.pred_ptr[u] : top.pred_ptr[u + 1]]
-            latest[before] = latest[before].clip(max=latest[u])
+        follow_order(self._problem.instance.topology, earliest, latest)
         return type(windows).unless_empty(earliest, latest)
 
 

@@ -98,13 +98,11 @@ class NestedCuts:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Follow the tree of a certificate, cut by cut, and return the bound that it proves."""
-        from framework.proof.log import BOUNDS, check_version
+        from framework.proof.log import certified_data
         from framework.proof.nested import nested_cuts
         from framework.proof.problem import plain_problem
 
-        check_version(NAME, certificate.data.get("version"))
-        data = dict(certificate.whole_data("version", *BOUNDS[NAME]))
-        del data["version"]
+        data = certified_data(NAME, certificate)
         return nested_cuts(plain_problem(problem.instance, problem.stages), **data)[0]
 
     def decide(self, problem: Problem, threshold: int, context: Context) -> Decision:

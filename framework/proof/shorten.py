@@ -16,7 +16,7 @@ from typing import Any
 
 from framework.proof.check import proven_by
 from framework.proof.cores.fixing import PARTS
-from framework.proof.log import Step
+from framework.proof.log import BOUNDS, LISTS, Step
 from framework.proof.problem import PlainProblem, RefusedError
 from framework.proof.reductions import contract
 from framework.proof.stages import BRANCHES
@@ -124,7 +124,7 @@ class Shortener:
 
     def _prune(self, at: int, name: str) -> None:
         """Put leaves in the place of branches of a tree, or of trees, the largest first."""
-        nested = self.steps[at].rule in ("nested-cuts", "lp-dual")
+        nested = BOUNDS[self.steps[at].rule].get("tree") == LISTS
         for place in [[name]] if name == "tree" else [[name, i] for i in range(len(self.steps[at].data[name]))]:
             items = _at(self.steps[at].data, place)
             rows = items if nested else [items[i : i + 3] for i in range(0, len(items), 3)]

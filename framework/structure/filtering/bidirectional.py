@@ -61,8 +61,9 @@ from framework.structure.fluid.reversal import read_backwards
 from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch
 from framework.structure.fluid.variants import Variant
 from framework.structure.ideals.lattice import IdealLattice, SmallArray
-from framework.structure.kernel import allocating_kernel, kernel
+from framework.structure.kernel import allocating_kernel
 from framework.structure.poset.closure import BoolArray, Closure, pack_sets, unpack_sets
+from framework.structure.poset.stage_windows import follow_order
 from framework.structure.reduction.contraction import contract, with_arcs
 
 
@@ -183,11 +184,10 @@ def windows_of(
         some, every = unpack_sets(held, core.order.n)
         earliest[core.nodes[~some]] = b
         latest[core.nodes[every]] = np.minimum(latest[core.nodes[every]], b - 1)
-    top = core.instance.topology
     if known is not None:
         np.maximum(earliest, known.earliest, out=earliest)
         np.minimum(latest, known.latest, out=latest)
-    _follow(earliest, latest, top.pred_ptr, top.preds)
+    follow_order(core.instance.topology, earliest, latest)
     return Windows.unless_empty(earliest, latest)
 
 
@@ -352,18 +352,6 @@ def _sorted(rows: BitArray) -> IntArray:
     """Return an order of rows, the same for equal sets of rows."""
     order: IntArray = np.lexsort(rows.T).astype(np.int64)
     return order
-
-
-@kernel
-def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: IntArray) -> None:
-    """Make windows such that no node is before its predecessors."""
-    n = len(earliest)
-    for v in range(n):
-        for i in range(pred_ptr[v], pred_ptr[v + 1]):
-            earliest[v] = max(earliest[v], earliest[preds[i]])
-    for v in range(n - 1, -1, -1):
-        for i in range(pred_ptr[v], pred_ptr[v + 1]):
-            latest[preds[i]] = min(latest[preds[i]], latest[v])
 
 
 @allocating_kernel

@@ -24,7 +24,7 @@ from framework.structure.fluid.interchangeable import Chain, find_chains
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.reversal import read_backwards, reverse_stages
 from framework.structure.fluid.rounding import place_fluid
-from framework.structure.fluid.selection import PREFERENCES, FluidChoice
+from framework.structure.fluid.selection import PREFERENCES, FluidChoice, Preference
 from framework.structure.fluid.tuning import HierarchyTuning
 from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage_devices
 from framework.structure.fluid.variants import (
@@ -47,19 +47,18 @@ from framework.structure.unequal.slicing import slicer_of
 class Way:
     """A way of making cores.
 
-    It names a weight bias and a spread of `framework.structure.fluid.selection`, what stays as a chain, and whether
-    separation is charged.
+    It names a preference of `framework.structure.fluid.selection`, what stays as a chain, and whether separation is
+    charged.
     """
 
-    weight_bias: float
+    preference: Preference = PREFERENCES[0]
     chains: tuple[Chain, ...] = ()
     tolled: bool = True
-    spread: float = 1.0
 
     @property
-    def kind(self) -> tuple[float, float, int, bool]:
-        """Weight bias, spread, number of chains, and whether there may be tolls."""
-        return self.weight_bias, self.spread, len(self.chains), self.tolled
+    def kind(self) -> tuple[Preference, int, bool]:
+        """The preference, the number of chains, and whether there may be tolls."""
+        return self.preference, len(self.chains), self.tolled
 
 
 @dataclass(slots=True, eq=False)
@@ -207,11 +206,11 @@ class CoreHierarchy:
         self._reach: Closure | None = None
         self._crowded: BoolArray | None = None
         self._order = VariantOrder(self._tuning.most_misses)
-        self._choices: dict[tuple[float, float, tuple[Chain, ...]], FluidChoice] = {}
+        self._choices: dict[tuple[Preference, tuple[Chain, ...]], FluidChoice] = {}
         self._cores: list[ReadyCore] = []
         self._limit = first_ideals
-        self._ways = [Way(weight_bias, spread=spread) for weight_bias, spread in PREFERENCES]
-        self._given_up: dict[tuple[float, float, int, bool], int] = {}
+        self._ways = [Way(preference) for preference in PREFERENCES]
+        self._given_up: dict[tuple[Preference, int, bool], int] = {}
         self._highest = self._before = 0
         # Whether the ways of the present size are all there will be, and whether others were tried at it.
         self._fixed, self._tried = True, False
@@ -273,12 +272,12 @@ class CoreHierarchy:
 
     def _build(self, way: Way, should_stop: Callable[[], bool]) -> ReadyCore | None:
         """Return a core of the present size; None if another way led to the same one."""
-        choice = way.weight_bias, way.spread, way.chains
+        choice = way.preference, way.chains
         if choice not in self._choices:
             self._choices[choice] = FluidChoice(
                 self._instance,
-                weight_bias=way.weight_bias / max(1, self._load),
-                spread=way.spread,
+                weight_bias=way.preference.weight_bias / max(1, self._load),
+                spread=way.preference.spread,
                 chains=way.chains,
                 reach=self._closure(should_stop),
                 should_stop=should_stop,
@@ -367,13 +366,16 @@ class CoreHierarchy:
 
         A spread that was in vain on cores that are not much smaller is left out: most graphs gain nothing from one.
         """
-        best = Way(PREFERENCES[0].weight_bias) if self.best is None else self.best.way
-        ways = [Way(weight_bias, tolled=best.tolled, spread=spread) for weight_bias, spread in PREFERENCES]
+        best = Way() if self.best is None else self.best.way
+        ways = [Way(preference, tolled=best.tolled) for preference in PREFERENCES]
         return [
             way
             for way in ways
-            if (self.best is None or (way.weight_bias, way.spread) != (best.weight_bias, best.spread))
-            and (way.spread == 1 or self._limit >= self._tuning.another_chance * self._given_up.get(way.kind, 0))
+            if (self.best is None or way.preference != best.preference)
+            and (
+                way.preference.spread == 1
+                or self._limit >= self._tuning.another_chance * self._given_up.get(way.kind, 0)
+            )
         ]
 
     def _ways_on(self, limit: int, should_stop: Callable[[], bool]) -> list[Way]:
@@ -384,14 +386,13 @@ class CoreHierarchy:
         vain.
         """
         best = self.best
-        way = Way(PREFERENCES[0].weight_bias) if best is None else best.way
+        way = Way() if best is None else best.way
         ways = [way]
         if (
             best is None
             or limit < self._tuning.chained_ideals
             or limit
-            < self._tuning.another_chance
-            * self._given_up.get((way.weight_bias, way.spread, len(way.chains) + 1, way.tolled), 0)
+            < self._tuning.another_chance * self._given_up.get((way.preference, len(way.chains) + 1, way.tolled), 0)
         ):
             return ways
         core = best.core

@@ -28,6 +28,7 @@ from framework.model.arrays import IntArray
 from framework.model.instance import Instance
 from framework.model.problem import Windows
 from framework.model.shared import SharedParameters
+from framework.model.topology import Topology
 from framework.structure.bit_sets import BitArray, which_are_in
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import closure
@@ -102,6 +103,11 @@ class StageWindows:
         return Windows.unless_empty(earliest, latest)
 
 
+def follow_order(topology: Topology, earliest: IntArray, latest: IntArray) -> None:
+    """Narrow windows in place, ``[n]`` each, so that no node is before its predecessors."""
+    _follow(earliest, latest, topology.pred_ptr, topology.preds)
+
+
 def _used_weight(rows: BitArray, shared: SharedParameters, sizes: IntArray) -> IntArray:
     """Return the sizes of the shared parameters that a node uses, or a node in whose row it is, ``[n]``."""
     sums = np.zeros(len(rows), np.int64)
@@ -137,3 +143,14 @@ def _weigh(rows: BitArray, weight: IntArray, start: int, stop: int, sums: IntArr
                 bits >>= one
                 node += 1
         sums[v] = total
+
+
+@kernel
+def _follow(earliest: IntArray, latest: IntArray, pred_ptr: IntArray, preds: IntArray) -> None:
+    n = len(earliest)
+    for v in range(n):
+        for i in range(pred_ptr[v], pred_ptr[v + 1]):
+            earliest[v] = max(earliest[v], earliest[preds[i]])
+    for v in range(n - 1, -1, -1):
+        for i in range(pred_ptr[v], pred_ptr[v + 1]):
+            latest[preds[i]] = min(latest[preds[i]], latest[v])

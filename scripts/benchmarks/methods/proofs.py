@@ -1,7 +1,8 @@
 """What proofs cost, and what damage does to them.
 
 python scripts/benchmarks/methods/proofs.py damage --count 10000     damaged proofs by rule: none may prove too much
-        [--rule NAME] [--seconds 600]                 those by one rule of `ALONE`; so much processor time at most
+        [--rule NAME | --each] [--seconds 600]        with one rule of `ALONE`, or with none and then with each, in one
+                                                      table; so many and so much processor time at most, of each
 python scripts/benchmarks/methods/proofs.py pairs [core | NAME[,NAME...]] [-k 4 -k 8] [--sample 40 --seed 0]
                                                   [--with ENTRY] [--budget 10s] [--folder DIR]
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +68,9 @@ def main() -> None:
     damage = commands.add_parser("damage")
     damage.add_argument("--count", type=int, default=10_000)
     damage.add_argument("--seed", type=int, default=0)
-    damage.add_argument("--rule", choices=ALONE, default="")
+    only = damage.add_mutually_exclusive_group()
+    only.add_argument("--rule", choices=ALONE, default="")
+    only.add_argument("--each", action="store_true")
     damage.add_argument("--seconds", type=float, default=math.inf)
     pairs = commands.add_parser("pairs")
     pairs.add_argument("names", nargs="?", default="core")
@@ -78,7 +82,7 @@ def main() -> None:
     pairs.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "pipebound-proofs")
     given = parser.parse_args()
     if given.command == "damage":
-        print_damage(given.count, given.seed, given.rule, given.seconds)
+        print_damage(given.count, given.seed, ("", *ALONE) if given.each else (given.rule,), given.seconds)
     else:
         load_plugins()
         given.folder.mkdir(parents=True, exist_ok=True)
@@ -89,22 +93,10 @@ def main() -> None:
         print_pairs(drawn, given.entry, parse_seconds(given.budget), given.folder)
 
 
-def print_damage(count: int, seed: int, only: str, seconds: float) -> None:
-    """Damage proofs until there are so many, or the process has taken so long; count by rule what becomes of them."""
-    rng, done = random.Random(seed), 0
+def print_damage(count: int, seed: int, runs: Sequence[str], seconds: float) -> None:
+    """Damage proofs, of any rules or of one alone; count by rule what becomes of them."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
-    for first in range(1_000_000 + 100 * seed, 2_000_000, 10):
-        if done >= count or time.process_time() > seconds:
-            break
-        for case in proven_problems(range(first, first + 10), rule=only):
-            rules, before = {step.rule for step in case.steps}, proven_by(case.problem, case.steps)
-            for rule in rules:
-                rows[rule][0] += 1
-            for _ in range(A_PROOF):
-                outcome = what_becomes(case, before, rng)
-                done += 1
-                for rule in rules:
-                    rows[rule][outcome] += 1
+    done = sum(damage_some(count, seed, only, seconds, rows) for only in runs)
     table = FactTable()
     table.texts("rule in the proof")
     table.numbers("proofs", "refused", "holds, at most as before", "holds, more", "proves more than the optimum")
@@ -115,6 +107,24 @@ def print_damage(count: int, seed: int, only: str, seconds: float) -> None:
     console.print(f"{done} damaged proofs")
     if any(row[4] for row in rows.values()):
         raise SystemExit(1)
+
+
+def damage_some(count: int, seed: int, only: str, seconds: float, rows: Mapping[str, list[int]]) -> int:
+    """Damage proofs until there are so many, or it has taken the process so long; count by rule in `rows`."""
+    rng, done, started = random.Random(seed), 0, time.process_time()
+    for first in range(1_000_000 + 100 * seed, 2_000_000, 10):
+        if done >= count or time.process_time() - started > seconds:
+            break
+        for case in proven_problems(range(first, first + 10), rule=only):
+            rules, before = {step.rule for step in case.steps}, proven_by(case.problem, case.steps)
+            for rule in rules:
+                rows[rule][0] += 1
+            for _ in range(A_PROOF):
+                outcome = what_becomes(case, before, rng)
+                done += 1
+                for rule in rules:
+                    rows[rule][outcome] += 1
+    return done
 
 
 def what_becomes(case: ProvenProblem, before: int, rng: random.Random) -> int:
@@ -239,6 +249,8 @@ def print_pairs(pairs: list[tuple[str, int]], entry: str, budget: float, folder:
     ):
         table.row(what, form.format(statistics.median(values)), form.format(max(values)))
     console.print(table)
+    writing, solving = (sum(times) for times in zip(*((p.writing, p.solving) for p in accepted), strict=True))
+    console.print(f"all together: {writing:.1f} s of writing, {solving:.1f} s of solving")
 
 
 if __name__ == "__main__":

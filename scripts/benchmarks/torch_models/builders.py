@@ -12,6 +12,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+DECODER: Mapping[str, int] = {
+    "hidden_size": 384,
+    "intermediate_size": 1024,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "vocab_size": 16000,
+}
+"""Sizes of the decoders with grouped queries."""
+
 
 class Built(NamedTuple):
     """A module, its arguments, and the class of the modules that launchers place whole."""
@@ -64,29 +73,14 @@ def gpt2() -> Built:
 def llama() -> Built:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(
-        num_hidden_layers=6,
-        hidden_size=384,
-        intermediate_size=1024,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        vocab_size=16000,
-    )
+    config = LlamaConfig(num_hidden_layers=6, **DECODER)
     return Built(LlamaForCausalLM(config), (tokens(config.vocab_size),), {"use_cache": False}, "LlamaDecoderLayer")
 
 
 def mixtral() -> Built:
     from transformers import MixtralConfig, MixtralForCausalLM
 
-    config = MixtralConfig(
-        num_hidden_layers=4,
-        hidden_size=384,
-        intermediate_size=1024,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        num_local_experts=4,
-        vocab_size=16000,
-    )
+    config = MixtralConfig(num_hidden_layers=4, num_local_experts=4, **DECODER)
     return Built(MixtralForCausalLM(config), (tokens(config.vocab_size),), {"use_cache": False}, "MixtralDecoderLayer")
 
 
