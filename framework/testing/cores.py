@@ -98,7 +98,11 @@ def rounds_step(problem: PlainProblem, threshold: int, rng: random.Random) -> St
             units, common = drawn_units(left.problem, {there[v] for v in parts["fluid"]}, set(), rng)
             parts["units"] = [number for unit in units for number in (len(unit), *(name[v] for v in unit))]
             parts["common"] = [name[v] for v in common]
-        both, alive = left.alive(parts, plain=True)
+        try:
+            both, alive = left.alive(parts, plain=True)
+        except RefusedError:
+            # Weights of devices may come to more than the checker counts with.
+            return None
         if alive is not None:
             shown = list(arcs_shown(both, alive))
             kept = rng.sample(shown, rng.choice((len(shown), len(shown) // 2)))
