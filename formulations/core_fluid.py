@@ -8,8 +8,8 @@ latest stages. Every partition with a bottleneck of at most T gives such a chain
 tensors never raises the cost of a stage (`framework.structure.fluid.core`). And the fluid work of the first b stages is
 at most the value of the program at their ideal (`framework.structure.fluid.chain_dp`). Tensors that are in no net may
 add lower bounds on what a stage pays for running fluid nodes in another stage than the core nodes that they feed
-(`framework.structure.fluid.tolls.separation_costs`, `framework.structure.fluid.tolls.tolls_per_unit`). The weights of
-fluid nodes, and the room for them in each stage, may be rounded down to multiples of one weight
+(`framework.structure.fluid.tolls.separation_costs`, `framework.structure.fluid.tolls.tolls_per_unit`), and so may what
+nets of the core leave of the costs of tensors (`framework.structure.fluid.tolls.ties`). The weights of fluid nodes, and the room for them in each stage, may be rounded down to multiples of one weight
 (`framework.structure.fluid.variants`). So the optimum is at least T + 1. All arithmetic is on integers, except for
 quotients that are rounded to the safe side. The same holds for the core with all edges reversed
 (`framework.structure.fluid.reversal`). Interchangeable nodes may be replaced by a chain in the order of their stages

@@ -15,10 +15,10 @@ from framework.structure.fluid.variants import Counted
 def certificate_of(ready: ReadyCore, threshold: int) -> dict[str, Any] | None:
     """Return the data of the rule *core program* for the latest variant that refuted a threshold with a core.
 
-    None where no rule covers that: with limits.
+    None where no rule covers that: with limits, and with ties.
     """
     variant, search = ready.order.latest, ready.search
-    if ready.instance.stage_limit is not None:
+    if ready.instance.stage_limit is not None or variant.tied:
         return None
     crowded = search.crowded if variant.counted == Counted.CROWDED else None
     counted, grain, *weights = way_of(variant, ready.instance)

@@ -28,7 +28,8 @@ of a weight that many nodes have (`framework.structure.fluid.variants`).
 stage than the first one that needs them (`framework.structure.fluid.tolls.separation_costs`). So the more the fluid
 work of a stage I -> J differs from what the stage needs, the less fluid work fits into it. The largest amount that fits
 takes the place of T - f in (1). It depends on I and J only, like f, and is at most T - f, so the following arguments
-hold with separation costs too.
+hold with separation costs too. So they do in variants in which *ties* of fluid nodes to core nodes limit what a stage
+runs (`framework.structure.fluid.tolls.ties`).
 
 *Pruning.* Y_b(J) is useful only if the remaining nodes fit into the remaining k - b stages, which pay for every
 crossing net at least once: a(V - J) + cut(J) + X - Y + (overflow that even all of them have) <= (k - b) T. This limit,
@@ -43,7 +44,7 @@ cost. These minima are one sweep over the lattice, repeated as values rise.
 *Dominance.* A value for J counts only if it is larger than all with fewer stages. A stage of fluid alone before a
 stage I -> J can be exchanged with it (Mx grows with J), unless Y + T - f < Mn(J) forbids that. So a state that is only
 carried on by a stage of fluid is extended just to ideals J with Mn(J) > Y. If sections are counted, or separation costs
-are paid, a stage of fluid may hold less in another place, so all states are extended.
+or ties are paid, a stage of fluid may hold less in another place, so all states are extended.
 
 Source: this project.
 """
@@ -166,7 +167,7 @@ class FluidSearch:
             return None
         facts = self._tables.of(variant)
         tolled = variant.by_unit or self._tables.tolls[variant.counted][0]
-        exchangeable = variant.counted != Counted.CROWDED and not tolled
+        exchangeable = variant.counted != Counted.CROWDED and not tolled and not variant.tied
         limits = self._limits(threshold, variant, exchangeable=exchangeable)
         levels = [first_level()]
         if not self._begin(facts, limits, stages):
@@ -250,6 +251,7 @@ class FluidSearch:
             toll=toll,
             unit=unit,
             feeding=int(self.core.feeding_cost) if variant.by_unit else feeding,
+            factors=self._tables.ties(variant).factors if variant.tied else NOTHING,
             by_unit=variant.by_unit,
             prefixes=self._tables.unit_tolls(variant).prefixes if variant.by_unit else NO_PREFIXES,
         )

@@ -27,7 +27,8 @@ from framework.model.topology import build_topology
 from framework.structure.bit_sets import BitArray
 from framework.structure.fluid.interchangeable import Chain, chain_arcs
 from framework.structure.fluid.nets import Nets
-from framework.structure.fluid.tolls.separation_costs import find_tolls
+from framework.structure.fluid.tolls.separation_costs import Tolls, find_tolls
+from framework.structure.fluid.tolls.ties import Ties, make_ties, no_ties
 from framework.structure.ideals.held import held_by
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BoolArray, redundant_arcs, unpack_sets, word_count
@@ -64,6 +65,8 @@ class FluidCore:
         and of any number), its cost, in no net either, and ``[fluid]`` which nodes are in those units.
     device_unit_cost, device_feeding_cost
         ``[kinds, units]``, ``[kinds]`` these costs on each kind of device, of which the others are the least.
+    ties
+        The ties of fluid nodes to core nodes (`framework.structure.fluid.tolls.ties`), by their numbers here.
     """
 
     instance: Instance
@@ -87,6 +90,7 @@ class FluidCore:
     fed: BoolArray
     device_unit_cost: IntArray
     device_feeding_cost: IntArray
+    ties: Ties
 
 
 def core_order(
@@ -185,7 +189,7 @@ def build_core(
     core[nodes] = np.arange(len(nodes))
     instance = held_by(instance, ~placeless, fluid)
     tolls = find_tolls(instance, fluid & tolled, ~placeless)
-    nets = Nets(instance, tolls.tensor_cost, placeless)
+    nets = Nets(instance, tolls.tensor_cost, placeless, remember=True)
     for f in np.flatnonzero(placeless).tolist():
         if should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
@@ -215,7 +219,27 @@ def build_core(
         fed=tolls.fed[fluid],
         device_unit_cost=tolls.cost,
         device_feeding_cost=tolls.feeding_cost,
+        ties=_ties(instance, nets, tolls, fluid, core),
     )
+
+
+def _ties(instance: Instance, nets: Nets, tolls: Tolls, fluid: BoolArray, core: IntArray) -> Ties:
+    """Return the ties that are left when all nodes without a place are taken out of the nets, and those of units."""
+    if len(tolls.cost) > 1:
+        return no_ties()
+    number, place, top = np.where(fluid, np.cumsum(fluid) - 1, -1).tolist(), core.tolist(), instance.topology
+    rows = []
+    for cost, taken, pins in nets.taken_out():
+        members = [number[v] for v in taken if number[v] >= 0]
+        if members:
+            rows.append((cost, members, [place[v] for v in pins]))
+    units: dict[int, list[int]] = {}
+    for v in np.flatnonzero(tolls.unit >= 0).tolist():
+        units.setdefault(int(tolls.unit[v]), []).append(v)
+    for unit, nodes in units.items():
+        owners = {place[u] for u in top.succs[top.succ_ptr[nodes[-1]] : top.succ_ptr[nodes[-1] + 1]].tolist()}
+        rows.append((int(tolls.cost[0, unit]), [number[v] for v in nodes], sorted(owners)))
+    return make_ties(rows)
 
 
 @kernel

@@ -18,10 +18,17 @@ from framework.model.shared import SharedParameters
 from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid.chain_dp import NO_PREFIXES, NOTHING
 from framework.structure.fluid.core import FluidCore
-from framework.structure.fluid.fact_tables import before_and_after, common_tensor, most_and_least, net_cuts
+from framework.structure.fluid.fact_tables import (
+    before_and_after,
+    common_tensor,
+    most_and_least,
+    net_cuts,
+    tie_rows,
+)
 from framework.structure.fluid.ideal_table import Limits, weight_rate
 from framework.structure.fluid.kernels import NEVER, Held
 from framework.structure.fluid.tolls.separation_costs import choose_tolled
+from framework.structure.fluid.tolls.ties import MOST_FACTORS, TiedFluid, tied_fluid
 from framework.structure.fluid.tolls.tolls_per_unit import tolls_per_unit
 from framework.structure.fluid.variants import Counted, Variant
 from framework.structure.ideals.held import Shared, unions
@@ -52,7 +59,7 @@ class _Counts(NamedTuple):
     parameters, held
         ``[kinds][ideals]`` the parameters counted of the core, in weight, and those shared beyond each ideal; none
         where all count.
-    toll, unit, prefixes
+    toll, unit, prefixes, factors
         As in `Limits`, the toll on each kind of device.
     """
 
@@ -68,6 +75,7 @@ class _Counts(NamedTuple):
     toll: list[int]
     unit: int
     prefixes: IntArray
+    factors: IntArray
 
 
 class DeviceTables:
@@ -121,7 +129,10 @@ class DeviceTables:
         self._fluid = before_and_after(core)
         self._tolled = bool((core.unit >= 0).any())
         self._counted: dict[Variant, _Counts] = {}
-        self.facts = np.zeros((rows.FACTS if self._tolled else rows.PLAIN_FACTS, len(lattice)), np.int64)
+        height = rows.FACTS if self._tolled else rows.PLAIN_FACTS
+        if len(core.ties.cost):
+            height = rows.TIED + 2 * MOST_FACTORS
+        self.facts = np.zeros((height, len(lattice)), np.int64)
         if self._tolled:
             self.facts[rows.FED], self.facts[rows.TAKERS] = common_tensor(core, lattice)
 
@@ -150,6 +161,7 @@ class DeviceTables:
                 toll=toll,
                 unit=counts.unit,
                 feeding=z * fed,
+                factors=counts.factors,
                 by_unit=variant.by_unit,
                 prefixes=counts.prefixes,
             )
@@ -229,6 +241,7 @@ class DeviceTables:
         weight = each[:, core.fluid].min(0)
         tolls = speed * core.device_unit_cost
         toll, unit, prefixes = [0] * len(each), 0, NO_PREFIXES
+        tied: TiedFluid | None = None
         numbers, kinds = [rows.MOST, rows.LEAST], [weight - weight % variant.grain]
         if variant.by_unit:
             per_unit = tolls_per_unit(core.unit, tolls.min(0), weight)
@@ -237,6 +250,11 @@ class DeviceTables:
         elif self._tolled:
             mask, toll, unit = choose_tolled(core.unit, tolls, weight)
             kinds += [weight, weight * mask, weight * (mask & core.fed)]
+        before_ties = len(kinds)
+        if variant.tied:
+            ties = core.ties._replace(cost=core.ties.cost * weights.work[0])
+            tied = tied_fluid(ties, weight, core.order.n)
+            kinds += list(tied.inside)
         if variant.counted == Counted.CROWDED:
             kinds += list(counted[:, core.fluid])
         most, least = most_and_least(core, lattice, self._fluid, np.stack(kinds), self._look)
@@ -247,6 +265,10 @@ class DeviceTables:
         elif self._tolled:
             numbers += [rows.OWNED, rows.FREE_MOST, rows.FREE_LEAST, rows.FEEDING]
             filled += [least[2], most[1] - most[2], least[1] - least[2], least[3]]
+        if tied is not None:
+            numbers += range(rows.TIED, rows.TIED + 2 * len(tied.factors))
+            rest = tie_rows(lattice, tied, most[before_ties:], least[before_ties:])
+            filled += [row for both in rest for row in both]
         owned_tolls = least[2] if variant.by_unit else np.zeros(1, np.int64)
         shared = self._counted_shared(variant)
         beyond, within, available, spent, own, held = (list[IntArray]() for _ in range(6))
@@ -275,6 +297,7 @@ class DeviceTables:
             toll=toll,
             unit=unit,
             prefixes=prefixes,
+            factors=NOTHING if tied is None else tied.factors,
         )
 
     def _counted_parameters(self, variant: Variant) -> IntArray:

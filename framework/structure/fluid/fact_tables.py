@@ -12,6 +12,7 @@ from framework.structure.fluid import ideal_table as rows
 from framework.structure.fluid.core import FluidCore, incidence, rows_of_sets
 from framework.structure.fluid.ideal_table import Fluid, Nets
 from framework.structure.fluid.tolls.separation_costs import choose_tolled
+from framework.structure.fluid.tolls.ties import TiedFluid, tied_fluid
 from framework.structure.fluid.tolls.tolls_per_unit import UnitTolls, tolls_per_unit
 from framework.structure.fluid.variants import Counted, Variant
 from framework.structure.ideals.lattice import IdealLattice
@@ -57,6 +58,12 @@ def common_tensor(core: FluidCore, lattice: IdealLattice) -> tuple[IntArray, Int
     feeder, takers = np.zeros((2, core.order.n), np.int64)
     feeder[core.feeder], takers[core.takers] = 1, 1
     return lattice.sums(feeder), lattice.sums(takers)
+
+
+def tie_rows(lattice: IdealLattice, tied: TiedFluid, most: IntArray, least: IntArray) -> list[IntArray]:
+    """Return the rows of ties, two of them in each array, given Mx and Mn of what a stage can run."""
+    near = [lattice.sums(gained) for gained in tied.near]
+    return [np.stack((may + more, must + more)) for may, must, more in zip(most, least, near, strict=True)]
 
 
 class FactTables:
@@ -110,17 +117,18 @@ class FactTables:
         # Mx and Mn of whole-node variants, and the one table that the latest of them is read from.
         self._fluid_of_whole: dict[Variant, tuple[IntArray, IntArray]] = {}
         self._latest: tuple[Variant, IntArray] | None = None
-        self._by_unit: dict[Variant, IntArray] = {}
+        self._apart: dict[Variant, IntArray] = {}
+        self._ties: dict[Variant, TiedFluid] = {}
 
     def of(self, variant: Variant) -> IntArray:
         """Return the table of a variant; it is valid until another whole-node variant's is asked for."""
         plain = self._plain[variant.counted]
         if variant.basic:
             return plain
-        if variant.by_unit:
-            if variant not in self._by_unit:
-                self._by_unit[variant] = self._gather_by_unit(variant)
-            return self._by_unit[variant]
+        if variant.by_unit or variant.tied:
+            if variant not in self._apart:
+                self._apart[variant] = self._gather_tied(variant) if variant.tied else self._gather_by_unit(variant)
+            return self._apart[variant]
         if self._latest is None or self._latest[0] != variant:
             if self._latest is None or self._latest[0].counted != variant.counted:
                 self._latest = variant, plain.copy()
@@ -141,6 +149,12 @@ class FactTables:
         if variant not in self._unit_tolls:
             self._unit_tolls[variant] = tolls_per_unit(self._core.unit, self._core.unit_cost, self._weight(variant))
         return self._unit_tolls[variant]
+
+    def ties(self, variant: Variant) -> TiedFluid:
+        """Return what ties mean for a variant that counts them."""
+        if variant not in self._ties:
+            self._ties[variant] = tied_fluid(self._core.ties, self._weight(variant), self._core.order.n)
+        return self._ties[variant]
 
     def _weight(self, variant: Variant) -> IntArray:
         fluid = self._core.fluid
@@ -164,6 +178,13 @@ class FactTables:
         table[rows.WEIGHT] -= table[rows.OWNED_TOLLS]
         table[rows.FED], table[rows.TAKERS] = common_tensor(self._core, self._lattice)
         return table
+
+    def _gather_tied(self, variant: Variant) -> IntArray:
+        """Return the table of a variant with ties."""
+        plain, tied = self._plain[variant.counted], self.ties(variant)
+        most, least = self._fluid(tied.inside) if len(tied.factors) else (tied.inside, tied.inside)
+        between = np.zeros((rows.TIED - len(plain), len(self._lattice)), np.int64)
+        return np.concatenate((plain, between, *tie_rows(self._lattice, tied, most, least)))
 
     def _whole_fluid(self, variant: Variant) -> tuple[IntArray, IntArray]:
         if variant not in self._fluid_of_whole:

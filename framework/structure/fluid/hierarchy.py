@@ -31,6 +31,7 @@ from framework.structure.fluid.variants import (
     Variant,
     device_variants,
     needs_prices,
+    tied_variants,
     toll_variants,
     whole_node_variants,
 )
@@ -147,6 +148,9 @@ class ReadyCore:
             if variant not in self.allowed:
                 self.order.miss(variant)
             self.allowed[variant] = (threshold, plan)
+            if variant.tied:
+                # Without ties there is more room for the same.
+                self.allowed[replace(variant, tied=False)] = (threshold, plan)
         return plan
 
     def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:
@@ -302,14 +306,14 @@ class CoreHierarchy:
         search: FluidSearch | UnequalFluidSearch
         if needs_prices(self._instance):
             device = stage_devices(self._instance, self._stages)
-            variants = device_variants(core, self._threshold, self._crowded)
+            variants = (*device_variants(core, self._threshold, self._crowded), *tied_variants(read, priced=True))
             if backwards:
                 device = device[::-1]
             else:
                 variants = (*variants, *toll_variants(core, priced=True))
             search = UnequalFluidSearch(read, lattice, device, variants, self._crowded, should_stop=should_stop)
         else:
-            further = whole_node_variants(core, self._stages, self._threshold)
+            further = (*whole_node_variants(core, self._stages, self._threshold), *tied_variants(read))
             if not backwards:
                 further = (*toll_variants(core), *further)
             search = FluidSearch(read, lattice, self._crowded, further, should_stop=should_stop)

@@ -9,6 +9,8 @@ FEEDING (OWNED of the units that tensor feeds). Tolls, owners, units and the com
 `framework.structure.fluid.tolls.separation_costs`. Variants with tolls per unit
 (`framework.structure.fluid.tolls.tolls_per_unit`) have OWNED_TOLLS, what the units owned in an ideal pay, in place of
 FREE_MOST; they count tolls, not weight, in FEEDING, both in MOST and LEAST, and WEIGHT is less by OWNED_TOLLS.
+Variants with ties (`framework.structure.fluid.tolls.ties`) have two rows from TIED on for each factor: g of the fluid
+that may, and that must be done, each with G of the core nodes in an ideal.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 
 from framework.model.arrays import IntArray
 from framework.structure.bit_sets import BitArray, holds
+from framework.structure.fluid.tolls.ties import UNIT
 from framework.structure.fluid.tolls.tolls_per_unit import run_by_unit
 from framework.structure.ideals.lattice import Lattice
 from framework.structure.kernel import inlined_kernel, kernel
@@ -28,6 +31,8 @@ AVAILABLE, SPENT, OWNED, FREE_MOST, FREE_LEAST, FED, TAKERS, FEEDING = range(8, 
 OWNED_TOLLS = FREE_MOST
 PLAIN_FACTS, FACTS = 10, 16
 """Rows where nothing has a toll, and where something has."""
+TIED = FACTS
+"""The first row of ties."""
 ANY_NUMBER = 1 << 61
 """More parameters than any stages can hold, and free of overflow when a sum of costs is added."""
 
@@ -60,6 +65,8 @@ class Limits(NamedTuple):
     toll, unit, feeding
         The least toll of a unit, the most weight of one, the cost of the common tensor; a toll of 0 where there is
         none. See `framework.structure.fluid.tolls.separation_costs`.
+    factors
+        ``[factors]`` those of ties, in multiples of 1 / `framework.structure.fluid.tolls.ties.UNIT`.
     by_unit, prefixes
         Whether each unit has its own toll, and the table of `framework.structure.fluid.tolls.tolls_per_unit`; empty if
         not.
@@ -77,6 +84,7 @@ class Limits(NamedTuple):
     toll: int
     unit: int
     feeding: int
+    factors: IntArray
     by_unit: bool
     prefixes: IntArray
 
@@ -226,6 +234,7 @@ def most_fluid(facts: IntArray, start: int, end: int, weight_left: int, cost_lef
 
     Negative where not even the tolls fit.
     """
+    given = weight_left
     if limits.by_unit:
         weight_left = _most_by_unit(facts, start, end, weight_left, limits)
     elif limits.toll:
@@ -246,6 +255,10 @@ def most_fluid(facts: IntArray, start: int, end: int, weight_left: int, cost_lef
         if takers > 0 or fed > 0:
             without = -1 if takers > 0 else min(weight_left, room - toll * -(-fed // weight))
             weight_left = max(without, run_with_tolls(room - limits.feeding, owned, free, toll, weight))
+    for i in range(len(limits.factors)):
+        factor = limits.factors[i]
+        run = given // UNIT * factor + given % UNIT * factor // UNIT + 1
+        weight_left = min(weight_left, run + facts[TIED + 2 * i, end] - facts[TIED + 2 * i + 1, start])
     if limits.grain > 1:
         weight_left -= weight_left % limits.grain
     # Without bound where fluid has no work; with no cost left either, the product is no number, and compares to none.

@@ -54,6 +54,7 @@ def reverse_core(core: FluidCore) -> FluidCore:
         headed=np.zeros_like(core.headed),
         after=_reversed(core.before, n),
         before=_reversed(core.after, n),
+        ties=core.ties._replace(pins=n - 1 - core.ties.pins),
     )
 
 

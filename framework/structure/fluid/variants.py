@@ -12,6 +12,9 @@ all arguments there stay: the values only grow with those before, and u <= a kee
 left with what the stages left can hold. The limit by the cost of a stage, rate times the cost left, is applied after
 the rounding. With lambda the weight of many equal nodes, a stage with room for 3.14 of them holds 3.
 
+*Ties.* Further variants bound the room of a stage by the ties of fluid nodes to core nodes as well
+(`framework.structure.fluid.tolls.ties`).
+
 *Tolls per unit.* Further variants charge each unit of fluid nodes its own separation cost
 (`framework.structure.fluid.tolls.tolls_per_unit`).
 
@@ -67,6 +70,8 @@ class Variant:
         in variants in which fluid is divisible.
     by_unit
         Whether each unit has its own toll, rather than all the least one.
+    tied
+        Whether ties count.
     devices
         What work and parameters weigh on each kind of device, where stages are unequal.
     """
@@ -74,12 +79,13 @@ class Variant:
     counted: Counted = Counted.WORK
     grain: int = 1
     by_unit: bool = False
+    tied: bool = False
     devices: DeviceWeights | None = None
 
     @property
     def basic(self) -> bool:
-        """Whether fluid nodes are divisible, and all units have the same toll."""
-        return self.grain == 1 and not self.by_unit
+        """Whether fluid nodes are divisible, all units have the same toll, and ties do not count."""
+        return self.grain == 1 and not self.by_unit and not self.tied
 
 
 PLAIN = Variant()
@@ -105,6 +111,22 @@ def toll_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ..
         return tuple(Variant(devices=weights, by_unit=True) for weights in balanced_weights(core.instance))
     ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(core.instance.can_overflow)]
     return tuple(Variant(counted=counted, by_unit=True) for counted in ways)
+
+
+def tied_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ...]:
+    """Return the variants in which ties count, one for each way of counting, if a core has any.
+
+    Parameters
+    ----------
+    priced
+        Whether devices have weights.
+    """
+    if not len(core.ties.cost):
+        return ()
+    if priced:
+        return tuple(Variant(devices=weights, tied=True) for weights in balanced_weights(core.instance))
+    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(core.instance.can_overflow)]
+    return tuple(Variant(counted=counted, tied=True) for counted in ways)
 
 
 def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[Variant, ...]:

@@ -20,7 +20,7 @@ from framework.structure.fluid.ideal_table import most_fluid
 from framework.structure.fluid.memory_bound import crowded_nodes
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.selection import MOST_ATTEMPTS, PREFERENCES, FluidChoice
-from framework.structure.fluid.variants import Counted, Variant, whole_node_variants
+from framework.structure.fluid.variants import Counted, Variant, tied_variants, whole_node_variants
 from framework.structure.ideals.chain_dp import ChainSearch
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import BoolArray, closure
@@ -127,7 +127,7 @@ def test_nothing_possible_is_refuted(seed: int) -> None:
     instance = problem.instance
     core = build_core(instance, random_mask(instance, seed))
     crowded = np.random.default_rng([seed, 3]).random(instance.n) < 0.5
-    whole = random_whole(core, seed)
+    whole = [*random_whole(core, seed), *tied_variants(core)]
     search = search_of(core, crowded, whole)
     assert len(search.variants) == len(whole) + (3 if instance.can_overflow else 1)
     for variant in search.variants:
@@ -281,6 +281,7 @@ def test_pruning_changes_no_answer(seed: int) -> None:
     mask[paths] = True
     core = build_core(problem.instance, mask)
     whole = [variant for variant in random_whole(core, seed) if variant.counted != Counted.CROWDED]
+    whole += tied_variants(core)
     search = search_of(core, further=whole)
     optimum = brute_force_optimum(problem)
     for variant in search.variants:

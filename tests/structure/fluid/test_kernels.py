@@ -66,6 +66,7 @@ def _limits(problem: Problem, threshold: int) -> Limits:
         toll=0,
         unit=0,
         feeding=0,
+        factors=np.zeros(0, np.int64),
         by_unit=False,
         prefixes=np.zeros((2, 0), np.int64),
     )

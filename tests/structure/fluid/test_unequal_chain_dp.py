@@ -22,7 +22,7 @@ from framework.structure.fluid.interchangeable import find_chains
 from framework.structure.fluid.reversal import read_backwards
 from framework.structure.fluid.rounding import place_fluid
 from framework.structure.fluid.unequal_chain_dp import UnequalFluidSearch, stage_devices
-from framework.structure.fluid.variants import Variant, device_variants, needs_prices
+from framework.structure.fluid.variants import Variant, device_variants, needs_prices, tied_variants
 from framework.structure.ideals.held import held_by
 from framework.structure.ideals.lattice import enumerate_ideals
 from framework.structure.poset.closure import BoolArray, Closure, closure
@@ -59,12 +59,14 @@ def variants_of(core: FluidCore, seed: int, threshold: int) -> list[Variant]:
     """Return the variants that are used, and others with weights and grains drawn at random."""
     rng, instance = np.random.default_rng([seed, 9]), core.instance
     overflows = [row.can_overflow for row in instance.on_each_device()]
-    variants = list(device_variants(core, threshold))
+    variants = [*device_variants(core, threshold), *tied_variants(core, priced=True)]
     for grain in (1, 1, int(rng.integers(2, 40))):
         work = rng.integers(1, 9, len(overflows))
         streams = rng.integers(0, work + 1) * overflows
         devices = DeviceWeights(work=tuple(work.tolist()), streams=tuple(streams.tolist()))
         variants.append(Variant(devices=devices, grain=grain))
+        if len(core.ties.cost):
+            variants.append(Variant(devices=devices, tied=True))
     return variants
 
 
