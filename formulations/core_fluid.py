@@ -9,14 +9,15 @@ tensors never raises the cost of a stage (`framework.structure.fluid.core`). And
 at most the value of the program at their ideal (`framework.structure.fluid.chain_dp`). Tensors that are in no net may
 add lower bounds on what a stage pays for running fluid nodes in another stage than the core nodes that they feed
 (`framework.structure.fluid.tolls.separation_costs`, `framework.structure.fluid.tolls.tolls_per_unit`), and so may what
-nets of the core leave of the costs of tensors (`framework.structure.fluid.tolls.ties`). The weights of fluid nodes, and the room for them in each stage, may be rounded down to multiples of one weight
-(`framework.structure.fluid.variants`). So the optimum is at least T + 1. All arithmetic is on integers, except for
-quotients that are rounded to the safe side. The same holds for the core with all edges reversed
-(`framework.structure.fluid.reversal`). Interchangeable nodes may be replaced by a chain in the order of their stages
-(`framework.structure.fluid.interchangeable`), which does not change the cost of any stage. Without fluid nodes and such
-chains the method is `ideal-dp`. Where stages run on different devices, or parameters are shared, each stage pays for
-its core nodes in the prices of its own device, for a shared parameter once, and fluid nodes are counted in weights that
-are at most what they cost on each device, times a factor of the device (`framework.structure.fluid.unequal_chain_dp`).
+nets of the core leave of the costs of tensors (`framework.structure.fluid.tolls.ties`). The weights of fluid nodes, and
+the room for them in each stage, may be rounded down to multiples of one weight (`framework.structure.fluid.variants`).
+So the optimum is at least T + 1. All arithmetic is on integers, except for quotients that are rounded to the safe side.
+The same holds for the core with all edges reversed (`framework.structure.fluid.reversal`). Interchangeable nodes may be
+replaced by a chain in the order of their stages (`framework.structure.fluid.interchangeable`), which does not change
+the cost of any stage. Without fluid nodes and such chains the method is `ideal-dp`. Where stages run on different
+devices, or parameters are shared, each stage pays for its core nodes in the prices of its own device, for a shared
+parameter once, and fluid nodes are counted in weights that are at most what they cost on each device, times a factor of
+the device (`framework.structure.fluid.unequal_chain_dp`).
 The optional relaxing reduction before it never raises the optimum.
 
 Search: cores grow from few ideals to many (`framework.structure.fluid.hierarchy`). Each core first has to refute the
