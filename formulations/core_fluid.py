@@ -148,8 +148,8 @@ class CoreFluid:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Let the checker of proofs make the core again, and follow what its ideals leave room for."""
+        from framework.portfolio.logs.certified import certified_data
         from framework.proof.cores.program import core_program
-        from framework.proof.log import certified_data
         from framework.proof.problem import plain_problem
 
         data = certified_data("core-program", certificate)

@@ -96,7 +96,7 @@ class Lp(BoundByDeciding):
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Let the checker of proofs make the rows again and add them up."""
-        from framework.proof.log import certified_data
+        from framework.portfolio.logs.certified import certified_data
         from framework.proof.lp import lp_dual
         from framework.proof.problem import plain_problem
 

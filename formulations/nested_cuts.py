@@ -98,7 +98,7 @@ class NestedCuts:
 
     def check(self, problem: Problem, certificate: Certificate) -> int:
         """Follow the tree of a certificate, cut by cut, and return the bound that it proves."""
-        from framework.proof.log import certified_data
+        from framework.portfolio.logs.certified import certified_data
         from framework.proof.nested import nested_cuts
         from framework.proof.problem import plain_problem
 

@@ -7,7 +7,7 @@ import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from framework.errors import UserError
 from framework.fields import Fields, check_values
@@ -17,9 +17,6 @@ from framework.model.device_chain import Devices, read_devices
 from framework.model.instance import MAX_STAGES
 from framework.output_files import replacing
 from framework.proof.given import Given, read_given
-
-if TYPE_CHECKING:
-    from framework.bounds import Certificate
 
 FORMAT = "pipebound-proof"
 CHANGED = {
@@ -101,21 +98,6 @@ def check_version(rule: str, version: object, where: str = "") -> None:
         by = "a version of proofs without a number" if version is None else f"version {version} of proofs"
         hint = f"the rule is that of version {CHANGED.get(rule, 1)} now: solve again"
         raise OtherVersionError(f"{rule} was written by {by}", where=where, hint=hint)
-
-
-def certified_data(rule: str, certificate: Certificate) -> dict[str, Any]:
-    """Return the fields of a bound's rule that a certificate holds, and the version that wrote it, and nothing else.
-
-    Raises
-    ------
-    OtherVersionError
-        If another version of the rule wrote it.
-    ValueError
-        If it holds other fields, or anything but whole numbers.
-    """
-    check_version(rule, certificate.data.get("version"))
-    fields = certificate.whole_data("version", *BOUNDS[rule])
-    return {name: fields[name] for name in BOUNDS[rule]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,7 @@ def test_chained_cores_never_exceed_the_optimum(monkeypatch: pytest.MonkeyPatch)
     assert sum(reached > 0 for reached in chained) > 5
 
 
-@pytest.mark.parametrize(("stuck", "cores"), [(1e9, 7), (-1.0, 5)])
+@pytest.mark.parametrize(("stuck", "cores"), [(1e9, 8), (-1.0, 5)])
 def test_other_ways_are_tried_where_a_larger_core_gains_little(stuck: float, cores: int) -> None:
     # Cores are kept, but for other tunings others.
     entry = CoreFluid(first_ideals=50, max_ideals=200, tuning=HierarchyTuning(stuck=stuck))
