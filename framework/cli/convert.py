@@ -59,6 +59,12 @@ def command(
         path = model or document["graph"].get("path")
         if path is None:
             raise UserError("the result names no model", where=str(result_file), hint="give --model FILE.onnx")
+        if Path(path).suffix == ".pt2":
+            raise UserError(
+                "a program of torch.export has no field for stages",
+                where=str(path),
+                hint="`pipebound split` writes a program for each stage; --to split-spec is for PyTorch's own pipelines",
+            )
         assert output is not None
         annotate(Path(path), result, output, graph_path=graph, dims=opt.parse_dims(dim))
         return

@@ -56,6 +56,14 @@ def test_stages_go_into_an_onnx_model(pipebound: Run, tmp_path: Path) -> None:
     assert stages == json.loads(done.stdout)["stage_of"]
 
 
+def test_a_program_of_torch_has_no_place_for_stages(pipebound: Run, result_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.pt2").write_bytes(b"PK")
+    done = pipebound("convert", result_file, "--to", "onnx", "--model", "m.pt2", "-o", "staged.onnx")
+    assert done.returncode == 2
+    assert "pipebound: m.pt2: a program of torch.export has no field for stages" in done.stderr
+    assert not (tmp_path / "staged.onnx").exists()
+
+
 def test_a_result_is_explained(pipebound: Run, result_file: Path, tmp_path: Path) -> None:
     given = ("solve", "small.graph.json", "-k", "2", "--fast-memory", "4", "--with", "simple", "--explain")
     done = pipebound(*given, "--json")
