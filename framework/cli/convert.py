@@ -63,7 +63,7 @@ def command(
             raise UserError(
                 "a program of torch.export has no field for stages",
                 where=str(path),
-                hint="`pipebound split` writes a program for each stage; --to split-spec is for PyTorch's own pipelines",
+                hint="`pipebound split` writes a program for each stage; --to split-spec is for PyTorch's pipelines",
             )
         assert output is not None
         annotate(Path(path), result, output, graph_path=graph, dims=opt.parse_dims(dim))
