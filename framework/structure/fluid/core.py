@@ -219,17 +219,26 @@ def build_core(
         fed=tolls.fed[fluid],
         device_unit_cost=tolls.cost,
         device_feeding_cost=tolls.feeding_cost,
-        ties=_ties(instance, nets, tolls, fluid, core),
+        ties=_ties(instance, nets, tolls, fluid, core, should_stop),
     )
 
 
-def _ties(instance: Instance, nets: Nets, tolls: Tolls, fluid: BoolArray, core: IntArray) -> Ties:
+def _ties(
+    instance: Instance,
+    nets: Nets,
+    tolls: Tolls,
+    fluid: BoolArray,
+    core: IntArray,
+    should_stop: Callable[[], bool],
+) -> Ties:
     """Return the ties that are left when all nodes without a place are taken out of the nets, and those of units."""
     if len(tolls.cost) > 1:
         return no_ties()
     number, place, top = np.where(fluid, np.cumsum(fluid) - 1, -1).tolist(), core.tolist(), instance.topology
     rows = []
     for cost, taken, pins in nets.taken_out():
+        if should_stop():
+            raise OutOfTimeError("stopped while ties were being gathered")
         members = [number[v] for v in taken if number[v] >= 0]
         if members:
             rows.append((cost, members, [place[v] for v in pins]))

@@ -150,7 +150,7 @@ class ReadyCore:
             self.allowed[variant] = (threshold, plan)
             if variant.tied:
                 # Without ties there is more room for the same.
-                self.allowed[replace(variant, tied=False)] = (threshold, plan)
+                self.allowed.setdefault(replace(variant, tied=False), (threshold, plan))
         return plan
 
     def complete(self, problem: Problem, plan: FluidPlan, seed: int, should_stop: Callable[[], bool]) -> Partition:

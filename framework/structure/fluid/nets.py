@@ -14,11 +14,11 @@ at most cost(a) + cost(b) - m. Taking f out of a net without merging is the case
 it where a has but one other node: alone, a - f is never cut. (If f lies between u and v on a path, the stages
 of u and v each pay for one of its two tensors, wherever f is.)
 
-*What was taken out.* A net also stands for its cost of some tensors, and no other net stands for that of them: at first
-for the tensor that it is; a merged net for m of those of both; and what is left of a and b for the rest of theirs.
-These tensors connect its pins and all nodes that were taken out of it, or of the nets that it was merged of: taking one
-out leaves this set as it is, and the tensors of a and of b hang together at f. So a stage that has some of them, but
-not all, pays the cost of the net (`framework.structure.fluid.tolls.ties`).
+*What was taken out.* Each part of the cost of a net also stands for that much of the costs of some tensors, and nothing
+else stands for that: at first for the tensor that the net is; a merged net for m of those of both; and what is left of
+a and b for the rest of theirs. These tensors connect its pins and all nodes that were taken out of it, or of the nets
+that it was merged of: taking one out leaves this set as it is, and the tensors of a and of b hang together at f. So a
+stage that has some of them, but not all, pays the cost of that part (`framework.structure.fluid.tolls.ties`).
 
 On different devices, each net has a cost on each of them, and m is the least on each: the argument holds for a stage S
 in the prices of the device that S runs on.
@@ -250,7 +250,7 @@ def _together(f: int, a: _Parts, b: _Parts) -> _Parts:
         return [(min(a[0][0], b[0][0]), (f, a[0][1], b[0][1]))]
     parts: _Parts = []
     a, b = a[::-1], b[::-1]
-    while a and b:
+    while a and b and len(parts) < MOST_PARTS:
         (one, of_one), (other, of_other) = a.pop(), b.pop()
         cost = min(one, other)
         parts.append((cost, (f, of_one, of_other)))
@@ -261,10 +261,12 @@ def _together(f: int, a: _Parts, b: _Parts) -> _Parts:
 
 def _named(taken: _Taken) -> set[int]:
     """Return the nodes taken out, or `MOST_TAKEN` of them."""
-    found, waiting = set[int](), [taken]
+    # Parts share what was taken out of the nets that they come from: each of that is looked at once.
+    found, seen, waiting = set[int](), set[int](), [taken]
     while waiting and len(found) < MOST_TAKEN:
         taken = waiting.pop()
-        if taken is not None:
+        if taken is not None and id(taken) not in seen:
+            seen.add(id(taken))
             found.add(taken[0])
             waiting += taken[1:]
     return found

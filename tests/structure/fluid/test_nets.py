@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from framework.model.arrays import IntArray
 from framework.model.instance import Instance, instance_from_lists
+from framework.structure.fluid.core import build_core
 from framework.structure.fluid.nets import Nets
 from framework.testing.instances import random_instance
 
@@ -50,3 +51,17 @@ def test_no_stage_pays_more_for_nets_than_for_tensors(seed: int) -> None:
             paid = sum(int(costs[kind, t]) for t, row in enumerate(members) if stage & row and not row <= stage)
             less = sum(net_costs[kind][i] for i, row in enumerate(pins) if stage & set(row) and not set(row) <= stage)
             assert less <= paid
+
+
+def test_parts_that_share_what_was_taken_out_are_gathered_once() -> None:
+    # Each level hands half of what it costs on to each of two nets: paths through what was taken out double with it.
+    levels = 40
+    tensors, pair, cost = [(0, 1 << levels, [1])], (0, 1), 1 << levels
+    for level in range(levels):
+        following, cost = (2 * level + 2, 2 * level + 3), cost // 2
+        tensors += [(pair[0], cost, [v]) for v in following]
+        pair = following
+    instance = instance_from_lists([1] * (2 * levels + 2), tensors)
+    core = build_core(instance, np.arange(instance.n) < 2 * levels, tolled=False)
+    assert len(core.ties.cost)
+    assert int(core.ties.fluid.max()) == 2 * levels - 1

@@ -1,25 +1,27 @@
 """Ties: what a stage pays for divisible nodes that it runs apart from the core nodes that their tensors lead to.
 
-*Ties.* A net keeps the nodes that were taken out of it (`framework.structure.fluid.nets`). Together with its pins A,
-these nodes Q are connected by tensors, each of which gives the cost m of the net to this net and to no other. So a
-stage pays m, for each net at once, if it has some of A + Q but not all. Let its core nodes be D and its fluid nodes S.
-Where D cuts A, m is counted among the nets of the core. Beyond that it pays m
+*Ties.* A net keeps, for each part of its cost, nodes that were taken out of it (`framework.structure.fluid.nets`). Let
+m be such a part, A the pins of the net, and Q some of the fluid nodes kept for it. Tensors that give m of their cost to
+this part, and to no other, connect A and Q. So a stage that has some of A + Q but not all pays m, for all parts of all
+nets at once. Let its core nodes be D and its fluid nodes S. Where D cuts A, m is counted among the nets of the core.
+Beyond that the stage pays m
 
     if D has none of A, but S some of Q;                                                                         (1)
-    if D has all of A, but S not all of Q. This is used only where A is a single node.                           (2)
+    if D has all of A, but S not all of Q.                                                                       (2)
 
-Nets of a single pin belong to this, although they cost the core nothing.
+The second is used only where A is a single node, so that what follows is a sum over the nodes of D. Nets of a single
+pin belong to this, although they cost the core nothing.
 
-*Shares.* Share m out among the nodes of Q. Then (1) costs at least the shares of
-the nodes in S, and (2) at least those of the nodes of Q that are not in S. Let r_v(x) be the shares of v in ties to x
-alone, and p_v(x) those in ties to x and others; r_v and p_v the sums of all its shares of either sort; and r_v(D),
-p_v(D) the sums of those in ties with a pin in D. With fluid that weighs a_v and room R for fluid and ties,
+*Shares.* Share m out among the nodes of Q. Then (1) costs at least the shares of the nodes in S, and (2) at least those
+of the nodes of Q that are not in S. Let r_v(x) be the shares of v in ties to x alone, and p_v(x) those in ties to x and
+others; r_v and p_v the sums of all its shares of either sort; and r_v(D), p_v(D) the sums of those in ties with a pin
+in D. With fluid that weighs a_v and room R for fluid and ties,
 
     sum over S of (a_v + r_v - r_v(D) + p_v - p_v(D)) + sum over all v not in S of r_v(D)  <=  R.                  (3)
 
 *What a stage can run.* Add the product of (3) with any factor mu >= 0 to a(S): a(S) is at most mu R and the sum, over
 all fluid nodes, of (1 - mu) a_v - mu (r_v + p_v) + mu (r_v(D) + p_v(D)) for those in S, and - mu r_v(D) for the others.
-With A_v = (1 - mu) a_v - mu (r_v + p_v) and t = 2 r_v(D) + p_v(D), either is at most
+With A_v = (1 - mu) a_v - mu (r_v + p_v) and t = 2 r_v(D) + p_v(D), what v adds is in both cases at most
 
     max(0, A_v + mu t) - mu r_v(D)  <=  max(0, A_v) + s_v t - mu r_v(D),
 
@@ -30,13 +32,15 @@ p_v(x) over the x in D. So a stage from the ideal I to the ideal J runs at most
     mu R + g(may be done with J) - g(must be done with I) + G(J) - G(I),                                          (4)
     g_v = max(0, A_v),      G(x) = sum over v of s_v (2 r_v(x) + p_v(x)) - mu r_v(x),
 
-all of it rounded up. As R does, this depends on I, J and the device alone; the least over several mu, and R, is what
-`framework.structure.fluid.chain_dp` takes for the room. For a node tied to one core node with the rate r = r_v / a_v,
-mu = 1 / (1 + r) says what it costs to run it elsewhere, and mu = 1 / (1 - r) what it costs not to run it there.
+all of it rounded up. (What must be done with I may be done with J: so the difference of the two g is the sum over the
+nodes that can be in the stage.) As R does, this depends on I, J and the device alone; the least over several mu, and R,
+is what `framework.structure.fluid.chain_dp` takes for the room. For a node tied to one core node with the rate r = r_v
+/ a_v, mu = 1 / (1 + r) says what it costs to run it elsewhere, and mu = 1 / (1 - r) what it costs not to run it there.
 
 The tensors of a unit of fluid nodes, which are in no net (`framework.structure.fluid.tolls.separation_costs`), connect
-it with its owners: so it is a tie as well, with these for A, and for the toll of the unit. With stages on different
-devices there are no ties. Shares and factors are heuristic: every choice is valid. Source: this project.
+it with its owners: so it is a tie as well, with these for A, and for the toll of the unit. Tolls and ties are never
+added: the room is the least of what each allows, both computed from the same R. With stages on different devices there
+are no ties. Shares and factors are heuristic: every choice is valid. Source: this project.
 """
 
 from __future__ import annotations
@@ -60,8 +64,11 @@ ROUNDS = 20
 """Rounds in which shares are evened out."""
 TINY = 1e-300
 """What nothing is divided by less than."""
-SAFE = 1e-12
-"""What is rounded up is raised by so much of what it is computed from: far more than the errors of doubles."""
+SAFE = 1e-10
+"""What is rounded up is raised by so much of what it is computed from: more than the errors of sums of a million
+doubles."""
+LOWEST = 1e-12
+"""What a rate is counted as at least where shares are evened out."""
 
 
 class Ties(NamedTuple):
@@ -161,7 +168,7 @@ def _share_out(ties: Ties, weight: IntArray) -> _Shares:
         share /= np.maximum(np.bincount(tie, share, len(ties.cost)), TINY)[tie]
         if not last:
             rate = np.bincount(node, share * cost, len(weight)) / np.maximum(weight, 1)
-            share /= np.sqrt(np.maximum(rate, SAFE))[node]
+            share /= np.sqrt(np.maximum(rate, LOWEST))[node]
     paid, one = share * cost, np.diff(ties.pin_ptr)[tie] == 1
     alone, joint = (np.bincount(node, paid * which, len(weight)).astype(np.float64) for which in (one, ~one))
     return _Shares(tie, node, paid, alone, joint)
