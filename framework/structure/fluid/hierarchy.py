@@ -69,7 +69,8 @@ class VariantOrder:
     Attributes
     ----------
     most_misses
-        Cores in which a variant that is not basic and has never refuted anything is tried.
+        Cores in which a variant that is not basic and has never refuted anything is tried; one with ties only where the
+        same without them has refuted something last.
     """
 
     most_misses: int
@@ -94,7 +95,9 @@ class VariantOrder:
         others = [
             variant
             for variant in variants
-            if variant not in self._refuting and not (not variant.basic and self._misses[variant] >= self.most_misses)
+            if variant not in self._refuting
+            and not (not variant.basic and self._misses[variant] >= self.most_misses)
+            and not (variant.tied and self._refuting[:1] != [replace(variant, tied=False)])
         ]
         return [*(variant for variant in self._refuting if variant in variants), *others]
 

@@ -45,6 +45,8 @@ NEAR = 0.03
 """Share of its weight by which a class may be lighter to count with a heavier one: then its weight is a grain too."""
 LEAST_GRAIN = 0.02
 """Grain, at least, in what a stage may weigh: finer ones round next to nothing."""
+LEAST_TIED = 0.03
+"""Share of the weight of all fluid that ties have to cost: each further variant takes as long as a basic one."""
 LEAST_MEMBERS = 2
 """Nodes of a class, at least: one heavy node alone belongs into the core."""
 
@@ -114,7 +116,7 @@ def toll_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ..
 
 
 def tied_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ...]:
-    """Return the variants in which ties count, one for each way of counting, if a core has any.
+    """Return the variants in which ties count, one for each way of counting by which they cost enough.
 
     Parameters
     ----------
@@ -123,10 +125,20 @@ def tied_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ..
     """
     if not len(core.ties.cost):
         return ()
+    paid, instance = int(core.ties.cost.sum()), core.instance
+    work, parameters = (int(of_nodes[core.fluid].sum()) for of_nodes in (instance.work, instance.parameter_cost))
     if priced:
-        return tuple(Variant(devices=weights, tied=True) for weights in balanced_weights(core.instance))
-    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(core.instance.can_overflow)]
-    return tuple(Variant(counted=counted, tied=True) for counted in ways)
+        return tuple(
+            Variant(devices=weights, tied=True)
+            for weights in balanced_weights(instance)
+            if weights.work[0] * paid > LEAST_TIED * (weights.work[0] * work + weights.streams[0] * parameters)
+        )
+    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(instance.can_overflow)]
+    return tuple(
+        Variant(counted=counted, tied=True)
+        for counted in ways
+        if paid > LEAST_TIED * (work + bool(counted) * parameters)
+    )
 
 
 def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[Variant, ...]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from framework.model.problem import Problem, bottleneck
 from framework.structure.fluid.hierarchy import CoreHierarchy, ReadyCore, VariantOrder
-from framework.structure.fluid.variants import Counted, Variant
+from framework.structure.fluid.variants import PLAIN, Counted, Variant
 from framework.structure.primal.initial_interval import simple_bound
 from framework.testing.brute_force import brute_force_optimum
 from framework.testing.instances import random_problem
@@ -92,3 +92,14 @@ def test_whole_nodes_that_never_refute_anything_are_given_up() -> None:
         for variant in (plain, whole, other):
             order.miss(variant)
     assert order.of((plain, whole, other)) == [other, plain]
+
+
+def test_ties_are_tried_where_the_same_without_them_has_refuted_something_last() -> None:
+    order, tied, parameters = VariantOrder(3), Variant(tied=True), Variant(counted=Counted.ALL_PARAMETERS)
+    assert order.of([PLAIN, parameters, tied]) == [PLAIN, parameters]
+    order.prefer(PLAIN)
+    assert order.of([PLAIN, parameters, tied]) == [PLAIN, parameters, tied]
+    order.prefer(parameters)
+    assert order.of([PLAIN, parameters, tied]) == [parameters, PLAIN]
+    order.prefer(tied)
+    assert order.of([PLAIN, parameters, tied]) == [tied, parameters, PLAIN]
