@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 from framework.proof.check import proven_by
@@ -25,6 +26,10 @@ SLOWER, AT_LEAST = 2, 0.5
 """A shorter proof takes at most so many times as long to check; or so many seconds, if that is more."""
 LEAVES = 3
 """Leaves of a branch that are tried in its place."""
+LOADING = ("_frozen_importlib", "_frozen_importlib_external", "importlib", "numba", "llvmlite")
+"""Packages that would be left half done where they are interrupted."""
+AGAIN = 0.05
+"""Seconds after which it is tried again to interrupt what takes too long."""
 WHOLE = 0
 TOGETHER = {
     "moves": 2,
@@ -190,9 +195,14 @@ def _end_of_branch(rows: Sequence[Sequence[int]], start: int) -> int:
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """Raise `_TooLongError` in what takes more seconds of the process."""
+    """Raise `_TooLongError` in what takes more seconds of the process, but not while something is loaded or compiled."""
 
-    def end(number: int, frame: object) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_globals.get("__name__", "").partition(".")[0] in LOADING:
+                signal.setitimer(signal.ITIMER_VIRTUAL, AGAIN)
+                return
+            frame = frame.f_back
         raise _TooLongError
 
     before = signal.signal(signal.SIGVTALRM, end)

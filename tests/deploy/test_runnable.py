@@ -40,7 +40,8 @@ def test_nodes_of_one_name_are_no_hindrance(external: bool, tmp_path: Path) -> N
     )
     assert len(loaded.encoded) < 20_000
     for name, array in run_plain(model, feed):
-        np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-6)
+        # Optimised or not, sums may be taken in another order: next to zero that is more than a share of the result.
+        np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-6 * np.abs(expected[name]).max())
     profile = profile_model(model, repetitions=3, warm_up=1)
     assert len({row["name"] for row in profile.operators}) == len(profile.operators)
 

@@ -37,11 +37,12 @@ def test_the_results_of_the_readme_are_kept_figures(
     assert f"<!-- begin: {runner.RESULTS} -->" in section
     assert "|---" not in re.sub(r"<!-- begin: ([^>]+) -->.*?<!-- end: \1 -->", "", section, flags=re.DOTALL)
     table = runner.results()
+    first = re.findall(r"\d\.\d\d s", table)[0]
     for path in runner.DATA.glob("*.json"):
-        text = path.read_text(encoding="utf-8").replace("1.06 s", "1.07 s")
+        text = path.read_text(encoding="utf-8").replace(first, "9.87 s")
         (tmp_path / path.name).write_text(text, encoding="utf-8")
     monkeypatch.setattr(importlib.import_module("results"), "DATA", tmp_path)
-    assert runner.results() == table.replace("1.06 s", "1.07 s") != table
+    assert runner.results() == table.replace(first, "9.87 s") != table
 
 
 def test_short_benchmarks_are_those_of_the_readme(runner: Any) -> None:

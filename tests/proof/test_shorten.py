@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from types import FunctionType
+
 import pytest
 
 from framework.proof.check import proven_by
@@ -75,3 +78,24 @@ def _work_for_ever() -> None:
     with _at_most(0.01):
         while True:
             pass
+
+
+def test_what_is_being_loaded_or_compiled_is_not_interrupted() -> None:
+    done = list[str]()
+
+    def work(name: str) -> None:
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+        done.append(name)
+
+    compiling = FunctionType(work.__code__, {"__name__": "numba.core", "time": time}, closure=work.__closure__)
+
+    def both() -> None:
+        with _at_most(0.05):
+            compiling("numba")
+            work("the rest")
+
+    with pytest.raises(_TooLongError):
+        both()
+    assert done == ["numba"]
