@@ -195,7 +195,7 @@ def _end_of_branch(rows: Sequence[Sequence[int]], start: int) -> int:
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """Raise `_TooLongError` in what takes more seconds of the process, but not while something is loaded or compiled."""
+    """Raise `_TooLongError` in what takes more seconds of the process, once nothing is being loaded or compiled."""
 
     def end(number: int, frame: FrameType | None) -> None:
         while frame is not None:
