@@ -60,7 +60,7 @@ class _Net:
     Attributes
     ----------
     serial
-        Counts the nets made, so that ties are broken alike in every run.
+        Counts the nets made, so that those of equal costs are taken in the same order in every run.
     head
         The pin that is an ancestor of all others, or -1 if there may be none.
     code, key
