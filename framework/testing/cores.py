@@ -1,4 +1,4 @@
-"""Random proofs for tests of two rules: core program, with cores drawn at random, and fixing, in rounds of them."""
+"""Random proofs by the rules *core program* and *fixing*, with cores drawn at random, for tests."""
 
 from __future__ import annotations
 

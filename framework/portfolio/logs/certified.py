@@ -1,4 +1,4 @@
-"""What certificates of rules of proofs hold: the data of the rule, and the version that wrote it."""
+"""Reading a certificate that holds the data of one rule of proof logs, and the version of the rules that wrote it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from framework.proof.log import BOUNDS, check_version
 
 
 def certified_data(rule: str, certificate: Certificate) -> dict[str, Any]:
-    """Return the fields of a bound's rule that a certificate holds, and the version that wrote it, and nothing else.
+    """Return the data of a rule from a certificate that holds that and its version, and nothing else.
 
     Raises
     ------

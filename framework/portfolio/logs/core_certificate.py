@@ -1,4 +1,4 @@
-"""What a checker has to be told of a core that refutes a threshold: it makes core, nets and tables itself."""
+"""Certificates of `core-fluid`: what a checker has to be told to refute a threshold again, with a core of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cost-based filtering: states that forward and backward values of the chain relaxation rule out at a threshold.
+"""Cost-based filtering: rules out states at a threshold, by the chain relaxation read forwards and backwards.
 
 Take any partition of bottleneck at most T into k stages; let J_b be the core nodes of its first b stages and y_b the
 weight of its fluid nodes there, out of X. In the forward pass, y_b is at most the value F_b(J_b) of

@@ -62,7 +62,7 @@ class InstanceCores:
                 should_stop=should_stop,
             )
         fluid, lattice = self._choices[way].choose(max_ideals, should_stop)
-        chosen = ChosenCore(fluid, lattice, build_core(self.instance, fluid, should_stop=should_stop))
+        chosen = ChosenCore(fluid, lattice, build_core(self.instance, fluid, tied=False, should_stop=should_stop))
         if len(self._cores) < MOST_KEPT:
             self._cores[way, max_ideals] = chosen
         return chosen

@@ -1,4 +1,4 @@
-"""The chain relaxation as a dynamic program: decides T over the ideals of a core, other nodes divisible.
+"""The chain relaxation: a dynamic program over the ideals of a core decides a threshold T; other nodes are divisible.
 
 Take a partition into k stages of cost at most T. Let J_b be the core nodes of its first b stages, an ideal of the
 core, and y_b the work of the fluid nodes there. With I = J_(b-1), J = J_b and the core and its nets

@@ -166,6 +166,7 @@ def build_core(
     chains: Sequence[Chain] = (),
     *,
     tolled: bool = True,
+    tied: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FluidCore:
     """Build the core with all its nets; `fluid` is a mask over the nodes that leaves at least one, and no chained ones.
@@ -174,6 +175,9 @@ def build_core(
     ----------
     tolled
         Whether some tensors serve as tolls (`framework.structure.fluid.tolls.separation_costs`) and not as nets.
+    tied
+        Whether to gather ties (`framework.structure.fluid.tolls.ties`), where there is one kind of devices: it takes
+        half as long as the rest.
 
     Raises
     ------
@@ -189,7 +193,8 @@ def build_core(
     core[nodes] = np.arange(len(nodes))
     instance = held_by(instance, ~placeless, fluid)
     tolls = find_tolls(instance, fluid & tolled, ~placeless)
-    nets = Nets(instance, tolls.tensor_cost, placeless, remember=True)
+    tied = tied and len(tolls.tensor_cost) == 1
+    nets = Nets(instance, tolls.tensor_cost, placeless, remember=tied)
     for f in np.flatnonzero(placeless).tolist():
         if should_stop():
             raise OutOfTimeError("stopped while nets were being merged")
@@ -219,7 +224,7 @@ def build_core(
         fed=tolls.fed[fluid],
         device_unit_cost=tolls.cost,
         device_feeding_cost=tolls.feeding_cost,
-        ties=_ties(instance, nets, tolls, fluid, core, should_stop),
+        ties=_ties(instance, nets, tolls, fluid, core, should_stop) if tied else no_ties(),
     )
 
 
@@ -232,8 +237,6 @@ def _ties(
     should_stop: Callable[[], bool],
 ) -> Ties:
     """Return the ties that are left when all nodes without a place are taken out of the nets, and those of units."""
-    if len(tolls.cost) > 1:
-        return no_ties()
     number, place, top = np.where(fluid, np.cumsum(fluid) - 1, -1).tolist(), core.tolist(), instance.topology
     rows = []
     for cost, taken, pins in nets.taken_out():
@@ -296,7 +299,8 @@ def without_tolls(core: FluidCore, should_stop: Callable[[], bool] = lambda: Fal
         return core
     mask = np.zeros(core.instance.n, np.bool_)
     mask[core.fluid] = True
-    return build_core(core.instance, mask, tolled=False, should_stop=should_stop)
+    tied = len(core.ties.cost) > 0
+    return build_core(core.instance, mask, tolled=False, tied=tied, should_stop=should_stop)
 
 
 def incidence(pins: IntArray, nets: IntArray, n: int) -> tuple[IntArray, IntArray]:

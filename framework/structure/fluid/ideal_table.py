@@ -1,4 +1,4 @@
-"""Per ideal of a core: its work, cut and parameters, and the room that a stage between two ideals has.
+"""Per ideal of a core: work, cut and parameters; and how much divisible work a stage between two ideals has room for.
 
 Rows of ``facts``: WORK, PARAMETERS, CUT (the nets that cross), WEIGHT (what counts in the variant: work, or work and
 parameters), MOST and LEAST (fluid weight that may, must be done: Mx, Mn), MOST_WORK and MOST_PARAMETERS (Mx in work, in

@@ -105,7 +105,7 @@ class Nets:
     placeless
         ``[n]`` the nodes that will be taken out.
     remember
-        Whether nets keep what was taken out of them, where there is one kind of devices.
+        Whether nets keep what was taken out of them; only for one kind of devices.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Nets:
         self._placeless = frozenset(self._at)
         self._serial = 0
         self._kinds = len(tensor_cost)
-        self._remember = remember and self._kinds == 1
+        self._remember = remember
         # Nets of one pin: they cost the core nothing.
         self._single: list[tuple[int, _Parts]] = []
         self._least: Callable[[int, int], int] = min if self._kinds == 1 else self._least_of_each

@@ -28,7 +28,7 @@ feasible function (Fekete and Schepers 2001), here within a dynamic program.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -99,6 +99,14 @@ def needs_prices(instance: Instance) -> bool:
     return instance.unequal is not None or len(instance.shared) > 0
 
 
+def _basic_variants(instance: Instance, *, priced: bool) -> list[Variant]:
+    """Return a variant for each way of counting, with divisible fluid; with weights of devices if these have prices."""
+    if priced:
+        return [Variant(devices=weights) for weights in balanced_weights(instance)]
+    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(instance.can_overflow)]
+    return [Variant(counted=counted) for counted in ways]
+
+
 def toll_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ...]:
     """Return the variants with tolls per unit: one for each way of counting, if a core has units.
 
@@ -109,10 +117,7 @@ def toll_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ..
     """
     if not (core.unit >= 0).any():
         return ()
-    if priced:
-        return tuple(Variant(devices=weights, by_unit=True) for weights in balanced_weights(core.instance))
-    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(core.instance.can_overflow)]
-    return tuple(Variant(counted=counted, by_unit=True) for counted in ways)
+    return tuple(replace(variant, by_unit=True) for variant in _basic_variants(core.instance, priced=priced))
 
 
 def tied_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ...]:
@@ -125,20 +130,14 @@ def tied_variants(core: FluidCore, *, priced: bool = False) -> tuple[Variant, ..
     """
     if not len(core.ties.cost):
         return ()
-    paid, instance = int(core.ties.cost.sum()), core.instance
+    paid, instance, variants = int(core.ties.cost.sum()), core.instance, list[Variant]()
     work, parameters = (int(of_nodes[core.fluid].sum()) for of_nodes in (instance.work, instance.parameter_cost))
-    if priced:
-        return tuple(
-            Variant(devices=weights, tied=True)
-            for weights in balanced_weights(instance)
-            if weights.work[0] * paid > LEAST_TIED * (weights.work[0] * work + weights.streams[0] * parameters)
-        )
-    ways = (Counted.WORK, Counted.ALL_PARAMETERS)[: 1 + bool(instance.can_overflow)]
-    return tuple(
-        Variant(counted=counted, tied=True)
-        for counted in ways
-        if paid > LEAST_TIED * (work + bool(counted) * parameters)
-    )
+    for variant in _basic_variants(instance, priced=priced):
+        weights = variant.devices or DeviceWeights(work=(1,), streams=(int(variant.counted),))
+        (speed, *_), (streams, *_) = weights.work, weights.streams
+        if speed * paid > LEAST_TIED * (speed * work + streams * parameters):
+            variants.append(replace(variant, tied=True))
+    return tuple(variants)
 
 
 def whole_node_variants(core: FluidCore, stages: int, threshold: int) -> tuple[Variant, ...]:
@@ -171,7 +170,7 @@ def device_variants(core: FluidCore, threshold: int, crowded: BoolArray | None =
         ``[n]`` the nodes whose parameters one of them counts, without those of the others; none if not given.
     """
     priced, most = core.instance.on_each_device(), most_weight(core.instance)
-    variants = [Variant(devices=weights) for weights in balanced_weights(core.instance)]
+    variants = _basic_variants(core.instance, priced=True)
     if crowded is not None:
         *_, weights = balanced_weights(core.instance, crowded)
         variants.append(Variant(counted=Counted.CROWDED, devices=weights))

@@ -46,6 +46,7 @@ from framework.testing.damage import damaged
 from framework.testing.proofs import ProvenProblem, proven_problems
 from framework.units import parse_seconds
 
+NOT_CHECKED = "not checked"
 A_PROOF = 40
 """Damaged copies of one proof."""
 ALONE = (
@@ -193,7 +194,7 @@ def solved(name: str, k: int, entry: str, budget: float, folder: Path, *, proven
         if log.bound < (result.dual_ticks or 0):
             missing = "no rule for its best bound"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        verdict = "" if proven_only and not closed_by else checked(log_file, f"testbed:{name}")
+        verdict = NOT_CHECKED if proven_only and not closed_by else checked(log_file, f"testbed:{name}")
         missing, after = missing or verdict, resource.getrusage(resource.RUSAGE_CHILDREN)
         checking = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Pair(
