@@ -36,6 +36,7 @@ from framework.contracts import Feature
 from framework.model.problem import Problem
 from framework.registry import EntrySpec, Kind, load_plugins, registry
 from framework.testing import wide_costs
+from framework.testing.brute_force import brute_force_optimum
 from framework.testing.conformance import assert_bounds_hold, assert_true
 from framework.testing.instances import (
     random_in_flight_problem,
@@ -67,23 +68,34 @@ IN_UNITS: dict[str, wide_costs.Kind] = {"wide": "priced", "physical": "physical"
 """What a graph in units of its own carries, by option."""
 
 
-def check(entry: str, seeds: Sequence[int], kind: str) -> tuple[str, int, float, list[str]]:
-    """Return the entry, the number of problems, the seconds they took, and every false claim."""
+def check(entries: Sequence[str], seeds: Sequence[int], kind: str) -> dict[str, tuple[float, list[str]]]:
+    """Return the seconds that each entry took for the problems, and every false claim it made."""
     load_plugins()
-    exact = registry.get(EntrySpec.parse(entry).name).supports(Feature.EXACT)
-    started, faults = time.monotonic(), []
+    seconds, faults = dict.fromkeys(entries, 0.0), {entry: list[str]() for entry in entries}
     for seed in seeds:
-        try:
-            if kind in IN_UNITS:
-                assert_true_in_units(entry, seed, kind=IN_UNITS[kind])
-            elif kind in DRAWN:
-                label = f"{DRAWN[kind].__name__}({seed})"
-                assert_bounds_hold(entry, DRAWN[kind](seed), label=label, seed=seed)
-            else:
-                assert_true(entry, random_problem(seed), exact=exact, label=f"random_problem({seed})", seed=seed)
-        except AssertionError as error:
-            faults.append(str(error).splitlines()[0])
-    return entry, len(seeds), time.monotonic() - started, faults
+        hold = holder(seed, kind)
+        for entry in entries:
+            started = time.monotonic()
+            try:
+                hold(entry)
+            except AssertionError as error:
+                faults[entry].append(str(error).splitlines()[0])
+            seconds[entry] += time.monotonic() - started
+    return {entry: (seconds[entry], faults[entry]) for entry in entries}
+
+
+def holder(seed: int, kind: str) -> Callable[[str], object]:
+    """Return what holds an entry's claims against the optimum of a problem, which is drawn and solved once for all."""
+    if kind in IN_UNITS:
+        return lambda entry: assert_true_in_units(entry, seed, kind=IN_UNITS[kind])
+    if kind in DRAWN:
+        problem, label = DRAWN[kind](seed), f"{DRAWN[kind].__name__}({seed})"
+        optimum = brute_force_optimum(problem)
+        return lambda entry: assert_bounds_hold(entry, problem, label=label, seed=seed, optimum=optimum)
+    problem, label = random_problem(seed), f"random_problem({seed})"
+    return lambda entry: assert_true(
+        entry, problem, exact=registry.get(EntrySpec.parse(entry).name).supports(Feature.EXACT), label=label, seed=seed
+    )
 
 
 def main() -> int:
@@ -100,21 +112,19 @@ def main() -> int:
     kinds = (Kind.FORMULATION, Kind.STRATEGY)
     entries = options.entry or [entry.name for kind in kinds for entry in registry.entries(kind)]
     seeds = batches(range(options.first, options.first + options.problems))
-    totals = {entry: [0, 0.0] for entry in entries}
+    took = dict.fromkeys(entries, 0.0)
     faults: dict[str, list[str]] = {entry: [] for entry in entries}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        which = chain.from_iterable(repeat(entry, len(seeds)) for entry in entries)
-        results = pool.map(check, which, seeds * len(entries), repeat(options.kind))
-        todo = len(seeds) * len(entries)
-        for entry, count, seconds, false in track(results, total=todo, console=Console(stderr=True), transient=True):
-            totals[entry][0] += count
-            totals[entry][1] += seconds
-            faults[entry] += false
+        results = pool.map(check, repeat(entries), seeds, repeat(options.kind))
+        for batch in track(results, total=len(seeds), console=Console(stderr=True), transient=True):
+            for entry, (seconds, false) in batch.items():
+                took[entry] += seconds
+                faults[entry] += false
     table = Table(title=f"{options.problems:,} random problems against exhaustion")
     for heading in ("entry", "problems", "seconds", "false claims"):
         table.add_column(heading, justify="left" if heading == "entry" else "right")
-    for entry, (count, seconds) in totals.items():
-        table.add_row(entry, f"{count:,}", f"{seconds:.0f}", str(len(faults[entry])))
+    for entry, seconds in took.items():
+        table.add_row(entry, f"{options.problems:,}", f"{seconds:.0f}", str(len(faults[entry])))
     console = Console(width=120)
     console.print(table)
     for line in chain.from_iterable(faults.values()):

@@ -178,6 +178,12 @@ SPECS = (
         measure="study_tables:proofs",
         parameters={"study": "studies/tuning-few.toml"},
     ),
+    Spec(
+        name="tuning-many",
+        about="the study tuning-many: how long `core-fluid` runs before `fixing`, from 16 stages on",
+        measure="study_tables:proofs",
+        parameters={"study": "studies/tuning-many.toml"},
+    ),
 )
 
 

@@ -35,7 +35,8 @@ def test_the_page_has_blocks_and_transcripts() -> None:
     commands = [command.split()[0] for _, command, _ in parts() if command]
     assert commands == ["inspect", "profile", "solve", "split", "pipeline"]
     assert all(len(output.splitlines()) > 4 for _, command, output in parts() if command)
-    assert not any("pipebound: " in output for _, _, output in parts()), "transcripts are of standard output, without warnings"
+    # Transcripts are of standard output: warnings are not in it.
+    assert not any("pipebound: " in output for _, _, output in parts())
 
 
 @pytest.mark.slow
