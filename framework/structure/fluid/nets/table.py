@@ -1,4 +1,4 @@
-"""Nets in arrays: a table by a hash of their pins, in which equal ones add up, and how its memory grows.
+"""Nets in arrays, and a table by a hash of their pins, in which equal ones add up.
 
 Pins, parts and what was taken out of them (`framework.structure.fluid.nets.elimination`) are appended to arrays and
 never given back one by one; `framework.structure.fluid.nets.growth` makes room.
@@ -17,9 +17,9 @@ from framework.model.arrays import IntArray
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BoolArray
 
-NETS, PINS, PARTS, TAKEN, ENTRIES, SERIALS, STAMPS = range(7)
-"""Places in `Hypergraph.counts`; the first four are limited by memory, and entries by that of pins."""
-LIMITED = 4
+COUNTS, LIMITED = 7, 4
+NETS, PINS, PARTS, TAKEN, ENTRIES, SERIALS, STAMPS = range(COUNTS)
+"""Places in `Hypergraph.counts`: the first four are `LIMITED` by memory, and entries by that of pins."""
 GONE, PLACED, SINGLE = range(3)
 """States of a net: in no table, in the table, and of one core node, which is remembered for its parts alone."""
 MOST_PARTS = 1000
@@ -66,7 +66,7 @@ class Records(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Which nets a node without a place is in; those that are gone, or lost it, stay listed.
+    """Which nets a node without a place is in; those that are gone stay listed.
 
     Attributes
     ----------
@@ -123,8 +123,10 @@ class Hypergraph(NamedTuple):
 
     Attributes
     ----------
-    counts, need
-        How many there are of each, and how many more a node may need that there was no room for.
+    counts
+        ``[COUNTS]`` how many there are of each.
+    need
+        ``[LIMITED]`` how many more a node may need that there was no room for, or 0.
     hashes, placeless
         ``[n]`` a random number for each node, and which nodes are taken out.
     pins
@@ -162,7 +164,7 @@ def make_hypergraph(hashes: IntArray, placeless: BoolArray, kinds: int, room: In
 
     buckets = np.full(1 << max(1, nets).bit_length(), -1, np.int64)
     return Hypergraph(
-        counts=np.zeros(7, np.int64),
+        counts=np.zeros(COUNTS, np.int64),
         need=np.zeros(LIMITED, np.int64),
         hashes=hashes,
         placeless=placeless,
