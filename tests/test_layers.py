@@ -101,6 +101,7 @@ ROOMS: dict[str, list[str]] = {
         "framework.structure.reduction",
         "framework.structure.unequal",
     ],
+    "framework.structure.fluid.nets": [KERNEL, "framework.structure.poset"],
     "framework.structure.fluid.tolls": [KERNEL, "framework.structure.poset"],
     "framework.structure.filtering": [
         KERNEL,

@@ -1,9 +1,10 @@
 """Cores: a relaxation of an instance in which some nodes (*fluid* nodes) become divisible and belong to no stage.
 
 Let R be the fluid nodes. The core keeps the nodes V - R, the order among them (paths through R included), their work,
-parameters, and *nets* (`framework.structure.fluid.nets`): sets of core nodes with a cost that every stage pays which
-holds some of them but not all. Some tensors are in no net, but in a *unit* of fluid nodes, and bound from below what a
-stage pays that separates these from the core nodes that they feed (`framework.structure.fluid.tolls.separation_costs`).
+parameters, and *nets* (`framework.structure.fluid.nets.elimination`): sets of core nodes with a cost that every stage
+pays which holds some of them but not all. Some tensors are in no net, but in a *unit* of fluid nodes, and bound from
+below what a stage pays that separates these from the core nodes that they feed
+(`framework.structure.fluid.tolls.separation_costs`).
 
 Of a fluid node the relaxation keeps its work, its parameters, and its place: after ancestors, before descendants.
 
@@ -21,14 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from framework.errors import OutOfTimeError
-from framework.model.arrays import IntArray, row_pointers
+from framework.model.arrays import IntArray, row_pointers, take_rows
 from framework.model.instance import Instance
 from framework.model.topology import build_topology
 from framework.structure.bit_sets import BitArray
 from framework.structure.fluid.interchangeable import Chain, chain_arcs
-from framework.structure.fluid.nets import Nets
+from framework.structure.fluid.nets.elimination import Nets
 from framework.structure.fluid.tolls.separation_costs import Tolls, find_tolls
-from framework.structure.fluid.tolls.ties import Ties, make_ties, no_ties
+from framework.structure.fluid.tolls.ties import Ties, joined, make_ties, no_ties
 from framework.structure.ideals.held import held_by
 from framework.structure.kernel import kernel
 from framework.structure.poset.closure import BoolArray, redundant_arcs, unpack_sets, word_count
@@ -195,24 +196,19 @@ def build_core(
     tolls = find_tolls(instance, fluid & tolled, ~placeless)
     tied = tied and len(tolls.tensor_cost) == 1
     nets = Nets(instance, tolls.tensor_cost, placeless, remember=tied)
-    for f in np.flatnonzero(placeless).tolist():
-        if should_stop():
-            raise OutOfTimeError("stopped while nets were being merged")
-        nets.eliminate(f)
+    nets.eliminate(should_stop)
     rows = nets.rows()
-    lengths = np.array([len(pins) for pins, _, _ in rows], np.int64)
-    net_cost = nets.unpacked([cost for _, cost, _ in rows])
     return FluidCore(
         instance=instance,
         nodes=nodes,
         fluid=np.flatnonzero(fluid),
         chained=placeless[nodes],
         order=order,
-        net_cost=net_cost.min(0),
-        net_ptr=np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))).astype(np.int64),
-        net_pins=core[np.array([v for pins, _, _ in rows for v in pins], np.int64)],
-        device_net_cost=net_cost,
-        headed=np.array([headed for _, _, headed in rows], np.bool_),
+        net_cost=rows.cost.min(0),
+        net_ptr=rows.ptr,
+        net_pins=core[rows.pins],
+        device_net_cost=rows.cost,
+        headed=rows.headed,
         after=after,
         before=before,
         unit=tolls.unit[fluid],
@@ -237,21 +233,21 @@ def _ties(
     should_stop: Callable[[], bool],
 ) -> Ties:
     """Return the ties that are left when all nodes without a place are taken out of the nets, and those of units."""
-    number, place, top = np.where(fluid, np.cumsum(fluid) - 1, -1).tolist(), core.tolist(), instance.topology
+    number, place, top = np.where(fluid, np.cumsum(fluid) - 1, -1), core.tolist(), instance.topology
+    parts = nets.taken_out(should_stop)
+    row, member = np.repeat(np.arange(len(parts.cost)), np.diff(parts.taken_ptr)), number[parts.taken]
+    row, member = row[member >= 0], member[member >= 0]
+    ptr = row_pointers(row, len(parts.cost))
+    some = np.flatnonzero(np.diff(ptr))
+    pin_ptr, pins = take_rows(parts.pin_ptr, parts.pins, some)
     rows = []
-    for cost, taken, pins in nets.taken_out():
-        if should_stop():
-            raise OutOfTimeError("stopped while ties were being gathered")
-        members = [number[v] for v in taken if number[v] >= 0]
-        if members:
-            rows.append((cost, members, [place[v] for v in pins]))
     units: dict[int, list[int]] = {}
     for v in np.flatnonzero(tolls.unit >= 0).tolist():
         units.setdefault(int(tolls.unit[v]), []).append(v)
     for unit, nodes in units.items():
         owners = {place[u] for u in top.succs[top.succ_ptr[nodes[-1]] : top.succ_ptr[nodes[-1] + 1]].tolist()}
-        rows.append((int(tolls.cost[0, unit]), [number[v] for v in nodes], sorted(owners)))
-    return make_ties(rows)
+        rows.append((int(tolls.cost[0, unit]), number[nodes].tolist(), sorted(owners)))
+    return joined(Ties(parts.cost[some], *take_rows(ptr, member, some), pin_ptr, core[pins]), make_ties(rows))
 
 
 @kernel

@@ -1,10 +1,10 @@
 """Ties: what a stage pays for divisible nodes that it runs apart from the core nodes that their tensors lead to.
 
-*Ties.* A net keeps, for each part of its cost, nodes that were taken out of it (`framework.structure.fluid.nets`). Let
-m be such a part, A the pins of the net, and Q some of the fluid nodes kept for it. Tensors that give m of their cost to
-this part, and to no other, connect A and Q. So a stage that has some of A + Q but not all pays m, for all parts of all
-nets at once. Let its core nodes be D and its fluid nodes S. Where D cuts A, m is counted among the nets of the core.
-Beyond that the stage pays m
+*Ties.* A net keeps, for each part of its cost, nodes that were taken out of it
+(`framework.structure.fluid.nets.elimination`). Let m be such a part, A the pins of the net, and Q some of the fluid
+nodes kept for it. Tensors that give m of their cost to this part, and to no other, connect A and Q. So a stage that has
+some of A + Q but not all pays m, for all parts of all nets at once. Let its core nodes be D and its fluid nodes S.
+Where D cuts A, m is counted among the nets of the core. Beyond that the stage pays m
 
     if D has none of A, but S some of Q;                                                                         (1)
     if D has all of A, but S not all of Q.                                                                       (2)
@@ -125,6 +125,13 @@ def make_ties(rows: Iterable[tuple[int, Sequence[int], Sequence[int]]]) -> Ties:
         fluid_ptr.append(len(fluid))
         pin_ptr.append(len(pins))
     return Ties(*(np.array(items, np.int64) for items in (cost, fluid_ptr, fluid, pin_ptr, pins)))
+
+
+def joined(first: Ties, second: Ties) -> Ties:
+    """Return the ties of both."""
+    ptr = (np.concatenate((a, a[-1] + b[1:])) for a, b in zip(first[1::2], second[1::2], strict=True))
+    cost, fluid, pins = (np.concatenate(pair) for pair in zip(first[::2], second[::2], strict=True))
+    return Ties(cost, next(ptr), fluid, next(ptr), pins)
 
 
 def tied_fluid(ties: Ties, weight: IntArray, core_size: int) -> TiedFluid:
