@@ -13,14 +13,16 @@ import pytest
 from framework import kernel_cache
 from framework.contracts import HasExamples
 from framework.kernel_cache import NUMBA_VARIABLE, VARIABLE
+from framework.model.arrays import IntArray
 from framework.model.problem import Problem
 from framework.portfolio import compilation
 from framework.portfolio.compilation import Compiling, all_names, compile_beforehand, names_for, say_plainly
 from framework.portfolio.members import Member
-from framework.portfolio.precompile import UNEQUAL
+from framework.portfolio.precompile import REDUCTIONS, UNEQUAL, compile_one
 from framework.portfolio.run_options import RunOptions
 from framework.portfolio.runner import PRESOLVE, Runner
 from framework.registry import load_plugins, registry
+from framework.structure.reduction import contraction
 from framework.testing.instances import random_layered_instance
 from tests.conftest import REPOSITORY
 
@@ -164,3 +166,16 @@ def test_entries_say_themselves_on_what_they_are_compiled() -> None:
         assert all(isinstance(problem, Problem) for problem in made.examples())
     (problem,) = registry.create("multilevel").examples()
     assert problem.instance.n > registry.create("multilevel").nodes
+
+
+def test_reductions_include_a_contraction_that_closes_a_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernels would otherwise be compiled in the time of the first member that needs them."""
+    found, sizes = contraction._strong_components, list[int]()
+
+    def noted(ptr: IntArray, heads: IntArray) -> IntArray:
+        sizes.append(len(ptr) - 1)
+        return found(ptr, heads)
+
+    monkeypatch.setattr(contraction, "_strong_components", noted)
+    compile_one(REDUCTIONS)
+    assert sizes
