@@ -53,7 +53,7 @@ class Preference(NamedTuple):
     spread: float
 
 
-PREFERENCES = (Preference(0.0, 1.0), Preference(10.0, 1.0), Preference(3.0, 1.0), Preference(0.0, 4.0))
+PREFERENCES = (*(Preference(WEIGHT_BIASES[i], 1.0) for i in (0, 2, 1)), Preference(0.0, 4.0))
 """Preferences worth trying, the least alike first: the weight biases, and nodes far from each other."""
 MOST_ATTEMPTS = 30
 """Cores built while nodes are given back: where single nodes are refused one after the other, the rest stays fluid."""
