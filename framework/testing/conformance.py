@@ -269,17 +269,10 @@ def assert_claims_true(problem: Problem, outcome: Outcome, board: Board, *, exac
         assert board.interval.closed, where
 
 
-def assert_bounds_hold(
-    entry: str, problem: Problem, *, label: str, seconds: float = 60.0, seed: int = 7, optimum: int | None = None
-) -> None:
+def assert_bounds_hold(entry: str, problem: Problem, *, label: str, seconds: float = 60.0, seed: int = 7) -> None:
     """Run an entry on a small problem with hard limits, shared parameters or both; hold its claims against brute force.
 
     Only exact entries that have the features for it get all the time; the others, a third of a second of it at most.
-
-    Parameters
-    ----------
-    optimum
-        In ticks, where it is known already.
 
     Raises
     ------
@@ -297,7 +290,7 @@ def assert_bounds_hold(
     if problem.instance.unequal is not None:
         needed.add(Feature.UNEQUAL)
     closes = needed <= features
-    optimum = brute_force_optimum(problem) if optimum is None else optimum
+    optimum = brute_force_optimum(problem)
     limit = seconds if closes else min(0.3, seconds)
     _, board = run_entry(registry.create(entry), problem, name=entry, seconds=limit, seed=seed)
     where = f"{entry} on {label}: optimum {optimum}, {board.interval}"

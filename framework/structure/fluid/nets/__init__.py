@@ -1,1 +1,1 @@
-"""The tensors of an instance without some of its nodes: nets, and what was taken out of them."""
+"""Nets: what is left of the tensors of an instance when some of its nodes are taken out of them."""

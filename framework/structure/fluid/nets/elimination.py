@@ -1,4 +1,4 @@
-"""Nets: the tensors of an instance without its fluid nodes, with costs that no stage pays more for than for tensors.
+"""Nets: what is left of tensors without the divisible (*fluid*) nodes; a stage pays at most as much as for the tensors.
 
 *Nets only lower cuts.* What a stage S pays for a tensor is its cost if S holds some but not all of {producer} +
 consumers, whichever side the producer is on: ``cut(S)`` is the cut of a hypergraph. Fluid nodes are taken out of it

@@ -1,4 +1,4 @@
-"""Room for more nets: a hypergraph is copied into larger arrays, without what no net refers to any more.
+"""Makes room for more nets: copies them into larger arrays, and leaves out what none of them refers to any more.
 
 Numbers of nets, of parts and of what was taken out of them change, and with them how the nets of a bucket and of a node
 follow one another. Nothing depends on that: serials, stamps and the order of parts are copied.

@@ -1,4 +1,4 @@
-"""Kernels that take nodes out of nets, and hand on what was taken out of those that they merge.
+"""Takes nodes out of nets and merges the nets that had such a node in common, in compiled loops.
 
 They do what `framework.structure.fluid.nets.elimination` proves to cost no stage more.
 """

@@ -1,4 +1,4 @@
-"""What was taken out of the parts of nets, as rows of nodes."""
+"""Lists the nodes that were taken out of each part of a net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nets in arrays, and a table by a hash of their pins, in which equal ones add up.
+"""Keeps nets in arrays, and finds those with the same nodes by a hash, so that their costs are added.
 
 Pins, parts and what was taken out of them (`framework.structure.fluid.nets.elimination`) are appended to arrays and
 never given back one by one; `framework.structure.fluid.nets.growth` makes room.
