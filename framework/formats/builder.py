@@ -17,7 +17,7 @@ import numpy as np
 from framework.errors import UserError
 from framework.fields import shown
 from framework.input_files import check_deadline
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, prefix_sums
 from framework.model.graph import FloatArray, ModelGraph, PhysicalCosts, PricedCosts
 from framework.model.shared import SharedParameters
 from framework.model.topology import build_topology
@@ -280,8 +280,7 @@ class GraphBuilder:
     ) -> ModelGraph:
         """Return the graph; raises `UserError` naming the file if it is empty, cyclic or has an impossible cost."""
         check_deadline(self.where)
-        pointers = np.zeros(len(self._producers) + 1, np.int64)
-        np.cumsum(self._row_lengths, out=pointers[1:])
+        pointers = prefix_sums(self._row_lengths)
         try:
             return ModelGraph(
                 name=name,

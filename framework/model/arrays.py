@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -15,19 +16,23 @@ SPLITMIX_STEP = 0x9E3779B97F4A7C15
 """What splitmix64 adds from one number to the next."""
 
 
+def prefix_sums(values: IntArray | Sequence[int]) -> IntArray:
+    """Return the sums of the first 0, 1, ... of n values, ``[n + 1]``: the pointers of rows that have these lengths."""
+    sums = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
 def take_rows(ptr: IntArray, items: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
     """Return the pair (ptr, items) that holds the given rows in the given order."""
     lengths = ptr[rows + 1] - ptr[rows]
-    taken = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths, out=taken[1:])
+    taken = prefix_sums(lengths)
     return taken, items[np.arange(taken[-1]) + np.repeat(ptr[rows] - taken[:-1], lengths)]
 
 
 def row_pointers(rows: IntArray, n: int) -> IntArray:
     """Return the ``[n + 1]`` pointers of n rows, given the row of every item."""
-    pointers = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=n), out=pointers[1:])
-    return pointers
+    return prefix_sums(np.bincount(rows, minlength=n))
 
 
 def ranks(order: IntArray) -> IntArray:

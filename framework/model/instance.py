@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from framework.model.arrays import IntArray, merge_equal_tensors, ranks, take_rows
+from framework.model.arrays import IntArray, merge_equal_tensors, prefix_sums, ranks, take_rows
 from framework.model.shared import SharedParameters, rename_users, shared_by
 from framework.model.stage_limit import StageLimit
 from framework.model.topology import Topology, build_topology, stable_topological_order
@@ -380,7 +380,7 @@ def instance_from_lists(
         tensor_cost=np.array([cost for _, cost, _ in tensors], np.int64),
         capacity=capacity,
         producer=np.array([producer for producer, _, _ in tensors], np.int64),
-        consumer_ptr=np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
+        consumer_ptr=prefix_sums(lengths),
         consumers=np.array([v for _, _, consumers in tensors for v in sorted(set(consumers))], np.int64),
         shared=shared_by([users for _, users in shared]),
         shared_cost=np.array([cost for cost, _ in shared], np.int64),
@@ -393,8 +393,7 @@ def _drop_unconsumed(
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     counts = np.diff(consumer_ptr)
     keep = counts > 0
-    pointers = np.concatenate(([0], np.cumsum(counts[keep]))).astype(np.int64)
-    return producer[keep], pointers, consumers, tensor_cost[keep]
+    return producer[keep], prefix_sums(counts[keep]), consumers, tensor_cost[keep]
 
 
 def _check_magnitudes(work: IntArray, parameter_cost: IntArray, paid: IntArray, times: IntArray, capacity: int) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.arrays import IntArray, distinct, merge_equal_rows, row_pointers, take_rows
+from framework.model.arrays import IntArray, distinct, merge_equal_rows, prefix_sums, row_pointers, take_rows
 
 
 def _none() -> IntArray:
@@ -95,9 +95,8 @@ def joined(first: SharedParameters, second: SharedParameters) -> SharedParameter
 def shared_by(rows: Sequence[Sequence[int]]) -> SharedParameters:
     """Return the parameters that the given nodes share, one row each."""
     users = [sorted(set(row)) for row in rows]
-    lengths = np.array([len(row) for row in users], np.int64)
     return SharedParameters(
-        ptr=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        ptr=prefix_sums([len(row) for row in users]),
         users=np.array([v for row in users for v in row], np.int64),
     )
 

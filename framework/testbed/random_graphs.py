@@ -24,6 +24,7 @@ from statistics import NormalDist
 import numpy as np
 
 from framework.errors import UserError
+from framework.model.arrays import prefix_sums
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.topology import build_topology
 
@@ -83,7 +84,7 @@ def regal_graph(family: str, nodes: int, seed: int) -> ModelGraph:
         topology=build_topology(
             nodes,
             np.array(list(heads), np.int64),
-            np.cumsum([0, *map(len, heads.values())], dtype=np.int64),
+            prefix_sums([len(row) for row in heads.values()]),
             np.array([head for row in heads.values() for head in row], np.int64),
         ),
         costs=PricedCosts(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from framework.model.arrays import prefix_sums
 from framework.model.graph import ModelGraph, PricedCosts
 from framework.model.instance import UNLIMITED, Instance, instance_from_lists
 from framework.model.pricing import price
@@ -379,7 +380,7 @@ def _fractional(
         topology=build_topology(
             n,
             np.array([u for u, _, _ in tensors], np.int64),
-            np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
+            prefix_sums(lengths),
             np.array([v for _, _, consumers in tensors for v in consumers], np.int64),
         ),
         costs=PricedCosts(

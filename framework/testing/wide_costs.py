@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from framework.errors import UserError
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, prefix_sums
 from framework.model.device import Device
 from framework.model.device_chain import Devices, chain_of, kinds_of
 from framework.model.exact import exact_bottleneck, exact_stage_costs
@@ -62,7 +62,7 @@ def random_wide_graph(seed: int, max_nodes: int = 7) -> tuple[ModelGraph, int]:
         topology=build_topology(
             n,
             np.array([u for u, _ in rows], np.int64),
-            np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64),
+            prefix_sums(lengths),
             np.array([v for _, consumers in rows for v in consumers], np.int64),
         ),
         costs=PricedCosts(

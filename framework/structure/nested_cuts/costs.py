@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.model.arrays import IntArray, take_rows
+from framework.model.arrays import IntArray, prefix_sums, take_rows
 from framework.model.graph import FloatArray
 from framework.model.instance import Instance
 from framework.structure.flow.max_flow import INFINITE
@@ -85,7 +85,7 @@ def tensors_that_cost(instance: Instance, reach: Closure, tensor_cost: IntArray)
     kept = np.flatnonzero(np.atleast_2d(tensor_cost).any(0))
     ptr, consumers = take_rows(top.consumer_ptr, top.consumers, kept)
     _, marks = take_rows(top.consumer_ptr, last_consumers(instance, reach).astype(np.int64), kept)
-    running = np.concatenate((np.zeros(1, np.int64), np.cumsum(marks)))
+    running = prefix_sums(marks)
     return Tensors(
         producer=top.producer[kept],
         cost=np.take(tensor_cost, kept, axis=-1),

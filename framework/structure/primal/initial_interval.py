@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, prefix_sums
 from framework.model.instance import Instance
 from framework.model.problem import Partition, Problem, bottleneck, obeys
 from framework.model.stage_limit import StageLimit
@@ -103,7 +103,7 @@ def _filled(instance: Instance, k: int) -> list[Partition]:
         needed[v] = 1 + needed[int(reach[v])]
     if needed[0] > k:
         return []
-    done = np.concatenate(([0], np.cumsum(instance.work)))
+    done = prefix_sums(instance.work)
     return [
         Partition(stage_of=_fill(reach, needed, done, k, int(factor * instance.total_work / k)))
         for factor in _WORK_FACTORS
@@ -142,7 +142,7 @@ def _reach(instance: Instance, most: int) -> IntArray:
     """Return how far a stage that begins at each node reaches in their order before it holds too much, ``[n]``."""
     limit, shared = instance.stage_limit, instance.shared
     assert limit is not None
-    held = np.concatenate(([0], np.cumsum(limit.sizes)))
+    held = prefix_sums(limit.sizes)
     if not len(shared) and not limit.worksets.any():
         return np.searchsorted(held, held[:-1] + most, side="right").astype(np.int64) - 1
     ptr, used = (array.tolist() for array in shared.of_nodes(instance.n))

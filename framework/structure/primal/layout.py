@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.arrays import IntArray, take_rows
+from framework.model.arrays import IntArray, prefix_sums, take_rows
 from framework.model.instance import Instance
 from framework.model.topology import TopologyArrays
 from framework.structure.kernel import allocating_kernel, kernel
@@ -102,7 +102,7 @@ def with_limit(layout: Layout, instance: Instance, order: IntArray, room: int) -
     limit = instance.stage_limit
     assert limit is not None
     layout = layout._replace(reach=np.empty(instance.n, np.int64))
-    held = np.concatenate(([0], np.cumsum(limit.sizes[order])))
+    held = prefix_sums(limit.sizes[order])
     # The shared parameter of each entry of `uses`, which come in the order of the nodes.
     _, parameter = take_rows(*instance.shared.of_nodes(instance.n), order)
     _fill_reach(held, limit.worksets[order], room, limit.shared_sizes[parameter], layout)

@@ -41,7 +41,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, prefix_sums
 from framework.model.instance import MAX_TOTAL, UNLIMITED, Instance
 from framework.model.shared import SharedParameters
 from framework.model.stage_limit import StageLimit
@@ -266,7 +266,7 @@ def _places(instance: Instance, stage_of: Mapping[int, int], stages: int) -> Int
 
     The anchor of a stage with pins goes to the first of its nodes, the others in between, by work.
     """
-    done = np.concatenate(([0], np.cumsum(instance.work)))
+    done = prefix_sums(instance.work)
     first: dict[int, int] = {}
     for v in sorted(stage_of):
         first.setdefault(stage_of[v], v)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, prefix_sums
 from framework.structure.fluid.nets.table import (
     ENTRIES,
     GONE,
@@ -59,7 +59,7 @@ def grown(old: Hypergraph) -> Hypergraph:
 def pins_of(graph: Hypergraph, nets: IntArray) -> tuple[IntArray, IntArray]:
     """Return the pins of nets as (ptr, items)."""
     start, lengths = graph.nets.start[nets], graph.nets.length[nets]
-    ptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))).astype(np.int64)
+    ptr = prefix_sums(lengths)
     return ptr, graph.pins[np.arange(ptr[-1]) + np.repeat(start - ptr[:-1], lengths)]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from framework.errors import OutOfTimeError
-from framework.model.arrays import IntArray
+from framework.model.arrays import IntArray, prefix_sums
 from framework.structure.fluid.nets.table import TAKEN, Hypergraph, Taken
 from framework.structure.kernel import kernel
 
@@ -58,7 +58,7 @@ def name_taken(graph: Hypergraph, roots: IntArray, should_stop: Callable[[], boo
             raise OutOfTimeError("stopped while it was being gathered what was taken out of nets")
         first, row = row, _name(graph.taken, roots, row, STEPS_A_CALL, walk, lengths, buffer)
         rows.append(buffer[: lengths[first:row].sum()].copy())
-    ptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))).astype(np.int64)
+    ptr = prefix_sums(lengths)
     # Places of parts times nodes: a few thousand for each of at most millions.
     keys = np.repeat(np.arange(len(roots)), lengths) * n + np.concatenate([np.zeros(0, np.int64), *rows])
     keys.sort()
