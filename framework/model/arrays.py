@@ -1,4 +1,4 @@
-"""Index arithmetic on int64 arrays: rows of pointers and items, permutations, equal tensors, union-find, mixed bits."""
+"""Index arithmetic on int64 arrays: prefix sums, rows of pointers and items, permutations, union-find, mixed bits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ def prefix_sums(values: IntArray | Sequence[int]) -> IntArray:
 
 def take_rows(ptr: IntArray, items: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
     """Return the pair (ptr, items) that holds the given rows in the given order."""
-    lengths = ptr[rows + 1] - ptr[rows]
-    taken = prefix_sums(lengths)
-    return taken, items[np.arange(taken[-1]) + np.repeat(ptr[rows] - taken[:-1], lengths)]
+    return take_slices(ptr[rows], ptr[rows + 1] - ptr[rows], items)
+
+
+def take_slices(starts: IntArray, lengths: IntArray, items: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the pair (ptr, items) of rows that begin in `items` where `starts` says, in the given order."""
+    ptr = prefix_sums(lengths)
+    return ptr, items[np.arange(ptr[-1]) + np.repeat(starts - ptr[:-1], lengths)]
 
 
 def row_pointers(rows: IntArray, n: int) -> IntArray:

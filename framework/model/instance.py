@@ -1,4 +1,4 @@
-"""Instance: the Max-Throughput Partitioning Problem in exact int64 ticks.
+"""Instance: a graph to split into stages, with its costs in whole ticks (Max-Throughput Partitioning Problem).
 
 All kernels, bounds, thresholds and comparisons work on these integers; there is no tolerance anywhere.
 Magnitudes are bounded (`MAX_TOTAL`, `MAX_STAGES`) so that ``stages * bottleneck`` never leaves int64.

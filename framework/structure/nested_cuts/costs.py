@@ -1,4 +1,4 @@
-"""Costs of groups of stages: the tensors that matter, capacities of the nested network, exact prices of groupings.
+"""Costs of groups of adjacent stages: tensors that matter, capacities of the flow network, exact prices of groupings.
 
 What the capacities stand for is proven in `framework.structure.nested_cuts.network`.
 """

@@ -1,4 +1,4 @@
-"""An instance laid out along a topological order, so that the cost of a segment follows from its positions."""
+"""An instance laid out along a topological order: what adjacent nodes cost follows from where they begin and end."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""Makes room for more nets: copies them into larger arrays, and leaves out what none of them refers to any more.
+"""Makes room for more nets (sets of nodes that share a tensor): copies all of use into larger arrays.
 
-Numbers of nets, of parts and of what was taken out of them change, and with them how the nets of a bucket and of a node
-follow one another. Nothing depends on that: serials, stamps and the order of parts are copied.
+What none of them refers to any more is left out. Numbers of nets, of parts and of what they lost change, and
+with them how the nets of a bucket and of a node follow one another. Nothing depends on that: serials, stamps and the
+order of parts are copied.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from framework.model.arrays import IntArray, prefix_sums
+from framework.model.arrays import IntArray, take_slices
 from framework.structure.fluid.nets.table import (
     ENTRIES,
     GONE,
@@ -58,9 +59,7 @@ def grown(old: Hypergraph) -> Hypergraph:
 
 def pins_of(graph: Hypergraph, nets: IntArray) -> tuple[IntArray, IntArray]:
     """Return the pins of nets as (ptr, items)."""
-    start, lengths = graph.nets.start[nets], graph.nets.length[nets]
-    ptr = prefix_sums(lengths)
-    return ptr, graph.pins[np.arange(ptr[-1]) + np.repeat(start - ptr[:-1], lengths)]
+    return take_slices(graph.nets.start[nets], graph.nets.length[nets], graph.pins)
 
 
 def parts_of(graph: Hypergraph, nets: IntArray) -> tuple[IntArray, IntArray]:

@@ -1,4 +1,4 @@
-"""Lists the nodes that were taken out of each part of a net."""
+"""Lists the nodes that were eliminated from each part of a net (a set of nodes that share a tensor)."""
 
 from __future__ import annotations
 
