@@ -36,7 +36,7 @@ class Bottleneck:
         Give up on models with more matrix entries than about this.
     """
 
-    solver: Solver = "highs"
+    solver: Solver = "scip"
     max_size: int = 5_000_000
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ class ExactMip:
         Give up on models with more matrix entries than about this.
     """
 
-    solver: Literal["highs", "scip"] = "highs"
+    solver: Literal["highs", "scip"] = "scip"
     variables: Literal["assignment", "cumulative"] = "cumulative"
     windows: bool = False
     max_size: int = 5_000_000

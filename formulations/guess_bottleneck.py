@@ -39,7 +39,7 @@ class GuessBottleneck:
         Give up on models with more matrix entries than about this.
     """
 
-    solver: Solver = "highs"
+    solver: Solver = "scip"
     windows: bool = False
     max_size: int = 5_000_000
 

@@ -59,7 +59,7 @@ class Superblocks:
     """
 
     groups: int = 2
-    solver: Solver = "highs"
+    solver: Solver = "scip"
     windows: bool = True
     layouts: int = 1
     max_size: int = 5_000_000

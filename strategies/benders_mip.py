@@ -56,7 +56,7 @@ class BendersMip:
     """
 
     groups: int = 2
-    solver: Literal["highs", "scip", "cp-sat"] = "highs"
+    solver: Literal["highs", "scip", "cp-sat"] = "scip"
     max_rounds: int = 10_000
     max_size: int = 5_000_000
 

@@ -19,8 +19,8 @@ CONTESTANTS = {
     "solvers": {
         "default": "default",
         "paper": "paper",
-        "exact-mip, HiGHS": "exact-mip",
-        "exact-mip, SCIP": "exact-mip:solver=scip",
+        "exact-mip, HiGHS": "exact-mip:solver=highs",
+        "exact-mip, SCIP": "exact-mip",
         "cp-sat": "cp-sat",
     },
     "decompositions": {

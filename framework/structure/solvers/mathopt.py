@@ -1,9 +1,10 @@
-"""Integer linear models through MathOpt with HiGHS or SCIP, in a process of their own, with their bounds discounted.
+"""Integer linear models through MathOpt with SCIP or HiGHS, in a process of their own, with their bounds discounted.
 
 Costs are divided so that the bottleneck is about `MAGNITUDE`, for which the tolerances of the solvers (about 1e-6) are
-suitable. The bottleneck must not be about 1: HiGHS then calls some integer programs of ten columns "optimal" at 1.13 to
-1.29 times their optimum, or infeasible, for some seeds, with and without presolve
-(tests/structure/solvers/test_mathopt.py).
+suitable. Entries ask SCIP unless told otherwise. HiGHS has wrong cuts: in OR-Tools 9.15, and in its own release 1.14,
+it calls some integer programs of ten or twenty columns "optimal" up to 1.3 times above their optimum, or infeasible,
+for some seeds, in every unit that was tried (with bottlenecks of about 1 most often), with and without presolve
+(tests/structure/solvers/test_mathopt.py; docs/exactness.md has how often).
 
 A bound is the solver's dual bound, never the objective of a solution, and is used only if the solver ended normally. It
 is lowered by `DISCOUNT` and then rounded up to the next integer. In a model without objective or with a fixed limit,

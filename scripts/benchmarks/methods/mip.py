@@ -37,7 +37,7 @@ GRAPHS = (
 DUAL = (
     "simple",
     "exact-mip",
-    "exact-mip:solver=scip",
+    "exact-mip:solver=highs",
     "bottleneck",
     "guess-bottleneck",
     "guess-bottleneck:windows=true",
