@@ -31,7 +31,7 @@ class Bottleneck:
     Attributes
     ----------
     solver
-        What solves it.
+        What solves it; see `exact-mip` on HiGHS.
     max_size
         Give up on models with more matrix entries than about this.
     """

@@ -23,9 +23,9 @@ NAME = "exact-mip"
 @register_formulation(
     NAME,
     features=[Feature.DUAL, Feature.PRIMAL, Feature.ANYTIME, Feature.SHARED, Feature.UNEQUAL],
-    summary="The paper's exact integer program, solved by HiGHS or SCIP through MathOpt",
+    summary="The paper's exact integer program, solved by SCIP or HiGHS through MathOpt",
     reference="Archer et al., ICML 2024, figure 3",
-    purpose="a yardstick on small wide graphs with few stages: 0.778 of the best partition at k = 4, within 8 s",
+    purpose="a yardstick on small wide graphs with few stages: 0.738 of the best partition at k = 4, within 8 s",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactMip:
@@ -34,7 +34,7 @@ class ExactMip:
     Attributes
     ----------
     solver
-        What solves it.
+        What solves it; HiGHS is often faster, and has been wrong (docs/exactness.md).
     variables
         ``assignment``: "v is in stage b", as in the paper; ``cumulative``: "v is in stage b or an earlier one".
     windows

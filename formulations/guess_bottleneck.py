@@ -32,7 +32,7 @@ class GuessBottleneck:
     Attributes
     ----------
     solver
-        What solves them.
+        What solves them; see `exact-mip` on HiGHS.
     windows
         Whether nodes are fixed where the incumbent, or the threshold, decides their group.
     max_size

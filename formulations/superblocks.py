@@ -49,7 +49,7 @@ class Superblocks:
     groups
         Number of groups; as many as there are stages, or more, makes the model exact.
     solver
-        What solves it.
+        What solves it; see `exact-mip` on HiGHS.
     windows
         Whether nodes are fixed where the incumbent, or the threshold, decides their group.
     layouts

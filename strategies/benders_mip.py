@@ -48,7 +48,7 @@ class BendersMip:
     groups
         Number of groups; as many as there are stages, or more, for the exact program.
     solver
-        What solves the master.
+        What solves the master; see `exact-mip` on HiGHS.
     max_rounds
         Masters solved at most.
     max_size

@@ -24,6 +24,7 @@ from framework.layouts.megatron import write_layout
 from framework.layouts.modules import Module, Placement
 from framework.layouts.read import VLLM, read_split
 from framework.layouts.split_spec import split_spec
+from framework.model.arrays import row_pointers
 from framework.model.exact import exact_bottleneck, exact_stage_costs
 from framework.model.graph import ModelGraph, PhysicalCosts
 from framework.model.problem import cut_tensors
@@ -246,8 +247,8 @@ def _deepspeed(placement: Placement, layers: Sequence[str]) -> str:
                 where=placement.graph.name,
                 hint="write a device-map or fqn-per-stage instead",
             )
-    parts = [0, *np.cumsum(np.bincount([module.stage for module in modules], minlength=placement.stages)).tolist()]
-    return json.dumps({"parts": parts, "layers": [module.name for module in modules]}, indent=1) + "\n"
+    parts = row_pointers(np.array([module.stage for module in modules], np.int64), placement.stages)
+    return json.dumps({"parts": parts.tolist(), "layers": [module.name for module in modules]}, indent=1) + "\n"
 
 
 LAYOUTS: Mapping[str, Layout] = {

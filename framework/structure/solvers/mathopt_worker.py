@@ -178,13 +178,15 @@ def _parameters(job: MipJob) -> Any:
     if not job.relaxed:
         parameters.relative_gap_tolerance = 1e-6
     if job.solver == "highs":
-        # MathOpt's own fields for threads and seed are refused or ignored for HiGHS. Its presolve is off, as it is
-        # another place where it lost optima (`framework.structure.solvers.mathopt`).
-        interior = {"solver": "ipm", "run_crossover": "off"} if job.interior else {}
-        parameters.highs = highs_pb2.HighsOptionsProto(
-            int_options={"threads": job.threads, "random_seed": job.seed % (1 << 31)},
-            string_options=interior if job.relaxed else {"presolve": "off"},
-        )
+        # MathOpt's own fields for threads and seed are refused or ignored for HiGHS. Its presolve and its pool of cuts
+        # are off, or as good as off: with them it lost optima (`framework.structure.solvers.mathopt`).
+        integers = {"threads": job.threads, "random_seed": job.seed % (1 << 31)}
+        if job.relaxed:
+            strings = {"solver": "ipm", "run_crossover": "off"} if job.interior else {}
+        else:
+            strings = {"presolve": "off"}
+            integers["mip_pool_soft_limit"] = 1
+        parameters.highs = highs_pb2.HighsOptionsProto(int_options=integers, string_options=strings)
     else:
         parameters.threads = job.threads
         parameters.random_seed = job.seed % (1 << 31)
