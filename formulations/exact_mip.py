@@ -34,7 +34,7 @@ class ExactMip:
     Attributes
     ----------
     solver
-        What solves it; HiGHS is often faster, and has been wrong (docs/exactness.md).
+        What solves it; HiGHS is faster on small programs, and has been wrong (docs/exactness.md).
     variables
         ``assignment``: "v is in stage b", as in the paper; ``cumulative``: "v is in stage b or an earlier one".
     windows

@@ -2,9 +2,9 @@
 
 Costs are divided so that the bottleneck is about `MAGNITUDE`, for which the tolerances of the solvers (about 1e-6) are
 suitable. Entries ask SCIP unless told otherwise: HiGHS (of OR-Tools 9.15, and its own release 1.14) calls some integer
-programs of ten or twenty columns "optimal" up to 1.29 times above their optimum, or infeasible, for some seeds. It does
-so with bottlenecks of about 1 most often, with and without presolve, and no longer if its pool of cuts may hold one cut
-only, which costs no time; so it is asked without presolve and pool (tests/structure/solvers/test_mathopt.py).
+programs of ten or twenty columns "optimal" at up to 1.29 times their optimum, or infeasible, for some seeds. It does so
+with bottlenecks of about 1 most often, with and without presolve, but no longer if its pool may hold one cut only; so
+it is asked without presolve and pool (tests/structure/solvers/test_mathopt.py; docs/exactness.md has figures).
 
 A bound is the solver's dual bound, never the objective of a solution, and is used only if the solver ended normally. It
 is lowered by `DISCOUNT` and then rounded up to the next integer. In a model without objective or with a fixed limit,
