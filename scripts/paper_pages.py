@@ -140,7 +140,7 @@ def what_ran(report: StudyReport | None, records: Sequence[RecordRow]) -> str:
     if records:
         standing, longest = Standing.of(records), [row.longest for row in records if row.longest]
         pairs = f"{standing.pairs - standing.missing:,} of {standing.pairs:,} pairs, from the [records](records.md)"
-        lines.append(f"- `default`, one core a run: {pairs}.")
+        lines.append(f"- `default`: {pairs}. Runs were on one core, a few of a member of `default` alone.")
         if longest:
             lines[-1] += f" The longest run of a pair took {np.median(longest):.3g} s in the median, at most"
             lines[-1] += f" {max(longest):.4g} s."
