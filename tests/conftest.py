@@ -9,12 +9,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from tests.skips.permitted import pytest_addoption as pytest_addoption
 from tests.skips.permitted import pytest_configure as pytest_configure
 
 # scripts/test compiles everything beforehand; a single test must not wait for what it does not need.
 os.environ.setdefault("PIPEBOUND_COMPILE", "never")
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_finish() -> None:

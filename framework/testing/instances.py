@@ -13,7 +13,7 @@ from framework.model.pricing import price
 from framework.model.problem import Problem
 from framework.model.shared import SharedParameters, rename_users, shared_by
 from framework.model.topology import build_topology
-from framework.model.unequal import make_unequal
+from framework.model.unequal import make_unequal, with_relaxation
 from framework.structure.reduction.contraction import contract
 from framework.structure.reduction.hard_limits import Kept, limit_memory, pin
 
@@ -140,6 +140,9 @@ def random_in_flight_problem(seed: int, max_nodes: int = 7, max_stages: int = 4)
     if rng.random() < 0.7:
         instance = random_instance(seed, max_nodes)
     instance = contract(replace(instance, stage_limit=None), np.arange(instance.n))
+    if instance.unequal is not None:
+        # Limits and pins that are gone may have left their costs in the relaxation.
+        instance = with_relaxation(instance)
     n, streams = instance.n, rng.random() < 0.3
     if rng.random() < 0.7 and n > 1:
         # Tensors that several nodes need backwards are kept once in each stage.

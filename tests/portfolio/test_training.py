@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framework.errors import UserError
@@ -106,6 +106,7 @@ def test_a_stage_keeps_activations_for_its_microbatches_in_flight() -> None:
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=25, deadline=None)
+@example(39225)
 def test_bounds_hold_with_microbatches_in_flight(seed: int) -> None:
     problem = random_in_flight_problem(seed, 6, 4)
     for entry in ("simple", "anchored-cut", "ideal-dp", "slice-graph"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-REPORT_SECONDS = 0.2
-"""Least time between two reports of solutions on the way."""
+REPORT_GAIN = 0.01
+"""By what share a solution on the way is better than the one reported before it: no clock, so that runs repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,12 +109,12 @@ def _solve(job: MipJob, connection: Any) -> MipReport:
 
     arguments: dict[str, Any] = {}
     if job.solver == "scip" and not job.relaxed and job.objective is not None:
-        last = time.monotonic()
+        objective, last = variables[job.objective], float("inf")
 
         def pass_on(data: mathopt.CallbackData) -> mathopt.CallbackResult:
             nonlocal last
-            if time.monotonic() - last > REPORT_SECONDS and data.solution is not None:
-                last = time.monotonic()
+            if data.solution is not None and data.solution[objective] < (1 - REPORT_GAIN) * last:
+                last = data.solution[objective]
                 bound = _finite(data.mip_stats.dual_bound)
                 connection.send(MipReport(status="", bound=bound, values=vector(data.solution)))
             return mathopt.CallbackResult()
