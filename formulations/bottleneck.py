@@ -1,4 +1,4 @@
-"""`bottleneck`: the paper's three-superblock relaxation, with the position of the bottleneck left open.
+"""`bottleneck`: the paper's relaxation with three groups of stages: before the slowest one, it alone, and after it.
 
 Validity: of any partition with bottleneck T take any stage: it costs at most T, and what lies before it and after it
 is k - 1 stages, which together cost at most (k - 1) T. So the partition is a point of the superblock model with the

@@ -1,4 +1,4 @@
-"""`exact-mip`: the exact integer program of the paper, minimising T.
+"""`exact-mip`: the exact integer program of the paper, minimising the cost T of the slowest stage.
 
 Validity: the superblock model with one stage in each group is exact (`framework.structure.models.superblocks`); the
 solver's dual bound is discounted (`framework.structure.solvers.mathopt`), so the gap closes to the discount and no

@@ -1,4 +1,4 @@
-"""`guess-bottleneck`: the paper's three-superblock relaxation, once for each position of the bottleneck.
+"""`guess-bottleneck`: the relaxation of `bottleneck`, once for each stage that may be the slowest (the paper's).
 
 Validity: any partition with bottleneck T, and any stage b of it, is a point of the superblock model with groups of b,
 1 and k - 1 - b stages. Each guess is therefore a relaxation in its own right, wherever the bottleneck really is, and

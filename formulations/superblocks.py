@@ -1,4 +1,4 @@
-"""`superblocks`: the paper's relaxation with any number of groups of consecutive stages, minimising or deciding T.
+"""`superblocks`: bounds the slowest stage by an integer program over groups of consecutive stages (the paper's).
 
 Validity: `framework.structure.models.superblocks`: any partition with bottleneck T is a point of the model of any
 grouping, so its optimum is a dual bound, and where it has no solution T is refuted. With CP-SAT the model is coarsened

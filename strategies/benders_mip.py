@@ -1,4 +1,4 @@
-"""`benders-mip`: classical Benders decomposition of the superblock program, for comparison with `benders`.
+"""`benders-mip`: classical Benders decomposition of the program of `superblocks`, for comparison with `benders`.
 
 The master orders nodes into groups and minimises T with a column for the transfers of each group; the subproblem prices
 the transfers of its solution, and its dual gives a cut for each group (`framework.structure.models.transfer_cuts`).

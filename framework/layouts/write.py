@@ -1,4 +1,4 @@
-"""A partition in the words of a launcher: split specs, modules of each stage, device maps, counts of layers, CSV, DOT.
+"""A partition written for a launcher: split specs, modules of each stage, device maps, counts of layers, CSV, DOT.
 
 What is written is read again (`framework.layouts.read`). Where the launcher would run a node elsewhere than the
 partition says (a mask between modules, say, which launchers compute where its inputs are), a remark names it and prices

@@ -62,7 +62,8 @@ def test_records_stand_for_the_runs_of_default(pages: ModuleType) -> None:
     text, shown = pages.full_page(None, rows, "figures/none")
     assert shown is None
     assert "| all 1 graphs | 2 | 0.5000 | - | - | 1.0000 | closed | 100% |" in text.splitlines()
-    assert "- `default`: 1 of 2 pairs, from the [records](records.md). Runs were on one core" in text
+    assert "- `default`: 1 of 2 pairs, from the [records](records.md). Runs were on one core, a few of" in text
+    assert " of a member of `default` alone. The longest run of a pair took" in text
     assert "The study itself has not been started" in text
     assert "has not been started" in pages.full_page(None, [], "figures/none")[0]
 

@@ -1,4 +1,4 @@
-"""Integer linear models through MathOpt with SCIP or HiGHS, in a process of their own, with their bounds discounted.
+"""Integer linear models solved by SCIP or HiGHS (OR-Tools' MathOpt) in their own process; bounds are lowered a little.
 
 Costs are divided so that the bottleneck is about `MAGNITUDE`, for which the tolerances of the solvers (about 1e-6) are
 suitable. Entries ask SCIP unless told otherwise: HiGHS (of OR-Tools 9.15, and its own release 1.14) calls some integer

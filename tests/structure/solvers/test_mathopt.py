@@ -115,6 +115,7 @@ def test_the_unit_keeps_entries_above_what_highs_drops() -> None:
         ("benders-mip:max_rounds=1", random_problem, 739),
         ("exact-mip", random_problem, 502718),
         ("exact-mip", random_limited_problem, 503541),
+        ("benders-mip:max_rounds=1,solver=highs", random_problem, 739),
         ("exact-mip:solver=highs", random_problem, 502718),
         ("exact-mip:solver=highs", random_limited_problem, 503541),
         ("guess-bottleneck:solver=highs", random_limited_problem, 503541),

@@ -1,6 +1,6 @@
-"""Makes room for more nets (sets of nodes that share a tensor): copies all of use into larger arrays.
+"""Makes room for more nets (sets of nodes that share a tensor): copies those in use into larger arrays.
 
-What none of them refers to any more is left out. Numbers of nets, of parts and of what they lost change, and
+What none of these refers to is left out. Numbers of nets, of parts and of what they lost change, and
 with them how the nets of a bucket and of a node follow one another. Nothing depends on that: serials, stamps and the
 order of parts are copied.
 """
